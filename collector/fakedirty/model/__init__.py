@@ -1,0 +1,1 @@
+"""The model of a migration: pure, of the standard library alone."""

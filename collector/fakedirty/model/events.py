@@ -1,0 +1,74 @@
+"""What an observer says, at every level: the only way from a running QEMU into the model.
+
+All times are nanoseconds of CLOCK_MONOTONIC, which QEMU, the kernel and Python share on one host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .round import Round
+from .words import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationStarted:
+    """A migration began (or, with `partial`, was already running when the observer came)."""
+
+    time_ns: int
+    partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RoundEnded:
+    """A round is over. `seen` are the counts of a second, independent source, to be held against it.
+
+    `seen` maps columns of :class:`Round` to the count of that source (the kernel's count of page
+    records beside QEMU's own counters, say); a difference makes the round invalid. `flaw` is what the
+    observer itself knows to be wrong with the round.
+    """
+
+    time_ns: int
+    round: Round
+    seen: Mapping[str, int] = field(default_factory=dict)
+    flaw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModeChanged:
+    """QEMU adopted a mode or a hash: a toggle, by whoever."""
+
+    time_ns: int
+    round: int
+    from_mode: Mode
+    to_mode: Mode
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The migration is in another state of QEMU's ``MigrationStatus``."""
+
+    time_ns: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventsLost:
+    """`count` events never reached the observer; `where` says at which place they were lost."""
+
+    time_ns: int
+    count: int
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinalReport:
+    """What ``query-migrate`` said when the migration had ended (or was last seen)."""
+
+    time_ns: int
+    info: Mapping[str, object]
+
+
+Event = MigrationStarted | RoundEnded | ModeChanged | StateChanged | EventsLost | FinalReport

@@ -1,0 +1,90 @@
+"""One migration as it is known so far: rounds, toggles, state; built from events alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .events import (
+    Event,
+    EventsLost,
+    FinalReport,
+    MigrationStarted,
+    ModeChanged,
+    RoundEnded,
+    StateChanged,
+)
+from .round import Round, broken_law
+from .words import Level
+
+ENDED = frozenset({"completed", "failed", "cancelled"})
+
+
+@dataclass(slots=True)
+class Migration:
+    """A migration of one VM, seen at one level; :meth:`apply` is the only way to change it."""
+
+    vm: str
+    level: Level
+    migration_id: str
+    start_ns: int
+    partial: bool = False
+    state: str = "active"
+    end_ns: int | None = None
+    rounds: list[Round] = field(default_factory=list)
+    toggles: list[ModeChanged] = field(default_factory=list)
+    lost_events: dict[str, int] = field(default_factory=dict)
+    report: Mapping[str, object] = field(default_factory=dict)
+    _unreported_loss: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the state is one that QEMU does not leave."""
+        return self.state in ENDED
+
+    @property
+    def valid(self) -> bool:
+        """Whether every round is valid and nothing was lost or missed."""
+        return not self.partial and not self.lost_events and all(r.valid for r in self.rounds)
+
+    def total(self, column: str) -> float | None:
+        """The sum of a column over the rounds; None where any round could not see it, or there is none."""
+        values = [getattr(r, column) for r in self.rounds]
+        if not values or any(value is None for value in values):
+            return None
+        return sum(values)
+
+    def apply(self, event: Event) -> None:
+        """Take one event in. Events come in the order in which they happened."""
+        match event:
+            case MigrationStarted():
+                self.partial = self.partial or event.partial
+            case RoundEnded():
+                self.rounds.append(self._judged(event))
+            case ModeChanged():
+                self.toggles.append(event)
+            case StateChanged():
+                self.state = event.state
+                if self.ended:
+                    self.end_ns = event.time_ns
+            case EventsLost():
+                self.lost_events[event.where] = self.lost_events.get(event.where, 0) + event.count
+                self._unreported_loss += event.count
+            case FinalReport():
+                self.report = event.info
+
+    def _judged(self, event: RoundEnded) -> Round:
+        """The round with its losses and, if it cannot be believed, the reason."""
+        lost = event.round.lost_events + self._unreported_loss
+        self._unreported_loss = 0
+        reasons = [event.round.invalid_reason, event.flaw, broken_law(event.round)]
+        reasons += [
+            f"{column}: QEMU counts {counted}, the probe {seen}"
+            for column, seen in event.seen.items()
+            if (counted := getattr(event.round, column)) is not None and counted != seen
+        ]
+        if lost:
+            reasons.append(f"{lost} events lost")
+        reason = "; ".join(reason for reason in reasons if reason)
+        return dataclasses.replace(event.round, lost_events=lost, invalid_reason=reason)

@@ -1,0 +1,79 @@
+"""A round of pre-copy: its counts, and the law that they obey."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .words import Kind, Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round of one migration; pages are target pages, None is what the source cannot see.
+
+    The fields are the columns of ``rounds.csv`` by the same names, in the same order.
+    ``start_seconds`` counts from the start of the migration on the monotonic clock.
+    """
+
+    round: int
+    kind: Kind
+    mode: Mode | None
+    hash: str | None
+    start_seconds: float
+    duration_seconds: float
+    dirty_pages: int | None = None
+    forced_pages: int | None = None
+    visited_pages: int | None = None
+    first_pages: int | None = None
+    changed_pages: int | None = None
+    fake_pages: int | None = None
+    zero_pages: int | None = None
+    normal_pages: int | None = None
+    xbzrle_pages: int | None = None
+    unchanged_pages: int | None = None
+    skipped_pages: int | None = None
+    left_pages: int | None = None
+    hinted_pages: int | None = None
+    transferred_bytes: int | None = None
+    saved_bytes: int | None = None
+    hash_seconds: float | None = None
+    forced_syncs: int | None = None
+    lost_events: int = 0
+    invalid_reason: str = ""
+
+    @property
+    def valid(self) -> bool:
+        """Whether the counts obey conservation and nothing was lost or missed."""
+        return not self.invalid_reason
+
+
+CLASSES = ("first_pages", "changed_pages", "fake_pages")
+DISPOSITIONS = ("normal_pages", "zero_pages", "xbzrle_pages", "unchanged_pages", "skipped_pages")
+MARKED = ("dirty_pages", "forced_pages")
+ACCOUNTED = ("visited_pages", "left_pages", "hinted_pages")
+
+# the two sides of each law, by column
+LAWS = (
+    (("visited_pages",), CLASSES),
+    (("visited_pages",), DISPOSITIONS),
+    (MARKED, ACCOUNTED),
+)
+
+
+def broken_law(counts: Round) -> str:
+    """The first law of conservation that `counts` break, in words; empty when they obey all.
+
+    A law with a side of which any part is unseen (None) is not judged: what is unseen may be anything.
+    """
+    for left, right in LAWS:
+        sides = [[getattr(counts, column) for column in side] for side in (left, right)]
+        if any(value is None for side in sides for value in side):
+            continue
+        sums = [sum(side) for side in sides]
+        if sums[0] != sums[1]:
+            return f"{_spell(left)} = {sums[0]} but {_spell(right)} = {sums[1]}"
+    return ""
+
+
+def _spell(columns: tuple[str, ...]) -> str:
+    return " + ".join(column.removesuffix("_pages") for column in columns)

@@ -1,0 +1,1 @@
+"""QMP: one connection to one QEMU, with errors that say what to do."""

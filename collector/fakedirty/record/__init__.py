@@ -1,0 +1,1 @@
+"""One migration is one directory: written atomically, read back as pandas frames."""
