@@ -1,1 +1,1 @@
-"""QMP: one connection to one QEMU, with errors that say what to do."""
+"""QMP: the connection to a QEMU, and the switch of the fake dirty mode."""

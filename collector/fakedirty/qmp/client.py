@@ -1,0 +1,236 @@
+"""A QMP connection for code that is not asynchronous, over QEMU's own client library.
+
+The library's event loop runs in one background thread per connection, so events are taken in, and
+QEMU is never kept waiting, while nobody asks; every method may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Collection, Coroutine, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, Self, TypeVar
+
+from qemu.qmp import ConnectError, ExecuteError, QMPClient, QMPError
+
+from fakedirty.errors import QmpError
+
+from .holder import describe_holder
+
+T = TypeVar("T")
+Message = dict[str, Any]
+
+# The library logs what it also raises; the errors below say it once.
+logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
+
+
+class QmpClosedError(QmpError):
+    """The connection ended: QEMU quit, was killed, or closed the socket."""
+
+
+class QmpRefusedError(QmpError):
+    """QEMU answered a command with an error; the connection lives on."""
+
+    def __init__(self, command: str, error_class: str, reason: str) -> None:
+        super().__init__(f"QEMU refused {command}: {reason}")
+        self.error_class = error_class
+
+
+class Qmp:
+    """One client of one QMP socket. Made by :meth:`connect`, ended by :meth:`close` or by ``with``."""
+
+    def __init__(self, path: Path, client: QMPClient, loop: asyncio.AbstractEventLoop, answer_timeout: float) -> None:
+        self.path = path
+        self._client = client
+        self._loop = loop
+        self._answer_timeout = answer_timeout
+        self._events: deque[Message] = deque()
+        self._news = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=_serve, args=(loop,), name=f"qmp {path.name}", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def connect(cls, path: str | Path, timeout: float = 1.5, answer_timeout: float = 30.0) -> Self:
+        """Connect and negotiate within `timeout` seconds; later commands may take `answer_timeout` each.
+
+        Raises QmpError when the socket is absent, refuses, is held by another client, or speaks no QMP.
+        """
+        path = Path(path)
+        deadline = time.monotonic() + timeout
+        link = _reach(path, timeout)
+        loop = asyncio.new_event_loop()
+        qmp = cls(path, QMPClient(), loop, answer_timeout)
+        try:
+            qmp._await(qmp._client.connect(link), max(deadline - time.monotonic(), 0.1))
+        except TimeoutError:
+            message = f"{path} sent no QMP greeting within {timeout:g} s. {describe_holder(path)}"
+            qmp._stop(link)
+            raise QmpError(message) from None
+        except ConnectError as error:
+            qmp._stop(link)
+            raise QmpError(
+                f"{path} does not speak QMP ({_cause(error)}): name the socket that QEMU was given with -qmp"
+            ) from error
+        except BaseException:
+            qmp._stop(link)
+            raise
+        loop.call_soon_threadsafe(loop.create_task, qmp._collect())
+        return qmp
+
+    def execute(self, command: str, arguments: Mapping[str, object] | None = None, /, **named: object) -> Any:
+        """What QEMU returns for `command`; names with dashes are given in the mapping."""
+        try:
+            return self._await(self._client.execute(command, {**(arguments or {}), **named}), self._answer_timeout)
+        except TimeoutError:
+            raise QmpError(
+                f"QEMU at {self.path} did not answer {command} within {self._answer_timeout:g} s: "
+                "it may be stopped, or its main loop blocked"
+            ) from None
+        except ExecuteError as error:
+            raise QmpRefusedError(command, error.error_class, str(error)) from error
+        except (QMPError, concurrent.futures.CancelledError) as error:
+            self._raise_closed(command, error)
+
+    def drain_events(self) -> list[Message]:
+        """The events that came since the last call, oldest first. Does not wait."""
+        with self._news:
+            events = list(self._events)
+            self._events.clear()
+            return events
+
+    def wait_event(self, names: str | Collection[str], timeout: float) -> Message | None:
+        """The oldest event that bears one of `names`, waited for up to `timeout` seconds; else None.
+
+        Events of other names stay where they are. Raises QmpClosedError when the connection ends first.
+        """
+        wanted = {names} if isinstance(names, str) else set(names)
+        deadline = time.monotonic() + timeout
+        with self._news:
+            while True:
+                for event in self._events:
+                    if event["event"] in wanted:
+                        self._events.remove(event)
+                        return event
+                if self._closed:
+                    self._raise_closed("waiting for " + ", ".join(sorted(wanted)), None)
+                if (left := deadline - time.monotonic()) <= 0:
+                    return None
+                self._news.wait(left)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended, from either side."""
+        return self._closed
+
+    def close(self) -> None:
+        """End the connection; what failed in it before is of no interest now. May be called twice."""
+        self._stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def _collect(self) -> None:
+        """Move events from the library to where any thread can take them, until the connection ends."""
+        with contextlib.suppress(asyncio.CancelledError):
+            reader = asyncio.ensure_future(self._take_events())
+            while self._client.runstate.name == "RUNNING":
+                await self._client.runstate_changed()
+            reader.cancel()
+        self._end()
+
+    async def _take_events(self) -> None:
+        async for event in self._client.events:
+            with self._news:
+                self._events.append(dict(event))
+                self._news.notify_all()
+
+    async def _part(self) -> None:
+        """Disconnect, tell those who wait, and let the thread end."""
+        with contextlib.suppress(QMPError, OSError, EOFError, TimeoutError, AssertionError):
+            await asyncio.wait_for(self._client.disconnect(), 1.0)
+        self._end()
+        self._loop.stop()
+
+    def _end(self) -> None:
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
+
+    def _await(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
+        """Run `work` in the connection's thread and wait for it here."""
+        if self._closed:
+            work.close()
+            raise QMPError("closed")
+        return asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, timeout), self._loop).result()
+
+    def _raise_closed(self, doing: str, error: BaseException | None) -> NoReturn:
+        raise QmpClosedError(
+            f"the QMP connection to {self.path} is closed (while {doing}): "
+            "QEMU has quit or was killed, or the connection was ended here"
+        ) from error
+
+    def _stop(self, link: socket.socket | None = None) -> None:
+        """End the connection and its thread."""
+        if self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # the loop may end between the two
+                asyncio.run_coroutine_threadsafe(self._part(), self._loop)
+            self._thread.join()
+        if link is not None:
+            link.close()
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    """The background thread: run the loop until it is stopped, then end what is left in it."""
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    finally:
+        loop.close()
+
+
+def _reach(path: Path, timeout: float) -> socket.socket:
+    """A socket connected to `path`. QEMU's queue of waiting clients is short: a full one means busy."""
+    link = socket.socket(socket.AF_UNIX)
+    link.settimeout(timeout)
+    try:
+        link.connect(str(path))
+    except FileNotFoundError:
+        reason = f"there is no socket {path}: start QEMU with -qmp unix:{path},server=on,wait=off"
+    except ConnectionRefusedError:
+        reason = f"nobody listens at {path}: it is left over from a QEMU that has ended"
+    except PermissionError:
+        reason = f"no permission to connect to {path}: run as root or as the user that runs QEMU"
+    except (BlockingIOError, TimeoutError):
+        reason = f"{path} is busy. {describe_holder(path)}"
+    except OSError as error:
+        reason = f"cannot connect to {path}: {error.strerror or error}"
+    else:
+        link.setblocking(False)
+        return link
+    link.close()
+    raise QmpError(reason)
+
+
+def _cause(error: ConnectError) -> str:
+    """The reason on one line: the library's own goes on with what it received."""
+    if isinstance(error.exc, EOFError):
+        return "it closed the connection before its greeting"
+    return str(error.exc).splitlines()[0] if str(error.exc) else type(error.exc).__name__

@@ -1,0 +1,94 @@
+"""Who holds a QMP socket: it serves one client at a time, and the second one is told nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+OWNER = re.compile(r"pid=(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A process with an end of a connection."""
+
+    pid: int
+    command: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} ({self.command})"
+
+
+def describe_holder(path: Path, proc: Path = Path("/proc")) -> str:
+    """A sentence or two on who is connected to `path`, or who listens there, and what to do about it."""
+    table = _socket_table()
+    if clients := _connected(table, path, proc):
+        return (
+            f"It serves one client at a time and is held by {', '.join(map(str, clients))}: "
+            "end that client, or give QEMU a second -qmp socket"
+        )
+    if servers := _listening(table, path, proc):
+        return (
+            f"It belongs to {', '.join(map(str, servers))} and serves one client at a time: another client may "
+            "hold it (libvirt does), or the process is stopped. Give QEMU a second -qmp socket"
+        )
+    return "It may serve another client (it takes one at a time): end that client, or give QEMU a second -qmp socket"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A line of ``ss``: one end of a Unix socket. The kernel's pairing of ends is not in /proc/net/unix."""
+
+    state: str
+    address: str
+    inode: str
+    peer: str
+    pids: tuple[int, ...]
+
+
+def _socket_table() -> list[_Row]:
+    """Every Unix stream socket that we may see; empty without iproute2's ``ss``."""
+    try:
+        # -O: one line each; an address may hold spaces, so the columns are counted from known marks
+        text = subprocess.run(["ss", "-xpnaO"], capture_output=True, text=True, check=True, timeout=1).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return list(_rows(text))
+
+
+def _rows(text: str) -> Iterator[_Row]:
+    pattern = re.compile(r"^u_\S+\s+(\S+)\s+\d+\s+\d+\s+(.+?)\s+(\d+)\s+\S+\s+(\d+)\s*(.*)$")
+    for line in text.splitlines():
+        if match := pattern.match(line):
+            state, address, inode, peer, rest = match.groups()
+            yield _Row(state, address, inode, peer, tuple(int(pid) for pid in OWNER.findall(rest)))
+
+
+def _connected(table: list[_Row], path: Path, proc: Path) -> list[Peer]:
+    """The processes at the other end of the connections that were accepted at `path`."""
+    accepted = {row.inode for row in table if row.address == str(path) and row.state == "ESTAB" and row.inode != "0"}
+    return _peers((pid for row in table if row.peer in accepted for pid in row.pids), proc)
+
+
+def _listening(table: list[_Row], path: Path, proc: Path) -> list[Peer]:
+    return _peers(
+        (pid for row in table if row.address == str(path) and row.state == "LISTEN" for pid in row.pids), proc
+    )
+
+
+def _peers(pids: Iterator[int], proc: Path) -> list[Peer]:
+    return [Peer(pid, _command(pid, proc)) for pid in sorted(set(pids))]
+
+
+def _command(pid: int, proc: Path) -> str:
+    """The command line, shortened; the name alone where it cannot be read."""
+    try:
+        words = (proc / str(pid) / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return "ended"
+    line = " ".join(os.fsdecode(word) for word in words if word)
+    return line if len(line) <= 80 else line[:77] + "..."
