@@ -1,3 +1,18 @@
 """See, and skip, the fake dirty pages of QEMU live migration."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .record.load import Recording
+
 __version__ = "0.1.0"
+
+
+def load(path: str | Path) -> Recording:
+    """Recorded migrations as pandas frames: `path` is the directory of one, or any directory above several."""
+    from .record.load import load as read  # pandas takes a second to import: only who reads waits for it
+
+    return read(path)

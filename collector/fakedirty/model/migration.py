@@ -50,10 +50,9 @@ class Migration:
 
     def total(self, column: str) -> float | None:
         """The sum of a column over the rounds; None where any round could not see it, or there is none."""
-        values = [getattr(r, column) for r in self.rounds]
-        if not values or any(value is None for value in values):
-            return None
-        return sum(values)
+        values: list[float | None] = [getattr(r, column) for r in self.rounds]
+        seen = [value for value in values if value is not None]
+        return sum(seen) if seen and len(seen) == len(values) else None
 
     def apply(self, event: Event) -> None:
         """Take one event in. Events come in the order in which they happened."""

@@ -66,13 +66,23 @@ def broken_law(counts: Round) -> str:
     A law with a side of which any part is unseen (None) is not judged: what is unseen may be anything.
     """
     for left, right in LAWS:
-        sides = [[getattr(counts, column) for column in side] for side in (left, right)]
-        if any(value is None for side in sides for value in side):
-            continue
-        sums = [sum(side) for side in sides]
-        if sums[0] != sums[1]:
+        sums = _weigh(counts, left), _weigh(counts, right)
+        if None not in sums and sums[0] != sums[1]:
             return f"{_spell(left)} = {sums[0]} but {_spell(right)} = {sums[1]}"
     return ""
+
+
+def conserved(counts: Round) -> bool | None:
+    """Whether `counts` obey every law that can be judged; None where not one of them can be."""
+    judged = [(_weigh(counts, left), _weigh(counts, right)) for left, right in LAWS]
+    seen = [sums for sums in judged if None not in sums]
+    return all(left == right for left, right in seen) if seen else None
+
+
+def _weigh(counts: Round, columns: tuple[str, ...]) -> int | None:
+    values: list[int | None] = [getattr(counts, column) for column in columns]
+    seen = [value for value in values if value is not None]
+    return sum(seen) if len(seen) == len(values) else None
 
 
 def _spell(columns: tuple[str, ...]) -> str:

@@ -1,0 +1,105 @@
+"""Every column that a recording has: its name, type, unit and meaning; files, frames and docs follow it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: pandas types that keep "not seen" (<NA>) apart from 0, "" and false
+TEXT, COUNT, NUMBER, TRUTH = "string", "Int64", "Float64", "boolean"
+#: and of page records, of which there are many: none of them is ever unseen
+WORD, INTEGER, SMALL, UNSIGNED = "category", "int64", "int32", "uint64"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: `dtype` is the pandas type it is read back as, `unit` is empty where there is none."""
+
+    name: str
+    dtype: str
+    unit: str
+    meaning: str
+
+
+IDENTITY = (
+    Column("run_id", TEXT, "", "groups the migrations of one command or one campaign run"),
+    Column("migration_id", TEXT, "", "identifies the migration within the run"),
+    Column("vm", TEXT, "", "the VM's name as QEMU has it (`-name`), or the one that was given"),
+)
+
+ROUNDS = (
+    *IDENTITY,
+    Column("round", COUNT, "", "number of the round, from 1: what lies between two bitmap syncs of the migration loop"),
+    Column("kind", TEXT, "", "`bulk` (all RAM), `iterative`, or `switchover` (VM stopped)"),
+    Column("level", TEXT, "", "how it was observed: `qmp`, `stock`, `usdt` or `patched`"),
+    Column("mode", TEXT, "", "`fake-dirty-mode` at the end of the round: `off`, `observe` or `skip`; see toggles.csv"),
+    Column("hash", TEXT, "", "the content hash at the end of the round, such as `xxh3-64`"),
+    Column("start_seconds", NUMBER, "s", "start of the round, from the start of the migration (monotonic clock)"),
+    Column("duration_seconds", NUMBER, "s", "from the start of the round to its end"),
+    Column(
+        "dirty_pages", COUNT, "pages", "to be visited: left over from the round before, or newly marked at its start"
+    ),
+    Column("forced_pages", COUNT, "pages", "marked by bitmap syncs inside the round (CPU throttling forces them)"),
+    Column("visited_pages", COUNT, "pages", "dirty pages whose bit was cleared and whose content was considered"),
+    Column("first_pages", COUNT, "pages", "visited, with no valid record of what was sent of them"),
+    Column("changed_pages", COUNT, "pages", "visited, recorded as sent, content differs from what was last sent"),
+    Column("fake_pages", COUNT, "pages", "visited, recorded as sent, content equal to what was last sent"),
+    Column("zero_pages", COUNT, "pages", "sent as a zero page (QEMU: `duplicate`)"),
+    Column("normal_pages", COUNT, "pages", "sent in full (QEMU: `normal`)"),
+    Column("xbzrle_pages", COUNT, "pages", "sent as a delta against XBZRLE's cache"),
+    Column("unchanged_pages", COUNT, "pages", "XBZRLE found the cached copy equal and sent nothing"),
+    Column("skipped_pages", COUNT, "pages", "fake, and not sent because the mode was `skip`"),
+    Column("left_pages", COUNT, "pages", "still dirty when the next round begins"),
+    Column("hinted_pages", COUNT, "pages", "cleared without a visit by free-page hinting"),
+    Column("transferred_bytes", COUNT, "bytes", "sent in the round, as QEMU counts it"),
+    Column("saved_bytes", COUNT, "bytes", "what the skipped pages would have cost on the wire"),
+    Column("hash_seconds", NUMBER, "s", "time spent on copying and hashing pages"),
+    Column("forced_syncs", COUNT, "syncs", "bitmap syncs inside the round"),
+    Column("lost_events", COUNT, "events", "events of the round that never reached the collector"),
+    Column("valid", TRUTH, "", "whether the counts obey conservation, agree between sources, and nothing was lost"),
+    Column("invalid_reason", TEXT, "", "why `valid` is false; empty when it is true"),
+)
+
+MIGRATIONS = (
+    *IDENTITY,
+    Column("level", TEXT, "", "how it was observed: `qmp`, `stock`, `usdt` or `patched`"),
+    Column("started_at", TEXT, "", "start of the migration, UTC, ISO 8601"),
+    Column("outcome", TEXT, "", "`completed`, `failed`, `cancelled`; `unfinished` if the end was not observed"),
+    Column("duration_seconds", NUMBER, "s", "from the start to the end as the collector saw them (monotonic clock)"),
+    Column("total_time_ms", COUNT, "ms", "`total-time` of the last query-migrate"),
+    Column("setup_time_ms", COUNT, "ms", "`setup-time` of the last query-migrate"),
+    Column("downtime_ms", COUNT, "ms", "`downtime` of the last query-migrate"),
+    Column("transferred_bytes", COUNT, "bytes", "`ram.transferred` of the last query-migrate"),
+    Column("rounds", COUNT, "rounds", "rounds that were recorded"),
+    Column("invalid_rounds", COUNT, "rounds", "rounds whose `valid` is false"),
+    Column("lost_events", COUNT, "events", "events that never reached the collector, in all rounds or outside any"),
+    Column("partial", TRUTH, "", "the collector came when the migration was already running"),
+    Column("conservation", TRUTH, "", "every round obeyed the laws of conservation; empty where none could be judged"),
+    Column("valid", TRUTH, "", "not partial, nothing lost, and every round valid; empty where recording was cut off"),
+)
+
+TOGGLES = (
+    *IDENTITY,
+    Column("round", COUNT, "", "the round in which QEMU adopted the mode or the hash"),
+    Column("seconds", NUMBER, "s", "when, from the start of the migration (monotonic clock)"),
+    Column("from_mode", TEXT, "", "the mode before"),
+    Column("to_mode", TEXT, "", "the mode after"),
+    Column("hash", TEXT, "", "the hash after"),
+)
+
+PAGES = (
+    Column("block", WORD, "", "name of the RAM block"),
+    Column("page", INTEGER, "", "index of the target page in its block"),
+    Column("round", SMALL, "", "the round in which it was visited"),
+    Column("class", WORD, "", "`first`, `changed` or `fake`"),
+    Column("disposition", WORD, "", "`normal`, `zero`, `xbzrle`, `unchanged` or `skipped`"),
+    Column("hash", UNSIGNED, "", "the first 64 bits of the hash of the content"),
+    Column("time_ns", INTEGER, "ns", "when the batch with the page was handed over (CLOCK_MONOTONIC)"),
+)
+
+#: each file of a recording that is a table, with its columns
+TABLES = {
+    "rounds.csv": ROUNDS,
+    "migration.json": MIGRATIONS,
+    "toggles.csv": TOGGLES,
+    "pages.parquet": PAGES,
+}

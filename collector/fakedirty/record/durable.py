@@ -1,0 +1,82 @@
+"""Small files that are whole or absent, and lines that are whole or cut off again."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+def write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write `content` beside `path`, then put it in place; raises OSError and leaves nothing behind."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        with beside.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            json.dump(content, file, indent=2, ensure_ascii=False, default=str)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in `path` durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Lines:
+    """A CSV file that grows by whole lines: each is in the kernel's hands when :meth:`append` returns."""
+
+    def __init__(self, path: Path, header: Sequence[str]) -> None:
+        self._file = path.open("wb", buffering=0)
+        self._whole = 0
+        self.append(header)
+
+    def append(self, values: Sequence[object]) -> None:
+        """Add one line; None becomes an empty field, a truth `true` or `false`. Raises OSError."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow([_spell(value) for value in values])
+        line = text.getvalue().encode("utf-8", "backslashreplace")
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            self._cut()
+            raise
+        self._whole += len(line)
+
+    def _cut(self) -> None:
+        """Remove the part of a line that did fit on a full disk."""
+        try:
+            self._file.truncate(self._whole)
+        except OSError:
+            return  # a device, or a disk that fails altogether; readers drop an unfinished line too
+
+    def close(self, sync: bool = True) -> None:
+        """Close the file, durable first if `sync`."""
+        with self._file:
+            if sync:
+                os.fsync(self._file.fileno())
+
+
+def _spell(value: object) -> object:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return repr(round(value, 9))
+        case _:
+            return str(value)

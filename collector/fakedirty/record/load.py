@@ -1,0 +1,126 @@
+"""Read recordings back as pandas frames: one migration, or all below a directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fakedirty.errors import RecordError
+
+from .columns import MIGRATIONS, ROUNDS, TEXT, TOGGLES, TRUTH, Column
+from .pages import SCHEMA, WORD
+
+OF_PAGES = ("run_id", "migration_id")  # what tells the pages of several migrations apart
+SCHEMA_LOADED = pa.schema([*((name, WORD) for name in OF_PAGES), *SCHEMA])
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What was recorded of the migrations in `directories`, concatenated; `docs/data-dictionary.md` has the columns.
+
+    What a source could not see is <NA>, never 0.
+    """
+
+    directories: tuple[Path, ...]
+    rounds: pd.DataFrame
+    migrations: pd.DataFrame
+    toggles: pd.DataFrame
+
+    @cached_property
+    def pages(self) -> pd.DataFrame:
+        """Page records, read when first asked for, behind `run_id` and `migration_id`; empty if none were recorded."""
+        tables = [table for directory in self.directories for table in _pages(directory)]
+        return pa.concat_tables([SCHEMA_LOADED.empty_table(), *tables]).unify_dictionaries().to_pandas()
+
+
+def load(path: str | Path) -> Recording:
+    """Everything recorded in `path`: the directory of a migration or any directory above, unfinished ones too."""
+    root = Path(path)
+    if not root.is_dir():
+        raise RecordError(f"{root} is not a directory; give one that `--out` wrote, or one above it")
+    directories = tuple(sorted(file.parent for file in root.rglob("manifest.json")))
+    if not directories:
+        raise RecordError(f"no migration was recorded in {root}: no manifest.json there or below")
+    return Recording(
+        directories,
+        rounds=_gather(ROUNDS, directories, lambda directory: _lines(directory / "rounds.csv", ROUNDS)),
+        migrations=_gather(MIGRATIONS, directories, _summary),
+        toggles=_gather(TOGGLES, directories, lambda directory: _lines(directory / "toggles.csv", TOGGLES)),
+    )
+
+
+def _gather(
+    columns: tuple[Column, ...], directories: Iterable[Path], read: Callable[[Path], pd.DataFrame]
+) -> pd.DataFrame:
+    frame = pd.concat([read(directory) for directory in directories], ignore_index=True)
+    known = {column.name: column.dtype for column in columns}
+    frame = frame.reindex(columns=[*known, *(name for name in frame.columns if name not in known)])
+    return frame.astype(known)
+
+
+def _lines(file: Path, columns: tuple[Column, ...]) -> pd.DataFrame:
+    """A CSV file; a last line without its end, cut off by a crash, is not a line."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return pd.DataFrame(columns=[column.name for column in columns], dtype=object)
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"cannot read {file}: {error}") from error
+    return _parse(file, text[: text.rfind("\n") + 1], columns)
+
+
+def _parse(file: Path, text: str, columns: tuple[Column, ...]) -> pd.DataFrame:
+    dtypes = {column.name: TEXT if column.dtype == TRUTH else column.dtype for column in columns}
+    try:
+        frame = pd.read_csv(StringIO(text), dtype=dtypes, keep_default_na=False, na_values=[""])
+    except ValueError as error:
+        raise RecordError(f"{file} is not what fakedirty wrote: {error}") from error
+    for column in columns:
+        if column.dtype == TRUTH and column.name in frame:
+            frame[column.name] = frame[column.name].map({"true": True, "false": False})
+    if "invalid_reason" in frame:
+        frame["invalid_reason"] = frame["invalid_reason"].fillna("")
+    return frame
+
+
+def _summary(directory: Path) -> pd.DataFrame:
+    """The row of one migration; of one cut off by a crash, what its manifest says."""
+    content = _json(directory / "manifest.json")
+    if (directory / "migration.json").exists():
+        content |= _json(directory / "migration.json")
+    else:
+        content["outcome"] = "unfinished"
+    return pd.DataFrame([{column.name: content.get(column.name) for column in MIGRATIONS}], dtype=object)
+
+
+def _json(file: Path) -> dict[str, object]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"cannot read {file}: {error}") from error
+    if not isinstance(content, dict):
+        raise RecordError(f"{file} is not what fakedirty wrote: no JSON object")
+    return content
+
+
+def _pages(directory: Path) -> Iterator[pa.Table]:
+    """The page records of one migration: the whole file, or after a crash the parts that were to become it."""
+    whole = directory / "pages.parquet"
+    files = [whole] if whole.exists() else sorted((directory / "pages.parts").glob("*.parquet"))
+    if not files:
+        return
+    manifest = _json(directory / "manifest.json")
+    for file in files:
+        table = pq.read_table(file, schema=SCHEMA)
+        zeros = pa.array(np.zeros(len(table), np.int8), pa.int8())
+        identity = [pa.DictionaryArray.from_arrays(zeros, pa.array([str(manifest[name])])) for name in OF_PAGES]
+        yield pa.Table.from_arrays([*identity, *table.columns], schema=SCHEMA_LOADED)

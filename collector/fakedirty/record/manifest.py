@@ -1,0 +1,69 @@
+"""``manifest.json``: where, when, by what and on what a migration was recorded."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fakedirty import __version__
+from fakedirty.model.migration import Migration
+
+SCHEMA_VERSION = 1  # of the files of a recording: grows when a column changes its meaning or goes
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What both clocks of the host said at one moment, so that monotonic times can be dated."""
+
+    wall_ns: int
+    monotonic_ns: int
+
+    def date(self, monotonic_ns: int) -> datetime:
+        """The moment of a CLOCK_MONOTONIC time, in UTC."""
+        return datetime.fromtimestamp((self.wall_ns - self.monotonic_ns + monotonic_ns) / 1e9, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What holds for every migration of a run; `facts` are what the caller knows about QEMU and the experiment."""
+
+    run_id: str
+    command_line: Sequence[str] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
+    cpuinfo: Path = Path("/proc/cpuinfo")
+
+    def of(self, migration: Migration, clock: Clock) -> dict[str, object]:
+        """The content of the manifest of one migration."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "run_id": self.run_id,
+            "migration_id": migration.migration_id,
+            "vm": migration.vm,
+            "level": str(migration.level),
+            "started_at": clock.date(migration.start_ns).isoformat(),
+            "clock": {
+                "name": "CLOCK_MONOTONIC",
+                "start_ns": migration.start_ns,
+                "wall_minus_monotonic_ns": clock.wall_ns - clock.monotonic_ns,
+            },
+            "command_line": list(self.command_line),
+            "versions": {
+                "fakedirty": __version__,
+                "python": platform.python_version(),
+                "kernel": f"{platform.system()} {platform.release()}",
+                "machine": platform.machine(),
+                "cpu": _cpu_model(self.cpuinfo),
+            },
+            **self.facts,
+        }
+
+
+def _cpu_model(cpuinfo: Path) -> str | None:
+    try:
+        lines = cpuinfo.read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)

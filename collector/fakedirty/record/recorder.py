@@ -1,0 +1,81 @@
+"""The sink that records: each migration into a directory of its own."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from fakedirty.errors import RecordError
+from fakedirty.model.events import Event
+from fakedirty.model.migration import Migration
+from fakedirty.model.sink import PageBatch
+
+from .manifest import Clock, Manifest
+from .writing import Writing
+
+
+def read_clock() -> Clock:
+    """What the host's two clocks say now."""
+    return Clock(time.time_ns(), time.monotonic_ns())
+
+
+class Recorder:
+    """Writes below `out`. `facts` go into each manifest: QEMU's version and command line, parameters, seeds …
+
+    The first failure to write raises RecordError and ends the recording; what was written stays readable,
+    and every later call does nothing.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        run_id: str,
+        facts: Mapping[str, object] | None = None,
+        clock: Callable[[], Clock] = read_clock,
+    ) -> None:
+        self._out = out
+        self._manifest = Manifest(run_id, sys.argv, {} if facts is None else facts)
+        self._clock = clock
+        self._writing: dict[str, Writing] = {}
+        self._failed = False
+        self.directories: list[Path] = []  # of finished migrations, in the order of their ends
+
+    def started(self, migration: Migration) -> None:
+        """Make the migration's directory."""
+        self._attempt(lambda: self._start(migration))
+
+    def changed(self, migration: Migration, event: Event) -> None:
+        """Write what a finished round or a toggle adds."""
+        if writing := self._writing.get(migration.migration_id):
+            self._attempt(lambda: writing.take(event))
+
+    def pages(self, migration: Migration, batch: PageBatch) -> None:
+        """Write page records."""
+        if writing := self._writing.get(migration.migration_id):
+            self._attempt(lambda: writing.pages(batch))
+
+    def ended(self, migration: Migration) -> None:
+        """Give the directory its final name."""
+        if writing := self._writing.get(migration.migration_id):
+            self._attempt(lambda: self.directories.append(writing.finish()))
+            del self._writing[migration.migration_id]
+
+    def _start(self, migration: Migration) -> None:
+        self._writing[migration.migration_id] = Writing(self._out, self._manifest, migration, self._clock())
+
+    def _attempt(self, write: Callable[[], None]) -> None:
+        if self._failed:
+            return
+        try:
+            write()
+        except OSError as error:
+            self._failed = True
+            for writing in self._writing.values():
+                writing.close()
+            self._writing.clear()
+            raise RecordError(
+                f"cannot record to {self._out}: {error.strerror or error}; recording has stopped, the migration and "
+                "its observation go on. Make room, or choose another place with --out"
+            ) from error

@@ -1,0 +1,62 @@
+"""``migration.json``: how a migration ended, and whether what was recorded of it can be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fakedirty.model.migration import Migration
+from fakedirty.model.round import conserved
+
+from .manifest import Clock
+
+#: column of the migrations' table: where query-migrate has it
+REPORTED = {
+    "total_time_ms": ("total-time",),
+    "setup_time_ms": ("setup-time",),
+    "downtime_ms": ("downtime",),
+    "transferred_bytes": ("ram", "transferred"),
+}
+
+
+def outcome(migration: Migration) -> str:
+    """The last state if it is an end; ``unfinished`` for a migration whose end was not observed."""
+    return migration.state if migration.ended else "unfinished"
+
+
+def conservation(migration: Migration) -> bool | None:
+    """Whether every round that can be judged obeys the laws; None where none can be."""
+    verdicts = [verdict for r in migration.rounds if (verdict := conserved(r)) is not None]
+    return all(verdicts) if verdicts else None
+
+
+def reported(report: Mapping[str, object], path: tuple[str, ...]) -> int | None:
+    """A number of query-migrate's answer; None where it does not say."""
+    value: object = report
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, int) else None
+
+
+def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object]:
+    """The columns of the migrations' table, and beside them what does not fit a table."""
+    end_ns = migration.end_ns
+    return {
+        "run_id": run_id,
+        "migration_id": migration.migration_id,
+        "vm": migration.vm,
+        "level": str(migration.level),
+        "started_at": clock.date(migration.start_ns).isoformat(),
+        "outcome": outcome(migration),
+        "duration_seconds": None if end_ns is None else (end_ns - migration.start_ns) / 1e9,
+        **{column: reported(migration.report, path) for column, path in REPORTED.items()},
+        "rounds": len(migration.rounds),
+        "invalid_rounds": sum(not r.valid for r in migration.rounds),
+        "lost_events": sum(migration.lost_events.values()),
+        "partial": migration.partial,
+        "conservation": conservation(migration),
+        "valid": migration.valid,
+        "state": migration.state,
+        "lost_where": dict(migration.lost_events),
+        "invalid_reasons": {str(r.round): r.invalid_reason for r in migration.rounds if not r.valid},
+        "query_migrate": dict(migration.report),
+    }

@@ -1,0 +1,92 @@
+"""The directory of one migration while it is being written: every finished round is on disk at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fakedirty.model.events import Event, ModeChanged, RoundEnded
+from fakedirty.model.migration import Migration
+from fakedirty.model.round import Round
+from fakedirty.model.sink import PageBatch
+
+from .columns import ROUNDS, TOGGLES, Column
+from .durable import Lines, sync_directory, write_json
+from .manifest import Clock, Manifest
+from .naming import PARTIAL, safe_name
+from .pages import PageFile
+from .summary import summary
+
+
+class Writing:
+    """``OUT/<vm>/<start>-<migration_id>.partial/`` until :meth:`finish`. Every method may raise OSError."""
+
+    def __init__(self, out: Path, manifest: Manifest, migration: Migration, clock: Clock) -> None:
+        self._run_id = manifest.run_id
+        self._migration = migration
+        self._clock = clock
+        start = clock.date(migration.start_ns).strftime("%Y%m%dT%H%M%SZ")
+        self.final = _vacant(out / safe_name(migration.vm) / f"{start}-{safe_name(migration.migration_id)}")
+        self.directory = self.final.with_name(self.final.name + PARTIAL)
+        self.directory.mkdir(parents=True)
+        write_json(self.directory / "manifest.json", manifest.of(migration, clock))
+        self._rounds = Lines(self.directory / "rounds.csv", [column.name for column in ROUNDS])
+        self._toggles = Lines(self.directory / "toggles.csv", [column.name for column in TOGGLES])
+        self._pages = PageFile(self.directory)
+
+    def take(self, event: Event) -> None:
+        """Write what `event`, already applied to the migration, has added to it."""
+        match event:
+            case RoundEnded():
+                self._rounds.append(_values(ROUNDS, self._identity() | self._round(self._migration.rounds[-1])))
+                self._pages.flush()
+            case ModeChanged():
+                self._toggles.append(_values(TOGGLES, self._identity() | self._toggle(event)))
+
+    def pages(self, batch: PageBatch) -> None:
+        """Take page records."""
+        self._pages.append(batch)
+
+    def finish(self) -> Path:
+        """Write the summary and give the directory its final name, which is returned."""
+        self._pages.finish()
+        self.close(sync=True)
+        write_json(self.directory / "migration.json", summary(self._run_id, self._migration, self._clock))
+        sync_directory(self.directory)
+        self.directory.rename(self.final)
+        sync_directory(self.final.parent)
+        return self.final
+
+    def close(self, sync: bool = False) -> None:
+        """Close the files; the directory keeps its name and what is in it."""
+        self._rounds.close(sync)
+        self._toggles.close(sync)
+
+    def _identity(self) -> dict[str, object]:
+        migration = self._migration
+        return {"run_id": self._run_id, "migration_id": migration.migration_id, "vm": migration.vm}
+
+    def _round(self, counts: Round) -> dict[str, object]:
+        seen = {name: getattr(counts, name) for name in Round.__dataclass_fields__}
+        return seen | {"level": self._migration.level, "valid": counts.valid}
+
+    def _toggle(self, event: ModeChanged) -> dict[str, object]:
+        return {
+            "round": event.round,
+            "seconds": (event.time_ns - self._migration.start_ns) / 1e9,
+            "from_mode": event.from_mode,
+            "to_mode": event.to_mode,
+            "hash": event.hash,
+        }
+
+
+def _values(columns: tuple[Column, ...], row: dict[str, object]) -> list[object]:
+    return [row[column.name] for column in columns]
+
+
+def _vacant(path: Path) -> Path:
+    """`path`, or the first of `path`-2, `path`-3 … that nothing has taken, finished or not."""
+    candidate, number = path, 1
+    while candidate.exists() or candidate.with_name(candidate.name + PARTIAL).exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate
