@@ -1,0 +1,169 @@
+"""One migration between two machines of the laboratory, bounded in time, with steps taken while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fakedirty.errors import LabError
+from fakedirty.qmp.client import Qmp, QmpClosedError
+
+from .machine import Machine
+
+PORT = 4444  # in a namespace of our own: nobody else has it
+UNLIMITED = 10**11  # bytes/s: let the link alone be the limit
+PATIENCE_MS = 2_000_000  # the longest downtime that QEMU accepts: switch over at once
+FINISH_SECONDS = 300.0
+POLL_SECONDS = 0.5  # between looks at the clock; what happens is told by events
+
+ENDED = ("completed", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to migrate. `parameters` and `capabilities` are QEMU's own; those of the source only, and of both."""
+
+    downtime_limit_ms: int = 300
+    bandwidth_bytes: int = UNLIMITED
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    capabilities: Mapping[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something to do once while the migration runs: after a round has ended, or after some seconds."""
+
+    act: Callable[[Qmp], object]
+    after_round: int | None = None
+    after_seconds: float | None = None
+
+    def due(self, rounds: int, seconds: float) -> bool:
+        """Whether its moment has come."""
+        by_round = self.after_round is not None and rounds >= self.after_round
+        return by_round or (self.after_seconds is not None and seconds >= self.after_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a migration went. `converged` is whether it ended by itself within the time limit.
+
+    `measured` is ``query-migrate`` at the end, or at the time limit if that came first; `final` is at the
+    end in any case.
+    """
+
+    status: str
+    converged: bool
+    time_limit_seconds: float
+    measured: Mapping[str, Any]
+    final: Mapping[str, Any]
+
+
+def migrate(
+    source: Machine,
+    destination: Machine,
+    settings: Settings,
+    *,
+    time_limit: float,
+    steps: Sequence[Step] = (),
+    at_limit: Callable[[], object] = lambda: None,
+) -> Outcome:
+    """Migrate, and wait for the end of it.
+
+    A migration that has not ended at `time_limit` is measured there (`at_limit` is called), then let
+    through with the longest downtime there is, so that its memory can be compared all the same; one
+    that does not even end then is cancelled. The destination stays stopped.
+    """
+    _prepare(source, destination, settings)
+    start = time.monotonic()
+    measured = _follow(source, start + time_limit, _Schedule(steps, start))
+    converged = measured["status"] in ENDED
+    final = measured
+    if not converged:
+        at_limit()
+        source.qmp.execute("migrate-set-parameters", {"downtime-limit": PATIENCE_MS})
+        final = _follow(source, time.monotonic() + FINISH_SECONDS, _Schedule((), start))
+    if final["status"] not in ENDED:
+        source.qmp.execute("migrate_cancel")
+        final = _follow(source, time.monotonic() + FINISH_SECONDS, _Schedule((), start))
+    if final["status"] == "completed":
+        _await_arrival(destination)
+    return Outcome(final["status"], converged, time_limit, measured, final)
+
+
+def _prepare(source: Machine, destination: Machine, settings: Settings) -> None:
+    """Set both sides up and start; the destination must listen before the source calls."""
+    if destination.end is None:
+        raise LabError(f"{destination.name} is on no network: a destination needs an address")
+    capabilities = [
+        {"capability": name, "state": state} for name, state in ({"events": True} | dict(settings.capabilities)).items()
+    ]
+    for side in (source, destination):
+        side.qmp.execute("migrate-set-capabilities", capabilities=capabilities)
+    source.qmp.execute(
+        "migrate-set-parameters",
+        {
+            "downtime-limit": settings.downtime_limit_ms,
+            "max-bandwidth": settings.bandwidth_bytes,
+            **settings.parameters,
+        },
+    )
+    uri = f"tcp:{destination.end.address}:{PORT}"
+    destination.qmp.execute("migrate-incoming", uri=uri)
+    source.qmp.drain_events()
+    source.qmp.execute("migrate", uri=uri)
+
+
+class _Schedule:
+    """The steps that are still to be taken."""
+
+    def __init__(self, steps: Sequence[Step], start: float) -> None:
+        self._steps = list(steps)
+        self._start = start
+
+    def take(self, qmp: Qmp, rounds: int) -> None:
+        """Take those whose moment has come."""
+        seconds = time.monotonic() - self._start
+        for step in [step for step in self._steps if step.due(rounds, seconds)]:
+            self._steps.remove(step)
+            step.act(qmp)
+
+    def wait(self, deadline: float) -> float:
+        """Seconds until the next moment of a clock, at most POLL_SECONDS."""
+        moments = [self._start + step.after_seconds for step in self._steps if step.after_seconds is not None]
+        return min(max(min([deadline, *moments]) - time.monotonic(), 0.0), POLL_SECONDS)
+
+
+def _follow(source: Machine, deadline: float, schedule: _Schedule) -> dict[str, Any]:
+    """Wait until the migration ends or the deadline comes; what ``query-migrate`` says then."""
+    try:
+        return _wait(source.qmp, deadline, schedule)
+    except QmpClosedError:
+        source.check_alive()
+        raise
+
+
+def _wait(qmp: Qmp, deadline: float, schedule: _Schedule) -> dict[str, Any]:
+    rounds = 0
+    while True:
+        event = qmp.wait_event(("MIGRATION", "MIGRATION_PASS"), schedule.wait(deadline))
+        if event and event["event"] == "MIGRATION_PASS":
+            rounds = event["data"]["pass"] - 1  # a pass begins with the sync that ends the round before; 1 is the setup
+        if event and event["data"].get("status") in ENDED:
+            break
+        if time.monotonic() >= deadline:
+            break
+        schedule.take(qmp, rounds)
+    info: dict[str, Any] = qmp.execute("query-migrate")
+    return info
+
+
+def _await_arrival(destination: Machine) -> None:
+    """The destination has loaded everything when it leaves ``inmigrate``."""
+    deadline = time.monotonic() + FINISH_SECONDS
+    while (status := destination.qmp.execute("query-status")["status"]) == "inmigrate":
+        destination.check_alive()
+        if time.monotonic() > deadline:
+            raise LabError(f"the migration to {destination.name} completed, but it is still {status}")
+        time.sleep(0.02)
