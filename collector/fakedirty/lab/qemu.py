@@ -1,0 +1,125 @@
+"""Which QEMU the laboratory runs: a given binary, Debian's own, or a cached build of the series."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from fakedirty.errors import LabError, MissingError
+
+SERIES = "10.0"
+BINARY = "qemu-system-x86_64"
+
+# where Debian's packages seabios and qemu-system-data put what QEMU loads
+FIRMWARE = (Path("/usr/share/seabios"), Path("/usr/share/qemu"))
+
+
+def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where builds live: ``$XDG_CACHE_HOME/fakedirty``."""
+    return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fakedirty"
+
+
+def patches_directory() -> Path:
+    """``qemu-patches/`` of the source checkout that this package runs from."""
+    directory = Path(__file__).resolve().parents[3] / "qemu-patches"
+    if not (directory / "build.sh").exists():
+        raise MissingError(
+            "the QEMU series is part of the source checkout, and this fakedirty was not started from one; "
+            "set FAKEDIRTY_QEMU to a QEMU binary"
+        )
+    return directory
+
+
+class Builds:
+    """The cache of QEMU builds, one directory each: ``qemu/<source version>-<recipe>/``.
+
+    `series` is a directory below ``qemu-patches/``, or ``none`` for QEMU without the series.
+    """
+
+    def __init__(
+        self,
+        series: str = SERIES,
+        *,
+        strip: bool = False,
+        environment: Mapping[str, str] = os.environ,
+        patches: Path | None = None,
+    ) -> None:
+        self._patches = patches or patches_directory()
+        self._series = "none" if series == "none" else str(self._patches / series)
+        self._environment = {**environment, "FAKEDIRTY_STRIP": "1" if strip else ""}
+        self._root = cache_directory(environment) / "qemu"
+
+    def find(self) -> Path | None:
+        """The binary of the newest cached build with this series and recipe, or None. Asks no network."""
+        recipe = self._ask("recipe", self._series)
+        given = self._environment.get("FAKEDIRTY_QEMU_SOURCE")
+        pattern = f"{self._ask('version') if given else '*'}-{recipe}/{BINARY}"
+        found = sorted(self._root.glob(pattern), key=lambda path: path.stat().st_mtime)
+        return found[-1] if found else None
+
+    def build(self) -> Path:
+        """Build from the newest source, unless that very build is cached; say on stderr what is done."""
+        home = self._root / f"{self._ask('version')}-{self._ask('recipe', self._series)}"
+        binary = home / BINARY
+        if binary.exists():
+            return binary
+        part = home.with_name(f"{home.name}.{os.getpid()}.part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._run("build", self._series, str(part))
+            part.rename(home)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return binary
+
+    def _ask(self, *arguments: str) -> str:
+        return self._run(*arguments, capture=True).strip()
+
+    def _run(self, *arguments: str, capture: bool = False) -> str:
+        command = [str(self._patches / "build.sh"), *arguments]
+        done = subprocess.run(
+            command, env=self._environment, stdout=subprocess.PIPE if capture else None, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise LabError(f"build.sh {arguments[0]} failed (exit {done.returncode}); its last words are above")
+        return done.stdout or ""
+
+
+def qemu_binary(environment: Mapping[str, str] = os.environ) -> Path:
+    """The QEMU with the series: ``$FAKEDIRTY_QEMU``, or the cached build.
+
+    Raises MissingError, naming the command that builds it, where there is neither.
+    """
+    given = environment.get("FAKEDIRTY_QEMU")
+    if given:
+        if not os.access(given, os.X_OK):
+            raise MissingError(f"FAKEDIRTY_QEMU={given} is not a program")
+        return Path(given)
+    found = Builds(environment=environment).find()
+    if found is None:
+        raise MissingError("the patched QEMU is not built yet: run 'fakedirty qemu build' (about 5 minutes)")
+    return found
+
+
+def unpatched_binary(environment: Mapping[str, str] = os.environ) -> Path:
+    """The cached build of the same source without the series, stripped as distributions do."""
+    found = Builds("none", strip=True, environment=environment).find()
+    if found is None:
+        raise MissingError("QEMU without the series is not built yet: run 'fakedirty qemu build --unpatched'")
+    return found
+
+
+def stock_binary() -> Path:
+    """Debian's own QEMU."""
+    found = shutil.which(BINARY)
+    if found is None:
+        raise MissingError(f"{BINARY} is not installed: apt-get install qemu-system-x86")
+    return Path(found)
+
+
+def firmware_arguments() -> list[str]:
+    """``-L`` options for a QEMU that was built without firmware of its own."""
+    return [word for directory in FIRMWARE if directory.is_dir() for word in ("-L", str(directory))]

@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# Builds QEMU 10.0 with (or without) the series beside this file.
+#
+#   build.sh recipe SERIES         prints what identifies series, recipe and tools (needs no network)
+#   build.sh version               prints the version of the source that would be built
+#   build.sh build SERIES PREFIX   builds PREFIX/qemu-system-x86_64
+#
+# SERIES is a directory of patches, or "none". The source is Debian 13's source package, fetched through
+# apt directories of our own from the mirror that this machine's apt already uses; the system's apt
+# configuration is not touched. FAKEDIRTY_QEMU_SOURCE names a source directory or tarball to use instead.
+# FAKEDIRTY_STRIP=1 strips the binary, as distributions do.
+set -euo pipefail
+
+here=$(dirname "$(realpath "$0")")
+work=${FAKEDIRTY_WORK:-$(mktemp -d)}
+trap '[[ -n ${FAKEDIRTY_WORK:-} ]] || rm -rf "$work"' EXIT
+
+configure_options=(
+    --target-list=x86_64-softmmu --without-default-features
+    --enable-system --enable-kvm --enable-tcg --enable-pixman --enable-fdt=system
+    --enable-trace-backends=dtrace,log
+    --disable-install-blobs --disable-docs
+)
+
+say() { echo "qemu: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+apt_own() {  # an apt that sees Debian 13's source packages and nothing of the system's state
+    local tool=$1; shift
+    "$tool" -o Dir::Etc::sourcelist="$work/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+        -o Dir::State="$work/apt/state" -o Dir::State::lists="$work/apt/lists" \
+        -o Dir::State::status="$work/apt/status" -o Dir::Cache="$work/apt/cache" \
+        -o APT::Sandbox::User=root "$@"
+}
+
+apt_prepare() {
+    [[ -e $work/apt/ready ]] && return
+    mkdir -p "$work"/apt/{lists/partial,cache/archives/partial,state}
+    : >"$work/apt/status"
+    # $(...) below is apt's format language, not the shell's
+    # shellcheck disable=SC2016
+    local mirror
+    mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
+             awk '$2 == "bookworm" {print $1; exit}')
+    [[ -n $mirror ]] || die "apt knows no Debian 12 mirror; run 'apt-get update' first"
+    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" \
+        >"$work/apt/sources.list"
+    apt_own apt-get update -qq || die "cannot read Debian 13's package lists"
+    touch "$work/apt/ready"
+}
+
+version() {
+    if [[ -d ${FAKEDIRTY_QEMU_SOURCE:-} ]]; then
+        # a tree being worked on: its version, and what was last touched in it
+        echo "$(<"$FAKEDIRTY_QEMU_SOURCE/VERSION")-tree-$(
+            find "$(realpath "$FAKEDIRTY_QEMU_SOURCE")" -name .git -prune -o -type f -printf '%p %T@\n' |
+            sort | sha256sum | cut -c1-12)"
+    elif [[ -n ${FAKEDIRTY_QEMU_SOURCE:-} ]]; then
+        echo "tarball-$(sha256sum <"$FAKEDIRTY_QEMU_SOURCE" | cut -c1-12)"
+    else
+        apt_prepare
+        apt_own apt-cache showsrc --only-source qemu | awk '/^Version:/ {print $2}' | sort -V | tail -n 1
+    fi
+}
+
+recipe() {
+    local series=$1
+    {
+        [[ $series == none ]] || cat "$series"/*.patch
+        cat "$here/build.sh"
+        echo "${FAKEDIRTY_STRIP:-} $(dpkg --print-architecture) $(cc -dumpfullversion)"
+    } | sha256sum | cut -c1-16
+}
+
+fetch() {  # the pristine source into $work/source
+    if [[ -d ${FAKEDIRTY_QEMU_SOURCE:-} ]]; then
+        cp -a "$FAKEDIRTY_QEMU_SOURCE" "$work/source"
+    elif [[ -n ${FAKEDIRTY_QEMU_SOURCE:-} ]]; then
+        mkdir "$work/source"
+        tar -C "$work/source" --strip-components=1 -xf "$FAKEDIRTY_QEMU_SOURCE"
+    else
+        apt_prepare
+        (cd "$work" && apt_own apt-get source -qq --download-only qemu >/dev/null &&
+         dpkg-source --no-check -x qemu_*.dsc source >/dev/null) || die "cannot fetch QEMU's source package"
+    fi
+}
+
+build() {
+    local series=$1 prefix=$2 patch jobs
+    jobs=$(nproc)
+    say "fetching the source"
+    fetch
+    if [[ $series != none ]]; then
+        for patch in "$series"/*.patch; do
+            [[ $patch == *-cover-letter.patch ]] && continue
+            patch -d "$work/source" -p1 --no-backup-if-mismatch -s <"$patch" ||
+                die "$(basename "$patch") does not apply"
+        done
+        configure_options+=(--enable-xxhash)
+    fi
+    say "preparing meson"
+    /usr/bin/python3 -m venv "$work/venv"
+    "$work/venv/bin/pip" install -q 'meson==1.12.1'
+    mkdir "$work/build"
+    cd "$work/build"
+    say "configuring"
+    "$work/source/configure" "${configure_options[@]}" --python="$work/venv/bin/python" >configure.log 2>&1 ||
+        { tail -20 configure.log >&2; die "configure failed"; }
+    say "compiling on $jobs cores (about 4 minutes on two)"
+    ninja -j "$jobs" qemu-system-x86_64 >ninja.log 2>&1 || { grep -A20 FAILED ninja.log | head -60 >&2; die "the build failed"; }
+    [[ -z ${FAKEDIRTY_STRIP:-} ]] || strip qemu-system-x86_64
+    mkdir -p "$prefix"
+    cp qemu-system-x86_64 "$prefix/"
+    say "built $prefix/qemu-system-x86_64"
+}
+
+case ${1:-} in
+    recipe) [[ $# == 2 ]] || die "usage: build.sh recipe SERIES"; recipe "$2" ;;
+    version) version ;;
+    build) [[ $# == 3 ]] || die "usage: build.sh build SERIES PREFIX"; build "$2" "$(realpath -m "$3")" ;;
+    *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac
