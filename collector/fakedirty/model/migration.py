@@ -54,6 +54,13 @@ class Migration:
         seen = [value for value in values if value is not None]
         return sum(seen) if seen and len(seen) == len(values) else None
 
+    def reported(self, *path: str) -> int | None:
+        """A number of the last ``query-migrate``, such as ``reported("ram", "transferred")``; None if it has none."""
+        value: object = self.report
+        for name in path:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value if isinstance(value, int) else None
+
     def apply(self, event: Event) -> None:
         """Take one event in. Events come in the order in which they happened."""
         match event:

@@ -34,8 +34,8 @@ FILES = {
     ),
     "pages.parquet": (
         "One row per visited page, where page records were asked for. `fakedirty.load(path).pages`, with "
-        "`run_id` and `migration_id` in front. While the migration runs, and after a crash, the same rows are in the files of "
-        "`pages.parts/`."
+        "`run_id` and `migration_id` in front. While the migration runs, and after a crash, the same rows are in "
+        "the files of `pages.parts/`."
     ),
 }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import conserved
 
@@ -29,14 +27,6 @@ def conservation(migration: Migration) -> bool | None:
     return all(verdicts) if verdicts else None
 
 
-def reported(report: Mapping[str, object], path: tuple[str, ...]) -> int | None:
-    """A number of query-migrate's answer; None where it does not say."""
-    value: object = report
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value if isinstance(value, int) else None
-
-
 def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object]:
     """The columns of the migrations' table, and beside them what does not fit a table."""
     end_ns = migration.end_ns
@@ -48,7 +38,7 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
         "started_at": clock.date(migration.start_ns).isoformat(),
         "outcome": outcome(migration),
         "duration_seconds": None if end_ns is None else (end_ns - migration.start_ns) / 1e9,
-        **{column: reported(migration.report, path) for column, path in REPORTED.items()},
+        **{column: migration.reported(*path) for column, path in REPORTED.items()},
         "rounds": len(migration.rounds),
         "invalid_rounds": sum(not r.valid for r in migration.rounds),
         "lost_events": sum(migration.lost_events.values()),

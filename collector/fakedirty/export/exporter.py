@@ -1,0 +1,89 @@
+"""The sink that Prometheus scrapes: families are built from the model at scrape time, none is kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from fakedirty.model.events import Event
+from fakedirty.model.migration import Migration
+from fakedirty.model.sink import PageBatch
+
+from .metrics import BUILD_INFO, METRICS, Metric
+from .seen import LabelValues, Seen, Vm
+
+FAMILIES: dict[str, type[CounterMetricFamily] | type[GaugeMetricFamily]] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+}
+
+
+def utc_now() -> datetime:
+    """The time of day."""
+    return datetime.now(UTC)
+
+
+class Exporter(Collector):
+    """Knows the last migration of each VM; told of them from one thread, scraped from another."""
+
+    def __init__(self, now: Callable[[], datetime] = utc_now) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._vms: dict[str, Vm] = {}
+
+    def started(self, migration: Migration) -> None:
+        """Remember `migration` as the last one of its VM, and what the one before it had counted."""
+        seen = Seen(migration, self._now())
+        with self._lock:
+            vm = self._vms.get(migration.vm)
+            self._vms[migration.vm] = Vm(seen) if vm is None else Vm(seen, _added_up(vm))
+
+    def changed(self, migration: Migration, event: Event) -> None:
+        """Nothing: the migration is read when Prometheus asks."""
+
+    def pages(self, migration: Migration, batch: PageBatch) -> None:
+        """Nothing: single pages are no metric."""
+
+    def ended(self, migration: Migration) -> None:
+        """Remember that nobody looks at `migration` any more."""
+        with self._lock:
+            vm = self._vms.get(migration.vm)
+            if vm is not None and vm.last.migration is migration:
+                vm.last.left = True
+
+    def collect(self) -> Iterator[Family]:
+        """Fresh families; the observing thread may go on meanwhile, as what is read was finished."""
+        with self._lock:
+            families = [_family(metric, self._vms.items()) for metric in METRICS]
+        name, labels, text, values = BUILD_INFO
+        build = GaugeMetricFamily(name, text, labels=labels)
+        build.add_metric(values, 1)
+        yield build
+        yield from (family for family in families if family.samples)
+
+
+def _family(metric: Metric, vms: Iterable[tuple[str, Vm]]) -> Family:
+    family = FAMILIES[metric.type](metric.name, metric.help, labels=("vm", *metric.labels))
+    for name, vm in vms:
+        for values, value in _read(metric, vm).items():
+            family.add_metric((name, *values), value)
+    return family
+
+
+def _read(metric: Metric, vm: Vm) -> dict[LabelValues, float]:
+    """What `vm` has to say for `metric`: a counter goes on from its earlier migrations."""
+    values: dict[LabelValues, float] = dict(vm.past.get(metric.name, {}))
+    for labels, value in metric.read(vm.last):
+        values[labels] = values.get(labels, 0) + value
+    return values
+
+
+def _added_up(vm: Vm) -> dict[str, dict[LabelValues, float]]:
+    """What `vm` has counted in all, its last migration taken as over."""
+    vm.last.left = True
+    return {metric.name: _read(metric, vm) for metric in METRICS if metric.type == "counter"}
