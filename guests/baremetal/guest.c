@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A guest that writes exactly the page frames that it is told, and says so.
+ *
+ * Command line (multiboot, QEMU's -append): words `KIND=FIRST+COUNT` or `KIND=FIRST+COUNT*STRIDE`, one per
+ * range of page frames, and `pause=MS` between sweeps. Serial lines on COM1, as docs in guests/README.md.
+ * After `ready` it writes the sets and its own frames (reported as `own`), nothing else.
+ */
+#include "../pages.h"
+#include "machine.h"
+
+#define RANGES 64
+#define CLOCK_PAGES 1024 /* how many pages between two looks at the clock, which must not wrap unseen */
+#define HAS_MEMORY 1
+
+struct range {
+    enum kind kind;
+    uint32_t first, count, stride;
+};
+
+struct multiboot {
+    uint32_t flags, mem_lower, mem_upper /* KiB above 1 MiB */, boot_device;
+    const char *cmdline;
+};
+
+extern char own_start[], own_end[];
+
+static union {
+    struct status status;
+    uint32_t words[PAGE_WORDS];
+} status_page __attribute__((aligned(PAGE_BYTES)));
+
+static struct range ranges[RANGES];
+static uint32_t range_count, pause_ms;
+
+static void say(const char *text)
+{
+    for (; *text; text++) {
+        while (!(in8(COM1_STATUS) & COM1_EMPTY))
+            ;
+        out8(COM1, *text);
+    }
+}
+
+static void say_number(uint32_t number)
+{
+    char digits[11], *digit = digits + 10;
+
+    *digit = 0;
+    do {
+        *--digit = '0' + number % 10;
+        number /= 10;
+    } while (number);
+    say(digit);
+}
+
+static void say_frames(const struct range *range)
+{
+    say(" ");
+    say_number(range->first);
+    say("+");
+    say_number(range->count);
+    if (range->stride != 1) {
+        say("*");
+        say_number(range->stride);
+    }
+    say("\n");
+}
+
+static void __attribute__((noreturn)) fail(const char *why, const char *word)
+{
+    say("guest: error ");
+    say(why);
+    say(" ");
+    say(word);
+    say("\n");
+    for (;;)
+        __asm__ volatile("cli; hlt");
+}
+
+/* whether `text` goes on with `prefix`; if so it is moved behind it */
+static int take(const char **text, const char *prefix)
+{
+    const char *at = *text;
+
+    while (*prefix)
+        if (*at++ != *prefix++)
+            return 0;
+    *text = at;
+    return 1;
+}
+
+static uint32_t take_number(const char **text)
+{
+    uint32_t number = 0;
+
+    if (**text < '0' || **text > '9')
+        fail("no number at", *text);
+    while (**text >= '0' && **text <= '9')
+        number = number * 10 + *(*text)++ - '0';
+    return number;
+}
+
+static int take_kind(const char **text, enum kind *kind)
+{
+    const char *at;
+
+    for (*kind = 0; *kind < KINDS; (*kind)++)
+        if (at = *text, take(&at, kind_names[*kind]) && take(&at, "=")) {
+            *text = at;
+            return 1;
+        }
+    return 0;
+}
+
+static void take_range(const char **text, enum kind kind, uint32_t frames)
+{
+    const char *word = *text;
+    struct range range = {kind, take_number(text), 0, 1};
+
+    if (!take(text, "+"))
+        fail("no count in", word);
+    range.count = take_number(text);
+    if (take(text, "*"))
+        range.stride = take_number(text);
+    if (range_count == RANGES)
+        fail("too many ranges at", word);
+    if (!range.count || !range.stride || range.first < (uint32_t)own_end / PAGE_BYTES || range.first >= frames ||
+        range.count - 1 > (frames - 1 - range.first) / range.stride)
+        fail("not within free memory:", word);
+    ranges[range_count++] = range;
+}
+
+static void parse(const char *text, uint32_t frames)
+{
+    enum kind kind;
+
+    while (*text && *text != ' ')
+        text++; /* the loader's name for the kernel */
+    for (; *text; text++) {
+        if (*text == ' ')
+            continue;
+        if (take_kind(&text, &kind))
+            take_range(&text, kind, frames);
+        else if (take(&text, "pause="))
+            pause_ms = take_number(&text);
+        else
+            fail("unknown word", text);
+        if (!*text)
+            return;
+        if (*text != ' ')
+            fail("trailing characters:", text);
+    }
+}
+
+static volatile uint32_t *page_of(uint32_t frame)
+{
+    return (volatile uint32_t *)(frame * PAGE_BYTES);
+}
+
+static void fill(void)
+{
+    for (struct range *range = ranges; range < ranges + range_count; range++)
+        for (uint32_t i = 0, frame = range->first; i < range->count; i++, frame += range->stride) {
+            volatile uint32_t *page = page_of(frame);
+            uint32_t word = filling(range->kind, frame), count = PAGE_WORDS;
+            void *to = (void *)page;
+
+            __asm__ volatile("rep stosl" : "+D"(to), "+c"(count) : "a"(word) : "memory");
+            page[cell(frame)] = content(range->kind, frame, 0);
+        }
+}
+
+static void write_sweep(uint32_t sweep)
+{
+    uint32_t pages = 0;
+
+    for (struct range *range = ranges; range < ranges + range_count; range++) {
+        if (range->kind == UNTOUCHED)
+            continue;
+        for (uint32_t i = 0, frame = range->first; i < range->count; i++, frame += range->stride) {
+            page_of(frame)[cell(frame)] = content(range->kind, frame, sweep);
+            if (++pages % CLOCK_PAGES == 0)
+                now_ms();
+        }
+    }
+}
+
+static void report_sweeps(uint32_t done, uint32_t ms, uint32_t longest)
+{
+    say("guest: sweeps ");
+    say_number(done);
+    say(" ");
+    say_number(ms);
+    say(" ");
+    say_number(longest);
+    say("\n");
+}
+
+void main(const struct multiboot *boot)
+{
+    volatile struct status *status = &status_page.status;
+    struct range own = {0, (uint32_t)own_start / PAGE_BYTES, (uint32_t)(own_end - own_start) / PAGE_BYTES, 1};
+    uint32_t reported = 0, longest = 0, began = 0, now;
+
+    if (!(boot->flags & HAS_MEMORY))
+        fail("the loader tells no", "memory size");
+    parse(boot->cmdline, 256 + boot->mem_upper / (PAGE_BYTES / 1024));
+    fill();
+    status->magic = STATUS_MAGIC;
+
+    for (struct range *range = ranges; range < ranges + range_count; range++) {
+        say("guest: set ");
+        say(kind_names[range->kind]);
+        say_frames(range);
+    }
+    say("guest: own");
+    say_frames(&own);
+    say("guest: status ");
+    say_number((uint32_t)&status_page / PAGE_BYTES);
+    say("\nguest: ready\n");
+
+    start_timer();
+    for (uint32_t sweep = 1;; sweep++) {
+        status->sweep = sweep;
+        write_sweep(sweep);
+        status->done = sweep;
+        for (uint32_t end = now_ms(); (now = now_ms()) - end < pause_ms;)
+            idle();
+        if (now - began > longest)
+            longest = now - began;
+        began = now;
+        if (now - reported >= REPORT_MS) {
+            report_sweeps(sweep, now, longest);
+            reported = now;
+            longest = 0;
+        }
+    }
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What every page of every set holds after every sweep: the law that the guests write by and that
+ * fakedirty/lab/guest_content.py checks by. Freestanding; shared by all guests.
+ *
+ * A page is filled with one 32-bit pattern, which no other page frame has. A sweep stores to one word of
+ * it, its cell, whose place differs from page to page so that a hash which leaves out part of a page is
+ * caught. A page changes by that single store, so at every instant it holds exactly what one sweep left:
+ * pages of A-B-A and of zero and data have no room for a sweep number, and the status page has it instead.
+ */
+#ifndef GUESTS_PAGES_H
+#define GUESTS_PAGES_H
+
+#include <stdint.h>
+
+#define PAGE_BYTES 4096
+#define PAGE_WORDS (PAGE_BYTES / 4)
+#define STATUS_MAGIC 0x59444b46u
+#define REPORT_MS 1000 /* how often a guest reports its sweeps */
+
+enum kind { FAKE, CHANGED, ZERO, ABA, UNTOUCHED, KINDS };
+
+static const char *const kind_names[KINDS] = {"fake", "changed", "zero", "aba", "untouched"};
+
+/* the first words of the status page; sweep 0 is the filling before `ready` */
+struct status {
+    uint32_t magic;
+    uint32_t sweep; /* the sweep that is being written */
+    uint32_t done;  /* the last sweep that is complete: sweep, or sweep - 1 */
+};
+
+static inline uint32_t pattern(uint32_t frame)
+{
+    return frame * 2654435761u; /* odd, so no two frames share a pattern and only frame 0 has zero */
+}
+
+static inline uint32_t cell(uint32_t frame)
+{
+    return frame * 37u % PAGE_WORDS;
+}
+
+/* every word of a page but its cell, from before `ready` on */
+static inline uint32_t filling(enum kind kind, uint32_t frame)
+{
+    return kind == ZERO ? 0 : pattern(frame);
+}
+
+/* the cell of a page after a sweep */
+static inline uint32_t content(enum kind kind, uint32_t frame, uint32_t sweep)
+{
+    switch (kind) {
+    case CHANGED:
+        return sweep;
+    case ZERO:
+        return sweep % 2 ? pattern(frame) : 0;
+    case ABA:
+        return sweep % 2 ? ~pattern(frame) : pattern(frame);
+    default:
+        return pattern(frame);
+    }
+}
+
+#endif
