@@ -15,9 +15,7 @@ from fakedirty.errors import LabError, QmpError
 from fakedirty.qmp.client import Qmp
 
 from .network import End
-
-# Where a QEMU that was built without firmware of its own finds Debian's; QEMU passes over absent ones.
-FIRMWARE = (Path("/usr/share/seabios"), Path("/usr/share/qemu"))
+from .qemu import firmware_arguments
 
 START_SECONDS = 30.0  # generous: a loaded machine loads QEMU slowly
 STDERR_BYTES = 2000
@@ -74,7 +72,7 @@ def machine(
         sockets = [directory / "lab.qmp", directory / "observer.qmp"]
         command = [*(end.prefix if end else ()), "setpriv", "--pdeathsig", "KILL", "--", program]
         command += ["-name", f"guest={name},debug-threads=on", "-accel", accelerator, *BARE]
-        command += [word for path in FIRMWARE for word in ("-L", str(path))]
+        command += firmware_arguments()
         command += [word for path in sockets for word in ("-qmp", f"unix:{path},server=on,wait=off")]
         process = stack.enter_context(_process([*command, *arguments], directory))
         qmp = stack.enter_context(_connected(process, sockets[0], name, directory))

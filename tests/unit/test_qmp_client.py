@@ -1,0 +1,123 @@
+"""The QMP client against servers that are absent, busy, mute, not QMP, or leave."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from qmp_server import Hangup, babbling_server, qmp_server
+
+from fakedirty.errors import QmpError
+from fakedirty.qmp.client import Qmp, QmpClosedError, QmpRefusedError
+
+
+def hang_up(arguments: dict[str, object]) -> object:
+    raise Hangup
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "qmp"
+
+
+def test_commands_are_answered(path: Path) -> None:
+    with qmp_server(path, {"echo": dict}), Qmp.connect(path) as qmp:
+        assert qmp.execute("echo") == {}
+        assert qmp.execute("echo", {"with-dash": 1}, plain=2) == {"with-dash": 1, "plain": 2}
+
+
+def test_a_refusal_leaves_the_connection(path: Path) -> None:
+    with qmp_server(path, {"echo": dict}), Qmp.connect(path) as qmp:
+        with pytest.raises(QmpRefusedError, match="no command nonsense") as refusal:
+            qmp.execute("nonsense")
+        assert refusal.value.error_class == "CommandNotFound"
+        assert qmp.execute("echo") == {}
+
+
+def test_events_come_in_order_and_wait_for_their_taker(path: Path) -> None:
+    with qmp_server(path, {}) as send, Qmp.connect(path) as qmp:
+        for name in ("ONE", "TWO", "THREE"):
+            send(name)
+        taken = qmp.wait_event({"TWO", "FOUR"}, timeout=10)
+        assert taken and taken["event"] == "TWO"
+        assert qmp.wait_event("THREE", timeout=10)
+        assert qmp.wait_event("FOUR", timeout=0.01) is None
+        assert [event["event"] for event in qmp.drain_events()] == ["ONE"]
+        assert qmp.drain_events() == []
+
+
+def test_a_server_that_leaves_during_a_command(path: Path) -> None:
+    with qmp_server(path, {"quit": hang_up}), Qmp.connect(path) as qmp:
+        with pytest.raises(QmpClosedError, match="quit or was killed"):
+            qmp.execute("quit")
+        with pytest.raises(QmpClosedError):
+            qmp.wait_event("SHUTDOWN", timeout=10)
+        with pytest.raises(QmpClosedError):
+            qmp.execute("quit")
+        assert qmp.closed
+
+
+def test_a_server_that_does_not_answer(path: Path) -> None:
+    release = threading.Event()
+    answers = {"slow": lambda arguments: release.wait(10), "echo": dict}
+    with qmp_server(path, answers), Qmp.connect(path, answer_timeout=0.05) as qmp:
+        with pytest.raises(QmpError, match="did not answer slow"):
+            qmp.execute("slow")
+        release.set()
+
+
+def test_closing_ends_the_thread_and_every_wait(path: Path) -> None:
+    before = threading.active_count()
+    with qmp_server(path, {}):
+        serving = threading.active_count()
+        qmp = Qmp.connect(path)
+        assert threading.active_count() == serving + 1
+        threading.Timer(0.05, qmp.close).start()
+        with pytest.raises(QmpClosedError):
+            qmp.wait_event("NEVER", timeout=30)
+        qmp.close()
+    assert threading.active_count() <= before + 1
+
+
+def test_absent(path: Path) -> None:
+    with pytest.raises(QmpError, match="there is no socket"):
+        Qmp.connect(path)
+
+
+def test_left_over(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+    with pytest.raises(QmpError, match="nobody listens"):
+        Qmp.connect(path)
+
+
+def test_not_a_socket(path: Path) -> None:
+    path.write_text("")
+    with pytest.raises(QmpError, match="nobody listens"):
+        Qmp.connect(path)
+
+
+def test_path_too_long(tmp_path: Path) -> None:
+    with pytest.raises(QmpError, match="too long"):
+        Qmp.connect(tmp_path / ("x" * 200))
+
+
+@pytest.mark.parametrize("says", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"{}\n", b"\0" * 99 + b"\n", b"[1]\n", b""])
+def test_not_qmp(path: Path, says: bytes) -> None:
+    with babbling_server(path, says), pytest.raises(QmpError, match="does not speak QMP"):
+        Qmp.connect(path)
+
+
+def test_endless_garbage(path: Path) -> None:
+    with babbling_server(path, b"x" * (11 << 20)), pytest.raises(QmpError):
+        Qmp.connect(path)
+
+
+def test_a_mute_server_is_named(path: Path) -> None:
+    hold = threading.Event()
+    with babbling_server(path, b"", hold), pytest.raises(QmpError, match=rf"no QMP greeting.*\b{os.getpid()}\b"):
+        Qmp.connect(path, timeout=0.1)
+    hold.set()
