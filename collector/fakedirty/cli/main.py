@@ -1,0 +1,99 @@
+"""The command `fakedirty`: finds the subcommand, and alone turns errors into messages and exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from fakedirty import __version__
+from fakedirty.errors import FakedirtyError, MissingError, UsageError
+
+#: each subcommand, a module of this package by the same name, and its line in ``--help``. The module is
+#: imported when it is asked for, and has NAME, HELP, add_arguments(parser), run(arguments) -> status, EPILOG if any
+COMMANDS = {
+    "doctor": "say what can be observed on this machine, and what is missing",
+    "observe": "observe migrations of a running QEMU: table, files, metrics",
+    "mode": "switch a running QEMU between off, observe and skip",
+    "demo": "migrate a guest whose pages are known, without and with skipping",
+    "qemu": "build the patched QEMU, or say where it is",
+}
+
+EPILOG = """\
+examples:
+  fakedirty doctor                                   what can be seen, of which QEMU, and why not more
+  fakedirty observe --out runs --listen 127.0.0.1:9752
+                                                     observe the one QEMU that runs; record it, serve /metrics
+  fakedirty observe --qmp /run/vm.qmp --once         without root: one migration, by QMP alone
+  fakedirty mode skip --qmp /run/vm.qmp              stop sending fake dirty pages, at once
+  fakedirty COMMAND --help                           all options of a command
+
+exit status: 0 done; 1 failed; 2 wrong usage; 3 recorded, but not valid (see the reason in rounds.csv)
+"""
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except UsageError as error:
+        return _fail(error, USAGE)
+    except FakedirtyError as error:
+        return _fail(error, FAILED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # whoever read has gone: nothing is left to say, not even at exit, when Python flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _run(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="fakedirty",
+        description="See, and skip, the fake dirty pages of QEMU live migration.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"fakedirty {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    command: ModuleType | None = None
+    for name, text in COMMANDS.items():
+        subparser = subparsers.add_parser(
+            name, help=text, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name == wanted:
+            command = _command(name)
+            subparser.epilog = getattr(command, "EPILOG", None)
+            command.add_arguments(subparser)
+    parsed = parser.parse_args(arguments)
+    if command is None:
+        parser.error("no command")
+    status: int = command.run(parsed)
+    return status
+
+
+def _command(name: str) -> ModuleType:
+    module = f"fakedirty.cli.{name}"
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingError(
+            f"`fakedirty {name}` needs the Python module {error.name}, which is not installed"
+        ) from error
+
+
+def _fail(error: FakedirtyError, status: int) -> int:
+    print(f"fakedirty: {error}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""Two or more migrations side by side: what one treatment costs and saves against the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+from rich.text import Text
+
+from fakedirty.model.migration import Migration
+
+from .figures import UNSEEN, exact, milliseconds, size
+
+Value = Callable[[Migration], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: `value` reads a figure, `text` writes it; `note` says what the figure leaves out, if anything."""
+
+    title: str
+    value: Value
+    text: Callable[[int | None], str]
+    note: Callable[[Migration], str] = lambda _: ""
+
+
+def _seen(column: str) -> Value:
+    """The sum over those rounds that saw the column; None if none did."""
+
+    def value(migration: Migration) -> float | None:
+        values: list[float | None] = [getattr(r, column) for r in migration.rounds]
+        seen = [each for each in values if each is not None]
+        return sum(seen) if seen else None
+
+    return value
+
+
+def _unseen(column: str) -> Callable[[Migration], str]:
+    """How many rounds did see the column, where it was not all or none."""
+
+    def note(migration: Migration) -> str:
+        seen = sum(getattr(r, column) is not None for r in migration.rounds)
+        return f" ({seen} of {len(migration.rounds)} rounds)" if 0 < seen < len(migration.rounds) else ""
+
+    return note
+
+
+def _pages(word: str) -> Line:
+    column = f"{word}_pages"
+    return Line(f"{word} pages", _seen(column), exact, _unseen(column))
+
+
+LINES = (
+    Line("total time", lambda m: m.reported("total-time"), milliseconds),
+    Line("downtime", lambda m: m.reported("downtime"), milliseconds),
+    Line("sent", lambda m: m.reported("ram", "transferred"), size),
+    Line("saved", _seen("saved_bytes"), size, _unseen("saved_bytes")),
+    Line("rounds", lambda m: len(m.rounds), exact),
+    *(_pages(word) for word in ("visited", "first", "changed", "fake", "normal", "zero", "skipped")),
+)
+
+
+def comparison(runs: Sequence[tuple[str, Migration]]) -> Table:
+    """A table of `runs`, (title, migration) each; with two, a last column has the second as a share of the first."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for title, _ in runs:
+        table.add_column(Text(title), justify="right")
+    shares = len(runs) == 2
+    if shares:
+        table.add_column(Text(f"{runs[1][0]} / {runs[0][0]}"), justify="right", style="dim")
+    table.add_row("outcome", *(_outcome(migration) for _, migration in runs))
+    for line in LINES:
+        values = [line.value(migration) for _, migration in runs]
+        notes = [line.note(migration) for _, migration in runs]
+        cells = [line.text(None if v is None else int(v)) + note for v, note in zip(values, notes, strict=True)]
+        share = [UNSEEN if any(notes) else _share(*values)] if shares else []
+        table.add_row(line.title, *cells, *share)
+    table.add_row("valid", *("yes" if migration.valid else "NO" for _, migration in runs))
+    return table
+
+
+def _outcome(migration: Migration) -> str:
+    return migration.state if migration.ended else "unfinished"
+
+
+def _share(first: float | None, second: float | None) -> str:
+    return UNSEEN if not first or second is None else f"{100 * second / first:.1f} %"

@@ -1,0 +1,93 @@
+"""The sink that shows a migration as it goes: one line per finished round, as it finishes."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from fakedirty.model.events import Event, EventsLost, ModeChanged, RoundEnded
+from fakedirty.model.migration import Migration
+from fakedirty.model.round import Round
+from fakedirty.model.sink import PageBatch
+
+from .columns import Column, fitting
+from .figures import milliseconds, size
+
+
+class LiveTable:
+    """Writes lines to `console`; pages are counted in pages, `sent` and `saved` in bytes, `secs` in seconds.
+
+    Lines that have been written stay as they are, so the table is as good in a pipe or a log as on a screen.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._columns: tuple[Column, ...] = ()
+
+    def started(self, migration: Migration) -> None:
+        """Head the table."""
+        self._columns = fitting(self._console.width)
+        since = ", already running" if migration.partial else ""
+        self._line(Text(f"{migration.vm}: migration {migration.migration_id}, level {migration.level}{since}", "bold"))
+        head = [_set(column, column.title) for column in self._columns]
+        self._line(Text(" ".join(head).rstrip(), "underline" if self._console.is_terminal else ""))
+
+    def changed(self, migration: Migration, event: Event) -> None:
+        """A line for what `event` adds."""
+        match event:
+            case RoundEnded():
+                self._round(migration.rounds[-1])
+            case ModeChanged():
+                seconds = (event.time_ns - migration.start_ns) / 1e9
+                text = f"-- mode {event.from_mode} -> {event.to_mode} ({event.hash}) after {seconds:.2f} s"
+                self._line(Text(f"{text}, in round {event.round}", "magenta"))
+            case EventsLost():
+                self._line(Text(f"!! {event.count} events lost ({event.where})", "bold red"))
+
+    def pages(self, migration: Migration, batch: PageBatch) -> None:
+        """Nothing: single pages do not fit a screen."""
+
+    def ended(self, migration: Migration) -> None:
+        """What came out of it."""
+        self._line(outcome_line(migration))
+
+    def _round(self, counts: Round) -> None:
+        line = Text()
+        for column in self._columns:
+            line.append(_set(column, column.cell(counts)), column.style).append(" ")
+        line.rstrip()
+        self._line(line)
+        if not counts.valid:
+            self._line(Text(f"    ! round {counts.round} is invalid: {counts.invalid_reason}", "bold red"))
+
+    def _line(self, line: Text) -> None:
+        self._console.print(line, soft_wrap=True, highlight=False)
+
+
+def outcome_line(migration: Migration) -> Text:
+    """One line: how it ended, its times and bytes, and whether it can be believed."""
+    parts = [
+        migration.state if migration.ended else f"not observed to its end (last state: {migration.state})",
+        f"total {milliseconds(migration.reported('total-time'))}",
+        f"downtime {milliseconds(migration.reported('downtime'))}",
+        f"sent {size(migration.reported('ram', 'transferred'))}",
+        f"{len(migration.rounds)} rounds",
+    ]
+    return Text("; ".join(parts)) + Text("; ") + _verdict(migration)
+
+
+def _verdict(migration: Migration) -> Text:
+    if migration.valid:
+        return Text("valid", "green")
+    invalid = sum(not r.valid for r in migration.rounds)
+    lost = sum(migration.lost_events.values())
+    reasons = [
+        f"{invalid} of {len(migration.rounds)} rounds" if invalid else "",
+        f"{lost} events lost" if lost else "",
+        "joined while it ran" if migration.partial else "",
+    ]
+    return Text(f"invalid: {', '.join(filter(None, reasons))}", "bold red")
+
+
+def _set(column: Column, text: str) -> str:
+    return text.ljust(column.width) if column.left else text.rjust(column.width)
