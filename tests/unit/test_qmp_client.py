@@ -8,10 +8,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from qmp_server import Hangup, babbling_server, qmp_server
-
 from fakedirty.errors import QmpError
 from fakedirty.qmp.client import Qmp, QmpClosedError, QmpRefusedError
+from qmp_server import Hangup, babbling_server, qmp_server
 
 
 def hang_up(arguments: dict[str, object]) -> object:
@@ -42,7 +41,8 @@ def test_events_come_in_order_and_wait_for_their_taker(path: Path) -> None:
         for name in ("ONE", "TWO", "THREE"):
             send(name)
         taken = qmp.wait_event({"TWO", "FOUR"}, timeout=10)
-        assert taken and taken["event"] == "TWO"
+        assert taken
+        assert taken["event"] == "TWO"
         assert qmp.wait_event("THREE", timeout=10)
         assert qmp.wait_event("FOUR", timeout=0.01) is None
         assert [event["event"] for event in qmp.drain_events()] == ["ONE"]

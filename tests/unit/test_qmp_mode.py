@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qmp_server import qmp_server
-
 from fakedirty.errors import QmpError
 from fakedirty.model.words import Mode
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import read_mode, set_mode, supports
+from qmp_server import qmp_server
 
 
 def schema(*parameters: str) -> list[dict[str, Any]]:
