@@ -1,0 +1,229 @@
+"""Page records held against the truth: what a ground-truth guest says of its pages, by page frame.
+
+For every visit of a page the truth knows, it allows certain classes and dispositions:
+
+- a page's first visit with records is ``first``, and no other is;
+- a page of set ``fake`` is never ``changed``;
+- a page of set ``changed`` is never ``fake`` when two whole sweeps passed between its visits. In less time it may
+  be: written before the one visit, it is marked dirty again, and still holds the same at the next;
+- a page of set ``untouched`` is visited once;
+- pages of ``zero`` and ``aba`` may be either: only what they held when they were visited could tell;
+- only a ``fake`` page is skipped, and only a page of set ``zero`` is sent as zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from fakedirty.model.words import Disposition, Kind, PageClass, Word
+
+from .guest_frames import FrameNumbers
+
+Numbers = npt.NDArray[np.int64]
+Truths = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class PageRecords:
+    """Visits of pages of one RAM block, in the order in which they happened: an array each.
+
+    `page` is the index in the block, `page_class` and `disposition` are numbers of :class:`PageClass` and
+    :class:`Disposition`; `time_ns` is when the batch was closed that the visit came in.
+    """
+
+    page: Numbers
+    page_class: Numbers
+    disposition: Numbers
+    round: Numbers
+    time_ns: Numbers
+
+    @classmethod
+    def of_frame(cls, pages: pd.DataFrame, block: str = "pc.ram") -> PageRecords:
+        """Those of `block` in the page records of one migration, as ``fakedirty.load(path).pages`` gives them."""
+        own = pages[pages["block"] == block]
+        return cls(
+            own["page"].to_numpy(np.int64),
+            _numbers(own["class"], PageClass),
+            _numbers(own["disposition"], Disposition),
+            own["round"].to_numpy(np.int64),
+            own["time_ns"].to_numpy(np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.page)
+
+
+@dataclass(frozen=True, slots=True)
+class SetVerdict:
+    """One page set. `wrong` are the indexes of the records that the truth forbids.
+
+    `undecided` visits are those of which the truth does not know the class; `unvisited` pages have no record.
+    """
+
+    visits: int
+    undecided: int
+    unvisited: int
+    wrong: Numbers
+
+    @property
+    def judged(self) -> int:
+        """How many visits the truth knows the class of."""
+        return self.visits - self.undecided
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The page sets by name."""
+
+    sets: Mapping[str, SetVerdict]
+
+    @property
+    def judged(self) -> int:
+        """Visits of which the truth knows the class, in all sets."""
+        return sum(verdict.judged for verdict in self.sets.values())
+
+    @property
+    def wrong(self) -> int:
+        """Visits that the truth forbids, in all sets."""
+        return sum(len(verdict.wrong) for verdict in self.sets.values())
+
+    @property
+    def right_share(self) -> float | None:
+        """The share of the judged visits that are right; None if none was judged."""
+        return 1 - self.wrong / self.judged if self.judged else None
+
+    def __str__(self) -> str:
+        sets = ", ".join(
+            f"{name}: {verdict.visits:,} visits, {verdict.undecided:,} undecided, {len(verdict.wrong):,} wrong"
+            for name, verdict in self.sets.items()
+        )
+        return f"{self.judged - self.wrong:,} of {self.judged:,} judged visits are right ({sets})"
+
+
+def switchover_rounds(rounds: pd.DataFrame) -> frozenset[int]:
+    """The rounds in which the guest stood still, of ``fakedirty.load(path).rounds``."""
+    return frozenset(int(number) for number in rounds.loc[rounds["kind"] == str(Kind.SWITCHOVER), "round"])
+
+
+def judge(
+    sets: Mapping[str, FrameNumbers],
+    records: PageRecords,
+    *,
+    sweep_seconds: float,
+    switchover: Collection[int] = (),
+    forgotten: Collection[int] = (),
+) -> Verdict:
+    """Hold the records of one migration, all of them from its start on, against the page sets of the guest.
+
+    `sweep_seconds` is the guest's longest sweep with its pause, as it reported when the migration was over;
+    `switchover` are the rounds in which the guest stood still; `forgotten` those in which QEMU dropped its
+    records (a mode turned on, or another hash).
+    """
+    history = _History.of(records, frozenset(forgotten))
+    swept = ~np.isin(records.round, list(switchover)) & (history.interval_ns >= 2e9 * sweep_seconds)
+    verdicts = {}
+    for name, frames in sets.items():
+        visits = np.flatnonzero(np.isin(records.page, frames))
+        forbidden, known = RULES[name](records, history, swept)
+        forbidden = forbidden | history.broken_first | _impossible(records, name)
+        known = known | forbidden
+        verdicts[name] = SetVerdict(
+            visits=len(visits),
+            undecided=int((~known[visits]).sum()),
+            unvisited=len(np.setdiff1d(frames, records.page)),
+            wrong=visits[forbidden[visits]],
+        )
+    return Verdict(verdicts)
+
+
+@dataclass(frozen=True, slots=True)
+class _History:
+    """Of every visit, what came before it.
+
+    `interval_ns` is the least time since the visit before, 0 where there was none; `is_first` whether there
+    is no record to compare with; `broken_first` whether the class contradicts that.
+    """
+
+    interval_ns: Numbers
+    is_first: Truths
+    broken_first: Truths
+
+    @classmethod
+    def of(cls, records: PageRecords, forgotten: Collection[int]) -> _History:
+        before = _visit_before(records.page)
+        seen = before >= 0
+        rounds_dropped = np.sort(np.array(list(forgotten), np.int64))
+        epoch = np.searchsorted(rounds_dropped, records.round, side="right")
+        is_first = ~seen | (epoch != epoch[before])
+        # within the round in which records were dropped, it is not known before or after which visit
+        unclear = np.isin(records.round, rounds_dropped)
+        unclear |= seen & unclear[before] & ~is_first
+        # a visit lies between the close of its batch and that of the batch before it
+        earliest = _batch_before(records.time_ns)
+        interval = np.where(seen, earliest - records.time_ns[before], 0)
+        said_first = records.page_class == PageClass.FIRST
+        return cls(interval, is_first, (said_first != is_first) & ~unclear)
+
+
+Rule = Callable[[PageRecords, _History, Truths], tuple[Truths, Truths]]
+
+
+def _fake(records: PageRecords, history: _History, _swept: Truths) -> tuple[Truths, Truths]:
+    return records.page_class == PageClass.CHANGED, np.ones(len(records), bool)
+
+
+def _changed(records: PageRecords, history: _History, swept: Truths) -> tuple[Truths, Truths]:
+    return (records.page_class == PageClass.FAKE) & swept, history.is_first | swept
+
+
+def _untouched(records: PageRecords, history: _History, _swept: Truths) -> tuple[Truths, Truths]:
+    return records.page_class != PageClass.FIRST, np.ones(len(records), bool)
+
+
+def _either(records: PageRecords, history: _History, _swept: Truths) -> tuple[Truths, Truths]:
+    return np.zeros(len(records), bool), history.is_first
+
+
+# of every visit, were it of a page of the set: whether the class is forbidden, and whether the truth knows it
+RULES: dict[str, Rule] = {
+    "fake": _fake,
+    "changed": _changed,
+    "untouched": _untouched,
+    "zero": _either,
+    "aba": _either,
+}
+
+
+def _impossible(records: PageRecords, name: str) -> Truths:
+    """Dispositions that no page of the set can have in its class."""
+    skipped = (records.disposition == Disposition.SKIPPED) & (records.page_class != PageClass.FAKE)
+    impossible: Truths = skipped | ((records.disposition == Disposition.ZERO) & (name != "zero"))
+    return impossible
+
+
+def _visit_before(page: Numbers) -> Numbers:
+    """Of every visit, the index of the visit before of the same page; -1 where there is none."""
+    order = np.argsort(page, kind="stable")
+    before = np.full(len(page), -1, np.int64)
+    same = page[order][1:] == page[order][:-1]
+    before[order[1:][same]] = order[:-1][same]
+    return before
+
+
+def _batch_before(time_ns: Numbers) -> Numbers:
+    """Of every visit, when the batch before its own was closed; for the first batch, its own."""
+    begins = np.flatnonzero(np.diff(time_ns, prepend=time_ns[:1] - 1))
+    closes = np.concatenate([time_ns[:1], time_ns[begins[:-1]]]) if len(begins) else time_ns
+    earliest: Numbers = np.repeat(closes, np.diff(begins, append=len(time_ns)))
+    return earliest
+
+
+def _numbers(words: pd.Series[str], known: type[Word]) -> Numbers:
+    """Words of an enumeration as its numbers; a word that it does not have becomes -1."""
+    numbers = words.astype(str).map({str(word): int(word) for word in known})
+    return np.asarray(numbers.fillna(-1), np.int64)

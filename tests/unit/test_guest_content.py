@@ -1,0 +1,75 @@
+"""The law of what pages hold: memory that obeys it is right, and every kind of damage is found."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from fakedirty.errors import LabError
+from fakedirty.lab.guest_content import CELLS, PAGE_WORDS, STATUS_MAGIC, cell, check_content, pattern
+from fakedirty.lab.guest_report import GuestReport, parse_report
+from fakedirty.lab.guest_workload import SETS
+
+STATUS = 5
+REPORT = "".join(f"guest: set {name} {100 * (i + 1)}+7\n" for i, name in enumerate(SETS)) + f"guest: status {STATUS}\n"
+
+
+@pytest.fixture
+def report() -> GuestReport:
+    return parse_report(REPORT)
+
+
+def memory_after(report: GuestReport, sweep: int, done: int) -> npt.NDArray[np.uint32]:
+    memory = np.zeros((700, PAGE_WORDS), np.uint32)
+    memory[STATUS, :3] = STATUS_MAGIC, sweep, done
+    for name, frames in report.sets.items():
+        memory[frames] = pattern(frames)[:, None] if name != "zero" else 0
+        memory[frames, cell(frames)] = CELLS[name](frames, sweep)
+    return memory
+
+
+@pytest.mark.parametrize("sweep", [0, 1, 2, 7])
+def test_memory_that_a_sweep_left_is_right(report: GuestReport, sweep: int) -> None:
+    content = check_content(memory_after(report, sweep, sweep), report)
+    assert content.right
+    assert content.pages == 7 * len(SETS)
+    assert "35 pages" in str(content)
+
+
+def test_pages_that_the_sweep_has_not_reached_yet_are_right(report: GuestReport) -> None:
+    memory, before = memory_after(report, 7, 6), memory_after(report, 6, 6)
+    memory[103:] = before[103:]
+    assert check_content(memory, report).right
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_page_of_another_frame_is_found(report: GuestReport, name: str) -> None:
+    memory = memory_after(report, 7, 7)
+    frames = report.frames(name)
+    memory[frames[3]] = memory[frames[4]]
+    content = check_content(memory, report)
+    assert content.wrong[name].tolist() == [frames[3]]
+    assert list(content.wrong) == [name]
+    assert f"1 {name} (first: {frames[3]})" in str(content)
+
+
+@pytest.mark.parametrize("name", ["changed", "zero", "aba"])
+def test_a_page_left_behind_by_sweeps_is_found(report: GuestReport, name: str) -> None:
+    memory, before = memory_after(report, 7, 7), memory_after(report, 4, 4)
+    frame = report.frames(name)[0]
+    memory[frame] = before[frame]
+    assert check_content(memory, report).wrong[name].tolist() == [frame]
+
+
+def test_a_single_wrong_word_anywhere_is_found(report: GuestReport) -> None:
+    memory = memory_after(report, 7, 7)
+    frame = report.frames("untouched")[2]
+    memory[frame, (cell(frame) + 1) % PAGE_WORDS] ^= np.uint32(1)
+    assert check_content(memory, report).wrong["untouched"].tolist() == [frame]
+
+
+def test_memory_without_a_status_page_is_refused(report: GuestReport) -> None:
+    with pytest.raises(LabError, match="no status page"):
+        check_content(np.zeros((700, PAGE_WORDS), np.uint32), report)
+    with pytest.raises(LabError, match="wait until it is ready"):
+        check_content(np.zeros((700, PAGE_WORDS), np.uint32), GuestReport())

@@ -1,0 +1,89 @@
+"""The serial protocol of the guests, as it comes: among other lines, in parts, and wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fakedirty.errors import LabError
+from fakedirty.lab.guest_frames import Frames
+from fakedirty.lab.guest_report import Sweeps, parse_report, read_report, wait_until_ready
+
+LOG = """\
+SeaBIOS (version 1.16)\r
+guest: set fake 1024+3 2000+1\r
+guest: set fake 3000+2*4\r
+[    0.1] something of the kernel
+guest: set changed 4000+1
+guest: own 256+5
+guest: status 260
+guest: ready
+guest: sweeps 30 1000 40
+guest: sweeps 70 2000 60
+guest: swee"""
+
+
+def test_a_log_is_read_up_to_its_last_whole_line() -> None:
+    report = parse_report(LOG)
+    assert report.ready
+    assert report.ranges == {
+        "fake": [Frames(1024, 3), Frames(2000, 1), Frames(3000, 2, 4)],
+        "changed": [Frames(4000, 1)],
+    }
+    assert report.frames("fake").tolist() == [1024, 1025, 1026, 2000, 3000, 3004]
+    assert report.frames("zero").tolist() == []
+    assert list(report.sets) == ["fake", "changed"]
+    assert report.own == [Frames(256, 5)]
+    assert report.status_frame == 260
+    assert report.sweeps == [Sweeps(30, 1000, 40), Sweeps(70, 2000, 60)]
+    assert report.sweeps_per_second == 40
+    assert report.longest_sweep_seconds == 0.06
+    assert not report.error
+
+
+def test_every_beginning_of_a_log_can_be_read() -> None:
+    for end in range(len(LOG)):
+        report = parse_report(LOG[:end])
+        assert report.ready == ("ready\n" in LOG[:end])
+
+
+def test_the_first_report_counts_from_ready() -> None:
+    assert parse_report("guest: sweeps 50 2000 41\n").sweeps_per_second == 25
+    assert parse_report("guest: ready\n").sweeps_per_second is None
+    assert parse_report("guest: ready\n").longest_sweep_seconds is None
+
+
+@pytest.mark.parametrize("line", ["set", "set fake x", "status", "status x", "sweeps 1 2", "sweeps a b c", "hello"])
+def test_a_line_that_is_not_of_the_protocol_is_an_error_that_quotes_it(line: str) -> None:
+    with pytest.raises(LabError, match=line):
+        parse_report(f"guest: {line}\n")
+
+
+def test_there_is_nothing_to_read_before_the_file_is_there(tmp_path: Path) -> None:
+    assert not read_report(tmp_path / "absent").ready
+
+
+def test_a_guest_that_gives_up_ends_the_wait(tmp_path: Path) -> None:
+    serial = tmp_path / "serial"
+    serial.write_text("guest: error unknown word x=1\n")
+    with pytest.raises(LabError, match="unknown word x=1"):
+        wait_until_ready(serial, seconds=60)
+
+
+def test_a_guest_that_is_gone_ends_the_wait(tmp_path: Path) -> None:
+    def gone() -> None:
+        raise LabError("QEMU ended")
+
+    with pytest.raises(LabError, match="QEMU ended"):
+        wait_until_ready(tmp_path / "serial", seconds=60, check_alive=gone)
+
+
+def test_a_guest_that_is_silent_ends_the_wait(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="not there after 0 s"):
+        wait_until_ready(tmp_path / "serial", seconds=0)
+
+
+def test_a_ready_guest_is_reported(tmp_path: Path) -> None:
+    serial = tmp_path / "serial"
+    serial.write_text(LOG)
+    assert wait_until_ready(serial, seconds=0).status_frame == 260
