@@ -36,7 +36,6 @@ class Machine:
     directory: Path
     qmp: Qmp
     observer_socket: Path
-    serial: Path
 
     @property
     def pid(self) -> int:
@@ -57,13 +56,12 @@ def machine(
     *,
     accelerator: str = "tcg",
     end: End | None = None,
-    serial: Path | None = None,
 ) -> Iterator[Machine]:
     """Start `qemu` as the guest `name`, at `end` of a network if one is given.
 
-    `arguments` are the guest's (memory, kernel, drives). Its serial log is for them to name, as
-    `serial`; sockets and logs live in a directory of their own, removed with the machine. QEMU is
-    killed when this process ends in any way, so start machines in a thread that outlives them.
+    `arguments` are the guest's (memory, kernel, serial log). Sockets and QEMU's standard error live in a
+    directory of their own, removed with the machine. QEMU is killed when this process ends in any way,
+    so start machines in a thread that outlives them.
     """
     if not (program := shutil.which(qemu)):
         raise LabError(f"there is no QEMU at {qemu}: 'fakedirty qemu path' names the one that is built")
@@ -76,7 +74,7 @@ def machine(
         command += [word for path in sockets for word in ("-qmp", f"unix:{path},server=on,wait=off")]
         process = stack.enter_context(_process([*command, *arguments], directory))
         qmp = stack.enter_context(_connected(process, sockets[0], name, directory))
-        yield Machine(name, process, end, directory, qmp, sockets[1], serial or directory / "serial.log")
+        yield Machine(name, process, end, directory, qmp, sockets[1])
 
 
 @contextmanager

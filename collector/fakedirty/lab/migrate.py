@@ -89,7 +89,8 @@ def migrate(
         final = _follow(source, time.monotonic() + FINISH_SECONDS, _Schedule((), start))
     if final["status"] == "completed":
         _await_arrival(destination)
-    return Outcome(final["status"], converged, time_limit, measured, final)
+        final = _settled(source)
+    return Outcome(final["status"], converged, time_limit, final if converged else measured, final)
 
 
 def _prepare(source: Machine, destination: Machine, settings: Settings) -> None:
@@ -157,6 +158,14 @@ def _wait(qmp: Qmp, deadline: float, schedule: _Schedule) -> dict[str, Any]:
         schedule.take(qmp, rounds)
     info: dict[str, Any] = qmp.execute("query-migrate")
     return info
+
+
+def _settled(source: Machine) -> dict[str, Any]:
+    """What ``query-migrate`` says once the times are in it: the state comes before them."""
+    deadline = time.monotonic() + FINISH_SECONDS
+    while "downtime" not in (info := source.qmp.execute("query-migrate")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return dict(info)
 
 
 def _await_arrival(destination: Machine) -> None:

@@ -1,0 +1,136 @@
+"""``fakedirty demo``: a guest with known fake pages, migrated as QEMU does it and with skipping, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from fakedirty.errors import LabError, MissingError
+from fakedirty.lab.experiment import Experiment, run_experiment
+from fakedirty.lab.guest import GUESTS, BuiltGuest, build_guest
+from fakedirty.lab.guest_workload import REFERENCE
+from fakedirty.lab.migrate import Settings
+from fakedirty.lab.qemu import qemu_binary, stock_binary
+from fakedirty.lab.treatments import SKIP, UNPATCHED, VANILLA, Treatment
+from fakedirty.record.durable import write_json
+from fakedirty.record.recorder import Recorder
+from fakedirty.show.compare import comparison
+from fakedirty.show.table import LiveTable
+
+from .demo_report import Run, convergence, details, failure, next_steps, status, summary
+
+NAME = "demo"
+HELP = "migrate a guest whose pages are known, without and with skipping"
+EPILOG = """\
+exit status: 0 done; 1 memory differs on the two sides, or skipping did not let the migration end; 3 recorded,
+but not valid (see the reason in rounds.csv)
+"""
+
+DOWNTIME_LIMIT_MS = 300
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--qemu", type=Path, help="a QEMU with the series; the one that was built if not given")
+    which.add_argument("--stock", action="store_true", help="Debian's own QEMU, without skipping: observe only")
+    parser.add_argument("--guest", choices=sorted(GUESTS), default="linux", help="default: linux")
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="default: runs/demo")
+    parser.add_argument(
+        "--time-limit", type=float, default=25.0, metavar="SECONDS", help="bound of each migration; default: 25"
+    )
+    parser.add_argument("--json", action="store_true", help="the outcome in JSON; the tables go to standard error")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run each treatment and show them side by side. Raises LabError where memory differs or skip fails."""
+    console = Console(stderr=arguments.json, highlight=False, soft_wrap=True)
+    qemu = stock_binary() if arguments.stock else arguments.qemu or qemu_binary()
+    demo = _Demo(qemu, build_guest(arguments.guest), arguments.out, arguments.time_limit, console)
+    demo.introduce()
+    treatments = (UNPATCHED,) if arguments.stock else (VANILLA, SKIP)
+    runs = [demo.run(number, treatment) for number, treatment in enumerate(treatments, start=1)]
+    console.print("\n[bold]side by side[/bold]")
+    console.print(comparison([(each.title, each.measured) for each in runs]))
+    console.print(f"\n{next_steps(runs, arguments.out)}", markup=False)
+    if arguments.json:
+        print(json.dumps({"qemu": str(qemu), "runs": [summary(each) for each in runs]}, indent=2))
+    if wrong := failure(runs):
+        raise LabError(wrong)
+    return status(runs)
+
+
+class _Demo:
+    """What the runs of a demo have in common."""
+
+    def __init__(self, qemu: Path, guest: BuiltGuest, out: Path, time_limit: float, console: Console) -> None:
+        self._qemu = qemu
+        self._guest = guest
+        self._out = out
+        self._time_limit = time_limit
+        self._console = console
+        self._version = _version(qemu)
+        self._run_id = time.strftime("demo-%Y%m%dT%H%M%SZ", time.gmtime())
+
+    def introduce(self) -> None:
+        """What is migrated, and over what."""
+        work = REFERENCE
+        self._console.print(
+            f"{self._version} ({self._qemu})\n"
+            f"guest: {self._guest.guest.name}, {work.memory_mib} MiB, TCG; rewrites {work.fake:,} pages with what they "
+            f"hold and changes {work.changed:,}, sweep after sweep, {work.pause_ms} ms apart\n"
+            f"link: 1 Gbit/s; downtime limit {DOWNTIME_LIMIT_MS} ms; time limit {self._time_limit:g} s",
+            markup=False,
+        )
+
+    def run(self, number: int, treatment: Treatment) -> Run:
+        """One treatment, from boot to the comparison of memory."""
+        say = self._console.print
+        say(f"\n[bold]{number}. {treatment.name}[/bold]: {treatment.summary}")
+        experiment = Experiment(
+            vm=f"demo-{treatment.name}",
+            qemu=self._qemu,
+            guest=self._guest,
+            workload=REFERENCE,
+            level=treatment.level,
+            settings=Settings(DOWNTIME_LIMIT_MS, parameters=treatment.parameters),
+            steps=treatment.steps,
+            time_limit=self._time_limit,
+        )
+        recorder = Recorder(self._out, self._run_id, self._facts(experiment))
+        result = run_experiment(experiment, [recorder, LiveTable(self._console)])
+        if not recorder.directories:
+            raise LabError(f"nothing was recorded in {self._out}: the reason is above")
+        done = Run(treatment, result, recorder.directories[-1])
+        write_json(done.directory / "experiment.json", details(done))
+        say(convergence(done), style="" if result.outcome.converged else "yellow")
+        say(done.memory, style="green" if done.equal else "bold red")
+        return done
+
+    def _facts(self, experiment: Experiment) -> Mapping[str, object]:
+        """For the manifest of the recording."""
+        return {
+            "qemu": {"binary": str(self._qemu), "version": self._version},
+            "guest": {"name": self._guest.guest.name, "build": self._guest.directory.name},
+            "workload": asdict(experiment.workload),
+            "migration_settings": asdict(experiment.settings),
+            "link_bits_per_second": experiment.bits_per_second,
+            "accelerator": experiment.accelerator,
+            "time_limit_seconds": experiment.time_limit,
+        }
+
+
+def _version(qemu: Path) -> str:
+    """The first line of ``--version``."""
+    try:
+        done = subprocess.run([qemu, "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise MissingError(f"{qemu} does not run: {error}") from error
+    return done.stdout.splitlines()[0]

@@ -1,0 +1,123 @@
+"""What ``fakedirty demo`` says of its runs: to a person, in JSON, and by its exit status."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakedirty.lab.experiment import Result
+from fakedirty.lab.treatments import Treatment
+from fakedirty.model.migration import Migration
+
+DONE, FAILED, INVALID = 0, 1, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the demo, and the directory of its recording."""
+
+    treatment: Treatment
+    result: Result
+    directory: Path
+
+    @property
+    def title(self) -> str:
+        """The head of its column."""
+        outcome = self.result.outcome
+        return self.treatment.name + ("" if outcome.converged else f", first {outcome.time_limit_seconds:g} s")
+
+    @property
+    def measured(self) -> Migration:
+        """The migration as it was when it was measured: at its end, or at the time limit."""
+        migration, outcome = self.result.migration, self.result.outcome
+        if outcome.converged:
+            return migration
+        rounds = migration.rounds[: self.result.measured_rounds]
+        return dataclasses.replace(migration, state="active", rounds=rounds, report=outcome.measured)
+
+    @property
+    def equal(self) -> bool:
+        """Whether memory was compared and is equal."""
+        return self.result.memory is not None and self.result.memory.equal
+
+    @property
+    def memory(self) -> str:
+        """The verdict on memory, in words."""
+        if self.result.memory is None:
+            return f"NO MEMORY TO COMPARE: the migration is {self.result.outcome.status}"
+        return str(self.result.memory)
+
+
+def convergence(run: Run) -> str:
+    """A line on whether the migration ended by itself."""
+    outcome = run.result.outcome
+    if outcome.converged:
+        return f"it converged: {outcome.status} after {outcome.final['total-time'] / 1000:.2f} s"
+    return (
+        f"it did NOT converge within {outcome.time_limit_seconds:g} s; it was then let through with a downtime of "
+        f"{outcome.final.get('downtime', 0) / 1000:.2f} s, to compare its memory"
+    )
+
+
+def next_steps(runs: Sequence[Run], out: Path) -> str:
+    """Where to look next."""
+    last = runs[-1].directory
+    return "\n".join(
+        [
+            *(f"recorded: {run.directory}" for run in runs),
+            f"look at:  column -s, -t {last / 'rounds.csv'} | less -S",
+            f"          python: import fakedirty; fakedirty.load({str(out)!r}).rounds",
+            "          fakedirty observe --help     the same for any QEMU that runs here",
+        ]
+    )
+
+
+def summary(run: Run) -> Mapping[str, object]:
+    """A run in JSON; figures of a migration that did not converge are those at the time limit."""
+    outcome, measured, memory = run.result.outcome, run.measured, run.result.memory
+    return {
+        "treatment": run.treatment.name,
+        "converged": outcome.converged,
+        "status": outcome.status,
+        "time_limit_seconds": outcome.time_limit_seconds,
+        "total_time_ms": measured.reported("total-time"),
+        "downtime_ms": measured.reported("downtime"),
+        "transferred_bytes": measured.reported("ram", "transferred"),
+        "link_bytes": run.result.link_bytes,
+        "saved_bytes": measured.total("saved_bytes"),
+        "rounds": len(measured.rounds),
+        "valid": run.result.migration.valid,
+        "memory": memory and {"equal": memory.equal, "pages": memory.pages, "differing": len(memory.differing)},
+        "guest_sweeps_per_second": run.result.report.sweeps_per_second,
+        "directory": str(run.directory),
+    }
+
+
+def details(run: Run) -> Mapping[str, object]:
+    """What stands in ``experiment.json`` beside the recording: the guest's own word and every RAM block."""
+    memory = run.result.memory
+    return {
+        **summary(run),
+        "at_time_limit": dict(run.result.outcome.measured),
+        "ram_blocks": [dataclasses.asdict(block) for block in memory.blocks] if memory else [],
+        "differing_pages": [dataclasses.asdict(page) for page in memory.differing] if memory else [],
+        "guest_sets": {name: [str(frames) for frames in ranges] for name, ranges in run.result.report.ranges.items()},
+    }
+
+
+def failure(runs: Sequence[Run]) -> str:
+    """What must not be, in words; empty when all is well."""
+    wrong = [f"{run.treatment.name}: {run.memory}" for run in runs if not run.equal]
+    wrong += [
+        f"{run.treatment.name}: {convergence(run)}"
+        for run in runs
+        if run.treatment.converges and not run.result.outcome.converged
+    ]
+    return "; ".join(wrong)
+
+
+def status(runs: Sequence[Run]) -> int:
+    """The exit status of runs in which nothing failed."""
+    return DONE if all(run.result.migration.valid for run in runs) else INVALID
