@@ -1,7 +1,13 @@
 #!/bin/sh
-# Builds the bare-metal guest into directory $1. Packages: gcc.
+# Builds the bare-metal guest (kernel) into directory $1; without one, names the packages that go into it.
+# Packages: gcc
 set -eu
 cd "$(dirname "$0")"
+
+if [ $# = 0 ]; then
+    dpkg-query --show gcc
+    exit
+fi
 gcc -m32 -march=i386 -mgeneral-regs-only -ffreestanding -fno-pie -fno-stack-protector -fcf-protection=none \
     -fno-asynchronous-unwind-tables -std=gnu11 -O2 -Wall -Wextra -Werror \
     -nostdlib -static -no-pie -Wl,--build-id=none,--no-warn-rwx-segments,-z,noexecstack -T link.ld \

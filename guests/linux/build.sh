@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the Linux guest (kernel, initrd) into directory $1; without one, names the packages that go into it.
-# Packages: gcc, libc6-dev, cpio, busybox-static. The kernel's is downloaded and unpacked, not installed.
+# Packages: gcc libc6-dev cpio busybox-static
+# The kernel's package is downloaded and unpacked, not installed.
 set -eu
 cd "$(dirname "$0")"
 

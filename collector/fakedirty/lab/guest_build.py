@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -69,6 +70,7 @@ def _run(recipe: Path, *arguments: str) -> str:
         raise LabError(f"{recipe} did not end within {BUILD_SECONDS} s: is the package mirror reachable?") from error
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip()
-        packages = next(line for line in recipe.read_text().splitlines() if line.startswith("# Packages: "))
-        raise LabError(f"{recipe} failed (exit {done.returncode}): {said}; it needs {packages.removeprefix('# ')}")
+        packages = re.search(r"^# Packages: (.*)$", recipe.read_text(), re.MULTILINE)
+        needs = f"; it needs the packages {packages[1]}" if packages else ""
+        raise LabError(f"{recipe} failed (exit {done.returncode}): {said}{needs}")
     return done.stdout
