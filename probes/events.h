@@ -47,4 +47,96 @@ struct round_record {
     unsigned int reserved;
 };
 
+/* ---- from the kernel to user space: every event opens with this ---- */
+
+#define EVENT_ROUND 1         /* struct round_event */
+#define EVENT_MODE 2          /* struct mode_event */
+#define EVENT_STATE 3         /* struct state_event */
+#define EVENT_BATCH 4         /* struct batch_event, `count` records of it */
+#define EVENT_STOCK_STARTED 5 /* struct stock_event, as are the next three */
+#define EVENT_STOCK_ROUND 6
+#define EVENT_STOCK_STATE 7
+#define EVENT_STOCK_STOPPED 8
+
+struct event_header {
+    unsigned long long time_ns; /* CLOCK_MONOTONIC */
+    unsigned int kind;
+    unsigned int tid;
+};
+
+/* what the kernel itself counted of a round, from the page records */
+struct seen_counts {
+    unsigned long long visited_pages;
+    unsigned long long first_pages;
+    unsigned long long changed_pages;
+    unsigned long long fake_pages;
+    unsigned long long normal_pages;
+    unsigned long long zero_pages;
+    unsigned long long xbzrle_pages;
+    unsigned long long unchanged_pages;
+    unsigned long long skipped_pages;
+};
+
+struct round_event {
+    struct event_header header;
+    struct round_record record;
+    struct seen_counts seen;
+};
+
+#define WORD_BYTES 32 /* room for a mode, a hash, a migration state */
+
+struct mode_event {
+    struct event_header header;
+    unsigned int round;
+    unsigned int reserved;
+    char from_mode[WORD_BYTES];
+    char to_mode[WORD_BYTES];
+    char hash[WORD_BYTES];
+};
+
+struct state_event {
+    struct event_header header;
+    char state[WORD_BYTES];
+};
+
+#define BLOCK_BYTES 256 /* QEMU's own limit on the name of a RAM block */
+
+struct batch_event {
+    struct event_header header;
+    unsigned int round;
+    unsigned int count;
+    char block[BLOCK_BYTES];
+    struct page_record records[BATCH_PAGES];
+};
+
+/* one round of a stock QEMU, as the kernel counted it; a lost page is in no class */
+struct stock_counts {
+    unsigned long long start_ns;
+    unsigned long long first_pages;
+    unsigned long long changed_pages;
+    unsigned long long fake_pages;
+    unsigned long long normal_pages;
+    unsigned long long zero_pages;
+    unsigned long long odd_buffers; /* sent in pieces that are not one page */
+    unsigned int round;             /* 0: between the start and the first bitmap sync */
+    unsigned int forced_syncs;
+    unsigned int bypassed; /* bit i: pages took the way i of fakedirty/observe/bypass.py */
+    unsigned int reserved;
+};
+
+struct stock_event {
+    struct event_header header;
+    struct stock_counts counts;
+    unsigned int state;     /* EVENT_STOCK_STATE: the number of the new MigrationStatus, */
+    unsigned int partial;   /* the migration was running when the first event came */
+    char name[WORD_BYTES];  /* or its name */
+};
+
+/* places where events are lost: indices of the map `lost` */
+#define LOST_EVENTS 0     /* no room in the ring buffer of events */
+#define LOST_BATCHES 1    /* no room in the ring buffer of page records */
+#define LOST_UNREADABLE 2 /* memory of the process could not be read */
+#define LOST_UNRECORDED 3 /* no room to remember what a page held */
+#define LOST_PLACES 4
+
 #endif

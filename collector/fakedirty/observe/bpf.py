@@ -1,0 +1,115 @@
+"""bcc, and all of bcc that the project uses: compile a probe file, attach, read ring buffers and counters.
+
+Probes are attached through perf events that belong to this process: whatever ends it also detaches them and
+lowers the semaphores.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from fakedirty.errors import FakedirtyError, MissingError
+
+from .headers import Headers
+
+_ENTRY = 0  # BPF_PROBE_ENTRY
+
+
+class BpfError(FakedirtyError):
+    """The kernel refused a probe."""
+
+
+class Bpf:
+    """One compiled probe file, its attached programs and its maps."""
+
+    def __init__(self, source: Path, headers: Headers, defines: dict[str, int], appended: str = "") -> None:
+        try:
+            import bcc
+        except ImportError as error:
+            raise MissingError("the Python module bcc is missing: install python3-bpfcc") from error
+        if headers.source is not None:
+            os.environ["BCC_KERNEL_SOURCE"] = str(headers.source)
+        cflags = [f"-I{source.parent}", *headers.cflags, "-Wno-macro-redefined", "-Wno-duplicate-decl-specifier"]
+        cflags += [f"-D{name}={value}" for name, value in defines.items()]
+        self._bcc: Any = bcc
+        self._attached: list[int] = []
+        self._rings: dict[str, list[bytes]] = {}
+        text = source.read_text() + "\n" + appended
+        try:
+            self._module = bcc.BPF(text=text, cflags=cflags)
+        except Exception as error:  # bcc raises bare Exception
+            raise BpfError(f"{source.name} could not be compiled against {headers.where}: {error}") from error
+        # bcc 0.26 declares six of the seven parameters, which leaves ref_ctr_offset to chance
+        prototype = ctypes.CFUNCTYPE(
+            *(ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p),
+            *(ctypes.c_uint64, ctypes.c_int, ctypes.c_uint32),
+        )
+        self._attach_uprobe = prototype(("bpf_attach_uprobe", bcc.lib))
+
+    def attach(self, function: str, path: Path, offset: int, pid: int, semaphore: int = 0) -> None:
+        """Run `function` where the file at `path` is executed at `offset` by the process.
+
+        `semaphore` is the file offset of a USDT semaphore, which the kernel holds raised meanwhile.
+        """
+        program = self._load(function)
+        name = f"fakedirty_{os.getpid()}_{pid}_{function}_{offset:x}".encode()
+        descriptor = self._attach_uprobe(program.fd, _ENTRY, name, str(path).encode(), offset, pid, semaphore)
+        if descriptor < 0:
+            raise BpfError(f"the kernel refused to attach {function} to {path} at offset {offset:#x}")
+        self._attached.append(descriptor)
+
+    def _load(self, function: str) -> Any:
+        try:
+            return self._module.load_func(function.encode(), self._bcc.BPF.KPROBE)
+        except Exception as error:  # bcc raises bare Exception
+            raise BpfError(f"the kernel refused the program {function}: {error}") from error
+
+    def open_rings(self, names: Sequence[str]) -> None:
+        """Read these ring buffers from now on; of two, the first must be the one that depends on the second."""
+        for name in names:
+            collected = self._rings.setdefault(name, [])
+
+            def take(_context: object, data: int, size: int, into: list[bytes] = collected) -> int:
+                into.append(ctypes.string_at(data, size))
+                return 0
+
+            self._module[name.encode()].open_ring_buffer(take)
+
+    def poll(self, timeout: float) -> dict[str, list[bytes]]:
+        """What the ring buffers hold, waiting for up to `timeout` seconds for the first of it."""
+        self._module.ring_buffer_poll(int(timeout * 1000))
+        # in the order of opening: whatever an event of the first ring rests on is in the second by then
+        self._module.ring_buffer_consume()
+        taken = {name: list(collected) for name, collected in self._rings.items()}
+        for collected in self._rings.values():
+            collected.clear()
+        return taken
+
+    def counters(self, name: str) -> list[int]:
+        """The values of an array of counters."""
+        table = self._module[name.encode()]
+        return [int(table[ctypes.c_int(index)].value) for index in range(len(table))]
+
+    def close(self) -> None:
+        """Detach everything; the maps go with it."""
+        for descriptor in self._attached:
+            self._bcc.lib.bpf_close_perf_event_fd(descriptor)
+        self._attached.clear()
+        self._module.cleanup()
+
+    def __enter__(self) -> Bpf:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def now_ns() -> int:
+    """The clock of all events: CLOCK_MONOTONIC in nanoseconds."""
+    return time.monotonic_ns()

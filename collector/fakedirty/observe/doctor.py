@@ -1,0 +1,115 @@
+"""What can be observed on this host, and why not more: the data behind ``fakedirty doctor``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fakedirty.errors import FakedirtyError, QmpError
+from fakedirty.model.words import Level
+from fakedirty.qmp.client import Qmp
+
+from . import capabilities, headers, levels
+from .attach import AttachPoint
+from .elf import Binary
+from .memory import ProcessMemory
+from .stock import attach_points
+from .target import PROC, Target, find_all
+
+
+@dataclass(frozen=True, slots=True)
+class QmpSocket:
+    """A QMP socket of a QEMU; `problem` is empty when it answers."""
+
+    path: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetReport:
+    """One QEMU: `level` is the highest possible (None: none), `reasons` say why not each higher one."""
+
+    pid: int
+    vm: str
+    program: str
+    build_id: str | None
+    level: str | None
+    reasons: dict[str, str]
+    attach_points: list[AttachPoint] = field(default_factory=list)
+    usdt_probes: list[str] = field(default_factory=list)
+    qmp: list[QmpSocket] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """This host (empty problems are good news), and its QEMUs."""
+
+    headers: str
+    headers_problem: str
+    missing_capabilities: dict[str, str]
+    targets: list[TargetReport]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def examine(targets: list[Target] | None = None, *, qmp_path: Path | None = None, proc: Path = PROC) -> Examination:
+    """Look at the given QEMUs, or at all that run. Never raises for what is missing: it says so."""
+    where, problem = "", ""
+    try:
+        where = headers.find().where
+    except FakedirtyError as error:
+        problem = str(error)
+    found = find_all(proc) if targets is None else targets
+    return Examination(
+        where, problem, capabilities.missing(), [examine_target(target, qmp_path=qmp_path) for target in found]
+    )
+
+
+def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetReport:
+    """One QEMU."""
+    paths = [qmp_path] if qmp_path else list(target.qmp_paths)
+    sockets = [QmpSocket(str(path), qmp_problem(path)) for path in paths]
+    choice = levels.choose(target, any(not socket.problem for socket in sockets))
+    build_id, points, probes = _instruments(target, choice.level)
+    return TargetReport(
+        pid=target.pid,
+        vm=target.vm,
+        program=target.program,
+        build_id=build_id,
+        level=None if choice.level is None else str(choice.level),
+        reasons={str(level): why for level, why in choice.reasons.items()},
+        attach_points=points,
+        usdt_probes=probes,
+        qmp=sockets,
+    )
+
+
+def qmp_problem(path: Path) -> str:
+    """Why a QMP socket does not answer; empty when it does."""
+    try:
+        with Qmp.connect(path):
+            return ""
+    except QmpError as error:
+        return str(error)
+
+
+def _instruments(target: Target, level: Level | None) -> tuple[str | None, list[AttachPoint], list[str]]:
+    """The build id, where the stock level would attach, and the probes of the patched level."""
+    try:
+        binary = Binary(target.exe)
+    except FakedirtyError:
+        return None, [], []
+    points: list[AttachPoint] = []
+    if level is Level.STOCK:
+        try:
+            memory = ProcessMemory(target.proc, target.pid, binary)
+            points = [point for _program, point in attach_points(binary, memory)]
+        except OSError:  # it has just ended, or is another user's
+            points = []
+    probes = sorted(name for name in binary.usdt if name.startswith("fake_dirty_"))
+    build_id = binary.build_id
+    binary.close()
+    return build_id, points, probes

@@ -1,0 +1,121 @@
+"""Which level a QEMU can be observed at, and why not at a higher one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakedirty.errors import FakedirtyError, MissingError, TargetError
+from fakedirty.model.words import Level
+
+from . import capabilities, headers
+from .elf import Binary
+from .target import Target
+
+# functions that tell a zero page, over the versions: a QEMU has some of them
+ZERO_TESTS = ("buffer_is_zero", "buffer_is_zero_ool", "buffer_is_zero_ge256")
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a level asks of a QEMU: all of `probes` and `symbols`, one of `any_symbol`."""
+
+    level: Level
+    probes: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    any_symbol: tuple[str, ...] = ()
+    lacking: str = ""
+
+
+# from the highest; the level usdt is named in the design, but nothing implements it yet
+NEEDS = (
+    Needs(
+        Level.PATCHED,
+        probes=("fake_dirty_batch", "fake_dirty_round", "fake_dirty_mode", "migrate_set_state"),
+        lacking="this QEMU was built without the fake dirty series, or without the dtrace trace backend",
+    ),
+    Needs(
+        Level.STOCK,
+        symbols=(
+            "qemu_put_buffer_async",
+            "memory_global_dirty_log_start",
+            "memory_global_dirty_log_sync",
+            "migrate_set_state",
+            "MigrationStatus_lookup",
+        ),
+        any_symbol=ZERO_TESTS,
+        lacking="this QEMU does not export its functions",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The highest level that is possible (None: not even QMP), and for each higher one why it is not."""
+
+    level: Level | None
+    reasons: dict[Level, str]
+
+
+def choose(target: Target, qmp_reachable: bool, status: Path = Path("/proc/self/status")) -> Choice:
+    """The level for a target; never raises for what the target or this host lacks."""
+    reasons: dict[Level, str] = {}
+    unable = inability(status)
+    try:
+        binary = Binary(target.exe)
+    except FakedirtyError as error:
+        unable = unable or str(error)
+    else:
+        for needs in NEEDS:
+            why = why_not(binary, needs) or unable
+            if not why:
+                return Choice(needs.level, reasons)
+            reasons[needs.level] = why
+        binary.close()
+    for needs in NEEDS:
+        reasons.setdefault(needs.level, unable)
+    if qmp_reachable:
+        return Choice(Level.QMP, reasons)
+    reasons[Level.QMP] = "no QMP socket is known or reachable: name one with --qmp"
+    return Choice(None, reasons)
+
+
+def why_not(binary: Binary, needs: Needs) -> str:
+    """What an executable lacks for a level; empty when it has all."""
+    absent: Sequence[str] = [name for name in needs.probes if name not in binary.usdt]
+    absent = [*absent, *(name for name in needs.symbols if binary.symbol(name) is None)]
+    if needs.any_symbol and not any(map(binary.symbol, needs.any_symbol)):
+        absent = [*absent, " or ".join(needs.any_symbol)]
+    return f"{needs.lacking} ({', '.join(absent)} not found)" if absent else ""
+
+
+def inability(status: Path = Path("/proc/self/status")) -> str:
+    """Why this process cannot use BPF on this host; empty when it can."""
+    lacking = capabilities.missing(status)
+    if lacking:
+        spelled = ", ".join(f"{name} (to {purpose})" for name, purpose in lacking.items())
+        return f"missing {spelled}: run as root; the level qmp works without"
+    try:
+        headers.find()
+        import_bcc()
+    except MissingError as error:
+        return str(error)
+    return ""
+
+
+def import_bcc() -> None:
+    """MissingError where bcc is not installed; it is looked for, not loaded (bpf.py does that)."""
+    from importlib.util import find_spec
+
+    if find_spec("bcc") is None:
+        raise MissingError("the Python module bcc is missing: install python3-bpfcc, and use --system-site-packages")
+
+
+def demand(target: Target, level: Level, binary: Binary, status: Path = Path("/proc/self/status")) -> None:
+    """TargetError or MissingError when `level` is asked for and cannot be."""
+    for needs in NEEDS:
+        if needs.level == level and (why := why_not(binary, needs)):
+            raise TargetError(f"QEMU {target.pid} cannot be observed at level {level}: {why}; see fakedirty doctor")
+    if why := inability(status):
+        raise MissingError(f"level {level} is not possible here: {why}")

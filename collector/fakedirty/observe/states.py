@@ -1,0 +1,32 @@
+"""The names of ``MigrationStatus`` of one running QEMU: their numbers differ between versions.
+
+QEMU exports ``MigrationStatus_lookup``, whose first member points to the array of names.
+"""
+
+from __future__ import annotations
+
+import re
+
+from fakedirty.errors import TargetError
+
+from .elf import Binary
+from .memory import ProcessMemory
+
+_NAME = re.compile(r"[a-z][a-z-]*$")
+_MOST = 64
+
+
+def names(binary: Binary, memory: ProcessMemory) -> tuple[str, ...]:
+    """The names in order of their numbers."""
+    lookup = binary.symbol("MigrationStatus_lookup")
+    array = memory.pointer(lookup.address + memory.bias) if lookup else None
+    found: list[str] = []
+    while array is not None and len(found) < _MOST:
+        address = memory.pointer(array + 8 * len(found))
+        name = memory.text(address) if address else None
+        if name is None or not _NAME.match(name):
+            break
+        found.append(name)
+    if "completed" not in found:
+        raise TargetError(f"{binary.path}: the names of its migration states cannot be read (MigrationStatus_lookup)")
+    return tuple(found)

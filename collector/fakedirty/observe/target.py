@@ -1,0 +1,123 @@
+"""The QEMU processes of this host, as ``/proc`` shows them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakedirty.errors import TargetError
+
+PROC = Path("/proc")
+_NAMES = ("qemu-system-", "qemu-kvm")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One running QEMU. `exe` opens the executable even when its file was deleted or replaced."""
+
+    pid: int
+    vm: str
+    exe: Path
+    program: str
+    start_ticks: int
+    qmp_paths: tuple[Path, ...]
+    proc: Path = PROC
+
+
+def find_all(proc: Path = PROC) -> list[Target]:
+    """All QEMU system emulators that run, by process id."""
+    pids = sorted(int(entry.name) for entry in proc.iterdir() if entry.name.isdigit())
+    return [found for pid in pids if (found := _examine(pid, proc)) is not None]
+
+
+def by_pid(pid: int, proc: Path = PROC) -> Target:
+    """The QEMU with a process id; TargetError when it is gone or is no QEMU."""
+    if not (proc / str(pid)).is_dir():
+        raise TargetError(f"there is no process {pid}")
+    found = _examine(pid, proc)
+    if found is None:
+        raise TargetError(f"process {pid} is not a QEMU system emulator (or not visible without root)")
+    return found
+
+
+def _examine(pid: int, proc: Path) -> Target | None:
+    directory = proc / str(pid)
+    try:
+        words = (directory / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+        stat = (directory / "stat").read_text()
+    except OSError:  # it has just ended
+        return None
+    program = _program(directory, words)
+    if not Path(program).name.startswith(_NAMES):
+        return None
+    # the name in parentheses may hold anything; starttime is the 20th field after it
+    start_ticks = int(stat.rpartition(")")[2].split()[19])
+    return Target(
+        pid=pid,
+        vm=_vm_name(words) or f"pid-{pid}",
+        exe=directory / "exe",
+        program=program,
+        start_ticks=start_ticks,
+        qmp_paths=tuple(_seen_from_here(directory, path) for path in _qmp_paths(words)),
+        proc=proc,
+    )
+
+
+def _program(directory: Path, words: list[str]) -> str:
+    try:
+        return os.readlink(directory / "exe").removesuffix(" (deleted)")
+    except OSError:  # a kernel thread, or another user's process
+        return words[0] if words else ""
+
+
+def _options(words: list[str], option: str) -> Iterator[str]:
+    for name, value in itertools.pairwise(words):
+        if name.lstrip("-") == option and name.startswith("-"):
+            yield value
+
+
+def _keys(value: str, first: str) -> dict[str, str]:
+    """``a,b=c`` as a mapping; a first part without a key gets the name `first`. ``,,`` is a comma."""
+    parts = [part.replace("\0", ",") for part in value.replace(",,", "\0").split(",")]
+    return dict((first, part) if number == 0 and "=" not in part else _pair(part) for number, part in enumerate(parts))
+
+
+def _pair(part: str) -> tuple[str, str]:
+    key, _equals, value = part.partition("=")
+    return key, value
+
+
+def _vm_name(words: list[str]) -> str | None:
+    for value in _options(words, "name"):
+        if name := _keys(value, "guest").get("guest"):
+            return name
+    return None
+
+
+def _qmp_paths(words: list[str]) -> Iterator[str]:
+    """The UNIX sockets on which the command line offers QMP."""
+    sockets = {}
+    for value in _options(words, "chardev"):
+        keys = _keys(value, "backend")
+        if keys.get("backend") == "socket" and "path" in keys:
+            sockets[keys.get("id", "")] = keys["path"]
+    for option in ("qmp", "qmp-pretty"):
+        for value in _options(words, option):
+            if value.startswith("unix:"):
+                yield _keys(value.removeprefix("unix:"), "path")["path"]
+            elif value.removeprefix("chardev:") in sockets:
+                yield sockets[value.removeprefix("chardev:")]
+    for value in _options(words, "mon"):
+        keys = _keys(value, "chardev")
+        if keys.get("mode") == "control" and keys.get("chardev") in sockets:
+            yield sockets[keys["chardev"]]
+
+
+def _seen_from_here(directory: Path, path: str) -> Path:
+    """A path of the process's as this process can open it: it may have other mounts, or be relative."""
+    if not path.startswith("/"):
+        return directory / "cwd" / path
+    return Path(path) if Path(path).exists() else directory / "root" / path[1:]

@@ -1,0 +1,90 @@
+"""The argument descriptions of USDT probes, turned into C: ``8@%rdi 4@-20(%rbp)`` as a call of a handler.
+
+bcc can do this too, but enables a probe only by writing its semaphore into the process's memory, where it
+would stay raised if the collector were killed. The kernel counts the semaphore itself (ref_ctr_offset).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fakedirty.errors import TargetError
+
+from .bpf import Bpf
+from .elf import Binary, UsdtLocation
+from .target import Target
+
+_ARGUMENT = re.compile(
+    r"(?P<size>-?\d)@(?:\$(?P<constant>-?\w+)"
+    r"|%(?P<register>\w+)"
+    r"|(?P<offset>-?\w*)\(%(?P<base>\w+)(?:,%(?P<index>\w+)(?:,(?P<scale>\d))?)?\))$"
+)
+
+# registers as they are named in an instruction, by the field of struct pt_regs that holds them
+_LETTERED = {name: name for name in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp")}
+_REGISTERS = {
+    **{f"{prefix}{name}": field for name, field in _LETTERED.items() for prefix in ("r", "e", "")},
+    **{f"{letter}l": f"{letter}x" for letter in "abcd"},
+    **{f"{name}l": name for name in ("si", "di", "bp", "sp")},
+    **{f"r{number}{suffix}": f"r{number}" for number in range(8, 16) for suffix in ("", "d", "w", "b")},
+}
+_TYPES = {1: "u8", 2: "u16", 4: "u32", 8: "u64", -1: "s8", -2: "s16", -4: "s32", -8: "s64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program for one USDT location."""
+
+    function: str
+    location: UsdtLocation
+
+
+def programs(binary: Binary, names: Iterable[str]) -> list[Program]:
+    """A program for every location of the named probes."""
+    return [
+        Program(f"usdt_{name}_{number}", location)
+        for name in names
+        for number, location in enumerate(binary.usdt[name])
+    ]
+
+
+def text(located: Iterable[Program]) -> str:
+    """The C of programs, to be appended to the file that has their handlers."""
+    return "".join(program(entry.location, entry.function) for entry in located)
+
+
+def attach(bpf: Bpf, binary: Binary, located: Iterable[Program], target: Target) -> None:
+    """Attach programs to one process, their semaphores held by the kernel."""
+    for entry in located:
+        semaphore = binary.offset(entry.location.semaphore) if entry.location.semaphore else 0
+        bpf.attach(entry.function, target.exe, binary.offset(entry.location.address), target.pid, semaphore)
+
+
+def program(location: UsdtLocation, function: str) -> str:
+    """A BPF program `function` that calls the handler named as the probe with this location's arguments."""
+    arguments = [argument for argument in location.arguments.split(" ") if argument]
+    names = [f"arg{number}" for number in range(1, len(arguments) + 1)]
+    fetches = [f"    {_fetch(location, text, name)}" for text, name in zip(arguments, names, strict=True)]
+    call = ", ".join(["ctx", *names])
+    body = "\n".join([*fetches, f"    return {location.name}({call});"])
+    return f"int {function}(struct pt_regs *ctx)\n{{\n{body}\n}}\n"
+
+
+def _fetch(location: UsdtLocation, text: str, name: str) -> str:
+    match = _ARGUMENT.match(text)
+    if match is None:
+        raise TargetError(f"argument {text!r} of USDT probe {location.name} is of a form that is not known")
+    kind = _TYPES[int(match["size"])]
+    if match["constant"]:
+        return f"u64 {name} = ({kind}){match['constant']};"
+    if match["register"]:
+        return f"u64 {name} = ({kind})ctx->{_REGISTERS[match['register']]};"
+    address = f"ctx->{_REGISTERS[match['base']]} + {match['offset'] or 0}"
+    if match["index"]:
+        address += f" + ctx->{_REGISTERS[match['index']]} * {match['scale'] or 1}"
+    return (
+        f"{kind} {name}_raw = 0; bpf_probe_read_user(&{name}_raw, sizeof({name}_raw), (void *)({address})); "
+        f"u64 {name} = {name}_raw;"
+    )

@@ -1,0 +1,162 @@
+"""``probes/events.h`` in Python: every struct that crosses from QEMU or the kernel to user space.
+
+A test compiles the header and holds sizes and offsets against these; the names are the same on both sides.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import ClassVar
+
+import numpy as np
+
+BATCH_PAGES = 256
+WORD_BYTES = 32
+BLOCK_BYTES = 256
+ROUND_CLASSIFIED = 1
+
+EVENT_ROUND, EVENT_MODE, EVENT_STATE, EVENT_BATCH = 1, 2, 3, 4
+EVENT_STOCK_STARTED, EVENT_STOCK_ROUND, EVENT_STOCK_STATE, EVENT_STOCK_STOPPED = 5, 6, 7, 8
+
+# indices of the map `lost`, as LOST_* of events.h
+LOST_PLACES = (
+    "ring buffer of events full",
+    "ring buffer of page records full",
+    "memory of the process not readable",
+    "table of sent pages full",
+)
+
+# struct page_record; tag = page index << 16 | class << 8 | disposition
+PAGE_RECORD = np.dtype([("hash", "<u8"), ("tag", "<u8")])
+
+Field = tuple[str, type]
+
+
+def _counters(*names: str) -> list[Field]:
+    return [(name, ctypes.c_uint64) for name in names]
+
+
+class RoundRecord(ctypes.Structure):
+    """``struct round_record``: one round as QEMU counted it."""
+
+    _fields_: ClassVar[list[Field]] = [
+        *_counters("migration_start_ns", "start_ns", "end_ns"),
+        *_counters("dirty_pages", "forced_pages", "visited_pages"),
+        *_counters("first_pages", "changed_pages", "fake_pages"),
+        *_counters("normal_pages", "zero_pages", "xbzrle_pages", "unchanged_pages", "skipped_pages"),
+        *_counters("left_pages", "hinted_pages", "transferred_bytes", "saved_bytes", "hash_ns"),
+        ("forced_syncs", ctypes.c_uint32),
+        ("round", ctypes.c_uint32),
+        ("kind", ctypes.c_uint8),
+        ("mode", ctypes.c_uint8),
+        ("hash", ctypes.c_uint8),
+        ("flags", ctypes.c_uint8),
+        ("reserved", ctypes.c_uint32),
+    ]
+
+
+class EventHeader(ctypes.Structure):
+    """``struct event_header``: how every event opens."""
+
+    _fields_: ClassVar[list[Field]] = [
+        ("time_ns", ctypes.c_uint64),
+        ("kind", ctypes.c_uint32),
+        ("tid", ctypes.c_uint32),
+    ]
+
+
+class SeenCounts(ctypes.Structure):
+    """``struct seen_counts``: what the kernel counted of a round, by columns of ``rounds.csv``."""
+
+    _fields_: ClassVar[list[Field]] = _counters(
+        "visited_pages",
+        *("first_pages", "changed_pages", "fake_pages"),
+        *("normal_pages", "zero_pages", "xbzrle_pages", "unchanged_pages", "skipped_pages"),
+    )
+
+
+class RoundEvent(ctypes.Structure):
+    """``struct round_event``."""
+
+    _fields_: ClassVar[list[Field]] = [
+        ("header", EventHeader),
+        ("record", RoundRecord),
+        ("seen", SeenCounts),
+    ]
+
+
+class ModeEvent(ctypes.Structure):
+    """``struct mode_event``."""
+
+    _fields_: ClassVar[list[Field]] = [
+        ("header", EventHeader),
+        ("round", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
+        ("from_mode", ctypes.c_char * WORD_BYTES),
+        ("to_mode", ctypes.c_char * WORD_BYTES),
+        ("hash", ctypes.c_char * WORD_BYTES),
+    ]
+
+
+class StateEvent(ctypes.Structure):
+    """``struct state_event``."""
+
+    _fields_: ClassVar[list[Field]] = [
+        ("header", EventHeader),
+        ("state", ctypes.c_char * WORD_BYTES),
+    ]
+
+
+class BatchEvent(ctypes.Structure):
+    """``struct batch_event`` up to its records, of which `count` follow."""
+
+    _fields_: ClassVar[list[Field]] = [
+        ("header", EventHeader),
+        ("round", ctypes.c_uint32),
+        ("count", ctypes.c_uint32),
+        ("block", ctypes.c_char * BLOCK_BYTES),
+    ]
+
+
+class StockCounts(ctypes.Structure):
+    """``struct stock_counts``: one round of a stock QEMU as the kernel counted it."""
+
+    _fields_: ClassVar[list[Field]] = [
+        *_counters("start_ns", "first_pages", "changed_pages", "fake_pages"),
+        *_counters("normal_pages", "zero_pages", "odd_buffers"),
+        ("round", ctypes.c_uint32),
+        ("forced_syncs", ctypes.c_uint32),
+        ("bypassed", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
+    ]
+
+
+class StockEvent(ctypes.Structure):
+    """``struct stock_event``."""
+
+    _fields_: ClassVar[list[Field]] = [
+        ("header", EventHeader),
+        ("counts", StockCounts),
+        ("state", ctypes.c_uint32),
+        ("partial", ctypes.c_uint32),
+        ("name", ctypes.c_char * WORD_BYTES),
+    ]
+
+
+Wire = RoundEvent | ModeEvent | StateEvent | BatchEvent | StockEvent
+
+STRUCTS: dict[int, type[Wire]] = {
+    EVENT_ROUND: RoundEvent,
+    EVENT_MODE: ModeEvent,
+    EVENT_STATE: StateEvent,
+    EVENT_BATCH: BatchEvent,
+    EVENT_STOCK_STARTED: StockEvent,
+    EVENT_STOCK_ROUND: StockEvent,
+    EVENT_STOCK_STATE: StockEvent,
+    EVENT_STOCK_STOPPED: StockEvent,
+}
+
+
+def decode(raw: bytes) -> Wire:
+    """One event of the ring buffer; the records of a batch are ``raw[ctypes.sizeof(BatchEvent):]``."""
+    return STRUCTS[EventHeader.from_buffer_copy(raw).kind].from_buffer_copy(raw)
