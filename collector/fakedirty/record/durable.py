@@ -14,7 +14,7 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Write `content` beside `path`, then put it in place; raises OSError and leaves nothing behind."""
     beside = path.with_name(f".{path.name}.new")
     try:
-        with beside.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        with beside.open("w", encoding="utf-8", errors="replace") as file:
             json.dump(content, file, indent=2, ensure_ascii=False, default=str)
             file.write("\n")
             file.flush()
@@ -45,8 +45,9 @@ class Lines:
     def append(self, values: Sequence[object]) -> None:
         """Add one line; None becomes an empty field, a truth `true` or `false`. Raises OSError."""
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow([_spell(value) for value in values])
-        line = text.getvalue().encode("utf-8", "backslashreplace")
+        # told of both characters, the writer quotes a text that has one of them
+        csv.writer(text, lineterminator="\r\n").writerow([_spell(value) for value in values])
+        line = (text.getvalue().removesuffix("\r\n") + "\n").encode("utf-8", "replace")
         rest = memoryview(line)
         try:
             while rest:

@@ -70,12 +70,21 @@ def _gather(
 def _lines(file: Path, columns: tuple[Column, ...]) -> pd.DataFrame:
     """A CSV file; a last line without its end, cut off by a crash, is not a line."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = _whole(file.read_bytes()).decode("utf-8")
     except FileNotFoundError:
-        return pd.DataFrame(columns=[column.name for column in columns], dtype=object)
+        text = ""
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"cannot read {file}: {error}") from error
-    return _parse(file, text[: text.rfind("\n") + 1], columns)
+    if not text:  # the disk was full before the first line
+        return pd.DataFrame(columns=[column.name for column in columns], dtype=object)
+    return _parse(file, text, columns)
+
+
+def _whole(text: bytes) -> bytes:
+    """`text` without a last line that does not end, or ends within quotes."""
+    while text and (not text.endswith(b"\n") or text.count(b'"') % 2):
+        text = text[: text[:-1].rfind(b"\n") + 1]
+    return text
 
 
 def _parse(file: Path, text: str, columns: tuple[Column, ...]) -> pd.DataFrame:

@@ -1,0 +1,154 @@
+"""The model: words, rounds and their laws, and what a migration makes of events."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from fakedirty.model.events import EventsLost, FinalReport, MigrationStarted, RoundEnded, StateChanged
+from fakedirty.model.migration import ENDED
+from fakedirty.model.round import ACCOUNTED, CLASSES, DISPOSITIONS, LAWS, MARKED, Round, broken_law, conserved
+from fakedirty.model.words import Disposition, Kind, Level, Mode, PageClass, Word
+from hypothesis import given
+from hypothesis import strategies as st
+from made_migrations import EVENTS, LOSS, REPORT, SECOND, START, again, bulk, made, tell, unseen
+
+COUNTS = st.integers(0, 2**40)
+LAWFUL = sorted({column for law in LAWS for side in law for column in side})
+
+
+@st.composite
+def lawful_rounds(draw: st.DrawFn) -> Round:
+    """Rounds that obey every law, whatever else is true of them."""
+    visited = draw(COUNTS)
+    parts: dict[str, int] = {"visited_pages": visited}
+    for columns in (CLASSES, DISPOSITIONS):
+        rest = visited
+        for column in columns[:-1]:
+            parts[column] = draw(st.integers(0, rest))
+            rest -= parts[column]
+        parts[columns[-1]] = rest
+    parts |= {"left_pages": draw(COUNTS), "hinted_pages": draw(COUNTS)}
+    marked = visited + parts["left_pages"] + parts["hinted_pages"]
+    parts["forced_pages"] = draw(st.integers(0, marked))
+    parts["dirty_pages"] = marked - parts["forced_pages"]
+    return Round(draw(st.integers(1, 999)), draw(st.sampled_from(Kind)), Mode.SKIP, "xxh3-64", 0.0, 1.0, **parts)
+
+
+@pytest.mark.parametrize("words", [Kind, Mode, PageClass, Disposition, Level])
+def test_words_are_told_from_what_they_print(words: type[Word]) -> None:
+    assert [words.parse(str(word)) for word in words] == list(words)
+    assert [int(word) for word in words] == list(range(len(words)))
+    with pytest.raises(ValueError, match=str(next(iter(words)))):
+        words.parse("nonsense")
+
+
+def test_every_class_and_disposition_has_its_column_in_the_order_of_its_number() -> None:
+    assert tuple(f"{word}_pages" for word in PageClass) == CLASSES
+    assert tuple(f"{word}_pages" for word in Disposition) == DISPOSITIONS
+    assert {*CLASSES, *DISPOSITIONS, *MARKED, *ACCOUNTED} <= set(Round.__dataclass_fields__)
+
+
+@given(lawful_rounds())
+def test_what_obeys_the_laws_is_valid(counts: Round) -> None:
+    assert broken_law(counts) == ""
+    assert conserved(counts) is True
+    migration = tell(made(), [], [RoundEnded(START, counts)])
+    assert migration.valid
+    assert migration.rounds == [counts]
+
+
+@given(lawful_rounds(), st.sampled_from(LAWFUL), st.integers(1, 1000))
+def test_a_single_page_too_many_breaks_a_law(counts: Round, column: str, extra: int) -> None:
+    wrong = dataclasses.replace(counts, **{column: getattr(counts, column) + extra})
+    assert conserved(wrong) is False
+    assert column.removesuffix("_pages") in broken_law(wrong)
+    (judged,) = tell(made(), [], [RoundEnded(START, wrong)]).rounds
+    assert not judged.valid
+    assert judged.invalid_reason == broken_law(wrong)
+
+
+@given(lawful_rounds(), st.sets(st.sampled_from(LAWFUL), min_size=1))
+def test_what_is_unseen_breaks_nothing(counts: Round, columns: set[str]) -> None:
+    assert broken_law(dataclasses.replace(counts, **dict.fromkeys(columns))) == ""
+
+
+def test_where_nothing_is_seen_conservation_is_unknown() -> None:
+    assert conserved(unseen()) is None
+
+
+@given(st.lists(lawful_rounds(), max_size=5))
+def test_totals_add_up_and_one_unseen_round_makes_them_unknown(rounds: list[Round]) -> None:
+    migration = tell(made(), [], [RoundEnded(START, each) for each in rounds])
+    expected = sum(each.fake_pages or 0 for each in rounds) if rounds else None
+    assert migration.total("fake_pages") == expected
+    migration.apply(RoundEnded(START, unseen()))
+    assert migration.total("fake_pages") is None
+
+
+def test_a_whole_migration() -> None:
+    migration = tell(made(), [])
+    assert migration.valid
+    assert migration.ended
+    assert migration.end_ns == START + 7 * SECOND
+    assert [toggle.to_mode for toggle in migration.toggles] == [Mode.OBSERVE, Mode.SKIP]
+    assert migration.reported("ram", "transferred") == 601_500_000
+    assert migration.reported("ram", "nothing") is None
+    assert migration.reported("status") is None
+    assert migration.reported("nothing", "at-all") is None
+
+
+def test_losses_make_the_next_round_invalid_and_no_other() -> None:
+    events = [
+        RoundEnded(START, bulk()),
+        *LOSS,
+        *LOSS,
+        RoundEnded(START, again(2, True)),
+        RoundEnded(START, again(3, True)),
+    ]
+    migration = tell(made(), [], events)
+    assert [each.lost_events for each in migration.rounds] == [0, 14, 0]
+    assert [each.valid for each in migration.rounds] == [True, False, True]
+    assert "14 events lost" in migration.rounds[1].invalid_reason
+    assert migration.lost_events == {"ring buffer full": 14}
+    assert not migration.valid
+
+
+def test_losses_after_the_last_round_still_count() -> None:
+    assert not tell(made(), [], [*EVENTS, *LOSS]).valid
+    assert tell(made(), [], [*EVENTS]).valid
+
+
+def test_every_reason_is_told() -> None:
+    wrong = dataclasses.replace(bulk(), invalid_reason="from QEMU", visited_pages=1)
+    event = RoundEnded(START, wrong, seen={"visited_pages": 2, "fake_pages": 0}, flaw="reader late")
+    (judged,) = tell(made(), [], [EventsLost(START, 3, "map full"), event]).rounds
+    for reason in ("from QEMU", "reader late", "visited = 1", "QEMU counts 1, the probe 2", "3 events lost"):
+        assert reason in judged.invalid_reason
+    assert "fake_pages" not in judged.invalid_reason
+
+
+def test_a_second_source_is_not_held_against_what_qemu_does_not_count() -> None:
+    (judged,) = tell(made(), [], [RoundEnded(START, unseen(), seen={"fake_pages": 5})]).rounds
+    assert judged.valid
+
+
+def test_joining_late_is_partial_and_not_valid() -> None:
+    migration = tell(made(), [], [MigrationStarted(START, partial=True), RoundEnded(START, bulk())])
+    assert migration.partial
+    assert not migration.valid
+
+
+@pytest.mark.parametrize("state", sorted(ENDED))
+def test_ends(state: str) -> None:
+    migration = tell(made(), [], [StateChanged(START, "setup"), StateChanged(START + 1, "active")])
+    assert not migration.ended
+    assert migration.end_ns is None
+    migration.apply(StateChanged(START + 2, state))
+    assert migration.ended
+    assert migration.end_ns == START + 2
+
+
+def test_the_last_report_stands() -> None:
+    migration = tell(made(), [], [FinalReport(START, {"status": "active"}), FinalReport(START, REPORT)])
+    assert migration.report == REPORT
