@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -40,6 +41,7 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _show_warnings()
     try:
         return _run(arguments)
     except UsageError as error:
@@ -88,6 +90,16 @@ def _command(name: str) -> ModuleType:
         raise MissingError(
             f"`fakedirty {name}` needs the Python module {error.name}, which is not installed"
         ) from error
+
+
+def _show_warnings() -> None:
+    """What goes wrong on the way, such as a recording that stops, is told like an error, and the work goes on."""
+    logger = logging.getLogger("fakedirty")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("fakedirty: %(message)s"))
+        logger.addHandler(handler)
+        logger.propagate = False
 
 
 def _fail(error: FakedirtyError, status: int) -> int:

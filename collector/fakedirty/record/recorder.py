@@ -39,7 +39,7 @@ class Recorder:
         self._manifest = Manifest(run_id, sys.argv, {} if facts is None else facts)
         self._clock = clock
         self._writing: dict[str, Writing] = {}
-        self._failed = False
+        self.failure: RecordError | None = None
         self.directories: list[Path] = []  # of finished migrations, in the order of their ends
 
     def started(self, migration: Migration) -> None:
@@ -60,22 +60,22 @@ class Recorder:
         """Give the directory its final name."""
         if writing := self._writing.get(migration.migration_id):
             self._attempt(lambda: self.directories.append(writing.finish()))
-            del self._writing[migration.migration_id]
+            self._writing.pop(migration.migration_id, None)
 
     def _start(self, migration: Migration) -> None:
         self._writing[migration.migration_id] = Writing(self._out, self._manifest, migration, self._clock())
 
     def _attempt(self, write: Callable[[], None]) -> None:
-        if self._failed:
+        if self.failure:
             return
         try:
             write()
         except OSError as error:
-            self._failed = True
             for writing in self._writing.values():
                 writing.close()
             self._writing.clear()
-            raise RecordError(
+            self.failure = RecordError(
                 f"cannot record to {self._out}: {error.strerror or error}; recording has stopped, the migration and "
                 "its observation go on. Make room, or choose another place with --out"
-            ) from error
+            )
+            raise self.failure from error

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from fakedirty.model.events import Event, ModeChanged, RoundEnded
 from fakedirty.model.migration import Migration
-from fakedirty.model.round import Round
 from fakedirty.model.sink import PageBatch
 
 from .columns import ROUNDS, TOGGLES, Column
@@ -14,6 +13,7 @@ from .durable import Lines, sync_directory, write_json
 from .manifest import Clock, Manifest
 from .naming import PARTIAL, safe_name
 from .pages import PageFile
+from .rows import Row, round_row, toggle_row
 from .summary import summary
 
 
@@ -37,10 +37,11 @@ class Writing:
         """Write what `event`, already applied to the migration, has added to it."""
         match event:
             case RoundEnded():
-                self._rounds.append(_values(ROUNDS, self._identity() | self._round(self._migration.rounds[-1])))
+                row = round_row(self._run_id, self._migration, self._migration.rounds[-1])
+                self._rounds.append(_values(ROUNDS, row))
                 self._pages.flush()
             case ModeChanged():
-                self._toggles.append(_values(TOGGLES, self._identity() | self._toggle(event)))
+                self._toggles.append(_values(TOGGLES, toggle_row(self._run_id, self._migration, event)))
 
     def pages(self, batch: PageBatch) -> None:
         """Take page records."""
@@ -61,25 +62,8 @@ class Writing:
         self._rounds.close(sync)
         self._toggles.close(sync)
 
-    def _identity(self) -> dict[str, object]:
-        migration = self._migration
-        return {"run_id": self._run_id, "migration_id": migration.migration_id, "vm": migration.vm}
 
-    def _round(self, counts: Round) -> dict[str, object]:
-        seen = {name: getattr(counts, name) for name in Round.__dataclass_fields__}
-        return seen | {"level": self._migration.level, "valid": counts.valid}
-
-    def _toggle(self, event: ModeChanged) -> dict[str, object]:
-        return {
-            "round": event.round,
-            "seconds": (event.time_ns - self._migration.start_ns) / 1e9,
-            "from_mode": event.from_mode,
-            "to_mode": event.to_mode,
-            "hash": event.hash,
-        }
-
-
-def _values(columns: tuple[Column, ...], row: dict[str, object]) -> list[object]:
+def _values(columns: tuple[Column, ...], row: Row) -> list[object]:
     return [row[column.name] for column in columns]
 
 

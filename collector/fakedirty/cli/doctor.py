@@ -1,0 +1,84 @@
+"""``fakedirty doctor``: what can be observed here, of which QEMU, and why not more."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from rich.text import Text
+
+from fakedirty.observe.doctor import Examination, TargetReport, examine
+from fakedirty.show.terminal import Terminal
+
+from .targets import add_selectors, choose
+
+NAME = "doctor"
+HELP = "say what can be observed on this machine, and what is missing"
+EPILOG = """\
+examples:
+  fakedirty doctor                     this machine, and every QEMU that runs on it
+  fakedirty doctor --vm web --json     one QEMU, for a program to read
+
+exit status: 0 every QEMU that was looked at can be observed at some level (or, where none runs, one could be at
+a level above qmp); 1 not so; 2 wrong usage
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    add_selectors(parser)
+    parser.add_argument("--json", action="store_true", help="say it in JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Look, and say; the exit status says whether anything can be observed."""
+    named = any(value is not None for value in (arguments.pid, arguments.vm, arguments.qmp))
+    examination = examine([choose(arguments)] if named else None, qmp_path=arguments.qmp)
+    if arguments.json:
+        print(json.dumps(examination.as_dict(), indent=2))
+    else:
+        terminal = Terminal()
+        for line in report(examination):
+            terminal.print(line, soft_wrap=True, highlight=False)
+    return 0 if healthy(examination) else 1
+
+
+def healthy(examination: Examination) -> bool:
+    """Whether every QEMU can be observed; where none runs, whether one could be by eBPF."""
+    if examination.targets:
+        return all(target.level is not None for target in examination.targets)
+    return not examination.headers_problem and not examination.missing_capabilities
+
+
+def report(examination: Examination) -> list[Text]:
+    """The lines for a person."""
+    lines = [Text("this machine", "bold")]
+    lines.append(_item("kernel headers", examination.headers, examination.headers_problem))
+    lacking = ", ".join(f"{name} (to {purpose})" for name, purpose in examination.missing_capabilities.items())
+    lines.append(_item("capabilities", "all that are needed", lacking and f"missing {lacking}; run as root"))
+    if lacking or examination.headers_problem:
+        lines.append(Text("  what still works: level qmp, which needs a QMP socket alone"))
+    if not examination.targets:
+        lines.append(Text("no QEMU runs here, or none that this user may see", "yellow"))
+    for target in examination.targets:
+        lines += _target(target)
+    return lines
+
+
+def _target(target: TargetReport) -> list[Text]:
+    level = Text(f"level {target.level}", "green") if target.level else Text("cannot be observed", "bold red")
+    lines = [Text(f"{target.vm}, pid {target.pid}: ", "bold") + level, Text(f"  program: {target.program}")]
+    if target.build_id:
+        lines.append(Text(f"  build id: {target.build_id}"))
+    lines += [Text(f"  not at level {level}: {why}", "yellow") for level, why in target.reasons.items()]
+    if target.usdt_probes:
+        lines.append(Text(f"  probes: {', '.join(target.usdt_probes)}"))
+    for point in target.attach_points:
+        cost = "emulated: cheap" if point.emulated else "single-stepped: dear"
+        lines.append(Text(f"  attaches at: {point.symbol}, `{point.instruction}` ({cost})"))
+    lines += [_item(f"QMP {socket.path}", "answers", socket.problem) for socket in target.qmp]
+    return lines
+
+
+def _item(title: str, good: str, problem: str) -> Text:
+    return Text(f"  {title}: ") + (Text(problem, "bold red") if problem else Text(good, "green"))

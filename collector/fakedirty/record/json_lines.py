@@ -1,0 +1,53 @@
+"""The sink that says everything as JSON, one object a line, as it happens: for programs that read along."""
+
+from __future__ import annotations
+
+import json
+from typing import TextIO
+
+from fakedirty.errors import RecordError
+from fakedirty.model.events import Event, EventsLost, ModeChanged, RoundEnded
+from fakedirty.model.migration import Migration
+from fakedirty.model.sink import PageBatch
+
+from .manifest import Clock
+from .rows import Row, identity, round_row, toggle_row
+from .summary import summary
+
+
+class JsonLines:
+    """``type`` says what a line is: started, round, toggle, lost or ended; the rest has the names of the columns."""
+
+    def __init__(self, stream: TextIO, run_id: str, clock: Clock) -> None:
+        self._stream = stream
+        self._run_id = run_id
+        self._clock = clock
+
+    def started(self, migration: Migration) -> None:
+        """Say that it began."""
+        started_at = self._clock.date(migration.start_ns).isoformat()
+        row = identity(self._run_id, migration) | {"level": str(migration.level), "started_at": started_at}
+        self._say("started", row)
+
+    def changed(self, migration: Migration, event: Event) -> None:
+        """Say what a finished round, a toggle or a loss adds."""
+        match event:
+            case RoundEnded():
+                self._say("round", round_row(self._run_id, migration, migration.rounds[-1]))
+            case ModeChanged():
+                self._say("toggle", toggle_row(self._run_id, migration, event))
+            case EventsLost():
+                self._say("lost", identity(self._run_id, migration) | {"count": event.count, "where": event.where})
+
+    def pages(self, migration: Migration, batch: PageBatch) -> None:
+        """Nothing: page records go into files alone."""
+
+    def ended(self, migration: Migration) -> None:
+        """Say how it ended: the content of migration.json."""
+        self._say("ended", summary(self._run_id, migration, self._clock))
+
+    def _say(self, kind: str, row: Row) -> None:
+        try:
+            print(json.dumps({"type": kind} | row), file=self._stream, flush=True)
+        except OSError as error:
+            raise RecordError(f"nobody reads the JSON any more: {error.strerror or error}") from error

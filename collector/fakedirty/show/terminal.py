@@ -1,0 +1,18 @@
+"""The screen: rich's console, except that a reader who leaves ends the showing, not the process."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from rich.console import Console
+
+from fakedirty.errors import FakedirtyError
+
+
+class Terminal(Console):
+    """Writes to standard output."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Called by rich, whose own answer is to exit."""
+        self.quiet = True
+        raise FakedirtyError("nobody reads the table any more")
