@@ -3,7 +3,7 @@
  * A guest that writes exactly the page frames that it is told, and says so.
  *
  * Command line (multiboot, QEMU's -append): words `KIND=FIRST+COUNT` or `KIND=FIRST+COUNT*STRIDE`, one per
- * range of page frames, and `pause=MS` between sweeps. Serial lines on COM1, as docs in guests/README.md.
+ * range of page frames, and `pause=MS` between sweeps. It says on COM1 what guests/README.md describes.
  * After `ready` it writes the sets and its own frames (reported as `own`), nothing else.
  */
 #include "../pages.h"

@@ -19,7 +19,9 @@ from fakedirty.lab.guest_frames import frame_numbers
 from fakedirty.lab.guest_kvm import choose_accelerator
 from fakedirty.lab.guest_report import GuestReport, read_report, wait_for_report
 from fakedirty.lab.guest_workload import PROBE, Workload, place
-from fakedirty.lab.machine import Machine, machine
+from fakedirty.lab.machine import INCOMING, Machine, machine
+from fakedirty.lab.migrate import Settings, migrate
+from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import stock_binary
 
 SMALL = Workload(fake=300, changed=200, zero=100, aba=100, untouched=200, pause_ms=5, memory_mib=64)
@@ -142,6 +144,27 @@ def test_bare_metal_under_kvm_where_that_runs_it(
     print(f"accelerator: {accelerator}")
     with running(baremetal, SMALL, tmp_path, accelerator.name) as (vm, serial):
         check_twice(vm, serial, SMALL, tmp_path)
+
+
+def test_a_migrated_guest_holds_what_it_must_and_goes_on(baremetal: BuiltGuest, tmp_path: Path) -> None:
+    logs = {side: tmp_path / f"{side}.log" for side in ("source", "destination")}
+    arguments = {side: baremetal.qemu_arguments(SMALL, log) for side, log in logs.items()}
+    with (
+        shaped_network() as network,
+        machine("source", stock_binary(), arguments["source"], end=network.source) as source,
+        machine("arrived", stock_binary(), [*arguments["destination"], *INCOMING], end=network.destination) as arrived,
+    ):
+        wait_for_report(logs["source"], lambda report: bool(report.sweeps), seconds=60, check_alive=source.check_alive)
+        assert migrate(source, arrived, Settings(), time_limit=60).status == "completed"
+        report = read_report(logs["source"])
+        content = check_content(memory_of(arrived, SMALL, tmp_path), report)
+        assert content.right, str(content)
+        assert content.status.sweep >= report.sweeps[-1].done
+        arrived.qmp.execute("cont")
+        wait_for_report(
+            logs["destination"], lambda report: len(report.sweeps) > 1, seconds=60, check_alive=arrived.check_alive
+        )
+        assert read_report(logs["destination"]).sweeps[-1].done > content.status.done
 
 
 def test_a_guest_without_kvm_gets_tcg(baremetal: BuiltGuest, tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""Page records of a real migration held against what the guests know: every page class, by page frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from fakedirty.lab.experiment import Experiment, Result, run_experiment
+from fakedirty.lab.guest import build_guest
+from fakedirty.lab.guest_kvm import choose_accelerator
+from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.migrate import Settings
+from fakedirty.lab.qemu import qemu_binary
+from fakedirty.lab.truth import PageRecords, Verdict, judge, switchover_rounds
+from fakedirty.model.words import Level, Mode, PageClass
+from fakedirty.record.load import load
+from fakedirty.record.recorder import Recorder
+
+BAREMETAL = Workload(fake=300, changed=200, zero=100, aba=100, untouched=300, pause_ms=5, memory_mib=64, stride=2)
+LINUX = Workload(fake=6_000, changed=2_000, zero=1_000, aba=1_000, untouched=2_000, pause_ms=5, memory_mib=256)
+
+# slow enough for a round to last many sweeps, and a downtime that the pages to be rewritten never fit
+SLOW: Mapping[str, int] = {"baremetal": 10_000_000, "linux": 60_000_000}
+DOWNTIME_MS = 10
+TIME_LIMIT = 5.0
+
+
+def migrated(name: str, workload: Workload, mode: Mode, out: Path, accelerator: str = "tcg") -> tuple[Result, Verdict]:
+    """A migration with page records, and the judgement of the records."""
+    experiment = Experiment(
+        vm=name,
+        qemu=qemu_binary(),
+        guest=build_guest(name),
+        workload=workload,
+        level=Level.PATCHED,
+        settings=Settings(DOWNTIME_MS, SLOW[name], parameters={"fake-dirty-mode": str(mode)}),
+        time_limit=TIME_LIMIT,
+        accelerator=accelerator,
+        pages=True,
+    )
+    recorder = Recorder(out, "truth")
+    result = run_experiment(experiment, [recorder])
+    assert result.outcome.status == "completed"
+    assert result.memory is not None
+    assert result.memory.equal, str(result.memory)
+    assert result.migration.valid, [each.invalid_reason for each in result.migration.rounds]
+    recording = load(recorder.directories[-1])
+    records = PageRecords.of_frame(recording.pages)
+    assert result.report.longest_sweep_seconds is not None
+    verdict = judge(
+        result.report.sets,
+        records,
+        sweep_seconds=result.report.longest_sweep_seconds,
+        switchover=switchover_rounds(recording.rounds),
+    )
+    print(f"{name} under {accelerator}, {mode}: {len(result.migration.rounds)} rounds, {verdict}")
+    assert not any(each.unvisited for each in verdict.sets.values())
+    assert len(recording.pages) == result.migration.total("visited_pages")
+    assert (recording.pages["class"] == str(PageClass.FAKE)).sum() == result.migration.total("fake_pages")
+    return result, verdict
+
+
+@pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.SKIP], ids=str)
+def test_bare_metal_is_classified_without_a_mistake(mode: Mode, tmp_path: Path) -> None:
+    result, verdict = migrated("baremetal", BAREMETAL, mode, tmp_path)
+    assert verdict.right_share == 1, str(verdict)
+    assert verdict.sets["untouched"].visits == BAREMETAL.untouched
+    assert len(result.migration.rounds) > 2
+    for name in ("fake", "changed"):
+        assert verdict.sets[name].judged > getattr(BAREMETAL, name), "no visit but the first could be judged"
+
+
+def test_bare_metal_is_classified_under_kvm_where_that_runs_it(
+    tmp_path: Path, record_property: pytest.RecordProperty
+) -> None:
+    accelerator = choose_accelerator(qemu_binary(), build_guest("baremetal"))
+    record_property("accelerator", str(accelerator))
+    print(f"accelerator: {accelerator}")
+    _, verdict = migrated("baremetal", BAREMETAL, Mode.OBSERVE, tmp_path, accelerator.name)
+    assert verdict.right_share == 1, str(verdict)
+
+
+def test_linux_is_classified(tmp_path: Path) -> None:
+    _, verdict = migrated("linux", LINUX, Mode.OBSERVE, tmp_path)
+    assert verdict.right_share is not None
+    assert verdict.right_share >= 0.999, str(verdict)
