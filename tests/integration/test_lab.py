@@ -23,7 +23,7 @@ from fakedirty.qmp.client import Qmp, QmpClosedError
 
 QEMUS = {"stock": stock_binary, "series": qemu_binary}
 PAGE = 4096
-MEMORY = ("-m", "64")
+MEMORY = ("-m", "65528k")  # not a multiple of 64 pages: see Experiment.odd_memory
 
 
 @pytest.fixture(params=sorted(QEMUS))

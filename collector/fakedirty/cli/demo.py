@@ -19,6 +19,7 @@ from fakedirty.lab.guest_workload import REFERENCE
 from fakedirty.lab.migrate import Settings
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.lab.treatments import SKIP, UNPATCHED, VANILLA, Treatment
+from fakedirty.model.words import Level
 from fakedirty.record.durable import write_json
 from fakedirty.record.recorder import Recorder
 from fakedirty.show.compare import comparison
@@ -103,6 +104,8 @@ class _Demo:
             settings=Settings(DOWNTIME_LIMIT_MS, parameters=treatment.parameters),
             steps=treatment.steps,
             time_limit=self._time_limit,
+            pages=treatment.level is Level.PATCHED,
+            odd_memory=treatment.odd_memory,
         )
         recorder = Recorder(self._out, self._run_id, self._facts(experiment))
         result = run_experiment(experiment, [recorder, LiveTable(self._console)])

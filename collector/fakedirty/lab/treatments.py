@@ -29,6 +29,7 @@ class Treatment:
     level: Level
     mode: Mode | None
     toggles: tuple[Toggle, ...] = ()
+    odd_memory: bool = False  # for a QEMU that may be older than 9.0: see Experiment
     converges: bool = False  # whether it is meant to make the migration end
 
     @property
@@ -46,7 +47,9 @@ def _setting(mode: Mode) -> Callable[[Qmp], object]:
     return lambda qmp: set_mode(qmp, mode)
 
 
-UNPATCHED = Treatment("stock", "QEMU as Debian ships it, observed by the stock probe", Level.STOCK, None)
+UNPATCHED = Treatment(
+    "stock", "QEMU as Debian ships it, observed by the stock probe", Level.STOCK, None, odd_memory=True
+)
 VANILLA = Treatment("vanilla", "mode off, observed by the stock probe", Level.STOCK, Mode.OFF)
 SKIP = Treatment(
     "skip",
