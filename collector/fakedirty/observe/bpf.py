@@ -9,7 +9,8 @@ from __future__ import annotations
 import ctypes
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +19,7 @@ from fakedirty.errors import FakedirtyError, MissingError
 
 from .headers import Headers
 
+SOURCE_VARIABLE = "BCC_KERNEL_SOURCE"
 _ENTRY = 0  # BPF_PROBE_ENTRY
 
 
@@ -33,8 +35,6 @@ class Bpf:
             import bcc
         except ImportError as error:
             raise MissingError("the Python module bcc is missing: install python3-bpfcc") from error
-        if headers.source is not None:
-            os.environ["BCC_KERNEL_SOURCE"] = str(headers.source)
         cflags = [f"-I{source.parent}", *headers.cflags, "-Wno-macro-redefined", "-Wno-duplicate-decl-specifier"]
         cflags += [f"-D{name}={value}" for name, value in defines.items()]
         self._bcc: Any = bcc
@@ -42,7 +42,8 @@ class Bpf:
         self._rings: dict[str, list[bytes]] = {}
         text = source.read_text() + "\n" + appended
         try:
-            self._module = bcc.BPF(text=text, cflags=cflags)
+            with _kernel_source(headers):
+                self._module = bcc.BPF(text=text, cflags=cflags)
         except Exception as error:  # bcc raises bare Exception
             raise BpfError(f"{source.name} could not be compiled against {headers.where}: {error}") from error
         # bcc 0.26 declares six of the seven parameters, which leaves ref_ctr_offset to chance
@@ -108,6 +109,23 @@ class Bpf:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+@contextmanager
+def _kernel_source(headers: Headers) -> Iterator[None]:
+    """Tell bcc where the headers are, for as long as it compiles: left set, it would pass for the user's wish."""
+    if headers.source is None:
+        yield
+        return
+    before = os.environ.get(SOURCE_VARIABLE)
+    os.environ[SOURCE_VARIABLE] = str(headers.source)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SOURCE_VARIABLE]
+        else:
+            os.environ[SOURCE_VARIABLE] = before
 
 
 def now_ns() -> int:

@@ -1,0 +1,64 @@
+"""Which level a QEMU gets, what a process lacks, and what the observer does with sinks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fakedirty.errors import TargetError, UsageError
+from fakedirty.model.words import Level
+from fakedirty.observe import bypass, capabilities, levels
+from fakedirty.observe.observer import Observer
+from fakedirty.observe.target import Target
+
+
+def status(path: Path, effective: int) -> Path:
+    path.write_text(f"Name:\tx\nCapInh:\t0\nCapEff:\t{effective:016x}\n")
+    return path
+
+
+def target(tmp_path: Path, exe: str) -> Target:
+    return Target(2**22 + 1, "vm", tmp_path / exe, exe, 1, ())
+
+
+def test_missing_capabilities_are_named_with_their_purpose(tmp_path: Path) -> None:
+    assert capabilities.missing(status(tmp_path / "root", 2**41 - 1)) == {}
+    lacking = capabilities.missing(status(tmp_path / "user", 0))
+    assert {"CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE"} <= lacking.keys()
+    assert "CAP_BPF" not in capabilities.missing(status(tmp_path / "bpf", 1 << 39))
+
+
+def test_a_user_without_capabilities_is_told_what_works(tmp_path: Path) -> None:
+    user = status(tmp_path / "user", 0)
+    assert "CAP_BPF" in levels.inability(user)
+    assert "qmp works without" in levels.inability(user)
+
+
+def test_without_anything_there_is_no_level_but_reasons(tmp_path: Path) -> None:
+    choice = levels.choose(target(tmp_path, "absent"), qmp_reachable=False)
+    assert choice.level is None
+    assert set(choice.reasons) == {Level.PATCHED, Level.STOCK, Level.QMP}
+    assert levels.choose(target(tmp_path, "absent"), qmp_reachable=True).level is Level.QMP
+
+
+def test_an_executable_without_the_functions_says_which(tmp_path: Path) -> None:
+    reasons = levels.choose(Target(1, "vm", Path("/bin/true"), "true", 1, ()), qmp_reachable=True).reasons
+    assert "qemu_put_buffer_async" in reasons[Level.STOCK]
+    assert "fake_dirty_batch" in reasons[Level.PATCHED]
+
+
+def test_what_does_not_exist_is_refused(tmp_path: Path) -> None:
+    gone = target(tmp_path, "absent")
+    with pytest.raises(UsageError, match="not implemented"):
+        Observer(gone, Level.USDT, [])
+    with pytest.raises(UsageError, match="page records"):
+        Observer(gone, Level.STOCK, [], pages=True)
+    with pytest.raises(TargetError, match="--qmp"):
+        Observer(gone, Level.QMP, [])
+    with pytest.raises(TargetError, match="gone"):
+        Observer(gone, Level.STOCK, []).attach()
+
+
+def test_ways_past_the_probes_in_words() -> None:
+    assert bypass.reasons(0) == ""
+    assert bypass.reasons(0b11).count(";") == 1

@@ -1,0 +1,73 @@
+"""Finding QEMUs in a /proc that the test made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fakedirty.errors import TargetError
+from fakedirty.observe import target
+
+STAT = "{pid} (qemu (odd) name) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0"
+
+
+def process(proc: Path, pid: int, exe: str, *words: str) -> None:
+    directory = proc / str(pid)
+    directory.mkdir()
+    (directory / "exe").symlink_to(exe)
+    (directory / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in (exe, *words)))
+    (directory / "stat").write_text(STAT.format(pid=pid))
+
+
+def test_what_runs(tmp_path: Path) -> None:
+    process(tmp_path, 30, "/usr/bin/qemu-system-x86_64", "-name", "guest=web,debug-threads=on")
+    process(tmp_path, 4, "/usr/libexec/qemu-kvm (deleted)", "-name", "db")
+    process(tmp_path, 5, "/usr/bin/bash", "qemu-system-x86_64")
+    process(tmp_path, 6, "/usr/bin/qemu-system-aarch64")
+    (tmp_path / "self").mkdir()
+    found = target.find_all(tmp_path)
+    assert [(entry.pid, entry.vm) for entry in found] == [(4, "db"), (6, "pid-6"), (30, "web")]
+    assert found[0].program == "/usr/libexec/qemu-kvm"
+    assert found[0].exe == tmp_path / "4" / "exe"
+    assert found[0].start_ticks == 4711
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-qmp", "unix:{socket},server=on,wait=off"],
+        ["-qmp", "unix:path={socket},server,nowait"],
+        ["--qmp-pretty", "unix:{socket},server"],
+        ["-chardev", "socket,id=mon,path={socket},server=on", "-mon", "chardev=mon,mode=control"],
+        ["-chardev", "socket,id=mon,path={socket},server=on", "-mon", "mon,mode=control"],
+        ["-chardev", "socket,id=mon,path={socket},server=on", "-qmp", "chardev:mon"],
+    ],
+)
+def test_qmp_sockets(tmp_path: Path, words: list[str]) -> None:
+    socket = tmp_path / "qmp,1"
+    socket.touch()
+    proc = tmp_path / "proc"
+    proc.mkdir()
+    escaped = str(socket).replace(",", ",,")
+    process(proc, 9, "/usr/bin/qemu-system-x86_64", *(word.format(socket=escaped) for word in words))
+    assert target.by_pid(9, proc).qmp_paths == (socket,)
+
+
+def test_sockets_that_are_not_qmp(tmp_path: Path) -> None:
+    words = ["-monitor", "unix:/m,server", "-chardev", "socket,id=a,path=/a", "-mon", "chardev=a,mode=readline"]
+    process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", *words, "-qmp", "tcp:localhost:4444")
+    assert target.by_pid(9, tmp_path).qmp_paths == ()
+
+
+def test_paths_of_another_root_or_directory(tmp_path: Path) -> None:
+    process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", "-qmp", "unix:here", "-qmp", "unix:/nowhere/at/all")
+    directory = tmp_path / "9"
+    assert target.by_pid(9, tmp_path).qmp_paths == (directory / "cwd/here", directory / "root/nowhere/at/all")
+
+
+def test_what_is_no_qemu_is_refused(tmp_path: Path) -> None:
+    process(tmp_path, 5, "/usr/bin/bash")
+    with pytest.raises(TargetError, match="no process 6"):
+        target.by_pid(6, tmp_path)
+    with pytest.raises(TargetError, match="not a QEMU"):
+        target.by_pid(5, tmp_path)

@@ -1,0 +1,99 @@
+"""``probes/events.h``, compiled, against its Python side: sizes, offsets, numbers."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakedirty.observe import bypass, wire
+from fakedirty.observe.probes import probe_file
+
+STRUCTS = {
+    "round_record": wire.RoundRecord,
+    "event_header": wire.EventHeader,
+    "seen_counts": wire.SeenCounts,
+    "round_event": wire.RoundEvent,
+    "mode_event": wire.ModeEvent,
+    "state_event": wire.StateEvent,
+    "batch_event": wire.BatchEvent,
+    "stock_counts": wire.StockCounts,
+    "stock_event": wire.StockEvent,
+}
+CONSTANTS = [
+    *("BATCH_PAGES", "WORD_BYTES", "BLOCK_BYTES", "ROUND_CLASSIFIED"),
+    *("EVENT_ROUND", "EVENT_MODE", "EVENT_STATE", "EVENT_BATCH"),
+    *("EVENT_STOCK_STARTED", "EVENT_STOCK_ROUND", "EVENT_STOCK_STATE", "EVENT_STOCK_STOPPED"),
+]
+
+
+def field_names(struct: type[ctypes.Structure]) -> list[str]:
+    return [entry[0] for entry in struct._fields_]
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    """What the C compiler says of everything that crosses the boundary."""
+    questions = {f"sizeof {name}": f"sizeof(struct {name})" for name in [*STRUCTS, "page_record"]}
+    for name, struct in STRUCTS.items():
+        for field in field_names(struct):
+            questions[f"{name}.{field}"] = f"offsetof(struct {name}, {field})"
+            questions[f"sizeof {name}.{field}"] = f"sizeof(((struct {name} *)0)->{field})"
+    for field in ("hash", "tag"):
+        questions[f"page_record.{field}"] = f"offsetof(struct page_record, {field})"
+    questions["records"] = "offsetof(struct batch_event, records)"
+    questions |= {name: name for name in [*CONSTANTS, "LOST_PLACES"]}
+    prints = "\n".join(f'printf("%s=%lld\\n", "{key}", (long long)({value}));' for key, value in questions.items())
+    source = f'#include <stdio.h>\n#include <stddef.h>\n#include "events.h"\nint main(void) {{ {prints} return 0; }}\n'
+    directory = tmp_path_factory.mktemp("wire")
+    (directory / "ask.c").write_text(source)
+    include = probe_file("events.h").parent
+    subprocess.run(["gcc", f"-I{include}", "-o", directory / "ask", directory / "ask.c"], check=True)
+    answers = subprocess.run([directory / "ask"], check=True, capture_output=True, text=True).stdout
+    return {key: int(value) for key, value in (line.split("=") for line in answers.splitlines())}
+
+
+@pytest.mark.parametrize("name", STRUCTS)
+def test_struct_is_the_same_on_both_sides(compiled: dict[str, int], name: str) -> None:
+    struct = STRUCTS[name]
+    for field in field_names(struct):
+        assert getattr(struct, field).offset == compiled[f"{name}.{field}"], field
+        assert getattr(struct, field).size == compiled[f"sizeof {name}.{field}"], field
+    if struct is not wire.BatchEvent:  # of which the records are left to numpy
+        assert ctypes.sizeof(struct) == compiled[f"sizeof {name}"]
+
+
+def test_page_records(compiled: dict[str, int]) -> None:
+    assert wire.PAGE_RECORD.itemsize == compiled["sizeof page_record"]
+    fields = wire.PAGE_RECORD.fields
+    assert fields is not None
+    for field in ("hash", "tag"):
+        assert fields[field][1] == compiled[f"page_record.{field}"]
+    assert ctypes.sizeof(wire.BatchEvent) == compiled["records"]
+
+
+def test_numbers(compiled: dict[str, int]) -> None:
+    assert {name: getattr(wire, name) for name in CONSTANTS} == {name: compiled[name] for name in CONSTANTS}
+    assert len(wire.LOST_PLACES) == compiled["LOST_PLACES"]
+
+
+def test_every_bypass_has_its_program() -> None:
+    programs = probe_file("stock.c").read_text()
+    assert all(f"\nBYPASS({bit})\n" in programs for bit in range(len(bypass.BYPASSES)))
+
+
+def test_decode_knows_an_event_by_its_header() -> None:
+    event = wire.StateEvent(wire.EventHeader(7, wire.EVENT_STATE, 3), b"active")
+    decoded = wire.decode(bytes(event))
+    assert isinstance(decoded, wire.StateEvent)
+    assert (decoded.state, decoded.header.time_ns) == (b"active", 7)
+
+
+def test_a_batch_may_be_shorter_than_the_struct_in_c(tmp_path: Path) -> None:
+    records = np.array([(1, 2), (3, 4)], wire.PAGE_RECORD).tobytes()
+    head = wire.BatchEvent(wire.EventHeader(1, wire.EVENT_BATCH, 1), 5, 2, b"pc.ram")
+    decoded = wire.decode(bytes(head) + records)
+    assert isinstance(decoded, wire.BatchEvent)
+    assert (decoded.round, decoded.count, decoded.block) == (5, 2, b"pc.ram")
