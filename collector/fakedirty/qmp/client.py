@@ -24,6 +24,7 @@ from qemu.qmp import ConnectError, ExecuteError, QMPClient, QMPError
 from fakedirty.errors import QmpError
 
 from .holder import describe_holder
+from .reach import reach
 
 T = TypeVar("T")
 Message = dict[str, Any]
@@ -66,7 +67,7 @@ class Qmp:
         """
         path = Path(path)
         deadline = time.monotonic() + timeout
-        link = _reach(path, timeout)
+        link = reach(path, deadline)
         loop = asyncio.new_event_loop()
         qmp = cls(path, QMPClient(), loop, answer_timeout)
         try:
@@ -204,29 +205,6 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
     finally:
         loop.close()
-
-
-def _reach(path: Path, timeout: float) -> socket.socket:
-    """A socket connected to `path`. QEMU's queue of waiting clients is short: a full one means busy."""
-    link = socket.socket(socket.AF_UNIX)
-    link.settimeout(timeout)
-    try:
-        link.connect(str(path))
-    except FileNotFoundError:
-        reason = f"there is no socket {path}: start QEMU with -qmp unix:{path},server=on,wait=off"
-    except ConnectionRefusedError:
-        reason = f"nobody listens at {path}: it is left over from a QEMU that has ended"
-    except PermissionError:
-        reason = f"no permission to connect to {path}: run as root or as the user that runs QEMU"
-    except (BlockingIOError, TimeoutError):
-        reason = f"{path} is busy. {describe_holder(path)}"
-    except OSError as error:
-        reason = f"cannot connect to {path}: {error.strerror or error}"
-    else:
-        link.setblocking(False)
-        return link
-    link.close()
-    raise QmpError(reason)
 
 
 def _cause(error: ConnectError) -> str:

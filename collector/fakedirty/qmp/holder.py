@@ -54,7 +54,7 @@ def _socket_table() -> list[_Row]:
     """Every Unix stream socket that we may see; empty without iproute2's ``ss``."""
     try:
         # -O: one line each; an address may hold spaces, so the columns are counted from known marks
-        text = subprocess.run(["ss", "-xpnaO"], capture_output=True, text=True, check=True, timeout=1).stdout
+        text = subprocess.run(["ss", "-xpnaO"], capture_output=True, text=True, check=True, timeout=0.4).stdout
     except (OSError, subprocess.SubprocessError):
         return []
     return list(_rows(text))
