@@ -25,7 +25,7 @@ from fakedirty.record.recorder import Recorder
 from fakedirty.show.compare import comparison
 from fakedirty.show.table import LiveTable
 
-from .demo_report import Run, convergence, details, failure, next_steps, status, summary
+from .demo_report import Run, convergence, details, failure, held_against_truth, next_steps, status, summary
 
 NAME = "demo"
 HELP = "migrate a guest whose pages are known, without and with skipping"
@@ -101,7 +101,8 @@ class _Demo:
             guest=self._guest,
             workload=REFERENCE,
             level=treatment.level,
-            settings=Settings(DOWNTIME_LIMIT_MS, parameters=treatment.parameters),
+            mode=treatment.mode,
+            settings=Settings(DOWNTIME_LIMIT_MS),
             steps=treatment.steps,
             time_limit=self._time_limit,
             pages=treatment.level is Level.PATCHED,
@@ -111,9 +112,13 @@ class _Demo:
         result = run_experiment(experiment, [recorder, LiveTable(self._console)])
         if not recorder.directories:
             raise LabError(f"nothing was recorded in {self._out}: the reason is above")
-        done = Run(treatment, result, recorder.directories[-1])
+        directory = recorder.directories[-1]
+        truth = held_against_truth(directory, result.report)
+        done = Run(treatment, result, directory, truth, self._guest.guest.exact)
         write_json(done.directory / "experiment.json", details(done))
         say(convergence(done), style="" if result.outcome.converged else "yellow")
+        if truth:
+            say(f"held against what the guest says of its pages: {truth}")
         say(done.memory, style="green" if done.equal else "bold red")
         return done
 
@@ -125,6 +130,7 @@ class _Demo:
             "workload": asdict(experiment.workload),
             "migration_settings": asdict(experiment.settings),
             "link_bits_per_second": experiment.bits_per_second,
+            "mode": None if experiment.mode is None else str(experiment.mode),
             "accelerator": experiment.accelerator,
             "time_limit_seconds": experiment.time_limit,
         }

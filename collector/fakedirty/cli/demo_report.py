@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.lab.experiment import Result
+from fakedirty.lab.guest_report import GuestReport
 from fakedirty.lab.treatments import Treatment
+from fakedirty.lab.truth import PageRecords, Verdict, judge, switchover_rounds
 from fakedirty.model.migration import Migration
+from fakedirty.record.load import load
 
-DONE, FAILED, INVALID = 0, 1, 3
+DONE, INVALID = 0, 3
+
+LINUX_RIGHT_SHARE = 0.999  # a kernel may move or write a page that it has lent to the working set
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +26,14 @@ class Run:
     treatment: Treatment
     result: Result
     directory: Path
+    truth: Verdict | None  # on the class of every visited page; None where no pages were recorded
+    exact: bool  # whether the guest writes nothing that it does not report
 
     @property
     def title(self) -> str:
         """The head of its column."""
         outcome = self.result.outcome
-        return self.treatment.name + ("" if outcome.converged else f", first {outcome.time_limit_seconds:g} s")
+        return self.treatment.name + ("" if outcome.converged else f" ({outcome.time_limit_seconds:g} s)")
 
     @property
     def measured(self) -> Migration:
@@ -48,6 +55,17 @@ class Run:
         if self.result.memory is None:
             return f"NO MEMORY TO COMPARE: the migration is {self.result.outcome.status}"
         return str(self.result.memory)
+
+
+def held_against_truth(directory: Path, report: GuestReport) -> Verdict | None:
+    """The recorded pages of a migration against what the guest says of them; None where none were recorded."""
+    recording = load(directory)
+    records = PageRecords.of_frame(recording.pages)
+    if not len(records):
+        return None
+    sweep = report.longest_sweep_seconds
+    assert sweep is not None, "an experiment begins when the guest sweeps"
+    return judge(report.sets, records, sweep_seconds=sweep, switchover=switchover_rounds(recording.rounds))
 
 
 def convergence(run: Run) -> str:
@@ -90,6 +108,7 @@ def summary(run: Run) -> Mapping[str, object]:
         "rounds": len(measured.rounds),
         "valid": run.result.migration.valid,
         "memory": memory and {"equal": memory.equal, "pages": memory.pages, "differing": len(memory.differing)},
+        "truth": run.truth and {"judged_visits": run.truth.judged, "wrong_visits": run.truth.wrong},
         "guest_sweeps_per_second": run.result.report.sweeps_per_second,
         "directory": str(run.directory),
     }
@@ -110,6 +129,11 @@ def details(run: Run) -> Mapping[str, object]:
 def failure(runs: Sequence[Run]) -> str:
     """What must not be, in words; empty when all is well."""
     wrong = [f"{run.treatment.name}: {run.memory}" for run in runs if not run.equal]
+    wrong += [
+        f"{run.treatment.name}: pages are misclassified: {run.truth}"
+        for run in runs
+        if run.truth and (run.truth.right_share or 0) < (1 if run.exact else LINUX_RIGHT_SHARE)
+    ]
     wrong += [
         f"{run.treatment.name}: {convergence(run)}"
         for run in runs

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import Sink
-from fakedirty.model.words import Level
+from fakedirty.model.words import Level, Mode
+from fakedirty.qmp.mode import set_mode
 
 from .guest import BuiltGuest
 from .guest_report import GuestReport, read_report, wait_for_report
@@ -24,7 +25,8 @@ from .watch import watched
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """What is to be run. `steps` are taken while the migration runs; `pages` asks for page records.
+    """What is to be run. `steps` are taken while the migration runs; `pages` asks for page records;
+    `mode` is the one to start with, None for a QEMU that may have none.
 
     `odd_memory` takes 8 KiB from the guest, which a QEMU before 9.0 needs under TCG: where RAM is a multiple
     of 64 pages, its bitmap sync clears bits without telling the TLB and so loses writes, with or without an
@@ -37,6 +39,7 @@ class Experiment:
     guest: BuiltGuest
     workload: Workload
     level: Level
+    mode: Mode | None = None
     settings: Settings = field(default_factory=Settings)
     steps: Sequence[Step] = ()
     time_limit: float = 60.0
@@ -71,6 +74,8 @@ def run_experiment(experiment: Experiment, sinks: Sequence[Sink]) -> Result:
         destination = stack.enter_context(_machine(experiment, network.destination, logs / "destination.log", INCOMING))
         ready = experiment.guest.guest.ready_seconds
         wait_for_report(logs / "source.log", _is_sweeping, seconds=ready, check_alive=source.check_alive)
+        if experiment.mode is not None:
+            set_mode(source.qmp, experiment.mode)
         observer = watched(source.pid, experiment.level, sinks, pages=experiment.pages, qmp_path=source.observer_socket)
         watch = stack.enter_context(observer)
         at_limit: list[tuple[int, int]] = []

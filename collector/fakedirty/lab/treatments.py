@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fakedirty.model.words import Level, Mode
 from fakedirty.qmp.client import Qmp
-from fakedirty.qmp.mode import MODE, set_mode
+from fakedirty.qmp.mode import set_mode
 
 from .migrate import Step
 
@@ -31,11 +31,6 @@ class Treatment:
     toggles: tuple[Toggle, ...] = ()
     odd_memory: bool = False  # for a QEMU that may be older than 9.0: see Experiment
     converges: bool = False  # whether it is meant to make the migration end
-
-    @property
-    def parameters(self) -> Mapping[str, object]:
-        """The migration parameters that it starts with."""
-        return {} if self.mode is None else {MODE: str(self.mode)}
 
     @property
     def steps(self) -> list[Step]:
