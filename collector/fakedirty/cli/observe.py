@@ -119,7 +119,7 @@ def _level(arguments: argparse.Namespace, target: Target) -> tuple[Level, Mappin
     return choice.level, choice.reasons
 
 
-def _facts(target: Target, qmp: Mapping[str, object], reasons: Mapping[Level, str]) -> dict[str, object]:
+def _facts(target: Target, qmp: dict[str, object], reasons: Mapping[Level, str]) -> dict[str, object]:
     """What the manifest says of this QEMU, as it was when the observer came."""
     qemu: dict[str, object] = {"pid": target.pid, "program": target.program}
     try:

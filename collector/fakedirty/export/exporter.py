@@ -71,7 +71,7 @@ def _family(metric: Metric, vms: Iterable[tuple[str, Vm]]) -> Family:
     family = FAMILIES[metric.type](metric.name, metric.help, labels=("vm", *metric.labels))
     for name, vm in vms:
         for values, value in _read(metric, vm).items():
-            family.add_metric((name, *values), value)
+            family.add_metric([_printable(label) for label in (name, *values)], value)
     return family
 
 
@@ -87,3 +87,8 @@ def _added_up(vm: Vm) -> dict[str, dict[LabelValues, float]]:
     """What `vm` has counted in all, its last migration taken as over."""
     vm.last.left = True
     return {metric.name: _read(metric, vm) for metric in METRICS if metric.type == "counter"}
+
+
+def _printable(label: str) -> str:
+    """`label` as UTF-8 can have it: one bad name must not end the scrape of all."""
+    return label.encode("utf-8", "replace").decode()

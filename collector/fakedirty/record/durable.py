@@ -6,23 +6,32 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def replacing(path: Path, sync: bool = True) -> Iterator[BinaryIO]:
+    """A file beside `path` to write to; in place (and durable, if `sync`) when the block ends, gone if it fails."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        with beside.open("wb") as file:
+            yield file
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Write `content` beside `path`, then put it in place; raises OSError and leaves nothing behind."""
-    beside = path.with_name(f".{path.name}.new")
-    try:
-        with beside.open("w", encoding="utf-8", errors="replace") as file:
-            json.dump(content, file, indent=2, ensure_ascii=False, default=str)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
+    """Write `content` as the whole of `path`, or raise OSError and leave nothing behind."""
+    with replacing(path) as file:
+        file.write(f"{json.dumps(content, indent=2, ensure_ascii=False, default=str)}\n".encode("utf-8", "replace"))
 
 
 def sync_directory(path: Path) -> None:

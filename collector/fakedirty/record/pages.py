@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.words import Disposition, PageClass
 
+from .durable import replacing
+
 PART_PAGES = 1 << 20  # pages held in memory before a part is written: 16 bytes each
 
 #: ``struct page_record`` of probes/events.h
@@ -37,6 +39,8 @@ SCHEMA = pa.schema(
         ("time_ns", pa.int64()),
     ]
 )
+# few values each; a dictionary of hashes would take three times as long. The stubs know of true and false alone
+WORDS: Any = ["block", "class", "disposition"]
 
 
 class PageFile:
@@ -63,9 +67,8 @@ class PageFile:
         parts = self._directory / "pages.parts"
         parts.mkdir(exist_ok=True)
         path = parts / f"{len(self._parts):06}.parquet"
-        beside = path.with_suffix(".new")
-        pq.write_table(_decode(self._batches), beside, compression="zstd")
-        beside.replace(path)
+        with replacing(path, sync=False) as file:
+            pq.write_table(_decode(self._batches), file, compression="zstd", use_dictionary=WORDS)
         self._parts.append(path)
         self._batches, self._waiting = [], 0
 
@@ -74,11 +77,13 @@ class PageFile:
         self.flush()
         if not self._parts:
             return
-        beside = self._directory / ".pages.parquet.new"
-        with pq.ParquetWriter(beside, SCHEMA, compression="zstd") as writer:
+        whole = self._directory / "pages.parquet"
+        with (
+            replacing(whole) as file,
+            pq.ParquetWriter(file, SCHEMA, compression="zstd", use_dictionary=WORDS) as writer,
+        ):
             for part in self._parts:
                 writer.write_table(pq.read_table(part, schema=SCHEMA))
-        beside.replace(self._directory / "pages.parquet")
         shutil.rmtree(self._directory / "pages.parts")
 
 

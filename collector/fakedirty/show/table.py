@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from fakedirty.model.events import Event, EventsLost, ModeChanged, RoundEnded
+from fakedirty.model.events import Event, EventsLost, MigrationStarted, ModeChanged, RoundEnded
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
 from fakedirty.model.sink import PageBatch
@@ -27,14 +27,15 @@ class LiveTable:
     def started(self, migration: Migration) -> None:
         """Head the table."""
         self._columns = fitting(self._console.width)
-        since = ", already running" if migration.partial else ""
-        self._line(Text(f"{migration.vm}: migration {migration.migration_id}, level {migration.level}{since}", "bold"))
+        self._line(Text(f"{migration.vm}: migration {migration.migration_id}, level {migration.level}", "bold"))
         head = [_set(column, column.title) for column in self._columns]
         self._line(Text(" ".join(head).rstrip(), "underline" if self._console.is_terminal else ""))
 
     def changed(self, migration: Migration, event: Event) -> None:
         """A line for what `event` adds."""
         match event:
+            case MigrationStarted(partial=True):
+                self._line(Text("!! it was already running: what came before is not seen", "bold red"))
             case RoundEnded():
                 self._round(migration.rounds[-1])
             case ModeChanged():

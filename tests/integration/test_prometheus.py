@@ -1,0 +1,262 @@
+"""Debian's Prometheus scrapes the real exporter: every query of the dashboard runs there and returns data."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakedirty.export.exporter import Exporter
+from fakedirty.export.serve import serve
+from fakedirty.lab.guest import build_guest
+from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.machine import INCOMING, machine
+from fakedirty.lab.migrate import Settings, migrate
+from fakedirty.lab.network import shaped_network
+from fakedirty.lab.qemu import qemu_binary
+from fakedirty.lab.treatments import SKIP
+from fakedirty.record.load import load
+from made_migrations import made, tell
+
+ROOT = Path(__file__).parents[2]
+DASHBOARD = json.loads((ROOT / "dashboards/json/migration.json").read_text())
+PATIENCE = 60  # seconds; a failure, never a measurement
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        content: bytes = answer.read()
+    return content
+
+
+@contextmanager
+def prometheus(target: str, directory: Path) -> Iterator[str]:
+    """The address of a Prometheus that scrapes `target` with the provisioned configuration, only faster."""
+    text = (ROOT / "dashboards/prometheus/prometheus.yml").read_text()
+    config = directory / "prometheus.yml"
+    config.write_text(text.replace("127.0.0.1:9752", target).replace("scrape_interval: 2s", "scrape_interval: 200ms"))
+    assert target in config.read_text()
+    address = f"127.0.0.1:{free_port()}"
+    with (directory / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={config}",
+                f"--storage.tsdb.path={directory / 'data'}",
+                f"--web.listen-address={address}",
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        _wait(lambda: fetch(f"http://{address}/-/ready"), process)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait(look: Any, process: subprocess.Popen[bytes] | None = None) -> Any:
+    """What `look` gives, once it gives something."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            if found := look():
+                return found
+        except (urllib.error.URLError, ConnectionError):
+            pass
+        assert process is None or process.poll() is None, "the process has ended"
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.1)
+
+
+def ask(address: str, what: str, **parameters: object) -> Any:
+    answer = json.loads(fetch(f"http://{address}/api/v1/{what}?{urllib.parse.urlencode(parameters)}"))
+    assert answer["status"] == "success", answer
+    return answer["data"]
+
+
+def check_metrics(url: str) -> None:
+    """``promtool check metrics`` accepts it, and its linter says nothing."""
+    check = subprocess.run(["promtool", "check", "metrics"], input=fetch(url), capture_output=True, check=False)
+    assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
+
+
+def check_dashboard(url: str, vm: str, directory: Path) -> None:
+    """Every query of every panel, and of the variable, returns data for `vm`."""
+    target = urllib.parse.urlsplit(url).netloc
+    with prometheus(target, directory) as address:
+        samples = "count_over_time(fakedirty_build_info[1m]) > 5"
+        _wait(lambda: ask(address, "query", query=samples)["result"])
+        (variable,) = [each for each in DASHBOARD["templating"]["list"] if each["name"] == "vm"]
+        metric = variable["query"].removeprefix("label_values(").partition(",")[0]
+        assert ask(address, "label/vm/values", **{"match[]": metric}) == [vm]
+        now = time.time()
+        empty = []
+        for panel in DASHBOARD["panels"]:
+            for query in panel["targets"]:
+                expression = query["expr"].replace("$vm", vm).replace("$__rate_interval", "1m")
+                if query.get("range"):
+                    found = ask(address, "query_range", query=expression, start=now - 1, end=time.time(), step=1)
+                else:
+                    found = ask(address, "query", query=expression)
+                if not found["result"]:
+                    empty.append(f"{panel['title']}: {expression}")
+        assert not empty
+
+
+def test_hand_made_migrations(tmp_path: Path) -> None:
+    exporter = Exporter()
+    tell(made("vm"), [exporter])
+    with serve(exporter, port=0) as url:
+        check_metrics(url)
+        check_dashboard(url, "vm", tmp_path)
+
+
+@contextmanager
+def observe(pid: int, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """The real command; what it says on its standard error until it is attached, by first word."""
+    command = [sys.executable, "-m", "fakedirty.cli.main", "observe", "--pid", str(pid), *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr
+        said: dict[str, str] = {}
+        while "attached" not in said:
+            line = process.stderr.readline()
+            assert line, f"it ended: {said}"
+            word, _, rest = line.partition(": ")
+            said[word] = rest.strip()
+        yield process, said
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def guest_arguments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """The bare-metal guest on both sides, with 300 fake and 200 changed pages."""
+    guest = build_guest("baremetal")
+    workload = Workload(fake=300, changed=200, zero=50, pause_ms=5, memory_mib=64)
+    logs = tmp_path_factory.mktemp("serial")
+    return {side: guest.qemu_arguments(workload, logs / side) for side in ("source", "destination")}
+
+
+def test_a_real_migration(tmp_path: Path, guest_arguments: dict[str, list[str]]) -> None:
+    qemu = qemu_binary()
+    with (
+        shaped_network() as network,
+        machine("web", qemu, guest_arguments["source"], end=network.source) as source,
+        machine("web-2", qemu, [*guest_arguments["destination"], *INCOMING], end=network.destination) as destination,
+        observe(source.pid, "--json", "--out", str(tmp_path / "out"), "--listen", "127.0.0.1:0", "--pages") as watched,
+    ):
+        process, said = watched
+        assert said["attached"] == f"web pid {source.pid} at level patched"
+        outcome = migrate(
+            source,
+            destination,
+            Settings(10, 10_000_000, parameters=SKIP.parameters),
+            time_limit=10,
+            steps=SKIP.steps,
+        )
+        assert outcome.status == "completed"
+        assert process.stdout
+        lines: list[dict[str, Any]] = []
+        while not lines or lines[-1]["type"] != "ended":
+            lines.append(json.loads(process.stdout.readline()))
+        check_metrics(said["metrics"])
+        check_dashboard(said["metrics"], "web", tmp_path)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, stderr
+        metrics_are_gone(said["metrics"])
+
+    rounds = [line for line in lines if line["type"] == "round"]
+    assert [line["to_mode"] for line in lines if line["type"] == "toggle"] == ["observe", "skip"]
+    recording = load(tmp_path / "out")
+    assert list(recording.rounds["fake_pages"]) == [line["fake_pages"] for line in rounds]
+    assert recording.rounds["valid"].all()
+    assert recording.rounds["skipped_pages"].sum() > 0
+    (migration,) = recording.migrations.to_dict("records")
+    assert (migration["outcome"], migration["vm"], migration["valid"]) == ("completed", "web", True)
+    assert migration["transferred_bytes"] == outcome.final["ram"]["transferred"]
+    assert len(recording.pages) == recording.rounds["visited_pages"].sum()
+    manifest = json.loads((recording.directories[0] / "manifest.json").read_text())
+    assert manifest["qemu"]["version"]["qemu"]["major"] == 10
+    assert "guest=web,debug-threads=on" in manifest["qemu"]["command_line"]
+    assert manifest["qemu"]["build_id"]
+
+
+def metrics_are_gone(url: str) -> None:
+    with pytest.raises((urllib.error.URLError, ConnectionError)):
+        fetch(url)
+
+
+def test_who_joins_late_is_told_so(tmp_path: Path, guest_arguments: dict[str, list[str]]) -> None:
+    with (
+        shaped_network() as network,
+        machine("late", qemu_binary(), guest_arguments["source"], end=network.source) as source,
+        machine(
+            "late-2", qemu_binary(), [*guest_arguments["destination"], *INCOMING], end=network.destination
+        ) as other,
+    ):
+        for side in (source, other):
+            side.qmp.execute("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
+        source.qmp.execute("migrate-set-parameters", {"max-bandwidth": 100_000, "fake-dirty-mode": "observe"})
+        assert other.end
+        uri = f"tcp:{other.end.address}:4444"
+        other.qmp.execute("migrate-incoming", uri=uri)
+        source.qmp.execute("migrate", uri=uri)
+        assert source.qmp.wait_event("MIGRATION_PASS", PATIENCE)
+        with observe(source.pid, "--once", "--out", str(tmp_path)) as (process, _):
+            source.qmp.execute("migrate-set-parameters", {"max-bandwidth": 10**10, "downtime-limit": 2000})
+            stdout, stderr = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 3, (stdout, stderr)
+    assert "joined while it ran" in stdout
+    assert not load(tmp_path).migrations["valid"].any()
+
+
+def test_a_qemu_that_is_killed_leaves_a_readable_recording(
+    tmp_path: Path, guest_arguments: dict[str, list[str]]
+) -> None:
+    with (
+        shaped_network() as network,
+        machine("killed", qemu_binary(), guest_arguments["source"], end=network.source) as source,
+        machine("other", qemu_binary(), [*guest_arguments["destination"], *INCOMING], end=network.destination) as other,
+        observe(source.pid, "--json", "--out", str(tmp_path)) as (process, _),
+    ):
+        settings = {"max-bandwidth": 10_000_000, "fake-dirty-mode": "observe", "downtime-limit": 1}
+        source.qmp.execute("migrate-set-parameters", settings)
+        assert other.end
+        uri = f"tcp:{other.end.address}:4444"
+        other.qmp.execute("migrate-incoming", uri=uri)
+        source.qmp.execute("migrate", uri=uri)
+        assert process.stdout
+        seen = 0
+        while seen < 2:
+            seen += json.loads(process.stdout.readline())["type"] == "round"
+        os.kill(source.pid, signal.SIGKILL)
+        process.communicate(timeout=PATIENCE)
+    recording = load(tmp_path)
+    assert list(recording.migrations["outcome"]) == ["failed"]
+    assert len(recording.rounds) >= 2
+    assert recording.rounds["valid"].all()

@@ -1,0 +1,256 @@
+"""The exporter: what is scraped is what was told, counters never fall, and what is unseen is absent."""
+
+from __future__ import annotations
+
+import threading
+import urllib.request
+from datetime import UTC, datetime
+
+import pytest
+from fakedirty import __version__
+from fakedirty.errors import UsageError
+from fakedirty.export.exporter import Exporter
+from fakedirty.export.metrics import METRICS, ROUNDS_SHOWN
+from fakedirty.export.serve import parse_address, serve
+from fakedirty.model.events import MigrationStarted, ModeChanged, RoundEnded, StateChanged
+from fakedirty.model.words import Mode
+from hypothesis import given
+from hypothesis import strategies as st
+from made_migrations import EVENTS, LOSS, START, again, batch, bulk, made, tell, unseen
+from prometheus_client.parser import text_string_to_metric_families
+
+Scraped = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def exporter() -> Exporter:
+    return Exporter(lambda: datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def scrape(from_: Exporter) -> Scraped:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in from_.collect()
+        for sample in family.samples
+    }
+
+
+def value(scraped: Scraped, name: str, **labels: str) -> float | None:
+    return scraped.get((f"fakedirty_{name}", tuple(sorted(({"vm": "vm"} | labels).items()))))
+
+
+def test_nothing_seen_is_nothing_said() -> None:
+    assert scrape(exporter()) == {("fakedirty_build_info", (("version", __version__),)): 1}
+
+
+def test_a_whole_migration() -> None:
+    to = exporter()
+    tell(made(), [to])
+    seen = scrape(to)
+    assert value(seen, "pages_total", **{"class": "fake"}) == 180_000
+    assert value(seen, "pages_total", **{"class": "changed"}) == 15_000
+    assert value(seen, "pages_total", **{"class": "first"}) == 132_613
+    assert value(seen, "page_dispositions_total", disposition="skipped") == 120_000
+    assert value(seen, "saved_bytes_total") == 492_000_000
+    assert value(seen, "hash_seconds_total") == pytest.approx(0.0625)
+    assert [value(seen, "rounds_total", kind=kind) for kind in ("bulk", "iterative", "switchover")] == [1, 2, 1]
+    assert value(seen, "invalid_rounds_total") == 0
+    assert [value(seen, "mode", mode=str(mode)) for mode in Mode] == [0, 0, 1]
+    assert value(seen, "migration_active") == 0
+    assert value(seen, "migration_valid") == 1
+    assert value(seen, "migrations_total", outcome="completed") == 1
+    assert value(seen, "migration_info", migration_id="m1", level="patched") == 1
+    assert value(seen, "migration_start_time_seconds") == datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    assert value(seen, "migration_duration_seconds") == 6.9
+    assert value(seen, "migration_downtime_seconds") == 0.042
+    assert value(seen, "round_pages", round="2", **{"class": "fake"}) == 60_000
+    assert value(seen, "round_saved_bytes", round="3") == 246_000_000
+    assert value(seen, "left_pages") == 3
+
+
+def test_it_is_read_while_it_runs() -> None:
+    to, migration = exporter(), made()
+    to.started(migration)
+    assert value(scrape(to), "migration_active") == 1
+    assert value(scrape(to), "pages_total", **{"class": "first"}) is None
+    migration.apply(RoundEnded(START, bulk()))
+    assert value(scrape(to), "pages_total", **{"class": "first"}) == 132_613
+    assert not any(name == "fakedirty_migrations_total" for name, _ in scrape(to))
+
+
+def test_what_is_unseen_is_absent_and_not_zero() -> None:
+    to = exporter()
+    tell(made(), [to], [MigrationStarted(START), RoundEnded(START, unseen())])
+    names = {name for name, _ in scrape(to)}
+    assert names.isdisjoint(
+        f"fakedirty_{name}"
+        for name in (
+            "pages_total",
+            "page_dispositions_total",
+            "saved_bytes_total",
+            "mode",
+            "round_pages",
+            "dirty_pages",
+        )
+    )
+    assert value(scrape(to), "transferred_bytes_total") == 4096
+
+
+@given(st.lists(st.lists(st.sampled_from([*EVENTS, *LOSS, RoundEnded(START, unseen())]), max_size=6), max_size=5))
+def test_counters_never_fall(migrations: list[list[object]]) -> None:
+    to = exporter()
+    before: Scraped = {}
+    for number, events in enumerate(migrations):
+        migration = made(migration_id=str(number))
+        to.started(migration)
+        for event in events:
+            migration.apply(event)  # type: ignore[arg-type]
+            now = scrape(to)
+            for key in before:
+                if key[0].endswith("_total"):
+                    assert now[key] >= before[key], key
+            before = now
+        if number % 2:
+            to.ended(migration)
+
+
+def test_outcomes_are_counted_once() -> None:
+    to = exporter()
+    tell(made(migration_id="1"), [to])
+    tell(made(migration_id="2"), [to], [StateChanged(START, "cancelled")])
+    tell(made(migration_id="3"), [to], [], end=False)
+    tell(made(migration_id="4"), [to], [])
+    tell(made(migration_id="5"), [to], [], end=False)
+    seen = scrape(to)
+    outcomes = {"completed": 1, "cancelled": 1, "unfinished": 2}
+    assert {outcome: value(seen, "migrations_total", outcome=outcome) for outcome in outcomes} == outcomes
+
+
+def test_gauges_are_of_the_last_migration() -> None:
+    to = exporter()
+    tell(made(migration_id="1"), [to])
+    tell(made(migration_id="2"), [to], [], end=False)
+    seen = scrape(to)
+    assert value(seen, "migration_info", migration_id="1", level="patched") is None
+    assert value(seen, "round_pages", round="2", **{"class": "fake"}) is None
+    assert value(seen, "pages_total", **{"class": "fake"}) == 180_000
+
+
+def test_a_late_end_does_not_touch_the_next_migration() -> None:
+    to, first, second = exporter(), made(migration_id="1"), made(migration_id="2")
+    to.started(first)
+    to.started(second)
+    to.ended(first)
+    assert value(scrape(to), "migration_active") == 1
+
+
+def test_series_of_rounds_are_bounded() -> None:
+    to = exporter()
+    tell(made(), [to], [RoundEnded(START, again(number, True)) for number in range(2, 202)])
+    rounds = {dict(labels)["round"] for name, labels in scrape(to) if name == "fakedirty_round_pages"}
+    assert rounds == {str(number) for number in range(202 - ROUNDS_SHOWN, 202)}
+
+
+def test_the_mode_is_that_of_the_last_toggle_also_within_a_round() -> None:
+    to = exporter()
+    toggles = [ModeChanged(START, 2, Mode.OFF, Mode.OBSERVE, "x"), ModeChanged(START, 2, Mode.OBSERVE, Mode.SKIP, "x")]
+    tell(made(), [to], [RoundEnded(START, bulk(mode=Mode.OFF)), *toggles], end=False)
+    assert value(scrape(to), "mode", mode="skip") == 1
+
+
+def test_invalid_rounds_and_losses() -> None:
+    to = exporter()
+    tell(made(), [to], [*LOSS, RoundEnded(START, bulk())])
+    seen = scrape(to)
+    assert value(seen, "lost_events_total", where="ring buffer full") == 7
+    assert value(seen, "invalid_rounds_total") == 1
+    assert value(seen, "migration_valid") == 0
+
+
+def test_vms_are_apart_and_any_name_can_be_scraped() -> None:
+    to = exporter()
+    names = ['a "b"\\c', "ü\n", "vm-\udcff"]
+    for name in names:
+        tell(made(name), [to])
+    with serve(to, port=0) as url, urllib.request.urlopen(url) as answer:
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    vms = {sample.labels["vm"] for family in families for sample in family.samples if "vm" in sample.labels}
+    assert vms == {*names[:2], "vm-?"}
+
+
+def test_scraping_while_it_changes() -> None:
+    to, migration = exporter(), made()
+    to.started(migration)
+    to.pages(migration, batch(0, 1))
+    errors: list[Exception] = []
+    over = threading.Event()
+
+    def reader() -> None:
+        try:
+            while not over.is_set():
+                scrape(to)
+        except Exception as error:  # noqa: BLE001 whatever it is, the test is to show it
+            errors.append(error)
+
+    threads = [threading.Thread(target=reader) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(2, 300):
+        for event in (RoundEnded(START, again(number, True)), *LOSS):
+            migration.apply(event)
+            to.changed(migration, event)
+        if number % 50 == 0:
+            migration = made(migration_id=str(number))
+            to.started(migration)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert value(scrape(to), "rounds_total", kind="iterative") == 298
+
+
+def test_names_follow_the_conventions() -> None:
+    names = [metric.name for metric in METRICS]
+    assert len(names) == len(set(names))
+    for metric in METRICS:
+        assert metric.name.startswith("fakedirty_")
+        assert metric.name.endswith("_total") == (metric.type == "counter")
+        assert metric.help.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:9752", ("127.0.0.1", 9752)),
+        (":9752", ("127.0.0.1", 9752)),
+        ("0", ("127.0.0.1", 0)),
+        ("[::1]:80", ("::1", 80)),
+        ("0.0.0.0:1", ("0.0.0.0", 1)),
+    ],
+)
+def test_addresses(text: str, address: tuple[str, int]) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "localhost", "localhost:", "localhost:http", "localhost:70000", "-1"])
+def test_what_is_no_address_is_told(text: str) -> None:
+    with pytest.raises(UsageError, match="HOST:PORT"):
+        parse_address(text)
+
+
+def test_a_port_in_use_is_told_with_what_to_do() -> None:
+    with serve(exporter(), port=0) as url:
+        port = int(url.split(":")[2].split("/")[0])
+        with pytest.raises(UsageError, match=f"127.0.0.1:{port}.*in use.*--listen"), serve(exporter(), port=port):
+            pass
+
+
+def test_a_host_that_does_not_exist_is_told() -> None:
+    with pytest.raises(UsageError, match="--listen"), serve(exporter(), "no.such.host.invalid", 0):
+        pass
+
+
+def test_the_server_ends_with_its_context() -> None:
+    with serve(exporter(), port=0) as url:
+        urllib.request.urlopen(url).close()
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(url)
