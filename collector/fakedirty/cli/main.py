@@ -21,6 +21,7 @@ COMMANDS = {
     "mode": "switch a running QEMU between off, observe and skip",
     "demo": "migrate a guest whose pages are known, without and with skipping",
     "qemu": "build the patched QEMU, or say where it is",
+    "guest": "build the ground-truth guests of the laboratory",
 }
 
 EPILOG = """\

@@ -1,0 +1,85 @@
+# fakedirty: see, and skip, the fake dirty pages of QEMU live migration
+#
+#   make demo             install, build, and show a real migration, observed and with fake pages skipped
+#   make demo QEMU=stock  the same on Debian's own QEMU: observing only, nothing to build
+#   make test             install the same and run every check
+#   make setup            install and build only; the command is then .venv/bin/fakedirty
+#   make help             all targets
+#
+# Everything that is built is cached below the user's cache directory, and the second run starts at once.
+# FAKEDIRTY_QEMU=binary uses that QEMU; FAKEDIRTY_QEMU_SOURCE=directory-or-tarball builds from that source.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+FAKEDIRTY := $(VENV)/bin/fakedirty
+QEMU ?= patched
+
+# what runs, what guests are built with, what QEMU is built with, what the tests start
+PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86 iproute2 \
+            gcc libc6-dev busybox-static cpio \
+            dpkg-dev ninja-build pkg-config bison flex patch systemtap-sdt-dev \
+            libglib2.0-dev libpixman-1-dev libfdt-dev libxxhash-dev zlib1g-dev
+TEST_PACKAGES := prometheus
+
+.PHONY: help setup packages test-packages qemu guests demo test lint unit integration clean
+
+help:  ## this list
+	@sed -n '3,7s/^# \{0,1\}//p' Makefile
+	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
+
+define install-packages
+	missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | awk '$$2 == "installed" {print $$1}' |
+	    sort | comm -13 - <(printf '%s\n' $(1) | sort) | tr '\n' ' ')
+	if [[ -n $$missing ]]; then
+	    echo "installing Debian packages: $$missing"
+	    ((EUID == 0)) || { echo "not root: run 'apt-get install $$missing' as root, then make again" >&2; exit 1; }
+	    export DEBIAN_FRONTEND=noninteractive
+	    apt-get update -qq
+	    apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+	fi
+endef
+
+packages:  ## Debian packages, those that are missing
+	@$(call install-packages,$(PACKAGES))
+
+test-packages: packages
+	@$(call install-packages,$(TEST_PACKAGES))
+
+# bcc is a Debian package, so the venv is of Debian's Python and sees its packages
+$(VENV)/ready: pyproject.toml | packages
+	@echo "installing Python packages into $(VENV)"
+	/usr/bin/python3 -m venv --system-site-packages $(VENV)
+	$(VENV)/bin/pip install -q --disable-pip-version-check -e '.[test,dashboards]'
+	touch $@
+
+qemu: $(VENV)/ready  ## the patched QEMU, from the cache or built (about 5 minutes)
+	@$(FAKEDIRTY) qemu path 2>/dev/null || $(FAKEDIRTY) qemu build
+
+guests: $(VENV)/ready  ## the ground-truth guests
+	@$(FAKEDIRTY) guest build
+
+setup: packages $(VENV)/ready $(if $(filter stock,$(QEMU)),,qemu) guests  ## install and build everything that the demo needs
+
+demo: setup  ## migrate a real guest twice and compare
+	@$(FAKEDIRTY) demo --out runs/demo $(if $(filter stock,$(QEMU)),--stock)
+
+lint: $(VENV)/ready
+	@$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+unit: $(VENV)/ready
+	@$(VENV)/bin/pytest -q tests/unit
+
+integration: setup test-packages
+	@$(VENV)/bin/pytest -q tests/integration
+
+test: setup test-packages lint  ## every check: style, types, unit and integration tests
+	@$(VENV)/bin/pytest -q tests
+
+clean:  ## remove what was built in this checkout (not the cache)
+	rm -rf $(VENV) build dist *.egg-info collector/*.egg-info .pytest_cache .mypy_cache .ruff_cache
