@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Mapping
@@ -57,7 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
     demo = _Demo(qemu, build_guest(arguments.guest), arguments.out, arguments.time_limit, console)
     demo.introduce()
     treatments = (UNPATCHED,) if arguments.stock else (VANILLA, SKIP)
-    runs = [demo.run(number, treatment) for number, treatment in enumerate(treatments, start=1)]
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidy up then too, as after Ctrl-C
+    try:
+        runs = [demo.run(number, treatment) for number, treatment in enumerate(treatments, start=1)]
+    finally:
+        signal.signal(signal.SIGTERM, before)
     console.print("\n[bold]side by side[/bold]")
     console.print(comparison([(each.title, each.measured) for each in runs]))
     console.print(f"\n{next_steps(runs, arguments.out)}", markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,13 +82,11 @@ def convergence(run: Run) -> str:
 
 def next_steps(runs: Sequence[Run], out: Path) -> str:
     """Where to look next."""
-    last = runs[-1].directory
     return "\n".join(
         [
-            *(f"recorded: {run.directory}" for run in runs),
-            f"look at:  column -s, -t {last / 'rounds.csv'} | less -S",
-            f"          python: import fakedirty; fakedirty.load({str(out)!r}).rounds",
-            "          fakedirty observe --help     the same for any QEMU that runs here",
+            *(f"recorded: {run.directory}  (rounds.csv, migration.json, experiment.json)" for run in runs),
+            f"read it:  {sys.executable} -c \"import fakedirty; print(fakedirty.load('{out}').rounds)\"",
+            "the same for any QEMU that runs here: fakedirty doctor; fakedirty observe --help",
         ]
     )
 

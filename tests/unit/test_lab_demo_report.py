@@ -1,0 +1,81 @@
+"""What the demo concludes from its runs: memory that differs, a skip that does not converge, invalid rounds."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakedirty.cli.demo_report import Run, convergence, failure, status, summary
+from fakedirty.lab.experiment import Result
+from fakedirty.lab.guest_report import GuestReport
+from fakedirty.lab.memory import ComparedBlock, DifferingPage, MemoryReport
+from fakedirty.lab.migrate import Outcome
+from fakedirty.lab.treatments import SKIP, VANILLA
+from fakedirty.lab.truth import SetVerdict, Verdict
+from fakedirty.model.migration import Migration
+from fakedirty.model.round import Round
+from fakedirty.model.words import Kind, Level, Mode
+
+ENDED = {"status": "completed", "total-time": 3000, "downtime": 40, "ram": {"transferred": 300}}
+AT_LIMIT = {"status": "active", "total-time": 2000, "ram": {"transferred": 200}}
+EQUAL = MemoryReport((ComparedBlock("pc.ram", 512, "a", "a"),), ())
+DIFFERENT = MemoryReport((ComparedBlock("pc.ram", 512, "a", "b"),), (DifferingPage("pc.ram", 7, 9),))
+RIGHT = Verdict({"fake": SetVerdict(10, 0, 0, np.array([], dtype=np.int64))})
+WRONG = Verdict({"fake": SetVerdict(10, 0, 0, np.array([3], dtype=np.int64))})
+
+
+def a_round(number: int, reason: str = "") -> Round:
+    return Round(number, Kind.ITERATIVE, Mode.SKIP, "xxh3-64", 0.0, 1.0, saved_bytes=5, invalid_reason=reason)
+
+
+def a_run(treatment: object = SKIP, *, converged: bool = True) -> Run:
+    """A run in which all is well; three rounds, two of them within the time limit."""
+    migration = Migration("vm", Level.PATCHED, "id", 0, state="completed", report=ENDED)
+    migration.rounds = [a_round(number) for number in (1, 2, 3)]
+    outcome = Outcome("completed", converged, 2.0, ENDED if converged else AT_LIMIT, ENDED)
+    result = Result(outcome, migration, 3 if converged else 2, 350, EQUAL, GuestReport())
+    return Run(treatment, result, Path("directory"), RIGHT, exact=True)  # type: ignore[arg-type]
+
+
+def test_all_is_well() -> None:
+    runs = [a_run(VANILLA, converged=False), a_run(SKIP)]
+    assert failure(runs) == ""
+    assert status(runs) == 0
+
+
+def test_figures_of_a_run_that_does_not_converge_are_those_at_the_limit() -> None:
+    said = summary(a_run(VANILLA, converged=False))
+    assert (said["rounds"], said["total_time_ms"], said["transferred_bytes"]) == (2, 2000, 200)
+    assert said["downtime_ms"] is None
+    assert "did NOT converge within 2 s" in convergence(a_run(VANILLA, converged=False))
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [({"memory": DIFFERENT}, "MEMORY DIFFERS: 1 of 512 pages"), ({"memory": None}, "NO MEMORY TO COMPARE")],
+)
+def test_memory_that_is_not_equal_fails(result: dict[str, object], says: str) -> None:
+    run = a_run()
+    broken = dataclasses.replace(run, result=dataclasses.replace(run.result, **result))
+    assert says in failure([broken])
+
+
+def test_skip_that_does_not_converge_fails() -> None:
+    assert "did NOT converge" in failure([a_run(SKIP, converged=False)])
+
+
+def test_misclassified_pages_fail() -> None:
+    assert "misclassified" in failure([dataclasses.replace(a_run(), truth=WRONG)])
+
+
+def test_an_invalid_round_is_in_the_exit_status() -> None:
+    run = a_run()
+    run.result.migration.rounds[1] = a_round(2, "2 events lost")
+    assert failure([run]) == ""
+    assert status([run]) == 3
+
+
+def test_a_comparison_of_nothing_is_not_equal() -> None:
+    assert not MemoryReport((), ()).equal
