@@ -23,10 +23,11 @@ from fakedirty.export.serve import serve
 from fakedirty.lab.guest import build_guest
 from fakedirty.lab.guest_workload import Workload
 from fakedirty.lab.machine import INCOMING, machine
-from fakedirty.lab.migrate import Settings, migrate
+from fakedirty.lab.migrate import Settings, Step, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.lab.treatments import SKIP
+from fakedirty.model.words import Mode
+from fakedirty.qmp.mode import set_mode
 from fakedirty.record.load import load
 from made_migrations import made, tell
 
@@ -174,9 +175,9 @@ def test_a_real_migration(tmp_path: Path, guest_arguments: dict[str, list[str]])
         outcome = migrate(
             source,
             destination,
-            Settings(10, 10_000_000, parameters=SKIP.parameters),
+            Settings(10, 10_000_000, parameters={"fake-dirty-mode": "observe"}),
             time_limit=10,
-            steps=SKIP.steps,
+            steps=[Step(lambda qmp: set_mode(qmp, Mode.SKIP), after_round=2)],
         )
         assert outcome.status == "completed"
         assert process.stdout

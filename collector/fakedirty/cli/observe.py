@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fakedirty.errors import FakedirtyError, QmpError, TargetError, UsageError
+from fakedirty.errors import FakedirtyError, MissingError, QmpError, TargetError, UsageError
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.serve import parse_address, serve
 from fakedirty.model.migration import Migration
@@ -87,13 +87,13 @@ def run(arguments: argparse.Namespace) -> int:
             exporter = Exporter()
             sinks.append(exporter)
             _say(f"metrics: {stack.enter_context(serve(exporter, *address))}")
+        for higher, why in reasons.items():
+            _say(f"not at level {higher}: {why}")
         stop = stack.enter_context(_stop_signals())
         observer = Observer(target, level, sinks, pages=arguments.pages, qmp_path=arguments.qmp or qmp_path)
         stack.callback(observer.close)
         observer.attach()
         _say(f"attached: {target.vm} pid {target.pid} at level {level}")
-        for higher, why in reasons.items():
-            _say(f"not at level {higher}: {why}")
         observer.run(stop.is_set, once=arguments.once)
         observer.close()
     for directory in recorder.directories if recorder else ():
@@ -111,7 +111,10 @@ def verdict(migrations: list[Migration]) -> int:
 def _level(arguments: argparse.Namespace, target: Target) -> tuple[Level, Mapping[Level, str]]:
     """The level that was asked for, or the highest possible with the reasons against higher ones."""
     if arguments.level is not None:
-        return Level(Level.parse(arguments.level)), {}
+        level = Level(Level.parse(arguments.level))
+        if level is not Level.QMP and (why := levels.inability()):
+            raise MissingError(f"level {level} is not possible here: {why}")
+        return level, {}
     choice = levels.choose(target, qmp_reachable=bool(arguments.qmp or target.qmp_paths))
     if choice.level is None:
         why = "; ".join(f"{level}: {reason}" for level, reason in choice.reasons.items())
