@@ -43,7 +43,7 @@ class Bpf:
         text = source.read_text() + "\n" + appended
         try:
             with _kernel_source(headers):
-                self._module = bcc.BPF(text=text, cflags=cflags)
+                self._module = bcc.BPF(text=text.encode(), cflags=cflags)
         except Exception as error:  # bcc raises bare Exception
             raise BpfError(f"{source.name} could not be compiled against {headers.where}: {error}") from error
         # bcc 0.26 declares six of the seven parameters, which leaves ref_ctr_offset to chance

@@ -1,0 +1,134 @@
+"""Two QEMUs with a guest of known pages, and an observer that runs beside a migration between them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fakedirty.lab.guest import build_guest
+from fakedirty.lab.guest_report import wait_until_ready
+from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.machine import Machine, machine
+from fakedirty.model.events import Event
+from fakedirty.model.migration import ENDED, Migration
+from fakedirty.model.sink import PageBatch
+from fakedirty.model.words import Level
+from fakedirty.observe.observer import Observer
+from fakedirty.observe.target import by_pid
+
+#: Sweeps take a few milliseconds, rounds at SLOW half a second and more: every set is in every round.
+WORKLOAD = Workload(fake=300, changed=200, untouched=500, pause_ms=5, memory_mib=64)
+SLOW = 4 << 20  # bytes a second
+CRAWL = 1 << 20  # for what takes seconds to begin
+PATIENCE_SECONDS = 120
+
+
+@dataclass
+class Notes:
+    """A sink that keeps everything, and lets a test wait for it."""
+
+    migrations: list[Migration] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    batches: list[PageBatch] = field(default_factory=list)
+    over: list[Migration] = field(default_factory=list)
+
+    def started(self, migration: Migration) -> None:
+        self.migrations.append(migration)
+
+    def changed(self, migration: Migration, event: Event) -> None:
+        assert migration is self.migrations[-1]
+        self.events.append(event)
+
+    def pages(self, migration: Migration, batch: PageBatch) -> None:
+        assert migration is self.migrations[-1]
+        self.batches.append(batch)
+
+    def ended(self, migration: Migration) -> None:
+        self.over.append(migration)
+
+
+@dataclass
+class Pair:
+    """A source that sweeps its pages, and what it takes to migrate it away."""
+
+    source: Machine
+    directory: Path
+    qemu: Path
+    stack: ExitStack
+    incoming: int = 0
+
+    def migrate(self, **parameters: Any) -> None:
+        """Start a migration to a fresh destination."""
+        self.incoming += 1
+        uri = f"unix:{self.directory}/migration-{self.incoming}"
+        arguments = build_guest("baremetal").qemu_arguments(WORKLOAD, self.directory / f"serial-{self.incoming}")
+        capabilities = self.source.qmp.execute("query-migrate-capabilities")
+        name = f"destination-{self.incoming}"
+        destination = self.stack.enter_context(machine(name, self.qemu, [*arguments, "-S", "-incoming", "defer"]))
+        destination.qmp.execute("migrate-set-capabilities", capabilities=capabilities)
+        destination.qmp.execute("migrate-incoming", uri=uri)
+        self.set(**parameters)
+        self.source.qmp.execute("migrate", uri=uri)
+
+    def set(self, **parameters: Any) -> None:
+        """Set migration parameters, underscores standing for dashes."""
+        dashed = {name.replace("_", "-"): value for name, value in parameters.items()}
+        self.source.qmp.execute("migrate-set-parameters", dashed)
+
+    def info(self) -> dict[str, Any]:
+        """query-migrate of the source."""
+        answer: dict[str, Any] = self.source.qmp.execute("query-migrate")
+        return answer
+
+    def wait_for_syncs(self, count: int) -> None:
+        """Until so many rounds have begun."""
+        wait(lambda: self.info().get("ram", {}).get("dirty-sync-count", 0) >= count)
+
+    def converge(self) -> dict[str, Any]:
+        """Lift the limits, and wait for the end."""
+        self.set(max_bandwidth=1 << 40, downtime_limit=10_000)
+        wait(lambda: self.info()["status"] in ENDED)
+        return self.info()
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    """Until a condition holds; the test's own time limit is far away, so this one says what was waited for."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+@contextmanager
+def pair(qemu: Path, directory: Path) -> Iterator[Pair]:
+    """A source whose guest is ready."""
+    with ExitStack() as stack:
+        guest = build_guest("baremetal")
+        serial = directory / "serial-0"
+        source = stack.enter_context(machine("source", qemu, guest.qemu_arguments(WORKLOAD, serial)))
+        wait_until_ready(serial, seconds=guest.guest.ready_seconds, check_alive=source.check_alive)
+        yield Pair(source, directory, qemu, stack)
+
+
+@contextmanager
+def observed(source: Machine, level: Level, sinks: Sequence[Any], *, pages: bool = False) -> Iterator[Observer]:
+    """An attached observer that runs in a thread until the block is left."""
+    observer = Observer(by_pid(source.pid), level, sinks, pages=pages, qmp_path=source.observer_socket)
+    leave = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            observer.attach()
+            running = pool.submit(observer.run, leave.is_set)
+            try:
+                yield observer
+            finally:
+                leave.set()
+                running.result()
+        finally:
+            observer.close()

@@ -1,0 +1,84 @@
+"""What an observer leaves behind in the kernel and in QEMU, also when it is killed: nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fakedirty.lab.qemu import qemu_binary
+from fakedirty.model.words import Level
+from fakedirty.observe.elf import Binary
+from fakedirty.observe.memory import ProcessMemory
+from fakedirty.observe.observer import Observer
+from fakedirty.observe.target import PROC, Target, by_pid
+from migrating import pair, wait
+
+ATTACH_AND_WAIT = """
+import sys, time
+from fakedirty.model.words import Level
+from fakedirty.observe.observer import Observer
+from fakedirty.observe.target import by_pid
+Observer(by_pid(int(sys.argv[1])), Level[sys.argv[2]], []).attach()
+print("attached", flush=True)
+time.sleep(600)
+"""
+
+
+def traces(target: Target) -> tuple[int, bytes]:
+    """The first byte of a function where probes go, and the semaphores of the trace events."""
+    binary = Binary(target.exe)
+    memory = ProcessMemory(PROC, target.pid, binary)
+    semaphores = [location.semaphore for name in ("fake_dirty_batch", "migrate_set_state")
+                  for location in binary.usdt[name]]  # fmt: skip
+    raised = b"".join(memory.read(address + memory.bias, 2) or b"??" for address in semaphores)
+    location = binary.usdt["migrate_set_state"][0].address
+    [instruction] = memory.read(location + memory.bias, 1) or b"?"
+    binary.close()
+    return instruction, raised
+
+
+def descriptors() -> list[str]:
+    links = []
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            links.append(os.readlink(entry))
+        except FileNotFoundError:  # the one that lists them
+            continue
+    return sorted(link for link in links if "bpf" in link or "perf" in link or "pidfd" in link)
+
+
+@pytest.mark.parametrize("level", [Level.PATCHED, Level.STOCK])
+def test_after_close(tmp_path: Path, level: Level) -> None:
+    with pair(qemu_binary(), tmp_path) as vm:
+        target = by_pid(vm.source.pid)
+        before, open_before = traces(target), descriptors()
+        observer = Observer(target, level, [])
+        observer.attach()
+        assert traces(target) != before
+        assert descriptors() != open_before
+        observer.close()
+        observer.close()
+        assert traces(target) == before
+        assert descriptors() == open_before
+
+
+@pytest.mark.parametrize("level", [Level.PATCHED, Level.STOCK])
+def test_after_the_collector_was_killed(tmp_path: Path, level: Level) -> None:
+    with pair(qemu_binary(), tmp_path) as vm:
+        target = by_pid(vm.source.pid)
+        before = traces(target)
+        command = [sys.executable, "-c", ATTACH_AND_WAIT, str(target.pid), level.name]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as collector:
+            try:
+                assert collector.stdout is not None
+                assert collector.stdout.readline() == b"attached\n"
+                assert traces(target) != before
+            finally:
+                collector.send_signal(signal.SIGKILL)
+                collector.wait()
+        wait(lambda: traces(target) == before)
+        assert vm.source.qmp.execute("query-status")["running"]
