@@ -63,7 +63,7 @@ REPORT = {
 
 EVENTS: tuple[Event, ...] = (
     MigrationStarted(START),
-    ModeChanged(START, 1, Mode.OFF, Mode.OBSERVE, "xxh3-64"),
+    ModeChanged(START, 0, Mode.OFF, Mode.OBSERVE, "xxh3-64"),
     RoundEnded(START + 4 * SECOND, bulk(), {"visited_pages": 132_613}),
     RoundEnded(START + 5 * SECOND, again(2, skip=False)),
     ModeChanged(START + 5 * SECOND, 3, Mode.OBSERVE, Mode.SKIP, "xxh3-64"),

@@ -70,7 +70,7 @@ def test_widths() -> None:
 NARROW_TABLE = """\
 vm: migration m1, level patched
 rnd kind mode dirty visit first chngd  fake  zero  skip  left  sent saved secs
--- mode off -> observe (xxh3-64) after 0.00 s, in round 1
+-- mode off -> observe (xxh3-64) after 0.00 s, before round 1
   1 bulk obs   133k  133k  133k     0     0 61.0k     0     0  294M     0 4.25
   2 iter obs  65.0k 65.0k     0  5000 60.0k     0     0     3  266M     0 0.50
 -- mode observe -> skip (xxh3-64) after 5.00 s, in round 3

@@ -46,6 +46,8 @@ conservation broken: see the table, or the reason in rounds.csv)
 
 VALID, FAILED, INVALID = 0, 1, 3
 
+QMP_SECONDS = 0.5  # for a greeting: who holds a socket lets it wait for ever, and attaching is not to wait for facts
+
 #: what QMP is asked for the manifest
 QMP_FACTS = {
     "version": "query-version",
@@ -140,7 +142,7 @@ def _ask(paths: Iterable[Path]) -> tuple[Path | None, dict[str, object]]:
     """The first socket that answers, and what it says; a socket serves one client, so others may be held."""
     for path in paths:
         try:
-            with Qmp.connect(path) as qmp:
+            with Qmp.connect(path, timeout=QMP_SECONDS) as qmp:
                 return path, {name: qmp.execute(command) for name, command in QMP_FACTS.items()}
         except QmpError:
             continue

@@ -79,7 +79,7 @@ MIGRATIONS = (
 
 TOGGLES = (
     *IDENTITY,
-    Column("round", COUNT, "", "the round in which QEMU adopted the mode or the hash"),
+    Column("round", COUNT, "", "the round in which QEMU adopted the mode or the hash; 0 before the first"),
     Column("seconds", NUMBER, "s", "when, from the start of the migration (monotonic clock)"),
     Column("from_mode", TEXT, "", "the mode before"),
     Column("to_mode", TEXT, "", "the mode after"),

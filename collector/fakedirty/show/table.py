@@ -40,8 +40,9 @@ class LiveTable:
                 self._round(migration.rounds[-1])
             case ModeChanged():
                 seconds = (event.time_ns - migration.start_ns) / 1e9
-                text = f"-- mode {event.from_mode} -> {event.to_mode} ({event.hash}) after {seconds:.2f} s"
-                self._line(Text(f"{text}, in round {event.round}", "magenta"))
+                where = f"in round {event.round}" if event.round else "before round 1"
+                text = f"-- mode {event.from_mode} -> {event.to_mode} ({event.hash}) after {seconds:.2f} s, {where}"
+                self._line(Text(text, "magenta"))
             case EventsLost():
                 self._line(Text(f"!! {event.count} events lost ({event.where})", "bold red"))
 
