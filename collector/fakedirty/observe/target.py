@@ -30,15 +30,16 @@ class Target:
 def find_all(proc: Path = PROC) -> list[Target]:
     """All QEMU system emulators that run, by process id."""
     pids = sorted(int(entry.name) for entry in proc.iterdir() if entry.name.isdigit())
-    return [found for pid in pids if (found := _examine(pid, proc)) is not None]
+    found = [target for pid in pids if (target := _examine(pid, proc)) is not None]
+    return [target for target in found if Path(target.program).name.startswith(_NAMES)]
 
 
 def by_pid(pid: int, proc: Path = PROC) -> Target:
-    """The QEMU with a process id; TargetError when it is gone or is no QEMU."""
+    """The QEMU with a process id, whatever it is called as long as that says QEMU; TargetError otherwise."""
     if not (proc / str(pid)).is_dir():
         raise TargetError(f"there is no process {pid}")
     found = _examine(pid, proc)
-    if found is None:
+    if found is None or "qemu" not in Path(found.program).name:
         raise TargetError(f"process {pid} is not a QEMU system emulator (or not visible without root)")
     return found
 
@@ -51,8 +52,6 @@ def _examine(pid: int, proc: Path) -> Target | None:
     except OSError:  # it has just ended
         return None
     program = _program(directory, words)
-    if not Path(program).name.startswith(_NAMES):
-        return None
     # the name in parentheses may hold anything; starttime is the 20th field after it
     start_ticks = int(stat.rpartition(")")[2].split()[19])
     return Target(
