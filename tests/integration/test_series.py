@@ -1,0 +1,198 @@
+"""The QEMU series itself: modes toggled at any moment, and never a wrong page at the destination."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakedirty.errors import QmpError
+from fakedirty.lab.guest import build_guest
+from fakedirty.lab.guest_report import wait_until_ready
+from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.machine import INCOMING, Machine, machine
+from fakedirty.lab.memory import Side, compare_memory
+from fakedirty.lab.migrate import PORT, Settings, Step, migrate
+from fakedirty.lab.network import shaped_network
+from fakedirty.lab.qemu import qemu_binary
+from fakedirty.model.round import broken_law
+from fakedirty.model.words import Mode
+from fakedirty.observe.qmp_level import history_round
+from fakedirty.qmp.client import Qmp
+from fakedirty.qmp.mode import read_mode, set_mode
+
+# every kind of page, the two that break a careless skip always among them
+WORKLOAD = Workload(fake=1500, changed=300, zero=300, aba=300, untouched=500, pause_ms=2, memory_mib=64)
+PAGE = 4096
+SLOW = 12_000_000  # bytes/s: rounds that last many sweeps
+TIGHT_MS = 5  # a downtime that the pages to be rewritten never fit
+CONFLICTS = ("multifd", "postcopy-ram", "mapped-ram", "background-snapshot")
+
+
+@contextmanager
+def pair() -> Iterator[tuple[Machine, Machine]]:
+    """The guest at work on a source, and a destination that waits for it."""
+    guest = build_guest("baremetal")
+    with ExitStack() as stack:
+        network = stack.enter_context(shaped_network())
+        sides = []
+        for end, more in ((network.source, ()), (network.destination, INCOMING)):
+            log = stack.enter_context(_log())
+            arguments = [*guest.qemu_arguments(WORKLOAD, log), *more]
+            sides.append(stack.enter_context(machine("series", qemu_binary(), arguments, end=end)))
+            if not more:
+                wait_until_ready(log, seconds=guest.guest.ready_seconds, check_alive=sides[0].check_alive)
+        yield sides[0], sides[1]
+
+
+@contextmanager
+def _log() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="fakedirty-") as directory:
+        yield Path(directory) / "serial.log"
+
+
+def rounds(qmp: Qmp) -> list[Mapping[str, Any]]:
+    """The history of rounds, each obeying every law of conservation."""
+    history: list[Mapping[str, Any]] = qmp.execute("query-fake-dirty-rounds")["rounds"]
+    for each in history:
+        assert broken_law(history_round(each, 0)) == "", each
+    return history
+
+
+def assert_equal(source: Machine, destination: Machine) -> None:
+    report = compare_memory(Side(source.qmp, source.pid), Side(destination.qmp, destination.pid), PAGE)
+    assert report.equal, str(report)
+
+
+def toggling(mode: Mode) -> Any:
+    return lambda qmp: set_mode(qmp, mode)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_toggles_at_random_moments_leave_memory_equal(seed: int) -> None:
+    chance = random.Random(seed)
+    xbzrle = seed % 2 == 1
+    # from round 3 on, so that round 2 skips in any case; without xbzrle rounds are longer
+    last = 60 if xbzrle else 8
+    moments = [chance.randint(3, last) for _ in range(chance.randint(4, 12))]
+    steps = [Step(toggling(chance.choice(list(Mode))), after_round=moment) for moment in moments]
+    settings = Settings(
+        TIGHT_MS,
+        chance.randint(SLOW // 2, SLOW * 2),
+        parameters={"fake-dirty-mode": "skip", "fake-dirty-switchover": chance.random() < 0.5},
+        capabilities={"xbzrle": xbzrle, "auto-converge": chance.random() < 0.3},
+    )
+    with pair() as (source, destination):
+        outcome = migrate(source, destination, settings, time_limit=6, steps=steps)
+        assert outcome.status == "completed"
+        assert_equal(source, destination)
+        history = rounds(source.qmp)
+        assert len(history) > 2
+        assert outcome.final["fake-dirty"]["skipped"] > 0
+        ram = outcome.final["ram"]
+        assert sum(each["normal"] for each in history) == ram["normal"]
+        assert sum(each["zero"] for each in history) == ram["duplicate"]
+
+
+def test_a_cancelled_migration_leaves_nothing_for_the_next() -> None:
+    with pair() as (source, destination):
+        assert destination.end is not None
+        settings = {"fake-dirty-mode": "skip", "max-bandwidth": SLOW, "downtime-limit": TIGHT_MS}
+        source.qmp.execute("migrate-set-parameters", settings)
+        destination.qmp.execute("migrate-incoming", uri=f"tcp:{destination.end.address}:{PORT}")
+        source.qmp.execute("migrate", uri=f"tcp:{destination.end.address}:{PORT}")
+        while len(rounds(source.qmp)) < 2:
+            time.sleep(0.05)
+        source.qmp.execute("migrate_cancel")
+        while (info := source.qmp.execute("query-migrate"))["status"] != "cancelled":
+            time.sleep(0.05)
+        assert info["fake-dirty"]["skipped"] > 0, "totals are there for a cancelled migration, too"
+        assert info["fake-dirty"]["table-bytes"] == 0
+        assert len(rounds(source.qmp)) >= 2
+
+        with ExitStack() as stack:
+            log = stack.enter_context(_log())
+            arguments = [*build_guest("baremetal").qemu_arguments(WORKLOAD, log), *INCOMING]
+            second = stack.enter_context(machine("series", qemu_binary(), arguments, end=destination.end))
+            # the cancelled destination has ended, and its address is free again
+            outcome = migrate(source, second, Settings(TIGHT_MS, SLOW), time_limit=4)
+            assert outcome.status == "completed"
+            assert_equal(source, second)
+            history = rounds(source.qmp)
+        assert history[0]["first"] == history[0]["visited"], "a retried migration starts with no record"
+
+
+def test_skip_brings_an_end_where_the_mode_off_does_not() -> None:
+    limit_ms = 60
+    for mode, converges in ((Mode.OFF, False), (Mode.SKIP, True)):
+        with pair() as (source, destination):
+            settings = Settings(limit_ms, 40_000_000, parameters={"fake-dirty-mode": str(mode)})
+            outcome = migrate(source, destination, settings, time_limit=6)
+            assert outcome.status == "completed"
+            assert outcome.converged is converges, outcome.measured
+            assert_equal(source, destination)
+
+
+@pytest.mark.parametrize("capability", CONFLICTS)
+def test_what_cannot_be_safe_is_refused_in_either_order(capability: str) -> None:
+    wanted = [{"capability": capability, "state": True}]
+    with machine("refusing", qemu_binary(), ["-m", "16", "-S"]) as vm:
+        set_mode(vm.qmp, Mode.OBSERVE)
+        with pytest.raises(QmpError, match=f"(?i)fake-dirty-mode 'observe' is not compatible with.*{capability}"):
+            vm.qmp.execute("migrate-set-capabilities", capabilities=wanted)
+        states = {each["capability"]: each["state"] for each in vm.qmp.execute("query-migrate-capabilities")}
+        assert not states[capability]
+
+        set_mode(vm.qmp, Mode.OFF)
+        vm.qmp.execute("migrate-set-capabilities", capabilities=wanted)
+        with pytest.raises(QmpError, match=f"fake-dirty-mode 'skip' is not compatible with.*{capability}"):
+            set_mode(vm.qmp, Mode.SKIP)
+        assert read_mode(vm.qmp)[0] is Mode.OFF
+
+
+def test_a_hash_that_is_not_built_in_is_refused_with_those_that_are() -> None:
+    with machine("refusing", qemu_binary(), ["-m", "16", "-S"]) as vm:
+        with pytest.raises(QmpError, match=r"'sha1' is not built in; this QEMU has: xxh3-64"):
+            set_mode(vm.qmp, Mode.SKIP, "sha1")
+        assert read_mode(vm.qmp) == (Mode.OFF, "xxh3-64")
+
+
+def test_the_mode_is_a_global_and_a_human_command_too() -> None:
+    arguments = ["-m", "16", "-S", "-global", "migration.fake-dirty-mode=observe"]
+    with machine("human", qemu_binary(), arguments) as vm:
+        assert read_mode(vm.qmp)[0] is Mode.OBSERVE
+        said = vm.qmp.execute("human-monitor-command", {"command-line": "migrate_set_parameter fake-dirty-mode skip"})
+        assert said == ""
+        said = vm.qmp.execute("human-monitor-command", {"command-line": "info migrate_parameters"})
+        assert "fake-dirty-mode: skip" in said
+
+
+def test_queries_are_answered_while_pages_are_skipped() -> None:
+    """Not how fast: only that nobody waits for the end of a round."""
+    answers = []
+    with pair() as (source, destination):
+        stop = threading.Event()
+
+        def ask() -> None:
+            with Qmp.connect(source.observer_socket) as qmp:
+                while not stop.is_set():
+                    answers.append(qmp.execute("query-fake-dirty-rounds")["rounds"])
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        try:
+            settings = Settings(TIGHT_MS, SLOW, parameters={"fake-dirty-mode": "skip"})
+            assert migrate(source, destination, settings, time_limit=3).status == "completed"
+        finally:
+            stop.set()
+            asking.join()
+        assert_equal(source, destination)
+    assert len(answers) > 100
+    lengths = [len(answer) for answer in answers]
+    assert lengths == sorted(lengths), "the history only grows"
