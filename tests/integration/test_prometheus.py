@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.parse
@@ -30,6 +28,7 @@ from fakedirty.model.words import Mode
 from fakedirty.qmp.mode import set_mode
 from fakedirty.record.load import load
 from made_migrations import made, tell
+from observing import observe
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "dashboards/json/migration.json").read_text())
@@ -133,26 +132,6 @@ def test_hand_made_migrations(tmp_path: Path) -> None:
         check_dashboard(url, "vm", tmp_path)
 
 
-@contextmanager
-def observe(pid: int, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """The real command; what it says on its standard error until it is attached, by first word."""
-    command = [sys.executable, "-m", "fakedirty.cli.main", "observe", "--pid", str(pid), *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stderr
-        said: dict[str, str] = {}
-        while "attached" not in said:
-            line = process.stderr.readline()
-            assert line, f"it ended: {said}"
-            word, _, rest = line.partition(": ")
-            said[word] = rest.strip()
-        yield process, said
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
 @pytest.fixture(scope="module")
 def guest_arguments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """The bare-metal guest on both sides, with 300 fake and 200 changed pages."""
@@ -168,7 +147,9 @@ def test_a_real_migration(tmp_path: Path, guest_arguments: dict[str, list[str]])
         shaped_network() as network,
         machine("web", qemu, guest_arguments["source"], end=network.source) as source,
         machine("web-2", qemu, [*guest_arguments["destination"], *INCOMING], end=network.destination) as destination,
-        observe(source.pid, "--json", "--out", str(tmp_path / "out"), "--listen", "127.0.0.1:0", "--pages") as watched,
+        observe(
+            "--pid", str(source.pid), "--json", "--out", str(tmp_path / "out"), "--listen", "127.0.0.1:0", "--pages"
+        ) as watched,
     ):
         process, said = watched
         assert said["attached"] == f"web pid {source.pid} at level patched"
@@ -210,54 +191,3 @@ def test_a_real_migration(tmp_path: Path, guest_arguments: dict[str, list[str]])
 def metrics_are_gone(url: str) -> None:
     with pytest.raises((urllib.error.URLError, ConnectionError)):
         fetch(url)
-
-
-def test_who_joins_late_is_told_so(tmp_path: Path, guest_arguments: dict[str, list[str]]) -> None:
-    with (
-        shaped_network() as network,
-        machine("late", qemu_binary(), guest_arguments["source"], end=network.source) as source,
-        machine(
-            "late-2", qemu_binary(), [*guest_arguments["destination"], *INCOMING], end=network.destination
-        ) as other,
-    ):
-        for side in (source, other):
-            side.qmp.execute("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
-        source.qmp.execute("migrate-set-parameters", {"max-bandwidth": 100_000, "fake-dirty-mode": "observe"})
-        assert other.end
-        uri = f"tcp:{other.end.address}:4444"
-        other.qmp.execute("migrate-incoming", uri=uri)
-        source.qmp.execute("migrate", uri=uri)
-        assert source.qmp.wait_event("MIGRATION_PASS", PATIENCE)
-        with observe(source.pid, "--once", "--out", str(tmp_path)) as (process, _):
-            source.qmp.execute("migrate-set-parameters", {"max-bandwidth": 10**10, "downtime-limit": 2000})
-            stdout, stderr = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 3, (stdout, stderr)
-    assert "joined while it ran" in stdout
-    assert not load(tmp_path).migrations["valid"].any()
-
-
-def test_a_qemu_that_is_killed_leaves_a_readable_recording(
-    tmp_path: Path, guest_arguments: dict[str, list[str]]
-) -> None:
-    with (
-        shaped_network() as network,
-        machine("killed", qemu_binary(), guest_arguments["source"], end=network.source) as source,
-        machine("other", qemu_binary(), [*guest_arguments["destination"], *INCOMING], end=network.destination) as other,
-        observe(source.pid, "--json", "--out", str(tmp_path)) as (process, _),
-    ):
-        settings = {"max-bandwidth": 10_000_000, "fake-dirty-mode": "observe", "downtime-limit": 1}
-        source.qmp.execute("migrate-set-parameters", settings)
-        assert other.end
-        uri = f"tcp:{other.end.address}:4444"
-        other.qmp.execute("migrate-incoming", uri=uri)
-        source.qmp.execute("migrate", uri=uri)
-        assert process.stdout
-        seen = 0
-        while seen < 2:
-            seen += json.loads(process.stdout.readline())["type"] == "round"
-        os.kill(source.pid, signal.SIGKILL)
-        process.communicate(timeout=PATIENCE)
-    recording = load(tmp_path)
-    assert list(recording.migrations["outcome"]) == ["failed"]
-    assert len(recording.rounds) >= 2
-    assert recording.rounds["valid"].all()

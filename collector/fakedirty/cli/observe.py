@@ -78,12 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
     qmp_path, facts = _ask([arguments.qmp] if arguments.qmp else target.qmp_paths)
     run_id = arguments.run_id or f"observe-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
 
-    screen: Sink = JsonLines(sys.stdout, run_id, read_clock()) if arguments.json else LiveTable(Terminal())
-    sinks = [screen]
+    screen = JsonLines(sys.stdout, run_id, read_clock()) if arguments.json else LiveTable(Terminal())
+    sinks: list[Sink] = [screen]
     recorder = None
     if arguments.out is not None:
         recorder = Recorder(arguments.out, run_id, _facts(target, facts, reasons))
-        sinks.append(recorder)
+        sinks.insert(0, recorder)  # what is said has been recorded
     with ExitStack() as stack:
         if address:
             exporter = Exporter()
@@ -96,7 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
         stack.callback(observer.close)
         observer.attach()
         _say(f"attached: {target.vm} pid {target.pid} at level {level}")
-        observer.run(stop.is_set, once=arguments.once)
+        # a reader who leaves, as `| head` does, ends it only if nothing else is done with what is seen
+        observer.run(lambda: stop.is_set() or (screen.left and len(sinks) == 1), once=arguments.once)
         observer.close()
     for directory in recorder.directories if recorder else ():
         _say(f"recorded: {directory}")

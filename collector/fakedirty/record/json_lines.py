@@ -16,12 +16,16 @@ from .summary import summary
 
 
 class JsonLines:
-    """``type`` says what a line is: started, round, toggle, lost or ended; the rest has the names of the columns."""
+    """``type`` says what a line is: started, round, toggle, lost or ended; the rest has the names of the columns.
+
+    `left` is true once nobody reads them.
+    """
 
     def __init__(self, stream: TextIO, run_id: str, clock: Clock) -> None:
         self._stream = stream
         self._run_id = run_id
         self._clock = clock
+        self.left = False
 
     def started(self, migration: Migration) -> None:
         """Say that it began."""
@@ -50,4 +54,5 @@ class JsonLines:
         try:
             print(json.dumps({"type": kind} | row), file=self._stream, flush=True)
         except OSError as error:
+            self.left = True
             raise RecordError(f"nobody reads the JSON any more: {error.strerror or error}") from error

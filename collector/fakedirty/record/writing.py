@@ -37,9 +37,9 @@ class Writing:
         """Write what `event`, already applied to the migration, has added to it."""
         match event:
             case RoundEnded():
+                self._pages.flush()  # first: a round that is in rounds.csv has all its pages on disk
                 row = round_row(self._run_id, self._migration, self._migration.rounds[-1])
                 self._rounds.append(_values(ROUNDS, row))
-                self._pages.flush()
             case ModeChanged():
                 self._toggles.append(_values(TOGGLES, toggle_row(self._run_id, self._migration, event)))
 

@@ -24,6 +24,11 @@ class LiveTable:
         self._console = console
         self._columns: tuple[Column, ...] = ()
 
+    @property
+    def left(self) -> bool:
+        """Whether nobody reads the table any more."""
+        return self._console.quiet
+
     def started(self, migration: Migration) -> None:
         """Head the table."""
         self._columns = fitting(self._console.width)

@@ -10,7 +10,7 @@ from fakedirty.errors import FakedirtyError
 
 
 class Terminal(Console):
-    """Writes to standard output."""
+    """Writes to standard output; `quiet` once nobody reads there."""
 
     def on_broken_pipe(self) -> NoReturn:
         """Called by rich, whose own answer is to exit."""
