@@ -16,6 +16,8 @@ import pytest
 from fakedirty.lab.machine import Machine, machine
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF, network namespaces and mounts")
+
 PATIENCE = 60
 UNPRIVILEGED = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--")
 

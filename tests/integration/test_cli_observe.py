@@ -15,6 +15,8 @@ from fakedirty.record.load import load
 from migrating import CRAWL, PATIENCE_SECONDS, SLOW, Pair, pair
 from observing import observe
 
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF, network namespaces and mounts")
+
 
 @pytest.fixture
 def guests(tmp_path: Path) -> Iterator[Pair]:

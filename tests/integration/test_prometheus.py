@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -29,6 +31,13 @@ from fakedirty.qmp.mode import set_mode
 from fakedirty.record.load import load
 from made_migrations import made, tell
 from observing import observe
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF and network namespaces"),
+    pytest.mark.skipif(
+        shutil.which("prometheus") is None, reason="prometheus is not installed: apt-get install prometheus"
+    ),
+]
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "dashboards/json/migration.json").read_text())

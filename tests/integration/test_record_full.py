@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from fakedirty.errors import RecordError
 from fakedirty.model.events import RoundEnded
 from fakedirty.record.recorder import Recorder
 from made_migrations import START, again, batch, made
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF, network namespaces and mounts")
 
 
 @pytest.fixture
