@@ -59,7 +59,7 @@ version() {
         echo "tarball-$(sha256sum <"$FAKEDIRTY_QEMU_SOURCE" | cut -c1-12)"
     else
         apt_prepare
-        apt_own apt-cache showsrc --only-source qemu | awk '/^Version:/ {print $2}' | sort -V | tail -n 1
+        apt_own apt-cache showsrc --only-source qemu | awk '/^Version:/ {print $2}' | sort -V | tail -n 1 | tr ':~' '__'
     fi
 }
 
