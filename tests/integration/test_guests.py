@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from fakedirty.carried import carried
 from fakedirty.errors import LabError, UsageError
 from fakedirty.lab.guest import GUESTS, BuiltGuest, build_guest
-from fakedirty.lab.guest_build import guests_directory
 from fakedirty.lab.guest_content import PAGE_BYTES, check_content, status_of
 from fakedirty.lab.guest_frames import frame_numbers
 from fakedirty.lab.guest_kvm import choose_accelerator
@@ -235,7 +235,7 @@ def test_every_guest_is_built_once(tmp_path: Path) -> None:
 
 def test_another_source_is_another_build(tmp_path: Path) -> None:
     sources = tmp_path / "sources"
-    shutil.copytree(guests_directory(), sources)
+    shutil.copytree(carried("guests"), sources)
     first = build_guest("baremetal", cache=tmp_path, sources=sources)
     with (sources / "pages.h").open("a") as header:
         header.write("/* changed */\n")
@@ -244,7 +244,7 @@ def test_another_source_is_another_build(tmp_path: Path) -> None:
 
 def test_a_build_that_fails_leaves_nothing_and_says_what_it_needs(tmp_path: Path) -> None:
     sources = tmp_path / "sources"
-    shutil.copytree(guests_directory(), sources)
+    shutil.copytree(carried("guests"), sources)
     (sources / "baremetal" / "guest.c").write_text("no C at all\n")
     with pytest.raises(LabError, match=r"(?s)guest\.c.*it needs the packages gcc"):
         build_guest("baremetal", cache=tmp_path, sources=sources)

@@ -13,6 +13,7 @@ ROOT = Path(fakedirty.__file__).parent
 RANKS = {
     **dict.fromkeys(("observe", "record", "export", "show"), 3),
     "errors": 0,
+    "carried": 1,
     "model": 1,
     "qmp": 2,
     "lab": 4,

@@ -10,19 +10,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from fakedirty.errors import LabError, MissingError
+from fakedirty.carried import carried
+from fakedirty.errors import LabError
 
 from .qemu import cache_directory
 
 BUILD_SECONDS = 600  # the kernel package may come over a slow line
-
-
-def guests_directory() -> Path:
-    """``guests/`` of the source checkout that this package runs from."""
-    directory = Path(__file__).resolve().parents[3] / "guests"
-    if not (directory / "pages.h").exists():
-        raise MissingError("the guests are part of the source checkout, and this fakedirty was not started from one")
-    return directory
 
 
 def built(name: str, files: Sequence[str], sources: Path | None = None, cache: Path | None = None) -> Path:
@@ -30,7 +23,7 @@ def built(name: str, files: Sequence[str], sources: Path | None = None, cache: P
 
     It appears whole or not at all, so builds may run side by side. LabError carries what the build said.
     """
-    sources = sources or guests_directory()
+    sources = sources or carried("guests")
     recipe = sources / name / "build.sh"
     home = (cache or cache_directory()) / "guests" / f"{name}-{_key(sources, name, recipe)}"
     if all((home / file).exists() for file in files):

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from fakedirty.carried import carried
 from fakedirty.errors import LabError, MissingError
 
 SERIES = "10.0"
@@ -20,17 +21,6 @@ FIRMWARE = (Path("/usr/share/seabios"), Path("/usr/share/qemu"))
 def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
     """Where builds live: ``$XDG_CACHE_HOME/fakedirty``."""
     return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fakedirty"
-
-
-def patches_directory() -> Path:
-    """``qemu-patches/`` of the source checkout that this package runs from."""
-    directory = Path(__file__).resolve().parents[3] / "qemu-patches"
-    if not (directory / "build.sh").exists():
-        raise MissingError(
-            "the QEMU series is part of the source checkout, and this fakedirty was not started from one; "
-            "set FAKEDIRTY_QEMU to a QEMU binary"
-        )
-    return directory
 
 
 class Builds:
@@ -47,7 +37,7 @@ class Builds:
         environment: Mapping[str, str] = os.environ,
         patches: Path | None = None,
     ) -> None:
-        self._patches = patches or patches_directory()
+        self._patches = patches or carried("qemu-patches")
         self._series = "none" if series == "none" else str(self._patches / series)
         self._environment = {**environment, "FAKEDIRTY_STRIP": "1" if strip else ""}
         self._root = cache_directory(environment) / "qemu"

@@ -1,19 +1,12 @@
-"""Where the BPF programs lie: in the source tree, or in an installed wheel."""
+"""Where a BPF program lies: in a directory that is given, or where the package carries it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fakedirty.errors import MissingError
-
-_PACKAGE = Path(__file__).resolve().parent.parent
-# beside the package in a wheel, at the top of the tree in a checkout
-_PLACES = (_PACKAGE / "probes", _PACKAGE.parent.parent / "probes")
+from fakedirty.carried import carried
 
 
 def probe_file(name: str, directory: Path | None = None) -> Path:
     """The path of a probe file; MissingError when the installation lacks it."""
-    for place in (directory,) if directory else _PLACES:
-        if (place / name).is_file():
-            return place / name
-    raise MissingError(f"the probe {name} is not installed (looked in {', '.join(map(str, _PLACES))})")
+    return directory / name if directory else carried("probes", name)

@@ -1,0 +1,19 @@
+"""What the package carries beside Python: BPF programs, guests, and the QEMU series with its recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .errors import MissingError
+
+_PACKAGE = Path(__file__).resolve().parent
+# in a wheel beside the modules, in a checkout at the top of the tree
+_PLACES = (_PACKAGE, _PACKAGE.parent.parent)
+
+
+def carried(*names: str) -> Path:
+    """The path of a carried file or directory, ``carried("probes", "stock.c")``; MissingError if it is not there."""
+    for place in _PLACES:
+        if (path := place.joinpath(*names)).exists():
+            return path
+    raise MissingError(f"this installation of fakedirty lacks {'/'.join(names)}: install it again, or use a checkout")
