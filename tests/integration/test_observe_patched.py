@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fakedirty.errors import RecordError
 from fakedirty.lab.guest_report import read_report
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.model.events import FinalReport, RoundEnded
+from fakedirty.model.events import Event, FinalReport, RoundEnded
 from fakedirty.model.migration import Migration
 from fakedirty.model.words import Kind, Level, Mode, PageClass
 from fakedirty.observe import wire
+from fakedirty.observe.target import by_pid
 from migrating import CRAWL, SLOW, WORKLOAD, Notes, observed, pair, wait
 
 
@@ -119,6 +122,40 @@ def test_come_late_and_cancelled_and_again(qemu: Path, tmp_path: Path) -> None:
     assert first.rounds[1].valid
     assert first.migration_id != second.migration_id
     agree(second, info)
+
+
+class Failing(Notes):
+    """A sink whose disk is full from the second event on."""
+
+    def changed(self, migration: Migration, event: Event) -> None:
+        super().changed(migration, event)
+        if len(self.events) == 2:
+            raise RecordError("no space left on device")
+
+
+def test_a_sink_that_fails_is_left_out_and_the_rest_go_on(qemu: Path, tmp_path: Path) -> None:
+    failing, notes = Failing(), Notes()
+    with pair(qemu, tmp_path) as vm, observed(vm.source, Level.PATCHED, [failing, notes]):
+        vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
+        vm.wait_for_syncs(2)
+        info = vm.converge()
+        wait(lambda: len(notes.over) == 1)
+    assert len(failing.events) == 2
+    assert failing.over == []
+    agree(notes.over[0], info)
+
+
+def test_an_executable_that_was_replaced(qemu: Path, tmp_path: Path) -> None:
+    notes = Notes()
+    old = tmp_path / "qemu-system-x86_64"
+    shutil.copy(qemu, old)
+    with pair(old, tmp_path) as vm:
+        old.unlink()
+        shutil.copy("/bin/true", old)
+        assert by_pid(vm.source.pid).program == str(old)
+        for level in (Level.PATCHED, Level.STOCK):
+            with observed(vm.source, level, [notes]):
+                pass
 
 
 def test_killed_in_the_middle(qemu: Path, tmp_path: Path) -> None:

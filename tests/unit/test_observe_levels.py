@@ -21,11 +21,24 @@ def target(tmp_path: Path, exe: str) -> Target:
     return Target(2**22 + 1, "vm", tmp_path / exe, exe, 1, ())
 
 
-def test_missing_capabilities_are_named_with_their_purpose(tmp_path: Path) -> None:
-    assert capabilities.missing(status(tmp_path / "root", 2**41 - 1)) == {}
-    lacking = capabilities.missing(status(tmp_path / "user", 0))
-    assert {"CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE"} <= lacking.keys()
-    assert "CAP_BPF" not in capabilities.missing(status(tmp_path / "bpf", 1 << 39))
+BPF, PERFMON, PTRACE, ADMIN = 1 << 39, 1 << 38, 1 << 19, 1 << 21
+
+
+@pytest.mark.parametrize(
+    ("effective", "strict_kernel", "lacking"),
+    [
+        (2**41 - 1, True, set()),
+        (0, True, {"CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE"}),
+        (BPF | PTRACE, True, {"CAP_PERFMON"}),
+        (BPF | PERFMON | PTRACE, False, set()),
+        (BPF | PERFMON | PTRACE, True, {"CAP_SYS_ADMIN"}),
+        (ADMIN, True, {"CAP_SYS_PTRACE"}),
+    ],
+)
+def test_missing_capabilities(tmp_path: Path, effective: int, strict_kernel: bool, lacking: set[str]) -> None:
+    found = capabilities.missing(status(tmp_path / "status", effective), lambda: not strict_kernel)
+    assert set(found) == lacking
+    assert all(found.values())
 
 
 def test_a_user_without_capabilities_is_told_what_works(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from fakedirty.model.events import Event, MigrationStarted, ModeChanged, RoundEnded, StateChanged
 from fakedirty.model.words import Kind, Mode
-from fakedirty.observe.qmp_level import HistoryReader, PollReader
+from fakedirty.observe.qmp_history import HistoryReader
+from fakedirty.observe.qmp_polled import PollReader
 
 
 def info(status: str, syncs: int = 0, normal: int = 0, duplicate: int = 0) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from fakedirty.model.migration import Migration
 from fakedirty.model.words import Kind, Level, Mode
 from fakedirty.observe import wire
 from fakedirty.observe.losses import Losses
-from fakedirty.observe.patched import PatchedReader
-from fakedirty.observe.stock import StockReader, chunks
+from fakedirty.observe.patched_reader import PatchedReader
+from fakedirty.observe.stock import chunks
+from fakedirty.observe.stock_reader import StockReader
 
 MAIN, THREAD = 100, 101
 STATES = ("none", "setup", "cancelling", "cancelled", "active", "postcopy-active", "completed", "failed")

@@ -60,9 +60,16 @@ def test_sockets_that_are_not_qmp(tmp_path: Path) -> None:
 
 
 def test_paths_of_another_root_or_directory(tmp_path: Path) -> None:
-    process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", "-qmp", "unix:here", "-qmp", "unix:/nowhere/at/all")
+    words = ["-qmp", "unix:here", "-qmp", "unix:/nowhere/in/its/root", "-qmp", "unix:/nowhere/at/all"]
+    process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", *words)
     directory = tmp_path / "9"
-    assert target.by_pid(9, tmp_path).qmp_paths == (directory / "cwd/here", directory / "root/nowhere/at/all")
+    (directory / "root/nowhere/in/its").mkdir(parents=True)
+    (directory / "root/nowhere/in/its/root").touch()
+    assert target.by_pid(9, tmp_path).qmp_paths == (
+        directory / "cwd/here",
+        directory / "root/nowhere/in/its/root",
+        Path("/nowhere/at/all"),
+    )
 
 
 def test_what_is_no_qemu_is_refused(tmp_path: Path) -> None:

@@ -98,18 +98,13 @@ def qmp_problem(path: Path) -> str:
 
 def _instruments(target: Target, level: Level | None) -> tuple[str | None, list[AttachPoint], list[str]]:
     """The build id, where the stock level would attach, and the probes of the patched level."""
-    try:
-        binary = Binary(target.exe)
-    except FakedirtyError:
-        return None, [], []
     points: list[AttachPoint] = []
-    if level is Level.STOCK:
-        try:
-            memory = ProcessMemory(target.proc, target.pid, binary)
-            points = [point for _program, point in attach_points(binary, memory)]
-        except OSError:  # it has just ended, or is another user's
-            points = []
-    probes = sorted(name for name in binary.usdt if name.startswith("fake_dirty_"))
-    build_id = binary.build_id
-    binary.close()
-    return build_id, points, probes
+    try:
+        with Binary(target.exe) as binary:
+            if level is Level.STOCK:
+                memory = ProcessMemory(target.proc, target.pid, binary)
+                points = [point for _program, point in attach_points(binary, memory)]
+            probes = sorted(name for name in binary.usdt if name.startswith("fake_dirty_"))
+            return binary.build_id, points, probes
+    except (FakedirtyError, OSError):  # it has just ended, or is another user's: the reasons say so
+        return None, [], []

@@ -63,16 +63,14 @@ def choose(target: Target, qmp_reachable: bool, status: Path = Path("/proc/self/
     reasons: dict[Level, str] = {}
     unable = inability(status)
     try:
-        binary = Binary(target.exe)
+        with Binary(target.exe) as binary:
+            for needs in NEEDS:
+                why = why_not(binary, needs) or unable
+                if not why:
+                    return Choice(needs.level, reasons)
+                reasons[needs.level] = why
     except FakedirtyError as error:
         unable = unable or str(error)
-    else:
-        for needs in NEEDS:
-            why = why_not(binary, needs) or unable
-            if not why:
-                return Choice(needs.level, reasons)
-            reasons[needs.level] = why
-        binary.close()
     for needs in NEEDS:
         reasons.setdefault(needs.level, unable)
     if qmp_reachable:
@@ -98,13 +96,13 @@ def inability(status: Path = Path("/proc/self/status")) -> str:
         return f"missing {spelled}: run as root; the level qmp works without"
     try:
         headers.find()
-        import_bcc()
+        _require_bcc()
     except MissingError as error:
         return str(error)
     return ""
 
 
-def import_bcc() -> None:
+def _require_bcc() -> None:
     """MissingError where bcc is not installed; it is looked for, not loaded (bpf.py does that)."""
     from importlib.util import find_spec
 

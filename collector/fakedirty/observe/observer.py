@@ -47,7 +47,7 @@ class Observer:
         self.level = level
         self.migrations: list[Migration] = []
         self._sinks = list(sinks)
-        self._qmp_path = qmp_path or next(iter(target.qmp_paths), None)
+        self._qmp_paths = (qmp_path,) if qmp_path else target.qmp_paths
         self._clock = clock
         self._current: Migration | None = None
         self._process: int | None = None
@@ -58,14 +58,14 @@ class Observer:
             case Level.PATCHED:
                 return PatchedSource(self.target, pages=pages)
             case Level.STOCK:
-                return StockSource(self.target, qmp_path=self._qmp_path)
+                return StockSource(self.target, qmp_paths=self._qmp_paths)
             case Level.QMP:
-                return QmpSource(self._qmp_path, self._clock)
+                return QmpSource(self._qmp_paths, self._clock)
             case _:
                 raise UsageError(f"level {self.level} is not implemented: choose patched, stock or qmp")
 
     def attach(self) -> None:
-        """Begin to observe; from the return on nothing is missed."""
+        """Begin to observe; from the return on nothing is missed. On an error nothing is left attached."""
         try:
             self._process = os.pidfd_open(self.target.pid)
         except OSError as error:
@@ -73,7 +73,11 @@ class Observer:
         try:
             self._source.attach()
         except OSError as error:
+            self.close()
             raise TargetError(f"QEMU {self.target.pid} cannot be observed: {error}") from error
+        except BaseException:
+            self.close()
+            raise
 
     def run(self, stop: Callable[[], bool], once: bool = False) -> None:
         """Observe until `stop` says so, QEMU ends, or (with `once`) a migration has ended."""
@@ -113,7 +117,7 @@ class Observer:
             return
         self._apply(self._current, event)
         if self._current.ended:
-            info = final_report.ask(self._qmp_path, self._current.state) if self.level is not Level.QMP else {}
+            info = final_report.ask(self._qmp_paths, self._current.state) if self.level is not Level.QMP else {}
             self._apply(self._current, FinalReport(self._clock(), info or self._last_words()))
             self._end()
 

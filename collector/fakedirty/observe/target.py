@@ -119,4 +119,6 @@ def _seen_from_here(directory: Path, path: str) -> Path:
     """A path of the process's as this process can open it: it may have other mounts, or be relative."""
     if not path.startswith("/"):
         return directory / "cwd" / path
-    return Path(path) if Path(path).exists() else directory / "root" / path[1:]
+    elsewhere = directory / "root" / path[1:]
+    # os.path: a directory that may not be entered counts as absent
+    return elsewhere if not os.path.exists(path) and os.path.exists(elsewhere) else Path(path)

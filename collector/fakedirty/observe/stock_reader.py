@@ -1,0 +1,118 @@
+"""The model's view of what the stock probe says: rounds without a patch, and where they end.
+
+Pure: events of the wire in, events of the model out. What cannot be seen from outside QEMU is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fakedirty.model.events import Event, MigrationStarted, RoundEnded, StateChanged
+from fakedirty.model.migration import ENDED
+from fakedirty.model.round import CLASSES, Round
+from fakedirty.model.words import Kind
+
+from . import bypass, wire
+
+PAGE_BITS = 12  # of every target whose executable the stock level accepts; the probe counts other sizes
+_END_SECONDS = 0.5  # between the last page and the last state
+
+_LATE = "the observer came in the middle of this round"
+
+
+class StockReader:
+    """Pure: events of the wire in, events of the model out."""
+
+    def __init__(self, state_names: tuple[str, ...], *, sees_xbzrle: bool, can_skip: bool) -> None:
+        self._states = state_names
+        self._sees_xbzrle = sees_xbzrle
+        self._can_skip = can_skip
+        self._running = False
+        self._partial = False
+        self._late = False
+        self._start_ns = 0
+        self._postcopy = False
+        self._stopped: wire.StockEvent | None = None
+
+    def take(self, event: wire.StockEvent) -> Iterator[Event]:
+        """The events of the model that one event of the wire stands for."""
+        time_ns = int(event.header.time_ns)
+        if event.header.kind == wire.EVENT_STOCK_STARTED:
+            self._running, self._postcopy = True, False
+            self._partial = self._late = bool(event.partial)
+            self._start_ns, self._stopped = time_ns, None
+            yield MigrationStarted(time_ns, self._partial)
+        elif not self._running:
+            return
+        elif event.header.kind == wire.EVENT_STOCK_ROUND:
+            bulk = event.counts.round == 1 and not self._partial
+            yield self._round(event, Kind.BULK if bulk else Kind.ITERATIVE)
+        elif event.header.kind == wire.EVENT_STOCK_STOPPED:
+            self._stopped = event
+        else:
+            known = event.state < len(self._states)
+            name = event.name.decode() or (self._states[event.state] if known else f"state-{event.state}")
+            yield from self._state(event, name)
+
+    def overdue(self, now_ns: int) -> bool:
+        """Whether pages have stopped for so long that the last state must have passed unseen."""
+        since = self._stopped.header.time_ns if self._stopped and self._running else None
+        return since is not None and now_ns - since > _END_SECONDS * 1e9
+
+    def end(self, state: str) -> Iterator[Event]:
+        """The migration whose pages have stopped is in this state, as another source says."""
+        assert self._stopped is not None
+        yield from self._state(self._stopped, state)
+        self._running = False
+
+    def _state(self, event: wire.StockEvent, state: str) -> Iterator[Event]:
+        self._postcopy = self._postcopy or state.startswith("postcopy")
+        if state in ENDED:
+            self._running = False
+            if event.counts.round:
+                # which sync was the last stage's is known only now: no round follows it
+                yield self._round(event, Kind.SWITCHOVER if state == "completed" else Kind.ITERATIVE)
+        yield StateChanged(int(event.header.time_ns), state)
+
+    def _round(self, event: wire.StockEvent, kind: Kind) -> RoundEnded:
+        counts, time_ns = event.counts, int(event.header.time_ns)
+        blind = self._blind(counts, kind)
+        incomplete = self._partial and counts.first_pages and not self._late
+        flaws = [
+            _LATE if self._late else "",
+            blind,
+            f"{counts.first_pages} pages may have been sent before the observer came" if incomplete else "",
+        ]
+        self._late = False
+        classes: dict[str, Any] = {column: None if blind else int(getattr(counts, column)) for column in CLASSES}
+        visited = None if blind else int(counts.normal_pages + counts.zero_pages)
+        unsent = None if blind or not self._sees_xbzrle else 0
+        ended = Round(
+            round=counts.round,
+            kind=kind,
+            mode=None,
+            hash=None,
+            start_seconds=(counts.start_ns - self._start_ns) / 1e9,
+            duration_seconds=(time_ns - counts.start_ns) / 1e9,
+            visited_pages=visited,
+            **classes,
+            zero_pages=None if blind else int(counts.zero_pages),
+            normal_pages=None if blind else int(counts.normal_pages),
+            xbzrle_pages=unsent,
+            unchanged_pages=unsent,
+            skipped_pages=None if blind or self._can_skip else 0,
+            forced_syncs=counts.forced_syncs,
+        )
+        return RoundEnded(time_ns, ended, flaw="; ".join(flaw for flaw in flaws if flaw))
+
+    def _blind(self, counts: wire.StockCounts, kind: Kind) -> str:
+        """Why the pages of a round cannot be counted from here; empty when they can."""
+        why = [bypass.reasons(counts.bypassed)]
+        if self._postcopy:
+            why.append("postcopy sends pages from two threads")
+        if counts.odd_buffers:
+            why.append(f"{counts.odd_buffers} buffers were not one page of {1 << PAGE_BITS} bytes")
+        if kind is Kind.BULK and not any(why) and not counts.normal_pages + counts.zero_pages:
+            why.append("no page of all RAM passed the probes (RDMA, or another way of sending)")
+        return "; ".join(reason for reason in why if reason)
