@@ -32,8 +32,8 @@ help:  ## this list
 	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
 
 define install-packages
-	missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | awk '$$2 == "installed" {print $$1}' |
-	    sort | comm -13 - <(printf '%s\n' $(1) | sort) | tr '\n' ' ')
+	installed=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null || true)
+	missing=$$(comm -23 <(printf '%s\n' $(1) | sort) <(awk '$$2 == "installed" {print $$1}' <<<"$$installed" | sort) | xargs)
 	if [[ -n $$missing ]]; then
 	    echo "installing Debian packages: $$missing"
 	    ((EUID == 0)) || { echo "not root: run 'apt-get install $$missing' as root, then make again" >&2; exit 1; }
