@@ -23,7 +23,7 @@ from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.round import broken_law
 from fakedirty.model.words import Mode
-from fakedirty.observe.qmp_level import history_round
+from fakedirty.observe.qmp_history import history_round
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import read_mode, set_mode
 
