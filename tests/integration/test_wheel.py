@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +19,11 @@ CARRIED = ["probes/patched.c", "probes/events.h", "guests/workingset.c", "guests
 def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A venv of Debian's Python, as `make setup` makes it, with the wheel and what it depends on."""
     home = tmp_path_factory.mktemp("wheel")
+    # a copy: setuptools builds in the tree, and what it leaves there would be in the next wheel
+    ignored = shutil.ignore_patterns(".*", "build", "runs", "*.egg-info", "__pycache__")
+    source = shutil.copytree(CHECKOUT, home / "source", ignore=ignored)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    subprocess.run([*pip, "wheel", "--no-deps", "-w", str(home), str(CHECKOUT)], check=True, cwd=home)
+    subprocess.run([*pip, "wheel", "--no-deps", "-w", str(home), str(source)], check=True, cwd=home)
     subprocess.run(["/usr/bin/python3", "-m", "venv", "--system-site-packages", str(home / "venv")], check=True)
     (wheel,) = home.glob("fakedirty-*.whl")
     install = [str(home / "venv/bin/pip"), "--disable-pip-version-check", "-q", "install", str(wheel)]

@@ -62,7 +62,7 @@ def qmp_server(path: Path, answers: Answers) -> Iterator[Callable[[str], None]]:
                         else:
                             error = {"class": "CommandNotFound", "desc": f"no command {command}"}
                             send({"error": error, "id": request["id"]})
-                    except Hangup:
+                    except (Hangup, BrokenPipeError):
                         return
 
         def event(name: str) -> None:

@@ -56,6 +56,7 @@ class Qmp:
         self._events: deque[Message] = deque()
         self._news = threading.Condition()
         self._closed = False
+        self._parting = False
         self._thread = threading.Thread(target=_serve, args=(loop,), name=f"qmp {path.name}", daemon=True)
         self._thread.start()
 
@@ -160,7 +161,10 @@ class Qmp:
                 self._news.notify_all()
 
     async def _part(self) -> None:
-        """Disconnect, tell those who wait, and let the thread end."""
+        """Disconnect, tell those who wait, and let the thread end: once, however many ask for it."""
+        if self._parting:
+            return
+        self._parting = True
         with contextlib.suppress(QMPError, OSError, EOFError, TimeoutError, AssertionError):
             await asyncio.wait_for(self._client.disconnect(), 1.0)
         self._end()
