@@ -7,8 +7,10 @@
  * no return probe is needed. Another thread's calls are none of a migration's.
  *
  * What a page held when it was last sent is kept per host address, by chunks of 512 pages; a chunk of an
- * earlier migration counts as empty. User space appends programs for USDT locations. Defined on the command line: TGID, the process; PAGE_BITS, the
- * size of a target page; CHUNKS, how many chunks its memory can have; SEED, of the hash.
+ * earlier migration counts as empty. User space appends programs for USDT locations.
+ *
+ * Defined on the command line: TGID, the process; PAGE_BITS, the size of a target page; CHUNKS, how many
+ * chunks its memory can have; SEED, of the hash.
  */
 #include <uapi/linux/ptrace.h>
 #include "events.h"

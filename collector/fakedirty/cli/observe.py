@@ -59,7 +59,9 @@ QMP_FACTS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     add_selectors(parser)
-    parser.add_argument("--level", choices=[str(level) for level in Level], help="not the highest that is possible")
+    parser.add_argument(
+        "--level", choices=[str(level) for level in levels.LEVELS], help="not the highest that is possible"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="record into DIR/<vm>/<start>-<migration>/")
     parser.add_argument("--pages", action="store_true", help="record every visited page too (level patched)")
     parser.add_argument("--listen", metavar="HOST:PORT", help="serve Prometheus metrics there; port 0 is any free one")

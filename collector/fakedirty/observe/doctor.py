@@ -63,9 +63,10 @@ def examine(targets: list[Target] | None = None, *, qmp_path: Path | None = None
     except FakedirtyError as error:
         problem = str(error)
     found = find_all(proc) if targets is None else targets
-    return Examination(
-        where, problem, capabilities.missing(), [examine_target(target, qmp_path=qmp_path) for target in found]
-    )
+    reports = [(target, examine_target(target, qmp_path=qmp_path)) for target in found]
+    if targets is None:  # of those that were found, some may have ended while others were looked at
+        reports = [(target, report) for target, report in reports if (proc / str(target.pid)).exists()]
+    return Examination(where, problem, capabilities.missing(), [report for _, report in reports])
 
 
 def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetReport:

@@ -28,7 +28,7 @@ class Needs:
     lacking: str = ""
 
 
-# from the highest; the level usdt is named in the design, but nothing implements it yet
+# from the highest
 NEEDS = (
     Needs(
         Level.PATCHED,
@@ -48,6 +48,10 @@ NEEDS = (
         lacking="this QEMU does not export its functions",
     ),
 )
+
+
+#: the levels that can be asked for, from the lowest; nothing implements usdt yet
+LEVELS = (Level.QMP, *(needs.level for needs in reversed(NEEDS)))
 
 
 @dataclass(frozen=True, slots=True)
