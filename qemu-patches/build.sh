@@ -86,7 +86,7 @@ fetch() {  # the pristine source into $work/source
 }
 
 build() {
-    local series=$1 prefix=$2 patch jobs
+    local series=$1 prefix=$2 patch check jobs checks=()
     jobs=$(nproc)
     say "fetching the source"
     fetch
@@ -96,7 +96,8 @@ build() {
             patch -d "$work/source" -p1 --no-backup-if-mismatch -s <"$patch" ||
                 die "$(basename "$patch") does not apply"
         done
-        configure_options+=(--enable-xxhash)
+        configure_options+=(--enable-xxhash --enable-murmurhash --enable-gcrypt)
+        checks=(tests/unit/test-fake-dirty-hash)
     fi
     say "preparing meson"
     /usr/bin/python3 -m venv "$work/venv"
@@ -107,7 +108,11 @@ build() {
     "$work/source/configure" "${configure_options[@]}" --python="$work/venv/bin/python" >configure.log 2>&1 ||
         { tail -20 configure.log >&2; die "configure failed"; }
     say "compiling on $jobs cores (about 4 minutes on two)"
-    ninja -j "$jobs" qemu-system-x86_64 >ninja.log 2>&1 || { grep -A20 FAILED ninja.log | head -60 >&2; die "the build failed"; }
+    ninja -j "$jobs" qemu-system-x86_64 "${checks[@]}" >ninja.log 2>&1 ||
+        { grep -A20 FAILED ninja.log | head -60 >&2; die "the build failed"; }
+    for check in "${checks[@]}"; do
+        "$check" >check.log 2>&1 || { tail -20 check.log >&2; die "$check failed"; }
+    done
     [[ -z ${FAKEDIRTY_STRIP:-} ]] || strip qemu-system-x86_64
     mkdir -p "$prefix"
     cp qemu-system-x86_64 "$prefix/"

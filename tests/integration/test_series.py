@@ -32,6 +32,8 @@ WORKLOAD = Workload(fake=1500, changed=300, zero=300, aba=300, untouched=500, pa
 PAGE = 4096
 SLOW = 12_000_000  # bytes/s: rounds that last many sweeps
 TIGHT_MS = 5  # a downtime that the pages to be rewritten never fit
+STRONG = ("xxh3-64", "xxh3-128", "sha1", "md5", "murmur3-128")
+WEAK = ("crc32", "murmur3-32")
 CONFLICTS = ("multifd", "postcopy-ram", "mapped-ram", "background-snapshot")
 
 
@@ -70,8 +72,8 @@ def assert_equal(source: Machine, destination: Machine) -> None:
     assert report.equal, str(report)
 
 
-def toggling(mode: Mode) -> Any:
-    return lambda qmp: set_mode(qmp, mode)
+def toggling(mode: Mode, hash: str) -> Any:
+    return lambda qmp: set_mode(qmp, mode, hash)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -81,11 +83,18 @@ def test_toggles_at_random_moments_leave_memory_equal(seed: int) -> None:
     # from round 3 on, so that round 2 skips in any case; without xbzrle rounds are longer
     last = 60 if xbzrle else 8
     moments = [chance.randint(3, last) for _ in range(chance.randint(4, 12))]
-    steps = [Step(toggling(chance.choice(list(Mode))), after_round=moment) for moment in moments]
+    hashes = chance.sample(STRONG + WEAK, 2)
+    steps = [Step(toggling(chance.choice(list(Mode)), chance.choice(hashes)), after_round=moment) for moment in moments]
     settings = Settings(
         TIGHT_MS,
         chance.randint(SLOW // 2, SLOW * 2),
-        parameters={"fake-dirty-mode": "skip", "fake-dirty-switchover": chance.random() < 0.5},
+        parameters={
+            "fake-dirty-mode": "skip",
+            "fake-dirty-hash": hashes[0],
+            "fake-dirty-allow-weak-hash": True,
+            "fake-dirty-audit": chance.random() < 0.5,
+            "fake-dirty-switchover": chance.random() < 0.5,
+        },
         capabilities={"xbzrle": xbzrle, "auto-converge": chance.random() < 0.3},
     )
     with pair() as (source, destination):
@@ -158,9 +167,34 @@ def test_what_cannot_be_safe_is_refused_in_either_order(capability: str) -> None
 
 def test_a_hash_that_is_not_built_in_is_refused_with_those_that_are() -> None:
     with machine("refusing", qemu_binary(), ["-m", "16", "-S"]) as vm:
-        with pytest.raises(QmpError, match=r"'sha1' is not built in; this QEMU has: xxh3-64"):
-            set_mode(vm.qmp, Mode.SKIP, "sha1")
+        with pytest.raises(QmpError, match=r"'blake3' is not built in; this QEMU has: xxh3-64, xxh3-128, sha1"):
+            set_mode(vm.qmp, Mode.SKIP, "blake3")
         assert read_mode(vm.qmp) == (Mode.OFF, "xxh3-64")
+
+
+@pytest.mark.parametrize("hash", WEAK)
+def test_a_weak_hash_needs_permission_to_skip_in_either_order(hash: str) -> None:
+    with machine("weak", qemu_binary(), ["-m", "16", "-S"]) as vm:
+        set_mode(vm.qmp, Mode.OBSERVE, hash)
+        with pytest.raises(QmpError, match=f"'{hash}' is too weak .* set fake-dirty-allow-weak-hash"):
+            set_mode(vm.qmp, Mode.SKIP)
+        vm.qmp.execute("migrate-set-parameters", {"fake-dirty-allow-weak-hash": True})
+        assert set_mode(vm.qmp, Mode.SKIP) == (Mode.SKIP, hash)
+        with pytest.raises(QmpError, match="too weak"):
+            vm.qmp.execute("migrate-set-parameters", {"fake-dirty-allow-weak-hash": False})
+        assert read_mode(vm.qmp) == (Mode.SKIP, hash)
+
+
+@pytest.mark.parametrize("hash", STRONG)
+def test_an_audit_finds_every_skipped_page_equal(hash: str) -> None:
+    parameters = {"fake-dirty-mode": "skip", "fake-dirty-hash": hash, "fake-dirty-audit": True}
+    with pair() as (source, destination):
+        outcome = migrate(source, destination, Settings(TIGHT_MS, SLOW, parameters=parameters), time_limit=2)
+        assert outcome.status == "completed"
+        assert_equal(source, destination)
+        totals = outcome.final["fake-dirty"]
+        assert totals["false-equal"] == 0
+        assert totals["audited"] == totals["fake"] == totals["skipped"] > 0
 
 
 def test_the_mode_is_a_global_and_a_human_command_too() -> None:
