@@ -138,7 +138,7 @@ def test_a_cancelled_migration_leaves_nothing_for_the_next() -> None:
 
 
 def test_skip_brings_an_end_where_the_mode_off_does_not() -> None:
-    limit_ms = 60
+    limit_ms = 100  # 1,000 pages at this bandwidth: more than change in a sweep, fewer than are rewritten
     for mode, converges in ((Mode.OFF, False), (Mode.SKIP, True)):
         with pair() as (source, destination):
             settings = Settings(limit_ms, 40_000_000, parameters={"fake-dirty-mode": str(mode)})
