@@ -33,16 +33,21 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something to do once while the migration runs: after a round has ended, or after some seconds."""
+    """Something to do once while the migration runs: after a round has ended, after some seconds, or in a state.
+
+    Of several moments the first counts. Steps whose moments come together are taken in their order.
+    """
 
     act: Callable[[Qmp], object]
     after_round: int | None = None
     after_seconds: float | None = None
+    in_state: str | None = None
 
-    def due(self, rounds: int, seconds: float) -> bool:
+    def due(self, rounds: int, seconds: float, state: str = "") -> bool:
         """Whether its moment has come."""
         by_round = self.after_round is not None and rounds >= self.after_round
-        return by_round or (self.after_seconds is not None and seconds >= self.after_seconds)
+        by_seconds = self.after_seconds is not None and seconds >= self.after_seconds
+        return by_round or by_seconds or (self.in_state is not None and self.in_state == state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +82,17 @@ def migrate(
     """
     _prepare(source, destination, settings)
     start = time.monotonic()
-    measured = _follow(source, start + time_limit, _Schedule(steps, start))
+    schedule = _Schedule(steps, start)
+    measured = _follow(source, start + time_limit, schedule)
     converged = measured["status"] in ENDED
     final = measured
     if not converged:
         at_limit()
         source.qmp.execute("migrate-set-parameters", {"downtime-limit": PATIENCE_MS})
-        final = _follow(source, time.monotonic() + FINISH_SECONDS, _Schedule((), start))
+        final = _follow(source, time.monotonic() + FINISH_SECONDS, schedule)
     if final["status"] not in ENDED:
         source.qmp.execute("migrate_cancel")
-        final = _follow(source, time.monotonic() + FINISH_SECONDS, _Schedule((), start))
+        final = _follow(source, time.monotonic() + FINISH_SECONDS, schedule)
     if final["status"] == "completed":
         _await_arrival(destination)
         final = _settled(source)
@@ -117,16 +123,25 @@ def _prepare(source: Machine, destination: Machine, settings: Settings) -> None:
 
 
 class _Schedule:
-    """The steps that are still to be taken."""
+    """The steps that are still to be taken, and how far the migration is."""
 
     def __init__(self, steps: Sequence[Step], start: float) -> None:
         self._steps = list(steps)
         self._start = start
+        self._rounds = 0
+        self.state = ""
 
-    def take(self, qmp: Qmp, rounds: int) -> None:
+    def note(self, event: Mapping[str, Any]) -> None:
+        """Go on by what QEMU tells."""
+        if event["event"] == "MIGRATION":
+            self.state = event["data"]["status"]
+        else:
+            self._rounds = event["data"]["pass"] - 1  # a pass begins with the sync that ends the round before
+
+    def take(self, qmp: Qmp) -> None:
         """Take those whose moment has come."""
         seconds = time.monotonic() - self._start
-        for step in [step for step in self._steps if step.due(rounds, seconds)]:
+        for step in [step for step in self._steps if step.due(self._rounds, seconds, self.state)]:
             self._steps.remove(step)
             step.act(qmp)
 
@@ -146,16 +161,12 @@ def _follow(source: Machine, deadline: float, schedule: _Schedule) -> dict[str, 
 
 
 def _wait(qmp: Qmp, deadline: float, schedule: _Schedule) -> dict[str, Any]:
-    rounds = 0
     while True:
-        event = qmp.wait_event(("MIGRATION", "MIGRATION_PASS"), schedule.wait(deadline))
-        if event and event["event"] == "MIGRATION_PASS":
-            rounds = event["data"]["pass"] - 1  # a pass begins with the sync that ends the round before; 1 is the setup
-        if event and event["data"].get("status") in ENDED:
+        if event := qmp.wait_event(("MIGRATION", "MIGRATION_PASS"), schedule.wait(deadline)):
+            schedule.note(event)
+        if schedule.state in ENDED or time.monotonic() >= deadline:
             break
-        if time.monotonic() >= deadline:
-            break
-        schedule.take(qmp, rounds)
+        schedule.take(qmp)
     info: dict[str, Any] = qmp.execute("query-migrate")
     return info
 
