@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import random
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from fakedirty.errors import QmpError
+from fakedirty.lab.bench import Bench, compared
 from fakedirty.lab.guest import build_guest
-from fakedirty.lab.guest_report import wait_until_ready
 from fakedirty.lab.guest_workload import Workload
-from fakedirty.lab.machine import INCOMING, Machine, machine
-from fakedirty.lab.memory import Side, compare_memory
+from fakedirty.lab.machine import Machine, machine
 from fakedirty.lab.migrate import PORT, Settings, Step, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
@@ -29,7 +26,6 @@ from fakedirty.qmp.mode import read_mode, set_mode
 
 # every kind of page, the two that break a careless skip always among them
 WORKLOAD = Workload(fake=1500, changed=300, zero=300, aba=300, untouched=500, pause_ms=2, memory_mib=64)
-PAGE = 4096
 SLOW = 12_000_000  # bytes/s: rounds that last many sweeps
 TIGHT_MS = 5  # a downtime that the pages to be rewritten never fit
 STRONG = ("xxh3-64", "xxh3-128", "sha1", "md5", "murmur3-128")
@@ -38,25 +34,17 @@ CONFLICTS = ("multifd", "postcopy-ram", "mapped-ram", "background-snapshot")
 
 
 @contextmanager
-def pair() -> Iterator[tuple[Machine, Machine]]:
-    """The guest at work on a source, and a destination that waits for it."""
-    guest = build_guest("baremetal")
-    with ExitStack() as stack:
-        network = stack.enter_context(shaped_network())
-        sides = []
-        for end, more in ((network.source, ()), (network.destination, INCOMING)):
-            log = stack.enter_context(_log())
-            arguments = [*guest.qemu_arguments(WORKLOAD, log), *more]
-            sides.append(stack.enter_context(machine("series", qemu_binary(), arguments, end=end)))
-            if not more:
-                wait_until_ready(log, seconds=guest.guest.ready_seconds, check_alive=sides[0].check_alive)
-        yield sides[0], sides[1]
+def bench() -> Iterator[Bench]:
+    """The guest, and a network for it."""
+    with shaped_network() as network:
+        yield Bench(qemu_binary(), build_guest("baremetal"), WORKLOAD, network, name="series")
 
 
 @contextmanager
-def _log() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="fakedirty-") as directory:
-        yield Path(directory) / "serial.log"
+def pair() -> Iterator[tuple[Machine, Machine]]:
+    """The guest at work on a source, and a destination that waits for it."""
+    with bench() as both, both.source() as source, both.destination() as destination:
+        yield source, destination
 
 
 def rounds(qmp: Qmp) -> list[Mapping[str, Any]]:
@@ -68,7 +56,7 @@ def rounds(qmp: Qmp) -> list[Mapping[str, Any]]:
 
 
 def assert_equal(source: Machine, destination: Machine) -> None:
-    report = compare_memory(Side(source.qmp, source.pid), Side(destination.qmp, destination.pid), PAGE)
+    report = compared(source, destination)
     assert report.equal, str(report)
 
 
@@ -110,26 +98,23 @@ def test_toggles_at_random_moments_leave_memory_equal(seed: int) -> None:
 
 
 def test_a_cancelled_migration_leaves_nothing_for_the_next() -> None:
-    with pair() as (source, destination):
-        assert destination.end is not None
+    with bench() as both, both.source() as source:
+        address = both.network.destination.address
         settings = {"fake-dirty-mode": "skip", "max-bandwidth": SLOW, "downtime-limit": TIGHT_MS}
         source.qmp.execute("migrate-set-parameters", settings)
-        destination.qmp.execute("migrate-incoming", uri=f"tcp:{destination.end.address}:{PORT}")
-        source.qmp.execute("migrate", uri=f"tcp:{destination.end.address}:{PORT}")
-        while len(rounds(source.qmp)) < 2:
-            time.sleep(0.05)
-        source.qmp.execute("migrate_cancel")
-        while (info := source.qmp.execute("query-migrate"))["status"] != "cancelled":
-            time.sleep(0.05)
+        with both.destination() as destination:
+            destination.qmp.execute("migrate-incoming", uri=f"tcp:{address}:{PORT}")
+            source.qmp.execute("migrate", uri=f"tcp:{address}:{PORT}")
+            while len(rounds(source.qmp)) < 2:
+                time.sleep(0.05)
+            source.qmp.execute("migrate_cancel")
+            while (info := source.qmp.execute("query-migrate"))["status"] != "cancelled":
+                time.sleep(0.05)
         assert info["fake-dirty"]["skipped"] > 0, "totals are there for a cancelled migration, too"
         assert info["fake-dirty"]["table-bytes"] == 0
         assert len(rounds(source.qmp)) >= 2
 
-        with ExitStack() as stack:
-            log = stack.enter_context(_log())
-            arguments = [*build_guest("baremetal").qemu_arguments(WORKLOAD, log), *INCOMING]
-            second = stack.enter_context(machine("series", qemu_binary(), arguments, end=destination.end))
-            # the cancelled destination has ended, and its address is free again
+        with both.destination() as second:
             outcome = migrate(source, second, Settings(TIGHT_MS, SLOW), time_limit=4)
             assert outcome.status == "completed"
             assert_equal(source, second)

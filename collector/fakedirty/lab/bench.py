@@ -1,0 +1,57 @@
+"""A bench: one guest and the network for it, from which sources that work and destinations that wait are taken."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .guest import BuiltGuest
+from .guest_report import GuestReport, wait_for_report
+from .guest_workload import Workload
+from .machine import INCOMING, Machine, machine
+from .memory import MemoryReport, Side, compare_memory
+from .network import End, Network
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What source and destinations have in common; `more` are further arguments of QEMU."""
+
+    qemu: Path
+    guest: BuiltGuest
+    workload: Workload
+    network: Network
+    accelerator: str = "tcg"
+    more: Sequence[str] = ()
+    name: str = "bench"
+
+    @contextmanager
+    def source(self, enough: Callable[[GuestReport], bool] = lambda report: report.ready) -> Iterator[Machine]:
+        """A machine whose guest is at work: its report is `enough`."""
+        with self._machine(self.network.source) as (source, log):
+            seconds = self.guest.guest.ready_seconds
+            wait_for_report(log, enough, seconds=seconds, check_alive=source.check_alive)
+            yield source
+
+    @contextmanager
+    def destination(self) -> Iterator[Machine]:
+        """A machine that waits to be migrated to; the one before it must be gone."""
+        with self._machine(self.network.destination, INCOMING) as (destination, _log):
+            yield destination
+
+    @contextmanager
+    def _machine(self, end: End, more: Sequence[str] = ()) -> Iterator[tuple[Machine, Path]]:
+        with tempfile.TemporaryDirectory(prefix="fakedirty-") as directory:
+            log = Path(directory) / "serial.log"
+            arguments = [*self.guest.qemu_arguments(self.workload, log), *self.more, *more]
+            with machine(self.name, self.qemu, arguments, accelerator=self.accelerator, end=end) as made:
+                yield made, log
+
+
+def compared(source: Machine, destination: Machine) -> MemoryReport:
+    """The memories of two machines after a migration, compared by the source's page size."""
+    page_size = int(source.qmp.execute("query-migrate")["ram"]["page-size"])
+    return compare_memory(Side(source.qmp, source.pid), Side(destination.qmp, destination.pid), page_size)
