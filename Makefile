@@ -25,7 +25,7 @@ PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86
             libglib2.0-dev libpixman-1-dev libfdt-dev libxxhash-dev libmurmurhash-dev libgcrypt20-dev zlib1g-dev
 TEST_PACKAGES := prometheus
 
-.PHONY: help setup packages test-packages qemu guests demo test lint unit integration clean
+.PHONY: help setup packages test-packages qemu guests demo test lint unit integration fuzz clean
 
 help:  ## this list
 	@sed -n '3,7s/^# \{0,1\}//p' Makefile
@@ -77,6 +77,10 @@ unit: $(VENV)/ready
 
 integration: setup test-packages
 	@$(VENV)/bin/pytest -q tests/integration
+
+N ?= 20
+fuzz: setup  ## N random migrations, every page compared after each (make fuzz N=300 SEED=1)
+	@$(FAKEDIRTY) fuzz --runs $(N) $(if $(SEED),--seed $(SEED))
 
 test: setup test-packages lint  ## every check: style, types, unit and integration tests
 	@$(VENV)/bin/pytest -q tests

@@ -20,6 +20,7 @@ COMMANDS = {
     "observe": "observe migrations of a running QEMU: table, files, metrics",
     "mode": "switch a running QEMU between off, observe and skip",
     "demo": "migrate a guest whose pages are known, without and with skipping",
+    "fuzz": "migrate at random with modes toggled, and compare every page after each",
     "qemu": "build the patched QEMU, or say where it is",
     "guest": "build the ground-truth guests of the laboratory",
 }

@@ -1,0 +1,147 @@
+"""``fakedirty fuzz``: migrations at random, and after each of them every page and every count checked."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import signal
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from fakedirty.errors import LabError, UsageError
+from fakedirty.lab.fuzz import fuzz, possible
+from fakedirty.lab.fuzz_coverage import ENOUGH, Coverage
+from fakedirty.lab.fuzz_run import LEAST_ROUNDS, LEAST_SKIPPED, Fuzzed
+from fakedirty.lab.qemu import qemu_binary
+
+NAME = "fuzz"
+HELP = "migrate at random with modes toggled, and compare every page after each"
+EPILOG = """\
+examples:
+  fakedirty fuzz --runs 300 --seed 7         migrations 0 to 299 of seed 7
+  fakedirty fuzz --seed 7 --only 41          migration 41 of them, alone
+
+exit status: 0 done; 1 a page, a count or a migration was wrong: the plan and the command that replays it are said
+"""
+
+ACCELERATORS = ("tcg", "kvm")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    parser.add_argument("--runs", type=int, default=20, metavar="N", help="how many migrations; default: 20")
+    parser.add_argument("--seed", type=int, metavar="S", help="what all is drawn from; a random one if not given")
+    parser.add_argument("--only", type=int, metavar="K", help="migration K alone, counted from 0")
+    parser.add_argument("--accel", choices=ACCELERATORS, help="this accelerator alone; default: all that run here")
+    parser.add_argument("--qemu", type=Path, help="a QEMU with the series; the one that was built if not given")
+    parser.add_argument("--json", action="store_true", help="the outcome in JSON; the lines go to standard error")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run them all, failures included; raises LabError at the end if there were any."""
+    if arguments.runs < 1 or (arguments.only or 0) < 0:
+        raise UsageError("there is nothing to run: --runs is 1 or more, --only 0 or more")
+    console = Console(stderr=arguments.json, highlight=False, soft_wrap=True, markup=False)
+    seed = random.randrange(10**6) if arguments.seed is None else arguments.seed
+    qemu = arguments.qemu or qemu_binary()
+    allowed = possible(qemu, arguments.accel)
+    indexes = range(arguments.runs) if arguments.only is None else (arguments.only,)
+    console.print(
+        f"seed {seed}, {len(indexes)} migrations; {qemu}\n"
+        f"hashes: {', '.join(allowed.hashes)}; accelerators: {', '.join(allowed.accelerators)}"
+    )
+    coverage = Coverage(allowed)
+    done: list[Fuzzed] = []
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidy up then too, as after Ctrl-C
+    try:
+        for fuzzed in fuzz(qemu, seed, indexes, allowed):
+            done.append(fuzzed)
+            if fuzzed.counts:
+                coverage.add(fuzzed.taken)
+            console.print(_line(fuzzed), style="" if not fuzzed.wrong else "bold red")
+            if fuzzed.wrong:
+                console.print(failure(fuzzed, arguments), style="red")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if arguments.only is None:
+        console.print(table(coverage))
+    console.print(summary(done, coverage))
+    if arguments.json:
+        print(json.dumps(_report(seed, qemu, done, coverage), indent=2))
+    if wrong := [str(fuzzed.plan.index) for fuzzed in done if fuzzed.wrong]:
+        raise LabError(f"{len(wrong)} of {len(done)} migrations of seed {seed} went wrong: {', '.join(wrong)}")
+    return 0
+
+
+def failure(fuzzed: Fuzzed, arguments: argparse.Namespace) -> str:
+    """What is wrong with a migration, what it was, and how to run it again."""
+    plan = fuzzed.plan
+    given = [("--accel", arguments.accel), ("--qemu", arguments.qemu)]
+    options = "".join(f" {name} {value}" for name, value in given if value is not None)
+    reasons = "\n".join(f"  wrong: {wrong}" for wrong in fuzzed.wrong)
+    return (
+        f"{reasons}\n  plan: {json.dumps(asdict(plan), default=str)}\n"
+        f"  again: fakedirty fuzz --seed {plan.seed} --only {plan.index}{options}"
+    )
+
+
+def summary(done: list[Fuzzed], coverage: Coverage) -> str:
+    """How many there were, how many of them count, what went wrong, and how much was met."""
+    counted = sum(fuzzed.counts for fuzzed in done)
+    pages = sum(len(fuzzed.memory.differing) for fuzzed in done if fuzzed.memory)
+    cells = len(coverage.features) * len(coverage.kinds)
+    return (
+        f"{len(done)} migrations, {counted} counted ({LEAST_ROUNDS} rounds and {LEAST_SKIPPED:,} skipped pages, or "
+        f"more); wrong pages: {pages}; wrong migrations: {sum(bool(fuzzed.wrong) for fuzzed in done)}\n"
+        f"coverage: {cells - len(coverage.holes())} of {cells} cells have {ENOUGH} migrations or more"
+    )
+
+
+def table(coverage: Coverage) -> str:
+    """What met which toggle in how many migrations; what is below enough is marked."""
+    head = "".join(f"{kind:>15}" for kind in coverage.kinds)
+    lines = [f"in how many counted migrations, <: below {ENOUGH}\n{'':28}{head}"]
+    for feature in coverage.features:
+        counts = [coverage.count(feature, kind) for kind in coverage.kinds]
+        cells = "".join(f"{'<' if count < ENOUGH else '':>11}{count:4d}" for count in counts)
+        lines.append(f"{feature:28}{cells}")
+    return "\n".join(lines)
+
+
+def _line(fuzzed: Fuzzed) -> str:
+    """One migration on one line."""
+    equal = "no memory" if fuzzed.memory is None else "equal" if fuzzed.memory.equal else "DIFFERS"
+    counts = "" if fuzzed.counts else " (not counted)"
+    toggles = sum(bool(taken.kinds) for taken in fuzzed.taken)
+    attempts = len(fuzzed.plan.attempts)
+    features = ", ".join(feature for feature in fuzzed.plan.features if not feature.endswith(" off"))
+    retries = f", {attempts} attempts" if attempts > 1 else ""
+    return (
+        f"{fuzzed.plan.index:4d}  {equal}{counts}: {fuzzed.rounds} rounds, {fuzzed.skipped:,} skipped, "
+        f"{toggles} toggles; {features}{retries}; {fuzzed.seconds:.1f} s"
+    )
+
+
+def _report(seed: int, qemu: Path, done: list[Fuzzed], coverage: Coverage) -> dict[str, object]:
+    return {
+        "seed": seed,
+        "qemu": str(qemu),
+        "migrations": [
+            {
+                "index": fuzzed.plan.index,
+                "equal": fuzzed.memory is not None and fuzzed.memory.equal,
+                "counts": fuzzed.counts,
+                "rounds": fuzzed.rounds,
+                "skipped": fuzzed.skipped,
+                "seconds": round(fuzzed.seconds, 3),
+                "wrong": fuzzed.wrong,
+                "features": fuzzed.plan.features,
+            }
+            for fuzzed in done
+        ],
+        "coverage": coverage.rows(),
+        "below": coverage.holes(),
+    }

@@ -1,0 +1,69 @@
+"""A fuzz run: what QEMU here allows, and plan after plan carried out on one network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from fakedirty.errors import LabError
+from fakedirty.model.words import Mode
+from fakedirty.qmp.client import Qmp, QmpRefusedError
+from fakedirty.qmp.mode import HASH, MODE, read_mode
+
+from .bench import Bench
+from .fuzz_plan import AUDIT_PARAMETER, WEAK_PARAMETER, Possible, draw
+from .fuzz_run import Fuzzed, run_plan
+from .guest import BuiltGuest, build_guest
+from .guest_kvm import choose_accelerator
+from .guest_workload import PROBE
+from .machine import machine
+from .network import shaped_network
+
+GUEST = "baremetal"  # writes nothing but what it is told, and starts at once
+
+
+def possible(qemu: Path, accelerator: str | None = None) -> Possible:
+    """The hashes that QEMU skips by, as it says itself, and the accelerators that run the guest here.
+
+    One `accelerator` may be asked for; LabError if it does not run.
+    """
+    with machine("asked", qemu, ["-m", "16", "-S"]) as asked:
+        parameters = asked.qmp.execute("query-migrate-parameters")
+        needed = {name: True for name in (WEAK_PARAMETER,) if name in parameters}
+        asked.qmp.execute("migrate-set-parameters", needed)
+        hashes = _accepted_hashes(asked.qmp)
+    return Possible(hashes, _accelerators(qemu, accelerator), needed, audit=AUDIT_PARAMETER in parameters)
+
+
+def fuzz(qemu: Path, seed: int, indexes: Iterable[int], allowed: Possible) -> Iterator[Fuzzed]:
+    """Run the migrations of these indexes, one after the other."""
+    guest: BuiltGuest = build_guest(GUEST)
+    with shaped_network() as network:
+        bench = Bench(qemu, guest, PROBE, network)
+        for index in indexes:
+            yield run_plan(draw(seed, index, allowed), bench)
+
+
+def _accelerators(qemu: Path, wanted: str | None) -> tuple[str, ...]:
+    if wanted == "tcg":
+        return ("tcg",)
+    found = choose_accelerator(qemu, build_guest(GUEST))
+    if wanted not in (None, found.name):
+        raise LabError(f"{wanted} runs no guest here: {found}")
+    return (wanted,) if wanted else tuple(dict.fromkeys(("tcg", found.name)))
+
+
+def _accepted_hashes(qmp: Qmp) -> tuple[str, ...]:
+    """Those that may be set together with skip; others are not built in, or too weak."""
+    _mode, default = read_mode(qmp)
+    schema = qmp.execute("query-qmp-schema")
+    names = next(sorted(entry["values"]) for entry in schema if default in entry.get("values", ()))
+    return (default, *(name for name in names if name != default and _accepts(qmp, name)))
+
+
+def _accepts(qmp: Qmp, hash_name: str) -> bool:
+    try:
+        qmp.execute("migrate-set-parameters", {MODE: str(Mode.SKIP), HASH: hash_name})
+    except QmpRefusedError:
+        return False
+    return True

@@ -1,0 +1,83 @@
+"""What a fuzz run has covered: which feature met which kind of toggle, in how many migrations that count."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import permutations
+
+from fakedirty.model.words import Mode
+
+from .fuzz_plan import Possible
+
+ENOUGH = 5
+HASH_CHANGE = "hash change"
+KINDS = (*(f"{before}→{after}" for before, after in permutations(Mode, 2)), HASH_CHANGE)
+
+BULK, LATER, SWITCHOVER = "in the bulk round", "in a later round", "in the switchover"
+BEFORE, BETWEEN = "before the start", "between cancel and retry"
+MOMENTS = (BEFORE, BULK, LATER, SWITCHOVER, BETWEEN)
+CANCELLED, RETRIED = "cancelled", "retried"
+AUDIT = ("audit off", "audit on")
+
+
+def features(possible: Possible) -> tuple[str, ...]:
+    """Everything that a toggle can meet: the rows of the table."""
+    switched = ("xbzrle", "auto-converge", "pause-before-switchover", "fake-dirty-switchover")
+    return (
+        *possible.accelerators,
+        *(f"{count} vcpu" for count in (1, 2, 3)),
+        *(f"{name} {state}" for name in switched for state in ("on", "off")),
+        *possible.hashes,
+        *(AUDIT if possible.audit else ()),
+        CANCELLED,
+        RETRIED,
+        *MOMENTS,
+    )
+
+
+def kinds(possible: Possible) -> tuple[str, ...]:
+    """Every kind of toggle: the columns. With one hash there is none to change to."""
+    return KINDS if len(possible.hashes) > 1 else KINDS[:-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A toggle that took effect: what it was, and what it met."""
+
+    kinds: tuple[str, ...]
+    features: tuple[str, ...]
+
+
+def toggle_kinds(before: tuple[Mode, str], after: tuple[Mode, str]) -> tuple[str, ...]:
+    """What a toggle is: a change of mode, a change of the hash in use, both, or nothing."""
+    change = (f"{before[0]}→{after[0]}",) if before[0] is not after[0] else ()
+    in_use = Mode.OFF not in (before[0], after[0])
+    return (*change, HASH_CHANGE) if in_use and before[1] != after[1] else change
+
+
+class Coverage:
+    """The table: for each feature and kind of toggle, the migrations in which they met."""
+
+    def __init__(self, possible: Possible) -> None:
+        self.features = features(possible)
+        self.kinds = kinds(possible)
+        self._met: Counter[tuple[str, str]] = Counter()
+
+    def add(self, toggles: Iterable[Taken]) -> None:
+        """One more migration that counts."""
+        self._met.update({(feature, kind) for taken in toggles for feature in taken.features for kind in taken.kinds})
+
+    def count(self, feature: str, kind: str) -> int:
+        """In how many migrations they met."""
+        return self._met[feature, kind]
+
+    def holes(self, enough: int = ENOUGH) -> list[tuple[str, str]]:
+        """The cells that are below `enough`."""
+        cells = [(feature, kind) for feature in self.features for kind in self.kinds]
+        return [cell for cell in cells if self._met[cell] < enough]
+
+    def rows(self) -> dict[str, dict[str, int]]:
+        """The table, for JSON."""
+        return {feature: {kind: self.count(feature, kind) for kind in self.kinds} for feature in self.features}

@@ -1,0 +1,61 @@
+"""The coverage of a fuzz run: what counts as met, and what is still missing."""
+
+from __future__ import annotations
+
+import pytest
+from fakedirty.lab.fuzz_coverage import ENOUGH, HASH_CHANGE, KINDS, Coverage, Taken, toggle_kinds
+from fakedirty.lab.fuzz_plan import Possible, draw
+from fakedirty.model.words import Mode
+
+ONE = Possible(("xxh3-64",))
+TWO = Possible(("xxh3-64", "sha1"), ("tcg", "kvm"), audit=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kinds"),
+    [
+        ((Mode.OFF, "a"), (Mode.SKIP, "a"), ("off→skip",)),
+        ((Mode.OFF, "a"), (Mode.SKIP, "b"), ("off→skip",)),  # the hash was not in use
+        ((Mode.SKIP, "a"), (Mode.OBSERVE, "b"), ("skip→observe", HASH_CHANGE)),
+        ((Mode.SKIP, "a"), (Mode.SKIP, "b"), (HASH_CHANGE,)),
+        ((Mode.SKIP, "a"), (Mode.SKIP, "a"), ()),
+        ((Mode.OFF, "a"), (Mode.OFF, "b"), ()),
+    ],
+)
+def test_what_a_toggle_is(before: tuple[Mode, str], after: tuple[Mode, str], kinds: tuple[str, ...]) -> None:
+    assert toggle_kinds(before, after) == kinds
+
+
+def test_every_kind_of_toggle_has_a_column_and_a_change_of_hash_only_where_there_are_two() -> None:
+    assert len(KINDS) == 7
+    assert HASH_CHANGE in Coverage(TWO).kinds
+    assert HASH_CHANGE not in Coverage(ONE).kinds
+
+
+def test_a_migration_counts_once_for_a_cell_however_often_they_met() -> None:
+    coverage = Coverage(ONE)
+    toggle = Taken(("off→skip",), ("tcg", "1 vcpu"))
+    coverage.add([toggle, toggle, Taken(("skip→off",), ("tcg",))])
+    coverage.add([toggle])
+    assert coverage.count("tcg", "off→skip") == 2
+    assert coverage.count("tcg", "skip→off") == 1
+    assert coverage.count("1 vcpu", "skip→off") == 0
+    assert coverage.rows()["1 vcpu"]["off→skip"] == 2
+
+
+def test_holes_are_the_cells_below_enough() -> None:
+    coverage = Coverage(ONE)
+    cells = [(feature, kind) for feature in coverage.features for kind in coverage.kinds]
+    assert coverage.holes() == cells
+    everything = Taken(coverage.kinds, coverage.features)
+    for _ in range(ENOUGH):
+        coverage.add([everything])
+    assert coverage.holes() == []
+    assert coverage.holes(ENOUGH + 1) == cells
+
+
+@pytest.mark.parametrize("possible", [ONE, TWO])
+def test_every_feature_of_a_plan_has_a_row(possible: Possible) -> None:
+    rows = set(Coverage(possible).features)
+    for index in range(50):
+        assert set(draw(1, index, possible).features) <= rows

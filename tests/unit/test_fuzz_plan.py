@@ -1,0 +1,65 @@
+"""The plan of a fuzzed migration: drawn again the same, from a seed and an index, and nothing in it but what may be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakedirty.lab.fuzz_plan import PAUSED, Plan, Possible, draw
+from fakedirty.lab.guest_workload import baremetal_words
+from fakedirty.model.words import Mode
+
+ONE = Possible(("xxh3-64",))
+MANY = Possible(("xxh3-64", "sha1", "crc32"), ("tcg", "kvm"), {"fake-dirty-allow-weak-hash": True}, audit=True)
+PLANS = [draw(7, index, MANY) for index in range(200)]
+
+
+def hashes(plan: Plan) -> set[str]:
+    return {toggle.hash for attempt in plan.attempts for toggle in (*attempt.before, *attempt.toggles)}
+
+
+def test_a_plan_is_drawn_again_the_same() -> None:
+    assert [draw(7, index, MANY) for index in range(200)] == PLANS
+    assert draw(7, 0, MANY) != draw(7, 1, MANY) != draw(8, 1, MANY)
+
+
+@pytest.mark.parametrize("index", range(50))
+def test_what_is_possible_changes_only_what_is_not(index: int) -> None:
+    many, one = draw(7, index, MANY), draw(7, index, ONE)
+    assert (one.workload, one.vcpus, one.bandwidth_bytes) == (many.workload, many.vcpus, many.bandwidth_bytes)
+    assert len(one.attempts) == len(many.attempts)
+    assert one.accelerator == "tcg"
+    assert hashes(one) == {"xxh3-64"}
+    for ours, theirs in zip(one.attempts, many.attempts, strict=True):
+        assert replace(ours, before=(), toggles=()) == replace(theirs, before=(), toggles=())
+        for toggle, other in zip(ours.toggles, theirs.toggles, strict=True):
+            assert (toggle.mode, toggle.moment, toggle.hasty) == (other.mode, other.moment, other.hasty)
+            assert toggle.audit is None
+
+
+@pytest.mark.parametrize("plan", PLANS[:50], ids=lambda plan: str(plan.index))
+def test_a_plan_is_one_that_qemu_allows(plan: Plan) -> None:
+    work = plan.workload
+    assert min(work.aba, work.zero, work.fake, work.changed) > 0
+    assert baremetal_words(work), "the sets fit the memory"
+    cache = plan.parameters["xbzrle-cache-size"]
+    assert isinstance(cache, int)
+    assert cache & (cache - 1) == 0
+    assert plan.parameters["fake-dirty-allow-weak-hash"] is True
+    assert [attempt.cancel is None for attempt in plan.attempts] == [False] * (len(plan.attempts) - 1) + [True]
+    paused = [toggle for attempt in plan.attempts for toggle in attempt.toggles if toggle.moment.in_state == PAUSED]
+    assert not paused or plan.capabilities["pause-before-switchover"]
+
+
+def test_plans_have_everything_among_them() -> None:
+    assert {plan.vcpus for plan in PLANS} == {1, 2, 3}
+    assert {plan.accelerator for plan in PLANS} == {"tcg", "kvm"}
+    assert {len(plan.attempts) for plan in PLANS} == {1, 2, 3}
+    assert set.union(*map(hashes, PLANS)) == set(MANY.hashes)
+    for name in PLANS[0].capabilities:
+        assert {plan.capabilities[name] for plan in PLANS} == {True, False}, name
+    toggles = [toggle for plan in PLANS for attempt in plan.attempts for toggle in attempt.toggles]
+    assert {toggle.mode for toggle in toggles} == set(Mode)
+    assert {toggle.audit for toggle in toggles} == {toggle.hasty for toggle in toggles} == {True, False}
+    moments = {(toggle.moment.after_round is not None, toggle.moment.in_state is not None) for toggle in toggles}
+    assert moments == {(False, False), (True, False), (False, True)}

@@ -1,0 +1,92 @@
+"""What must hold after a fuzzed migration, and what is said of one for which it does not."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from fakedirty.cli.fuzz import failure, summary, table
+from fakedirty.lab.fuzz_coverage import Coverage, Taken
+from fakedirty.lab.fuzz_plan import Possible, draw
+from fakedirty.lab.fuzz_run import Fuzzed, check_history
+from fakedirty.lab.memory import ComparedBlock, DifferingPage, MemoryReport
+from fakedirty.lab.migrate import Outcome
+
+POSSIBLE = Possible(("xxh3-64",))
+PAGES = ("forced", "xbzrle", "unchanged", "left", "hinted", "first", "changed", "fake")
+EQUAL = MemoryReport((ComparedBlock("pc.ram", 512, "a", "a"),), ())
+DIFFERENT = MemoryReport((ComparedBlock("pc.ram", 512, "a", "b"),), (DifferingPage("pc.ram", 7, 9),))
+
+
+def a_round(**counts: Any) -> dict[str, Any]:
+    """Ten pages: seven sent, one as zero, two skipped."""
+    of_round = {"round": 2, "kind": "iterative", "mode": "skip", "hash": "xxh3-64", "start": 0, "end": 1}
+    rest = {"transferred": 0, "hash-time": 0, "forced-syncs": 0, "saved": 8208}
+    pages = {"dirty": 10, "visited": 10, "changed": 8, "fake": 2, "normal": 7, "zero": 1, "skipped": 2}
+    return dict.fromkeys(PAGES, 0) | of_round | rest | pages | counts
+
+
+def history(*rounds: dict[str, Any], dropped: int = 0) -> dict[str, Any]:
+    return {"migration-start": 0, "dropped": dropped, "rounds": list(rounds)}
+
+
+def outcome(status: str = "completed", normal: int = 14, **totals: int) -> Outcome:
+    fake_dirty = {"skipped": 4, "saved-bytes": 16416, **totals}
+    info = {"status": status, "ram": {"normal": normal, "duplicate": 2}, "fake-dirty": fake_dirty}
+    return Outcome(status, True, 1.0, info, info)
+
+
+def fuzzed(**results: Any) -> Fuzzed:
+    return Fuzzed(draw(3, 5, POSSIBLE), **results)
+
+
+def test_rounds_that_add_up() -> None:
+    assert check_history(history(a_round(), a_round()), outcome()) == []
+
+
+def test_a_round_that_breaks_a_law() -> None:
+    (wrong,) = check_history(history(a_round(), a_round(visited=11)), outcome())
+    assert wrong.startswith("round 2: visited = 11 but")
+
+
+def test_totals_that_are_not_the_sums() -> None:
+    assert check_history(history(a_round(), a_round()), outcome(normal=15)) == [
+        "the rounds sum up to 14 normal, query-migrate says 15 normal"
+    ]
+    assert check_history(history(a_round(), a_round()), outcome(skipped=5)) == [
+        "the rounds sum up to 4 skipped, query-migrate says 5 skipped"
+    ]
+
+
+def test_sums_are_not_asked_of_a_history_that_is_not_whole() -> None:
+    assert check_history(history(a_round(), dropped=1), outcome()) == []
+    assert check_history(history(a_round()), outcome("cancelled")) == []
+
+
+def test_a_hash_that_was_mistaken_is_wrong() -> None:
+    assert "1 pages" in check_history(history(a_round(), a_round()), outcome(**{"false-equal": 1}))[0]
+
+
+def test_what_counts() -> None:
+    assert fuzzed(rounds=3, skipped=1000, memory=EQUAL).counts
+    assert not fuzzed(rounds=2, skipped=1000, memory=EQUAL).counts
+    assert not fuzzed(rounds=3, skipped=999, memory=EQUAL).counts
+    assert not fuzzed(rounds=3, skipped=1000).counts, "no memory was compared"
+
+
+def test_a_failure_says_what_was_wrong_and_how_to_see_it_again() -> None:
+    given = argparse.Namespace(accel="tcg", qemu=None)
+    said = failure(fuzzed(memory=DIFFERENT, wrong=[str(DIFFERENT)]), given)
+    assert "pc.ram page 7 byte 9" in said
+    assert '"seed": 3, "index": 5' in said
+    assert said.endswith("fakedirty fuzz --seed 3 --only 5 --accel tcg")
+
+
+def test_the_summary_counts_and_the_table_marks_what_is_missing() -> None:
+    coverage = Coverage(POSSIBLE)
+    coverage.add([Taken(("off→skip",), ("tcg",))])
+    done = [fuzzed(rounds=3, skipped=1000, memory=EQUAL), fuzzed(memory=DIFFERENT, wrong=["x"])]
+    assert "2 migrations, 1 counted" in summary(done, coverage)
+    assert "wrong pages: 1; wrong migrations: 1" in summary(done, coverage)
+    (row,) = [line for line in table(coverage).splitlines() if line.startswith("tcg")]
+    assert row.split() == ["tcg", "<", "0", "<", "1", "<", "0", "<", "0", "<", "0", "<", "0"]
