@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from fakedirty.lab.fuzz_coverage import ENOUGH, HASH_CHANGE, KINDS, Coverage, Taken, toggle_kinds
-from fakedirty.lab.fuzz_plan import Possible, draw
+from fakedirty.lab.fuzz_draw import draw
+from fakedirty.lab.fuzz_plan import Possible
 from fakedirty.model.words import Mode
 
 ONE = Possible(("xxh3-64",))

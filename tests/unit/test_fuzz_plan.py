@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakedirty.lab.fuzz_plan import PAUSED, Plan, Possible, draw
+from fakedirty.lab.fuzz_draw import draw
+from fakedirty.lab.fuzz_plan import PAUSED, Plan, Possible
 from fakedirty.lab.guest_workload import baremetal_words
 from fakedirty.model.words import Mode
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from fakedirty.cli.fuzz import failure, summary, table
 from fakedirty.lab.fuzz_coverage import Coverage, Taken
-from fakedirty.lab.fuzz_plan import Possible, draw
+from fakedirty.lab.fuzz_draw import draw
+from fakedirty.lab.fuzz_plan import Possible
 from fakedirty.lab.fuzz_run import Fuzzed, check_history
 from fakedirty.lab.memory import ComparedBlock, DifferingPage, MemoryReport
 from fakedirty.lab.migrate import Outcome

@@ -11,7 +11,8 @@ from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.mode import HASH, MODE, read_mode
 
 from .bench import Bench
-from .fuzz_plan import AUDIT_PARAMETER, WEAK_PARAMETER, Possible, draw
+from .fuzz_draw import draw
+from .fuzz_plan import AUDIT_PARAMETER, WEAK_PARAMETER, Possible
 from .fuzz_run import Fuzzed, run_plan
 from .guest import BuiltGuest, build_guest
 from .guest_kvm import choose_accelerator

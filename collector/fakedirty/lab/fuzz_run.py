@@ -10,23 +10,19 @@ from typing import Any
 
 from fakedirty.errors import LabError, QmpError
 from fakedirty.model.round import broken_law
-from fakedirty.model.words import Mode
 from fakedirty.observe.qmp_history import history_round
 from fakedirty.qmp.client import Qmp
-from fakedirty.qmp.mode import HASH, MODE, read_mode
 
 from .bench import Bench, compared
-from .fuzz_coverage import AUDIT, BEFORE, BETWEEN, BULK, CANCELLED, LATER, RETRIED, SWITCHOVER, Taken, toggle_kinds
-from .fuzz_plan import AUDIT_PARAMETER, PAUSED, Attempt, Moment, Plan, Toggle
+from .fuzz_coverage import Taken
+from .fuzz_plan import PAUSED, Attempt, Moment, Plan
+from .fuzz_toggling import Toggling
 from .machine import Machine
 from .memory import MemoryReport
 from .migrate import Outcome, Settings, Step, migrate
 
 LEAST_ROUNDS = 3
 LEAST_SKIPPED = 1000
-
-ADOPT_SECONDS = 0.3  # an iteration, and the rest that a limited bandwidth brings; longer, and it is not counted
-ADOPT_POLL_SECONDS = 0.01
 
 # of query-migrate, and what of the rounds must sum up to it
 TOTALS = (
@@ -81,7 +77,7 @@ def run_plan(plan: Plan, bench: Bench) -> Fuzzed:
 
 def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine, destination: Machine) -> str:
     plan = fuzzed.plan
-    toggling = _Toggling(plan, cancelled=attempt.cancel is not None, retried=number > 0)
+    toggling = Toggling(plan.features, retried=number > 0)
     for toggle in attempt.before:
         toggling.set_before(toggle, source.qmp)
     settings = Settings(plan.downtime_limit_ms, plan.bandwidth_bytes, plan.parameters, plan.capabilities)
@@ -90,7 +86,7 @@ def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine,
         steps.append(_step(attempt.cancel, lambda qmp: qmp.execute("migrate_cancel")))
     steps.append(Step(_go_on, in_state=PAUSED))
     outcome = migrate(source, destination, settings, time_limit=attempt.seconds, steps=steps)
-    fuzzed.taken += toggling.taken
+    fuzzed.taken += toggling.taken(outcome.status)
     history = source.qmp.execute("query-fake-dirty-rounds")
     fuzzed.wrong += check_history(history, outcome)
     if outcome.status == "completed":
@@ -122,64 +118,6 @@ def check_history(history: Mapping[str, Any], outcome: Outcome) -> list[str]:
         if (summed := sum(each[counted] for each in rounds)) != told:
             wrong.append(f"the rounds sum up to {summed} {counted}, query-migrate says {told} {total}")
     return wrong
-
-
-class _Toggling:
-    """Sets modes and hashes, and keeps what took effect."""
-
-    def __init__(self, plan: Plan, *, cancelled: bool, retried: bool) -> None:
-        self._features = plan.features
-        self._features += (CANCELLED,) if cancelled else ()
-        self._features += (RETRIED,) if retried else ()
-        self._rest = BETWEEN if retried else BEFORE
-        self.taken: list[Taken] = []
-
-    def set_before(self, toggle: Toggle, qmp: Qmp) -> None:
-        """While no migration runs."""
-        before = read_mode(qmp)
-        _set(toggle, qmp)
-        self.taken.append(Taken(toggle_kinds(before, (toggle.mode, toggle.hash)), (self._rest,)))
-
-    def set(self, toggle: Toggle, qmp: Qmp) -> None:
-        """While one runs. It counts once it is adopted; with the VM stopped no further iteration adopts it."""
-        info = qmp.execute("query-migrate")
-        before, after = _adopted(info, toggle.hash), (toggle.mode, toggle.hash)
-        if info["status"] == PAUSED:
-            _set(toggle, qmp)
-            self.taken.append(self._taken(toggle, before, SWITCHOVER))
-            return
-        _set(toggle, qmp)
-        moment = BULK if info.get("ram", {}).get("dirty-sync-count", 0) <= 1 else LATER
-        if not toggle.hasty and _is_adopted(after, qmp):
-            self.taken.append(self._taken(toggle, before, moment))
-
-    def _taken(self, toggle: Toggle, before: tuple[Mode, str], moment: str) -> Taken:
-        met = (toggle.hash, moment) if toggle.audit is None else (toggle.hash, moment, AUDIT[toggle.audit])
-        return Taken(toggle_kinds(before, (toggle.mode, toggle.hash)), (*self._features, *met))
-
-
-def _set(toggle: Toggle, qmp: Qmp) -> None:
-    audit = {} if toggle.audit is None else {AUDIT_PARAMETER: toggle.audit}
-    qmp.execute("migrate-set-parameters", {MODE: str(toggle.mode), HASH: toggle.hash, **audit})
-
-
-def _adopted(info: Mapping[str, Any], hash_name: str) -> tuple[Mode, str]:
-    """What is in effect, by query-migrate; off, with no other hash, where the mode has never been on."""
-    totals = info.get("fake-dirty")
-    return (Mode(Mode.parse(totals["mode"])), totals["hash"]) if totals else (Mode.OFF, hash_name)
-
-
-def _is_adopted(wanted: tuple[Mode, str], qmp: Qmp) -> bool:
-    """Whether it takes effect soon, and in a migration that runs."""
-    deadline = time.monotonic() + ADOPT_SECONDS
-    while time.monotonic() < deadline:
-        info = qmp.execute("query-migrate")
-        if info["status"] != "active":
-            return False
-        if _adopted(info, wanted[1]) == wanted:
-            return True
-        time.sleep(ADOPT_POLL_SECONDS)
-    return False
 
 
 def _go_on(qmp: Qmp) -> None:
