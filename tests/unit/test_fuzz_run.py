@@ -80,6 +80,7 @@ def test_a_failure_says_what_was_wrong_and_how_to_see_it_again() -> None:
     said = failure(fuzzed(memory=DIFFERENT, wrong=[str(DIFFERENT)]), given)
     assert "pc.ram page 7 byte 9" in said
     assert '"seed": 3, "index": 5' in said
+    assert '"mode": "skip"' in said
     assert said.endswith("fakedirty fuzz --seed 3 --only 5 --accel tcg")
 
 

@@ -16,6 +16,7 @@ from fakedirty.lab.fuzz import fuzz, possible
 from fakedirty.lab.fuzz_coverage import ENOUGH, Coverage
 from fakedirty.lab.fuzz_run import LEAST_ROUNDS, LEAST_SKIPPED, Fuzzed
 from fakedirty.lab.qemu import qemu_binary
+from fakedirty.model.words import Mode
 
 NAME = "fuzz"
 HELP = "migrate at random with modes toggled, and compare every page after each"
@@ -83,9 +84,14 @@ def failure(fuzzed: Fuzzed, arguments: argparse.Namespace) -> str:
     options = "".join(f" {name} {value}" for name, value in given if value is not None)
     reasons = "\n".join(f"  wrong: {wrong}" for wrong in fuzzed.wrong)
     return (
-        f"{reasons}\n  plan: {json.dumps(asdict(plan), default=str)}\n"
+        f"{reasons}\n  plan: {json.dumps(asdict(plan, dict_factory=_spelled))}\n"
         f"  again: fakedirty fuzz --seed {plan.seed} --only {plan.index}{options}"
     )
+
+
+def _spelled(fields: list[tuple[str, object]]) -> dict[str, object]:
+    """Modes as words, and nothing of what is not set."""
+    return {name: str(value) if isinstance(value, Mode) else value for name, value in fields if value is not None}
 
 
 def summary(done: list[Fuzzed], coverage: Coverage) -> str:
@@ -138,6 +144,7 @@ def _report(seed: int, qemu: Path, done: list[Fuzzed], coverage: Coverage) -> di
                 "skipped": fuzzed.skipped,
                 "seconds": round(fuzzed.seconds, 3),
                 "wrong": fuzzed.wrong,
+                "differing": [asdict(page) for page in fuzzed.memory.differing] if fuzzed.memory else None,
                 "features": fuzzed.plan.features,
             }
             for fuzzed in done
