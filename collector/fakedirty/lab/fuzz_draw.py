@@ -20,7 +20,7 @@ DOWNTIME_LIMITS_MS = (1, 1, 1, 5)  # a migration is to last until it is let thro
 CANCELS = (0, 0, 0, 1, 1, 2)
 KVM_SHARE = 1 / 4  # where KVM emulates, its guests start slowly
 HASTY_SHARE = 0.2
-CALM_SHARE, CALM_SECONDS = 0.7, 0.5
+CALM_SHARE, CALM_SECONDS = 0.6, 0.5
 HASH_STAYS, AUDIT_STAYS = 0.7, 0.9
 
 # what a mode is changed to; a migration counts only if it skips for a while
@@ -156,6 +156,7 @@ def _moment(chance: Chance, bulk_seconds: float, wild: float, seconds: float, pa
         Moment(after_round=chance.whole(0, 8), after_seconds=wild),
         Moment(after_round=chance.whole(8, 200), after_seconds=wild),
         Moment(after_seconds=seconds + chance.between(0, 0.2)),
+        Moment(after_seconds=seconds + chance.between(0, 0.1)),
         paused,
         paused,
     )
