@@ -85,5 +85,9 @@ fuzz: setup  ## N random migrations, every page compared after each (make fuzz N
 test: setup test-packages lint  ## every check: style, types, unit and integration tests
 	@$(VENV)/bin/pytest -q tests
 
+check-long: setup  ## what takes longer: the demo on Debian's own QEMU, 100 random migrations (about 10 minutes)
+	@$(FAKEDIRTY) demo --stock --out runs/check-long
+	$(FAKEDIRTY) fuzz --runs 100 --seed 1
+
 clean:  ## remove what was built in this checkout (not the cache)
 	rm -rf $(VENV) build dist *.egg-info collector/*.egg-info .pytest_cache .mypy_cache .ruff_cache
