@@ -25,11 +25,10 @@ PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86
             libglib2.0-dev libpixman-1-dev libfdt-dev libxxhash-dev libmurmurhash-dev libgcrypt20-dev zlib1g-dev
 TEST_PACKAGES := prometheus
 
-.PHONY: help setup packages test-packages qemu guests demo test lint unit integration fuzz clean
+.PHONY: help setup packages test-packages qemu guests demo fuzz test lint unit integration check-long clean
 
 help:  ## this list
-	@sed -n '3,7s/^# \{0,1\}//p' Makefile
-	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
 
 define install-packages
 	installed=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null || true)
