@@ -49,21 +49,19 @@ def qmp_server(path: Path, answers: Answers) -> Iterator[Callable[[str], None]]:
         def serve() -> None:
             link, _ = listener.accept()
             links.append(link)
-            with link:
+            # a client may leave at any moment, with or without having read what it was sent
+            with link, suppress(Hangup, BrokenPipeError, ConnectionResetError):
                 send(GREETING)
                 for request in requests(link):
                     command = request["execute"]
-                    try:
-                        if command == "qmp_capabilities":
-                            send({"return": {}})
-                            accepted.set()
-                        elif command in answers:
-                            send({"return": answers[command](request.get("arguments", {})), "id": request["id"]})
-                        else:
-                            error = {"class": "CommandNotFound", "desc": f"no command {command}"}
-                            send({"error": error, "id": request["id"]})
-                    except (Hangup, BrokenPipeError):
-                        return
+                    if command == "qmp_capabilities":
+                        send({"return": {}})
+                        accepted.set()
+                    elif command in answers:
+                        send({"return": answers[command](request.get("arguments", {})), "id": request["id"]})
+                    else:
+                        error = {"class": "CommandNotFound", "desc": f"no command {command}"}
+                        send({"error": error, "id": request["id"]})
 
         def event(name: str) -> None:
             accepted.wait(10)
@@ -83,7 +81,7 @@ def babbling_server(path: Path, says: bytes, hold: threading.Event | None = None
 
         def serve() -> None:
             link, _ = listener.accept()
-            with link, suppress(BrokenPipeError):
+            with link, suppress(BrokenPipeError, ConnectionResetError):
                 link.sendall(says)
                 if hold:
                     hold.wait(10)

@@ -69,17 +69,20 @@ def test_a_server_that_does_not_answer(path: Path) -> None:
         release.set()
 
 
+def connections(path: Path) -> list[str]:
+    """The threads that serve connections to `path`."""
+    return [thread.name for thread in threading.enumerate() if thread.name == f"qmp {path.name}"]
+
+
 def test_closing_ends_the_thread_and_every_wait(path: Path) -> None:
-    before = threading.active_count()
     with qmp_server(path, {}):
-        serving = threading.active_count()
         qmp = Qmp.connect(path)
-        assert threading.active_count() == serving + 1
+        assert len(connections(path)) == 1
         threading.Timer(0.05, qmp.close).start()
         with pytest.raises(QmpClosedError):
             qmp.wait_event("NEVER", timeout=30)
         qmp.close()
-    assert threading.active_count() <= before + 1
+        assert connections(path) == []
 
 
 def test_absent(path: Path) -> None:

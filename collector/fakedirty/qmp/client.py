@@ -56,7 +56,7 @@ class Qmp:
         self._events: deque[Message] = deque()
         self._news = threading.Condition()
         self._closed = False
-        self._parting = False
+        self._parting: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=_serve, args=(loop,), name=f"qmp {path.name}", daemon=True)
         self._thread.start()
 
@@ -160,11 +160,13 @@ class Qmp:
                 self._events.append(dict(event))
                 self._news.notify_all()
 
+    def _begin_to_part(self) -> None:
+        """In the connection's thread: end it, once, however many ask for it."""
+        if self._parting is None:
+            self._parting = self._loop.create_task(self._part())
+
     async def _part(self) -> None:
-        """Disconnect, tell those who wait, and let the thread end: once, however many ask for it."""
-        if self._parting:
-            return
-        self._parting = True
+        """Disconnect, tell those who wait, and let the thread end."""
         with contextlib.suppress(QMPError, OSError, EOFError, TimeoutError, AssertionError):
             await asyncio.wait_for(self._client.disconnect(), 1.0)
         self._end()
@@ -192,7 +194,7 @@ class Qmp:
         """End the connection and its thread."""
         if self._thread.is_alive():
             with contextlib.suppress(RuntimeError):  # the loop may end between the two
-                asyncio.run_coroutine_threadsafe(self._part(), self._loop)
+                self._loop.call_soon_threadsafe(self._begin_to_part)
             self._thread.join()
         if link is not None:
             link.close()
