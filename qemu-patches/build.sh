@@ -101,7 +101,8 @@ build() {
     fi
     say "preparing meson"
     /usr/bin/python3 -m venv "$work/venv"
-    "$work/venv/bin/pip" install -q 'meson==1.12.1'
+    # QEMU's own wheels of both are not in a source tree that Debian has stripped
+    "$work/venv/bin/pip" install -q 'meson==1.12.1' 'pycotap==1.3.1'
     mkdir "$work/build"
     cd "$work/build"
     say "configuring"
