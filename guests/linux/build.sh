@@ -21,8 +21,8 @@ trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download "$package=$version")
 dpkg-deb --fsys-tarfile "$work"/linux-image-*.deb | tar --extract --to-stdout --wildcards './boot/vmlinuz-*' > "$out/kernel"
 
-mkdir -p "$work/root/bin" "$work/root/proc"
-gcc -std=gnu11 -O2 -Wall -Wextra -Werror -static -o "$work/root/workingset" ../workingset.c
-cp /bin/busybox "$work/root/bin/busybox"
-install -m 755 init "$work/root/init"
-(cd "$work/root" && find . | LC_ALL=C sort | cpio --create --quiet --format=newc --owner=0:0) > "$out/initrd"
+mkdir -p "$work/tree/bin" "$work/tree/proc"
+gcc -std=gnu11 -O2 -Wall -Wextra -Werror -static -o "$work/tree/workingset" ../workingset.c
+cp /bin/busybox "$work/tree/bin/busybox"
+install -m 755 init "$work/tree/init"
+(cd "$work/tree" && find . | LC_ALL=C sort | cpio --create --quiet --format=newc --owner=0:0) > "$out/initrd"
