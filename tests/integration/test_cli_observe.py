@@ -24,18 +24,6 @@ def guests(tmp_path: Path) -> Iterator[Pair]:
         yield both
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 128 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "small", str(disk)], check=True)
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
 def rounds_until(process: subprocess.Popen[str], count: int) -> None:
     """Read JSON lines until `count` rounds have been told."""
     assert process.stdout

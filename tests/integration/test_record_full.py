@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import fakedirty
@@ -15,18 +13,6 @@ from fakedirty.record.recorder import Recorder
 from made_migrations import START, again, batch, made
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF, network namespaces and mounts")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 128 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "small", str(disk)], check=True)
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.mark.parametrize("pages", [False, True], ids=["rounds", "pages"])
