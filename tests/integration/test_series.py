@@ -5,63 +5,18 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from fakedirty.errors import QmpError
-from fakedirty.lab.bench import Bench, compared
-from fakedirty.lab.guest import build_guest
-from fakedirty.lab.guest_workload import Workload
-from fakedirty.lab.machine import Machine, machine
+from fakedirty.lab.machine import machine
 from fakedirty.lab.migrate import PORT, Settings, Step, migrate
-from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.model.round import broken_law
 from fakedirty.model.words import Mode
-from fakedirty.observe.qmp_history import history_round
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import read_mode, set_mode
+from series import SLOW, STRONG, TIGHT_MS, WEAK, assert_equal, bench, pair, rounds, toggling
 
-# every kind of page, the two that break a careless skip always among them
-WORKLOAD = Workload(fake=1500, changed=300, zero=300, aba=300, untouched=500, pause_ms=2, memory_mib=64)
-SLOW = 12_000_000  # bytes/s: rounds that last many sweeps
-TIGHT_MS = 5  # a downtime that the pages to be rewritten never fit
-STRONG = ("xxh3-64", "xxh3-128", "sha1", "md5", "murmur3-128")
-WEAK = ("crc32", "murmur3-32")
 CONFLICTS = ("multifd", "postcopy-ram", "mapped-ram", "background-snapshot")
-
-
-@contextmanager
-def bench() -> Iterator[Bench]:
-    """The guest, and a network for it."""
-    with shaped_network() as network:
-        yield Bench(qemu_binary(), build_guest("baremetal"), WORKLOAD, network, name="series")
-
-
-@contextmanager
-def pair() -> Iterator[tuple[Machine, Machine]]:
-    """The guest at work on a source, and a destination that waits for it."""
-    with bench() as both, both.source() as source, both.destination() as destination:
-        yield source, destination
-
-
-def rounds(qmp: Qmp) -> list[Mapping[str, Any]]:
-    """The history of rounds, each obeying every law of conservation."""
-    history: list[Mapping[str, Any]] = qmp.execute("query-fake-dirty-rounds")["rounds"]
-    for each in history:
-        assert broken_law(history_round(each, 0)) == "", each
-    return history
-
-
-def assert_equal(source: Machine, destination: Machine) -> None:
-    report = compared(source, destination)
-    assert report.equal, str(report)
-
-
-def toggling(mode: Mode, hash: str) -> Any:
-    return lambda qmp: set_mode(qmp, mode, hash)
 
 
 @pytest.mark.parametrize("seed", range(6))
