@@ -82,11 +82,12 @@ fuzz: setup  ## N random migrations, every page compared after each (make fuzz N
 	@$(FAKEDIRTY) fuzz --runs $(N) $(if $(SEED),--seed $(SEED))
 
 test: setup test-packages lint  ## every check: style, types, unit and integration tests
-	@$(VENV)/bin/pytest -q tests
+	@$(VENV)/bin/pytest -q tests --ignore=tests/long
 
-check-long: setup  ## what takes longer: the demo on Debian's own QEMU, 100 random migrations (about 10 minutes)
+check-long: setup  ## what takes longer: the demo on Debian's own QEMU, 100 random migrations, answers of QMP (about 15 minutes)
 	@$(FAKEDIRTY) demo --stock --out runs/check-long
 	$(FAKEDIRTY) fuzz --runs 100 --seed 1
+	$(VENV)/bin/pytest -q -rP tests/long
 
 clean:  ## remove what was built in this checkout (not the cache)
 	rm -rf $(VENV) build dist *.egg-info collector/*.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -10,6 +10,7 @@ from fakedirty.lab.bench import Bench, compared
 from fakedirty.lab.guest import build_guest
 from fakedirty.lab.guest_workload import Workload
 from fakedirty.lab.machine import Machine
+from fakedirty.lab.migrate import PATIENCE_MS, Step
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.round import broken_law
@@ -57,3 +58,9 @@ def assert_equal(source: Machine, destination: Machine) -> None:
 def toggling(mode: Mode, hash: str | None = None) -> Callable[[Qmp], object]:
     """What a step does to change mode and hash."""
     return lambda qmp: set_mode(qmp, mode, hash)
+
+
+def let_through(after_round: int) -> Step:
+    """The step that lets a migration end, with whatever is still dirty, when so many rounds are over."""
+    patience = {"downtime-limit": PATIENCE_MS}
+    return Step(lambda qmp: qmp.execute("migrate-set-parameters", patience), after_round=after_round)
