@@ -25,7 +25,7 @@ PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86
             libglib2.0-dev libpixman-1-dev libfdt-dev libxxhash-dev libmurmurhash-dev libgcrypt20-dev zlib1g-dev
 TEST_PACKAGES := prometheus
 
-.PHONY: help setup packages test-packages qemu guests demo fuzz test lint unit integration check-long clean
+.PHONY: help setup packages test-packages qemu guests demo fuzz fuzz-broken qemu-check test lint unit integration check-long clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -80,6 +80,11 @@ integration: setup test-packages
 N ?= 20
 fuzz: setup  ## N random migrations, every page compared after each (make fuzz N=300 SEED=1)
 	@$(FAKEDIRTY) fuzz --runs $(N) $(if $(SEED),--seed $(SEED))
+
+WORK ?= $(CURDIR)/build/qemu-check
+qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration tests on it (an hour or two; WORK=directory)
+	@qemu-patches/check.sh patches $(WORK)
+	qemu-patches/check.sh suite $(WORK)
 
 test: setup test-packages lint  ## every check: style, types, unit and integration tests
 	@$(VENV)/bin/pytest -q tests --ignore=tests/long

@@ -15,7 +15,7 @@ SERIES = "10.0"
 BINARY = "qemu-system-x86_64"
 
 # where Debian's packages seabios and qemu-system-data put what QEMU loads
-FIRMWARE = (Path("/usr/share/seabios"), Path("/usr/share/qemu"))
+FIRMWARE = (Path("/usr/share/seabios"), Path("/usr/share/qemu"), Path("/usr/lib/ipxe/qemu"))
 
 
 def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:

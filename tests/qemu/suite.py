@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""QEMU's own migration tests, four times: without the series, with it, and with observe and skip forced.
+
+A QEMU with the series and the mode off must give the results of one without it. With a mode forced on every
+source, a test passes where the mode is allowed, and fails by the refusal that names the conflict where it is not.
+
+Each test runs in a process of its own, under TCG (a KVM that drives no stock kernel is hidden from it), several at
+a time. Results are kept in a file as they come, so that a run that was interrupted goes on where it was:
+
+    tests/qemu/suite.py --tests BUILD/tests/qtest/migration-test --series QEMU --unpatched QEMU --results FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakedirty.lab.qemu import firmware_arguments
+
+OWN = "/fake-dirty/"  # the tests of the series itself, which set modes as they like
+REFUSAL = re.compile(r"fake-dirty-mode '(?:observe|skip)' is not compatible with \S+ '?([\w-]+)'?")
+TEST_SECONDS = 600.0
+PASSED, SKIPPED, FAILED, REFUSED = "passed", "skipped", "failed", "refused"
+
+# in a mount namespace of its own: a file that nobody may write is no KVM to the tests
+HIDE_KVM = 'mount --bind "$0" /dev/kvm && mount -o remount,ro,bind /dev/kvm && exec "$@"'
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One of the four ways to run the suite: a QEMU, and what every source is forced to."""
+
+    name: str
+    series: bool
+    mode: str | None = None
+
+
+ARMS = (
+    Arm("unpatched", series=False),
+    Arm("off", series=True),
+    Arm("observe", series=True, mode="observe"),
+    Arm("skip", series=True, mode="skip"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where things are: the test program, both QEMU, and a directory for wrappers and temporary files."""
+
+    tests: Path
+    series: Path
+    unpatched: Path
+    scratch: Path
+
+    def listed(self) -> list[str]:
+        """The tests of the full set that are QEMU's own."""
+        said = self._run(ARMS[1], "-l").stdout
+        return [line for line in said.splitlines() if line.startswith("/") and OWN not in line]
+
+    def result(self, arm: Arm, test: str, below: list[str]) -> tuple[str, str]:
+        """How one test ends under one arm, and why; the tests `below` its path are others."""
+        try:
+            done = self._run(arm, "-p", test, *(word for other in below for word in ("-s", other)))
+        except subprocess.TimeoutExpired:
+            return FAILED, f"no end after {TEST_SECONDS:.0f} s"
+        said = done.stdout + done.stderr
+        if done.returncode == 0:
+            return (
+                (SKIPPED, "") if re.search(rf"^ok \d+ {re.escape(test)} # SKIP", said, re.MULTILINE) else (PASSED, "")
+            )
+        if refusal := REFUSAL.search(said):
+            return REFUSED, refusal[1]
+        return FAILED, said[-2000:]
+
+    def _run(self, arm: Arm, *arguments: str) -> subprocess.CompletedProcess[str]:
+        plain, source = self._wrapper(arm.series, None), self._wrapper(arm.series, arm.mode)
+        environment = {**os.environ, "QTEST_QEMU_BINARY": str(plain), "TMPDIR": str(self.scratch)}
+        if arm.mode:
+            environment["QTEST_QEMU_BINARY_SRC"] = str(source)
+        no_kvm = self.scratch / "no-kvm"
+        no_kvm.touch()
+        command = ["unshare", "--mount", "sh", "-c", HIDE_KVM, str(no_kvm), str(self.tests), "--full", *arguments]
+        return subprocess.run(
+            command,
+            check=False,
+            cwd=self.tests.parents[2],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=TEST_SECONDS,
+        )
+
+    def _wrapper(self, series: bool, mode: str | None) -> Path:
+        """A QEMU that finds Debian's firmware, and that has the mode on from its start if one is given.
+
+        The tests know the architecture by the name of the program.
+        """
+        qemu = self.series if series else self.unpatched
+        wrapper = self.scratch / f"{'series' if series else 'unpatched'}-{mode}" / "qemu-system-x86_64"
+        if not wrapper.exists():
+            forced = ["-global", f"migration.fake-dirty-mode={mode}"] if mode else []
+            wrapper.parent.mkdir()
+            wrapper.write_text(f'#!/bin/sh\nexec {shlex.join([str(qemu), *firmware_arguments(), *forced])} "$@"\n')
+            wrapper.chmod(0o755)
+        return wrapper
+
+
+def kept(path: Path) -> dict[tuple[str, str], tuple[str, str]]:
+    """Results of a run that was interrupted."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    rows = [json.loads(line) for line in lines]
+    return {(row["arm"], row["test"]): (row["result"], row["why"]) for row in rows}
+
+
+def run(
+    place: Place, arms: list[Arm], path: Path, workers: int, say: Callable[[str], object]
+) -> dict[tuple[str, str], tuple[str, str]]:
+    """Every test under these arms, those that are kept excepted."""
+    results = kept(path)
+    listed = place.listed()
+    below = {test: [other for other in listed if other.startswith(f"{test}/")] for test in listed}
+    wanted = [(arm, test) for test in listed for arm in arms if (arm.name, test) not in results]
+    with path.open("a") as file, ThreadPoolExecutor(workers) as pool:
+        pending = {pool.submit(place.result, arm, test, below[test]): (arm, test) for arm, test in wanted}
+        for number, (future, (arm, test)) in enumerate(pending.items(), 1):
+            result, why = results[arm.name, test] = future.result()
+            file.write(json.dumps({"arm": arm.name, "test": test, "result": result, "why": why}) + "\n")
+            file.flush()
+            say(f"{number}/{len(pending)} {arm.name:9} {result:8} {test} {why if result == REFUSED else ''}")
+    return results
+
+
+def wrong(results: Mapping[tuple[str, str], tuple[str, str]]) -> Iterator[str]:
+    """What is not as it must be. That a mode is refused is right where the capability is one of the test."""
+    for (arm, test), (result, why) in sorted(results.items()):
+        plain = results.get(("unpatched", test), ("missing", ""))[0]
+        if arm == "unpatched":
+            continue
+        if arm == "off" and result != plain:
+            yield f"{test}: {result} with the mode off, {plain} without the series: {why}"
+        elif arm != "off" and result not in (plain, REFUSED):
+            yield f"{test}: {result} with {arm} forced, {plain} without the series: {why}"
+
+
+def main() -> int:
+    """Run, print a table, and say whether all is right."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tests", type=Path, required=True, help="migration-test of a build of the series")
+    parser.add_argument("--series", type=Path, required=True, help="a QEMU with the series")
+    parser.add_argument("--unpatched", type=Path, required=True, help="one without it")
+    parser.add_argument("--results", type=Path, required=True, help="file that results are added to, as JSON lines")
+    names = [arm.name for arm in ARMS]
+    parser.add_argument("--arms", nargs="+", choices=names, default=names, help="which of them (default: all four)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="tests at a time (default: one per core)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="suite-") as scratch:
+        tests, series, unpatched = (path.resolve() for path in (arguments.tests, arguments.series, arguments.unpatched))
+        place = Place(tests, series, unpatched, Path(scratch))
+        arms = [arm for arm in ARMS if arm.name in arguments.arms]
+        results = run(place, arms, arguments.results, arguments.workers, lambda line: print(line, flush=True))
+    endings = (PASSED, SKIPPED, REFUSED, FAILED)
+    print(f"{'':10}" + "".join(f"{ending:>9}" for ending in endings))
+    for arm in arms:
+        counts = [sum(key[0] == arm.name and value[0] == end for key, value in results.items()) for end in endings]
+        print(f"{arm.name:10}" + "".join(f"{count:9}" for count in counts))
+    found = list(wrong(results))
+    print("\n".join(found) if found else "as it must be")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
