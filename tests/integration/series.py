@@ -60,7 +60,11 @@ def toggling(mode: Mode, hash: str | None = None) -> Callable[[Qmp], object]:
     return lambda qmp: set_mode(qmp, mode, hash)
 
 
+def setting(parameters: Mapping[str, object]) -> Callable[[Qmp], object]:
+    """What a step does to set parameters."""
+    return lambda qmp: qmp.execute("migrate-set-parameters", parameters)
+
+
 def let_through(after_round: int) -> Step:
     """The step that lets a migration end, with whatever is still dirty, when so many rounds are over."""
-    patience = {"downtime-limit": PATIENCE_MS}
-    return Step(lambda qmp: qmp.execute("migrate-set-parameters", patience), after_round=after_round)
+    return Step(setting({"downtime-limit": PATIENCE_MS}), after_round=after_round)

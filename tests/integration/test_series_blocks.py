@@ -15,7 +15,6 @@ from hugepages import huge_pages, on_huge_pages
 from series import SLOW, TIGHT_MS, let_through, pair, rounds
 
 SPREAD = Workload(fake=1500, changed=300, zero=300, aba=300, untouched=500, pause_ms=2, memory_mib=64, stride=5)
-GIB = Workload(fake=1500, changed=300, zero=300, aba=300, untouched=500, pause_ms=2, memory_mib=1024, stride=64)
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,6 @@ def numa(memory_mib: int, nodes: int) -> list[str]:
 MEMORIES = (
     Memory("two blocks", SPREAD, numa(64, 2), ("node0", "node1")),
     Memory("huge pages of 2 MiB", SPREAD, on_huge_pages(64, 2), ("huge",), huge_mib=2),
-    Memory("huge pages of 1 GiB", GIB, on_huge_pages(1024, 1024), ("huge",), huge_mib=1024),
 )
 
 

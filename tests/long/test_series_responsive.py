@@ -20,7 +20,7 @@ from fakedirty.lab.migrate import UNLIMITED, Outcome, Settings, Step, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
 from hugepages import huge_pages, on_huge_pages
-from series import assert_equal, rounds
+from series import assert_equal, rounds, setting
 
 BOUND_SECONDS = 0.2
 BASELINE_SECONDS = 3.0
@@ -88,10 +88,7 @@ def migrated(case: Case) -> tuple[Answers, Answers, Outcome, Sequence[Mapping[st
         parameters={"fake-dirty-mode": "skip", "fake-dirty-hash": case.hash, "fake-dirty-switchover": False},
         capabilities={"auto-converge": case.throttled},
     )
-    steps = [
-        Step(lambda qmp, toggle=toggle: qmp.execute("migrate-set-parameters", toggle), after_round=number)
-        for number, toggle in enumerate(case.toggles, 2)
-    ]
+    steps = [Step(setting(toggle), after_round=number) for number, toggle in enumerate(case.toggles, 2)]
     with shaped_network(WIRE_BITS) as network:
         bench = Bench(qemu_binary(), build_guest("baremetal"), case.workload, network, more=more, name="responsive")
         with bench.source() as source, bench.destination() as destination:
