@@ -81,6 +81,9 @@ N ?= 20
 fuzz: setup  ## N random migrations, every page compared after each (make fuzz N=300 SEED=1)
 	@$(FAKEDIRTY) fuzz --runs $(N) $(if $(SEED),--seed $(SEED))
 
+fuzz-broken: setup  ## the fuzz finds each rule of safe skipping that is taken out of the series (about 20 minutes)
+	@$(VENV)/bin/python tests/broken/run.py
+
 WORK ?= $(CURDIR)/build/qemu-check
 qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration tests on it (an hour or two; WORK=directory)
 	@qemu-patches/check.sh patches $(WORK)
