@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from fakedirty.lab.fuzz_coverage import ENOUGH, HASH_CHANGE, KINDS, Coverage, Taken, toggle_kinds
 from fakedirty.lab.fuzz_draw import draw
+from fakedirty.lab.fuzz_memory import ARGUMENTS
 from fakedirty.lab.fuzz_plan import Possible
 from fakedirty.model.words import Mode
 
 ONE = Possible(("xxh3-64",))
-TWO = Possible(("xxh3-64", "sha1"), ("tcg", "kvm"), audit=True)
+TWO = Possible(("xxh3-64", "sha1"), ("tcg", "kvm"), audit=True, memories=tuple(ARGUMENTS))
 
 
 @pytest.mark.parametrize(
@@ -59,4 +60,6 @@ def test_holes_are_the_cells_below_enough() -> None:
 def test_every_feature_of_a_plan_has_a_row(possible: Possible) -> None:
     rows = set(Coverage(possible).features)
     for index in range(50):
-        assert set(draw(1, index, possible).features) <= rows
+        plan = draw(1, index, possible)
+        changes = [change.feature for attempt in plan.attempts for change in attempt.changes if change.feature]
+        assert {*plan.features, *changes} <= rows

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise, permutations
 
 import pytest
-from fakedirty.lab.fuzz_draw import draw
+from fakedirty.lab.fuzz_draw import LEAST_BANDWIDTH, draw, most_mib
+from fakedirty.lab.fuzz_draw_toggles import ROUNDS
+from fakedirty.lab.fuzz_memory import ARGUMENTS, ONE_BLOCK
 from fakedirty.lab.fuzz_plan import PAUSED, Plan, Possible
 from fakedirty.lab.guest_workload import baremetal_words
 from fakedirty.model.words import Mode
 
 ONE = Possible(("xxh3-64",))
-MANY = Possible(("xxh3-64", "sha1", "crc32"), ("tcg", "kvm"), {"fake-dirty-allow-weak-hash": True}, audit=True)
+MANY = Possible(
+    ("xxh3-64", "sha1", "crc32"),
+    ("tcg", "kvm"),
+    {"fake-dirty-allow-weak-hash": True},
+    audit=True,
+    memories=tuple(ARGUMENTS),
+)
 PLANS = [draw(7, index, MANY) for index in range(200)]
 
 
@@ -29,7 +38,7 @@ def test_what_is_possible_changes_only_what_is_not(index: int) -> None:
     many, one = draw(7, index, MANY), draw(7, index, ONE)
     assert (one.workload, one.vcpus, one.bandwidth_bytes) == (many.workload, many.vcpus, many.bandwidth_bytes)
     assert len(one.attempts) == len(many.attempts)
-    assert one.accelerator == "tcg"
+    assert (one.accelerator, one.memory) == ("tcg", ONE_BLOCK)
     assert hashes(one) == {"xxh3-64"}
     for ours, theirs in zip(one.attempts, many.attempts, strict=True):
         assert replace(ours, before=(), toggles=()) == replace(theirs, before=(), toggles=())
@@ -43,6 +52,7 @@ def test_a_plan_is_one_that_qemu_allows(plan: Plan) -> None:
     work = plan.workload
     assert min(work.aba, work.zero, work.fake, work.changed) > 0
     assert baremetal_words(work), "the sets fit the memory"
+    assert work.memory_mib <= most_mib()
     cache = plan.parameters["xbzrle-cache-size"]
     assert isinstance(cache, int)
     assert cache & (cache - 1) == 0
@@ -55,6 +65,7 @@ def test_a_plan_is_one_that_qemu_allows(plan: Plan) -> None:
 def test_plans_have_everything_among_them() -> None:
     assert {plan.vcpus for plan in PLANS} == {1, 2, 3}
     assert {plan.accelerator for plan in PLANS} == {"tcg", "kvm"}
+    assert {plan.memory for plan in PLANS} == set(ARGUMENTS)
     assert {len(plan.attempts) for plan in PLANS} == {1, 2, 3}
     assert set.union(*map(hashes, PLANS)) == set(MANY.hashes)
     for name in PLANS[0].capabilities:
@@ -64,3 +75,27 @@ def test_plans_have_everything_among_them() -> None:
     assert {toggle.audit for toggle in toggles} == {toggle.hasty for toggle in toggles} == {True, False}
     moments = {(toggle.moment.after_round is not None, toggle.moment.in_state is not None) for toggle in toggles}
     assert moments == {(False, False), (True, False), (False, True)}
+
+
+@pytest.mark.parametrize("start", Mode)
+def test_a_round_makes_every_change_of_mode_once_and_ends_where_it_began(start: Mode) -> None:
+    for ways in ROUNDS[start]:
+        modes = [start, *ways]
+        assert set(pairwise(modes)) == set(permutations(Mode, 2))
+        assert len(ways) == 6
+        assert ways[-1] is start
+
+
+def test_a_sync_is_forced_where_a_round_lasts_from_one_fifth_second_to_the_next() -> None:
+    slow = [
+        (plan, change)
+        for plan in PLANS
+        for attempt in plan.attempts
+        for change in attempt.changes
+        if change.parameters.get("max-bandwidth") == LEAST_BANDWIDTH
+    ]
+    assert slow
+    for plan, change in slow:
+        assert plan.capabilities["auto-converge"]
+        assert (change.moment.after_seconds or 0) < 5
+        assert plan.attempts[-1].seconds > 10

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from fakedirty.cli.fuzz import failure, summary, table
-from fakedirty.lab.fuzz_coverage import Coverage, Taken
+from fakedirty.cli.fuzz import failure, lacking, summary, table
+from fakedirty.lab.fuzz_coverage import ENOUGH, Coverage, Taken
 from fakedirty.lab.fuzz_draw import draw
 from fakedirty.lab.fuzz_plan import Possible
 from fakedirty.lab.fuzz_run import Fuzzed, check_history
@@ -92,3 +92,13 @@ def test_the_summary_counts_and_the_table_marks_what_is_missing() -> None:
     assert "wrong pages: 1; wrong migrations: 1" in summary(done, coverage)
     (row,) = [line for line in table(coverage).splitlines() if line.startswith("tcg")]
     assert row.split() == ["tcg", "<", "0", "<", "1", "<", "0", "<", "0", "<", "0", "<", "0"]
+
+
+def test_what_is_lacking_is_said_until_nothing_is() -> None:
+    coverage = Coverage(POSSIBLE)
+    done = [fuzzed(rounds=3, skipped=1000, memory=EQUAL)] * ENOUGH
+    assert lacking(done, coverage, ENOUGH + 1).startswith(f"{ENOUGH} of {ENOUGH + 1} migrations counted; ")
+    assert f"cells are below {ENOUGH}: tcg × off→observe" in lacking(done, coverage, ENOUGH)
+    for _ in done:
+        coverage.add([Taken(coverage.kinds, coverage.features)])
+    assert lacking(done, coverage, ENOUGH) == ""

@@ -24,8 +24,10 @@ EPILOG = """\
 examples:
   fakedirty fuzz --runs 300 --seed 7         migrations 0 to 299 of seed 7
   fakedirty fuzz --seed 7 --only 41          migration 41 of them, alone
+  fakedirty fuzz --runs 400 --complete 300   until 300 counted and every feature met every kind of toggle, at most 400
 
-exit status: 0 done; 1 a page, a count or a migration was wrong: the plan and the command that replays it are said
+exit status: 0 done, and complete if that was asked for; 1 a page, a count or a migration was wrong (the plan and the
+command that replays it are said), or it is not complete
 """
 
 ACCELERATORS = ("tcg", "kvm")
@@ -36,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=int, default=20, metavar="N", help="how many migrations; default: 20")
     parser.add_argument("--seed", type=int, metavar="S", help="what all is drawn from; a random one if not given")
     parser.add_argument("--only", type=int, metavar="K", help="migration K alone, counted from 0")
+    parser.add_argument(
+        "--complete",
+        type=int,
+        metavar="N",
+        help=f"stop when N migrations counted and every cell of the coverage has {ENOUGH}; fail if --runs are too few",
+    )
     parser.add_argument("--accel", choices=ACCELERATORS, help="this accelerator alone; default: all that run here")
     parser.add_argument("--qemu", type=Path, help="a QEMU with the series; the one that was built if not given")
     parser.add_argument("--json", action="store_true", help="the outcome in JSON; the lines go to standard error")
@@ -43,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run them all, failures included; raises LabError at the end if there were any."""
+    if arguments.complete is not None and arguments.only is not None:
+        raise UsageError("one migration alone is never complete: give --complete or --only, not both")
     if arguments.runs < 1 or (arguments.only or 0) < 0:
         raise UsageError("there is nothing to run: --runs is 1 or more, --only 0 or more")
     console = Console(stderr=arguments.json, highlight=False, soft_wrap=True, markup=False)
@@ -52,10 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
     indexes = range(arguments.runs) if arguments.only is None else (arguments.only,)
     console.print(
         f"seed {seed}, {len(indexes)} migrations; {qemu}\n"
-        f"hashes: {', '.join(allowed.hashes)}; accelerators: {', '.join(allowed.accelerators)}"
+        f"hashes: {', '.join(allowed.hashes)}; accelerators: {', '.join(allowed.accelerators)}; "
+        f"memory: {', '.join(allowed.memories)}"
     )
     coverage = Coverage(allowed)
     done: list[Fuzzed] = []
+    missing = ""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidy up then too, as after Ctrl-C
     try:
         for fuzzed in fuzz(qemu, seed, indexes, allowed):
@@ -65,16 +77,32 @@ def run(arguments: argparse.Namespace) -> int:
             console.print(_line(fuzzed), style="" if not fuzzed.wrong else "bold red")
             if fuzzed.wrong:
                 console.print(failure(fuzzed, arguments), style="red")
+            if arguments.complete is not None and not (missing := lacking(done, coverage, arguments.complete)):
+                break
     finally:
         signal.signal(signal.SIGTERM, before)
     if arguments.only is None:
         console.print(table(coverage))
     console.print(summary(done, coverage))
+    if arguments.complete is not None:
+        console.print(f"complete: {f'no, {missing}' if missing else 'yes'}")
     if arguments.json:
         print(json.dumps(_report(seed, qemu, done, coverage), indent=2))
     if wrong := [str(fuzzed.plan.index) for fuzzed in done if fuzzed.wrong]:
         raise LabError(f"{len(wrong)} of {len(done)} migrations of seed {seed} went wrong: {', '.join(wrong)}")
+    if missing:
+        raise LabError(f"{len(done)} migrations of seed {seed} are not complete: {missing}")
     return 0
+
+
+def lacking(done: list[Fuzzed], coverage: Coverage, least: int) -> str:
+    """What is missing to `least` migrations that count and a coverage without holes; empty if nothing is."""
+    counted = sum(fuzzed.counts for fuzzed in done)
+    missing = [f"{counted} of {least} migrations counted"] if counted < least else []
+    if holes := coverage.holes():
+        named = ", ".join(f"{feature} × {kind}" for feature, kind in holes[:5])
+        missing.append(f"{len(holes)} cells are below {ENOUGH}: {named}{', …' if len(holes) > 5 else ''}")
+    return "; ".join(missing)
 
 
 def failure(fuzzed: Fuzzed, arguments: argparse.Namespace) -> str:

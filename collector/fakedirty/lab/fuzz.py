@@ -11,7 +11,8 @@ from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.mode import HASH, MODE, read_mode
 
 from .bench import Bench
-from .fuzz_draw import draw
+from .fuzz_draw import draw, most_mib
+from .fuzz_memory import ARGUMENTS, HUGE_PAGES, reserved_huge_pages
 from .fuzz_plan import AUDIT_PARAMETER, WEAK_PARAMETER, Possible
 from .fuzz_run import Fuzzed, run_plan
 from .guest import BuiltGuest, build_guest
@@ -21,6 +22,8 @@ from .machine import machine
 from .network import shaped_network
 
 GUEST = "baremetal"  # writes nothing but what it is told, and starts at once
+
+HUGE_MIB = 2 * most_mib()  # a source and a destination
 
 
 def possible(qemu: Path, accelerator: str | None = None) -> Possible:
@@ -33,16 +36,23 @@ def possible(qemu: Path, accelerator: str | None = None) -> Possible:
         needed = {name: True for name in (WEAK_PARAMETER,) if name in parameters}
         asked.qmp.execute("migrate-set-parameters", needed)
         hashes = _accepted_hashes(asked.qmp)
-    return Possible(hashes, _accelerators(qemu, accelerator), needed, audit=AUDIT_PARAMETER in parameters)
+    audit = AUDIT_PARAMETER in parameters
+    return Possible(hashes, _accelerators(qemu, accelerator), needed, audit, _memories())
 
 
 def fuzz(qemu: Path, seed: int, indexes: Iterable[int], allowed: Possible) -> Iterator[Fuzzed]:
-    """Run the migrations of these indexes, one after the other."""
+    """Run the migrations of these indexes, one after the other. Both sides have huge pages meanwhile, if allowed."""
     guest: BuiltGuest = build_guest(GUEST)
-    with shaped_network() as network:
+    with reserved_huge_pages(HUGE_MIB if HUGE_PAGES in allowed.memories else 0), shaped_network() as network:
         bench = Bench(qemu, guest, PROBE, network)
         for index in indexes:
             yield run_plan(draw(seed, index, allowed), bench)
+
+
+def _memories() -> tuple[str, ...]:
+    """Huge pages only where the kernel reserves as many as both sides take."""
+    with reserved_huge_pages(HUGE_MIB) as enough:
+        return tuple(name for name in ARGUMENTS if enough or name != HUGE_PAGES)
 
 
 def _accelerators(qemu: Path, wanted: str | None) -> tuple[str, ...]:

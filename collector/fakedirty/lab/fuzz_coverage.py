@@ -19,6 +19,8 @@ BULK, LATER, SWITCHOVER = "in the bulk round", "in a later round", "in the switc
 BEFORE, BETWEEN = "before the start", "between cancel and retry"
 MOMENTS = (BEFORE, BULK, LATER, SWITCHOVER, BETWEEN)
 CANCELLED, RETRIED = "cancelled", "retried"
+FORCED = "forced sync"
+CACHE_RESIZED, SWITCHOVER_CHANGED = "xbzrle cache resized", "fake-dirty-switchover changed"
 AUDIT = ("audit off", "audit on")
 
 
@@ -27,10 +29,14 @@ def features(possible: Possible) -> tuple[str, ...]:
     switched = ("xbzrle", "auto-converge", "pause-before-switchover", "fake-dirty-switchover")
     return (
         *possible.accelerators,
+        *possible.memories,
         *(f"{count} vcpu" for count in (1, 2, 3)),
         *(f"{name} {state}" for name in switched for state in ("on", "off")),
         *possible.hashes,
         *(AUDIT if possible.audit else ()),
+        CACHE_RESIZED,
+        SWITCHOVER_CHANGED,
+        FORCED,
         CANCELLED,
         RETRIED,
         *MOMENTS,

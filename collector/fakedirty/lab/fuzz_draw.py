@@ -2,33 +2,56 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from fakedirty.model.words import Mode
 
-from .fuzz_plan import PAUSED, Attempt, Moment, Plan, Possible, Toggle
+from .fuzz_chance import Chance
+from .fuzz_coverage import CACHE_RESIZED, SWITCHOVER_CHANGED
+from .fuzz_draw_toggles import Hash, Walk
+from .fuzz_memory import ONE_BLOCK
+from .fuzz_plan import PAUSED, Attempt, Change, Moment, Plan, Possible
 from .guest_workload import BAREMETAL_FIRST, BAREMETAL_RESERVED_TOP, MIB_FRAMES, Workload
 
-T = TypeVar("T")
-
 MEMORY_MIB = 8  # the size of a guest is a multiple of it
-XBZRLE_CACHES = (1 << 16, 1 << 20, 1 << 22, 1 << 26)  # bytes: from too small for anything to larger than the guest
-DOWNTIME_LIMITS_MS = (1, 1, 1, 5)  # a migration is to last until it is let through; 0 would end it after round 1
-CANCELS = (0, 0, 0, 1, 1, 2)
-KVM_SHARE = 1 / 4  # where KVM emulates, its guests start slowly
-HASTY_SHARE = 0.2
-CALM_SHARE, CALM_SECONDS = 0.6, 0.5
-HASH_STAYS, AUDIT_STAYS = 0.7, 0.9
+MOST = {"fake": 2500, "changed": 400, "zero": 500, "aba": 500, "untouched": 600}
+LEAST = {"fake": 300, "changed": 30, "zero": 30, "aba": 30, "untouched": 0}
+STRIDES = (1, 1, 2, 3)
 
-# what a mode is changed to; a migration counts only if it skips for a while
-NEXT = {
-    Mode.OFF: (Mode.OBSERVE, Mode.SKIP),
-    Mode.OBSERVE: (Mode.OFF, Mode.SKIP),
-    Mode.SKIP: (Mode.OFF, Mode.OBSERVE, Mode.SKIP),  # skip again, with another hash perhaps
-}
+XBZRLE_CACHES = (1 << 16, 1 << 20, 1 << 22, 1 << 26)  # bytes: from too small for anything to larger than the guest
+DOWNTIME_LIMITS_MS = (1, 1, 1, 5)  # 0 would end a migration after round 1
+CANCELS = (0, 0, 0, 1, 1, 2)
+KVM_SHARE = 1 / 7  # where KVM emulates, its guests start slowly
+PAUSE_SHARE = 0.7
+PLAIN_SHARE = 0.5  # of guests that have all their memory in one block of small pages
+
+# A migration that takes this bandwidth (bytes/s) for the link's needs less than a page to switch over: it goes on
+# until it is let through. The others may converge before.
+NEVER_ENOUGH, OF_THE_LINK = 1000, 0
+ENDLESS_SHARE = 0.75
+AVAILABLE = "avail-switchover-bandwidth"
+
+CALM_SHARE, CALM_SECONDS = 0.8, 0.45
+LATE_SECONDS = 0.3
+
+# The last toggle but one, and the last: just before the end, and at it, or with the VM stopped. No round follows that
+# would send again what was left out, so that anything goes, but more than chance would have it what must forget
+# records does: off and on again, another hash and back, and skip after whatever was sent.
+Late = tuple[Mode | None, Hash | None]
+ENDS: tuple[tuple[Late, Late], ...] = (
+    ((None, None), (None, None)),
+    ((None, None), (None, None)),
+    ((None, None), (None, None)),
+    ((None, None), (Mode.SKIP, None)),
+    ((Mode.OFF, Hash.STAYS), (Mode.SKIP, Hash.STAYS)),
+    ((Mode.SKIP, Hash.OTHER), (Mode.SKIP, Hash.RETURNS)),
+)
+
+# Auto-converge syncs of its own accord at every fifth second, if a round lasts from one of them to the next. At the
+# least bandwidth, ten pages a second are sent all the same.
+FORCED_SHARE = 1 / 16
+FORCED_SECONDS = (4.0, 10.2)
+LEAST_BANDWIDTH = 100
 
 
 def draw(seed: int, index: int, possible: Possible) -> Plan:
@@ -36,128 +59,113 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
     chance = Chance(f"{seed}:{index}")
     workload = _workload(chance)
     # so that the bulk round takes part of a second, whatever the guest
-    bulk_seconds = chance.between(0.1, 0.5)
-    written = sum(workload.counts.values())
-    kvm = chance.happens(KVM_SHARE)
-    pause = chance.happens(0.5)
-    cancels = chance.of(CANCELS)
+    bulk_seconds = chance.between(0.1, 0.4)
+    bandwidth = int(sum(workload.counts.values()) * 4096 / bulk_seconds)
+    kvm, plain = chance.happens(KVM_SHARE), chance.happens(PLAIN_SHARE)
+    memory = chance.of(possible.memories)
+    pause, endless, forced = chance.happens(PAUSE_SHARE), chance.happens(ENDLESS_SHARE), chance.happens(FORCED_SHARE)
+    cancels = 0 if forced else chance.of(CANCELS)
+    walk = Walk(chance, possible)
+    attempts = [
+        _attempt(chance, walk, bulk_seconds, bandwidth, pause=pause, cancelled=number < cancels, forced=forced)
+        for number in range(cancels + 1)
+    ]
     return Plan(
         seed=seed,
         index=index,
         workload=workload,
         vcpus=chance.of((1, 2, 3)),
         accelerator=possible.accelerators[-1 if kvm else 0],
-        bandwidth_bytes=int(written * 4096 / bulk_seconds),
+        memory=ONE_BLOCK if plain else memory,
+        bandwidth_bytes=bandwidth,
         downtime_limit_ms=chance.of(DOWNTIME_LIMITS_MS),
         capabilities={
             "xbzrle": chance.happens(0.5),
-            "auto-converge": chance.happens(0.4),
+            "auto-converge": chance.happens(0.4) or forced,
             "pause-before-switchover": pause,
         },
         parameters={
             "xbzrle-cache-size": chance.of(XBZRLE_CACHES),
             "cpu-throttle-initial": chance.of((10, 40, 80)),
             "fake-dirty-switchover": chance.happens(0.5),
+            AVAILABLE: NEVER_ENOUGH if endless or forced else OF_THE_LINK,
             **possible.parameters,
         },
-        attempts=tuple(
-            _attempt(chance, possible, bulk_seconds, pause=pause, cancelled=number < cancels)
-            for number in range(cancels + 1)
-        ),
+        attempts=tuple(attempts),
     )
-
-
-class Chance:
-    """Draws that take as much from the generator whatever there is to choose from."""
-
-    def __init__(self, seed: str) -> None:
-        self._random = random.Random(seed)
-
-    def between(self, low: float, high: float) -> float:
-        """A number, evenly distributed."""
-        return low + (high - low) * self._random.random()
-
-    def whole(self, low: int, high: int) -> int:
-        """A whole number, both ends included."""
-        return int(self.between(low, high + 1))
-
-    def of(self, choices: Sequence[T]) -> T:
-        """One of them."""
-        return choices[self.whole(0, len(choices) - 1)]
-
-    def happens(self, share: float) -> bool:
-        """Whether what happens in such a share of cases happens now."""
-        return self.between(0, 1) < share
 
 
 def _workload(chance: Chance) -> Workload:
     """Pages of every kind; those that break a careless skip, A-B-A and zero-flip, always among them."""
-    sets = {
-        "fake": chance.whole(300, 2500),
-        "changed": chance.whole(30, 400),
-        "zero": chance.whole(30, 500),
-        "aba": chance.whole(30, 500),
-        "untouched": chance.whole(0, 600),
-    }
-    stride = chance.of((1, 1, 2, 3))
-    frames = sum(sets.values()) * stride + BAREMETAL_FIRST + BAREMETAL_RESERVED_TOP
-    memory = -(-frames // (MEMORY_MIB * MIB_FRAMES)) * MEMORY_MIB
+    sets = {name: chance.whole(LEAST[name], most) for name, most in MOST.items()}
+    stride = chance.of(STRIDES)
+    memory = _memory_mib(sum(sets.values()) * stride)
     return Workload(**sets, pause_ms=chance.of((0, 0, 1, 2, 5, 20)), memory_mib=memory, stride=stride)
 
 
-def _attempt(chance: Chance, possible: Possible, bulk_seconds: float, *, pause: bool, cancelled: bool) -> Attempt:
-    """Toggles for a while; then, mostly, a stretch of skip that no timed toggle disturbs, so that something is."""
-    wild = bulk_seconds + chance.between(0.8, 2.5)
-    seconds = wild + bulk_seconds + CALM_SECONDS
-    moments = [_moment(chance, bulk_seconds, wild, seconds, pause) for _ in range(chance.whole(3, 8))]
-    calm = chance.happens(CALM_SHARE)
-    cancel = _moment(chance, bulk_seconds, wild, seconds, pause)
-    before = _toggles(chance, possible, [Moment()] * chance.whole(1, 3))
-    early = [moment for moment in moments if _latest(moment) <= wild]
-    late = sorted((moment for moment in moments if _latest(moment) > wild), key=_latest)
-    toggles = list(_toggles(chance, possible, sorted(early, key=_latest), before[-1]))
-    if calm:
-        last = toggles[-1] if toggles else before[-1]
-        toggles.append(replace(last, mode=Mode.SKIP, moment=Moment(after_seconds=wild), hasty=False))
-    toggles += _toggles(chance, possible, late, toggles[-1] if toggles else before[-1])
-    return Attempt(before, tuple(toggles), seconds, cancel if cancelled else None)
+def _memory_mib(frames: int) -> int:
+    """The size of a guest whose sets take so many frames."""
+    return -(-(frames + BAREMETAL_FIRST + BAREMETAL_RESERVED_TOP) // (MEMORY_MIB * MIB_FRAMES)) * MEMORY_MIB
 
 
-def _latest(moment: Moment) -> float:
-    return moment.after_seconds or 0
+def most_mib() -> int:
+    """The size of the largest guest that is drawn."""
+    return _memory_mib(sum(MOST.values()) * max(STRIDES))
 
 
-def _toggles(
-    chance: Chance, possible: Possible, moments: Sequence[Moment], last: Toggle | None = None
-) -> tuple[Toggle, ...]:
-    """One for each moment. Hash and audit mostly stay: each change of them makes every page a first one."""
-    toggles = []
-    for moment in moments:
-        hash_name, audit = chance.of(possible.hashes), chance.happens(0.5)
-        keep_hash, keep_audit = chance.happens(HASH_STAYS), chance.happens(AUDIT_STAYS)
-        last = Toggle(
-            chance.of(NEXT[last.mode if last else Mode.OFF]),
-            last.hash if last and keep_hash else hash_name,
-            (last.audit if last and keep_audit else audit) if possible.audit else None,
-            moment,
-            chance.happens(HASTY_SHARE),
+def _attempt(
+    chance: Chance, walk: Walk, bulk_seconds: float, bandwidth: int, *, pause: bool, cancelled: bool, forced: bool
+) -> Attempt:
+    """Toggles for a while; mostly a stretch of skip that no toggle disturbs, so that something is skipped; the end.
+
+    Toggles just before the end, and with the VM stopped, leave no round that would send again what was left out.
+    """
+    wild = FORCED_SECONDS[1] + 0.1 if forced else bulk_seconds + chance.between(0.6, 1.4)
+    calm = wild + bulk_seconds + CALM_SECONDS
+    seconds = calm + LATE_SECONDS
+    before = walk.toggles([Moment()] * chance.whole(1, 3))
+    early = [_early(chance, bulk_seconds, wild) for _ in range(chance.whole(5, 9))]
+    toggles = list(walk.toggles(sorted(early, key=lambda moment: moment.after_seconds or 0)))
+    if chance.happens(CALM_SHARE):
+        toggles.append(replace(walk.toggle(Moment(after_seconds=wild), Mode.SKIP), hasty=False))
+    late, last = chance.of(ENDS)
+    stopped = Moment(after_seconds=seconds + 2, in_state=PAUSED)
+    end = stopped if pause else Moment(after_seconds=seconds - chance.between(0, 0.1))
+    toggles.append(replace(walk.toggle(Moment(after_seconds=calm), *late), hasty=False))
+    toggles.append(walk.toggle(end, *last))
+    cancel = chance.of((_early(chance, bulk_seconds, wild), Moment(after_seconds=calm), end))
+    changes = _changes(chance, wild, seconds)
+    if forced:
+        low, high = FORCED_SECONDS
+        changes += [_bandwidth(LEAST_BANDWIDTH, low), _bandwidth(bandwidth, high)]
+    return Attempt(before, tuple(toggles), seconds, cancel if cancelled else None, tuple(changes))
+
+
+def _early(chance: Chance, bulk_seconds: float, wild: float) -> Moment:
+    """In the bulk round, later, or after a round."""
+    return chance.of(
+        (
+            Moment(after_seconds=chance.between(0, bulk_seconds)),
+            Moment(after_seconds=chance.between(bulk_seconds, wild)),
+            Moment(after_seconds=chance.between(bulk_seconds, wild)),
+            Moment(after_round=chance.whole(0, 40), after_seconds=wild),
         )
-        toggles.append(last)
-    return tuple(toggles)
-
-
-def _moment(chance: Chance, bulk_seconds: float, wild: float, seconds: float, pause: bool) -> Moment:
-    """In the bulk round, later, after a round, when it is let through, or with the VM stopped for the switchover."""
-    paused = Moment(after_seconds=seconds + 2, in_state=PAUSED)
-    moments = (
-        Moment(after_seconds=chance.between(0, bulk_seconds)),
-        Moment(after_seconds=chance.between(bulk_seconds, wild)),
-        Moment(after_seconds=chance.between(bulk_seconds, wild)),
-        Moment(after_round=chance.whole(0, 8), after_seconds=wild),
-        Moment(after_round=chance.whole(8, 200), after_seconds=wild),
-        Moment(after_seconds=seconds + chance.between(0, 0.2)),
-        Moment(after_seconds=seconds + chance.between(0, 0.1)),
-        paused,
-        paused,
     )
-    return chance.of(moments if pause else moments[:-2])
+
+
+def _changes(chance: Chance, wild: float, seconds: float) -> list[Change]:
+    """Other parameters that are changed while the migration runs, and what lets it through at its end."""
+    resized = Change(
+        {"xbzrle-cache-size": chance.of(XBZRLE_CACHES)}, Moment(after_seconds=chance.between(0, wild)), CACHE_RESIZED
+    )
+    switchover = Change(
+        {"fake-dirty-switchover": chance.happens(0.5)},
+        Moment(after_seconds=chance.between(0, wild)),
+        SWITCHOVER_CHANGED,
+    )
+    drawn = [change for change in (resized, switchover) if chance.happens(0.3)]
+    return [*drawn, Change({AVAILABLE: OF_THE_LINK}, Moment(after_seconds=seconds))]
+
+
+def _bandwidth(rate: int, after_seconds: float) -> Change:
+    return Change({"max-bandwidth": rate}, Moment(after_seconds=after_seconds))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from fakedirty.model.words import Mode
 
+from .fuzz_memory import ONE_BLOCK
 from .guest_workload import Workload
 
 PAUSED = "pre-switchover"
@@ -22,6 +23,7 @@ class Possible:
     accelerators: tuple[str, ...] = ("tcg",)
     parameters: Mapping[str, object] = field(default_factory=dict)
     audit: bool = False
+    memories: tuple[str, ...] = (ONE_BLOCK,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,17 @@ class Toggle:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """Other parameters to set while a migration runs; `feature` names what toggles meet by that, if anything."""
+
+    parameters: Mapping[str, object]
+    moment: Moment
+    feature: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
-    """One migration to one destination: what is set `before` it starts, `toggles` while it runs, and its end.
+    """One migration to one destination: what is set `before` it starts, what while it runs, and its end.
 
     After `seconds` it is let through, unless it is cancelled at a moment before.
     """
@@ -55,6 +66,7 @@ class Attempt:
     toggles: tuple[Toggle, ...]
     seconds: float
     cancel: Moment | None = None
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +78,7 @@ class Plan:
     workload: Workload
     vcpus: int
     accelerator: str
+    memory: str
     bandwidth_bytes: int
     downtime_limit_ms: int
     capabilities: Mapping[str, bool]
@@ -79,6 +92,7 @@ class Plan:
         switched["fake-dirty-switchover"] = bool(self.parameters["fake-dirty-switchover"])
         return (
             self.accelerator,
+            self.memory,
             f"{self.vcpus} vcpu",
             *(f"{name} {'on' if state else 'off'}" for name, state in switched.items()),
         )

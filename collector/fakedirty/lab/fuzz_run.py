@@ -14,8 +14,9 @@ from fakedirty.observe.qmp_history import history_round
 from fakedirty.qmp.client import Qmp
 
 from .bench import Bench, compared
-from .fuzz_coverage import Taken
-from .fuzz_plan import PAUSED, Attempt, Moment, Plan
+from .fuzz_coverage import FORCED, Taken
+from .fuzz_memory import ARGUMENTS
+from .fuzz_plan import PAUSED, Attempt, Change, Moment, Plan
 from .fuzz_toggling import Toggling
 from .machine import Machine
 from .memory import MemoryReport
@@ -59,7 +60,7 @@ def run_plan(plan: Plan, bench: Bench) -> Fuzzed:
         bench,
         workload=plan.workload,
         accelerator=plan.accelerator,
-        more=("-smp", str(plan.vcpus)),
+        more=("-smp", str(plan.vcpus), *ARGUMENTS[plan.memory](plan.workload.memory_mib)),
         name=f"fuzz-{plan.index}",
     )
     try:
@@ -82,12 +83,15 @@ def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine,
         toggling.set_before(toggle, source.qmp)
     settings = Settings(plan.downtime_limit_ms, plan.bandwidth_bytes, plan.parameters, plan.capabilities)
     steps = [_step(toggle.moment, partial(toggling.set, toggle)) for toggle in attempt.toggles]
+    steps += [_step(change.moment, partial(_change, change, toggling)) for change in attempt.changes]
     if attempt.cancel:
         steps.append(_step(attempt.cancel, lambda qmp: qmp.execute("migrate_cancel")))
     steps.append(Step(_go_on, in_state=PAUSED))
     outcome = migrate(source, destination, settings, time_limit=attempt.seconds, steps=steps)
-    fuzzed.taken += toggling.taken(outcome.status)
     history = source.qmp.execute("query-fake-dirty-rounds")
+    if any(each["forced-syncs"] for each in history["rounds"]):
+        toggling.meet(FORCED)
+    fuzzed.taken += toggling.taken(outcome.final)
     fuzzed.wrong += check_history(history, outcome)
     if outcome.status == "completed":
         fuzzed.rounds = history["dropped"] + len(history["rounds"])
@@ -118,6 +122,12 @@ def check_history(history: Mapping[str, Any], outcome: Outcome) -> list[str]:
         if (summed := sum(each[counted] for each in rounds)) != told:
             wrong.append(f"the rounds sum up to {summed} {counted}, query-migrate says {told} {total}")
     return wrong
+
+
+def _change(change: Change, toggling: Toggling, qmp: Qmp) -> None:
+    qmp.execute("migrate-set-parameters", change.parameters)
+    if change.feature:
+        toggling.meet(change.feature)
 
 
 def _go_on(qmp: Qmp) -> None:

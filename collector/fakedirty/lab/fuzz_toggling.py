@@ -26,11 +26,25 @@ class Toggling:
         self._rest = BETWEEN if retried else BEFORE
         self._before: list[Taken] = []
         self._during: list[Taken] = []
+        self._stopped: tuple[tuple[Mode, str], Toggle] | None = None
+        self._met: list[str] = []
 
-    def taken(self, status: str) -> list[Taken]:
-        """What took effect in an attempt that ended with `status`: a cancel may have come too late."""
-        more = (CANCELLED,) if status == "cancelled" else ()
-        return [*self._before, *(replace(taken, features=(*taken.features, *more)) for taken in self._during)]
+    def taken(self, final: Mapping[str, Any]) -> list[Taken]:
+        """What took effect in an attempt at whose end query-migrate says `final`: a cancel may have come too late.
+
+        The switchover adopts what was last set before it goes on, all in one.
+        """
+        during = self._during
+        if self._stopped:
+            before, last = self._stopped
+            if final["status"] == "completed" and _adopted(final, last.hash) == (last.mode, last.hash):
+                during = [*during, self._taken(last, before, SWITCHOVER)]
+        more = (*self._met, CANCELLED) if final["status"] == "cancelled" else self._met
+        return [*self._before, *(replace(taken, features=(*taken.features, *more)) for taken in during)]
+
+    def meet(self, feature: str) -> None:
+        """Something else happened in the attempt, which all of its toggles meet."""
+        self._met.append(feature)
 
     def set_before(self, toggle: Toggle, qmp: Qmp) -> None:
         """While no migration runs."""
@@ -39,14 +53,13 @@ class Toggling:
         self._before.append(Taken(toggle_kinds(before, (toggle.mode, toggle.hash)), (self._rest,)))
 
     def set(self, toggle: Toggle, qmp: Qmp) -> None:
-        """While one runs. It counts once it is adopted; with the VM stopped no further iteration adopts it."""
+        """While one runs. It counts once it is adopted."""
         info = qmp.execute("query-migrate")
         before, after = _adopted(info, toggle.hash), (toggle.mode, toggle.hash)
-        if info["status"] == PAUSED:
-            _set(toggle, qmp)
-            self._during.append(self._taken(toggle, before, SWITCHOVER))
-            return
         _set(toggle, qmp)
+        if info["status"] == PAUSED:
+            self._stopped = self._stopped[0] if self._stopped else before, toggle
+            return
         moment = BULK if info.get("ram", {}).get("dirty-sync-count", 0) <= 1 else LATER
         if not toggle.hasty and _is_adopted(after, qmp):
             self._during.append(self._taken(toggle, before, moment))

@@ -1,0 +1,63 @@
+"""How the memory of a fuzzed guest is made up: a table of layouts, and the huge pages that one of them takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ONE_BLOCK, TWO_BLOCKS, HUGE_PAGES = "one RAM block", "two RAM blocks", "huge pages"
+
+ODD_KIB = 4
+HUGE_MIB = 2
+HUGE_DIRECTORY = Path("/sys/kernel/mm/hugepages") / f"hugepages-{HUGE_MIB * 1024}kB"
+
+
+def _two_nodes(mib: int) -> tuple[str, ...]:
+    """About half in each, so that the sets of pages lie in both.
+
+    Neither is a multiple of 64 pages. For those that are, QEMU under TCG loses writes to all blocks but the first,
+    in any mode: cpu_physical_memory_sync_dirty_bitmap() resets the TLB for an address within the block as if it
+    were one of all RAM.
+    """
+    sizes = {"low": mib * 512 + ODD_KIB, "high": mib * 512 - ODD_KIB}
+    nodes = []
+    for name, kib in sizes.items():
+        nodes += ["-object", f"memory-backend-ram,id={name},size={kib}K", "-numa", f"node,memdev={name}"]
+    return tuple(nodes)
+
+
+def _huge(mib: int) -> tuple[str, ...]:
+    backend = f"memory-backend-memfd,id=huge,size={mib}M,hugetlb=on,hugetlbsize={HUGE_MIB}M"
+    return ("-object", backend, "-machine", "memory-backend=huge")
+
+
+#: QEMU's arguments for a guest of so many MiB, beside its size.
+ARGUMENTS: dict[str, Callable[[int], tuple[str, ...]]] = {
+    ONE_BLOCK: lambda _mib: (),
+    TWO_BLOCKS: _two_nodes,
+    HUGE_PAGES: _huge,
+}
+
+
+@contextmanager
+def reserved_huge_pages(mib: int, directory: Path = HUGE_DIRECTORY) -> Iterator[bool]:
+    """Have `mib` MiB of free huge pages in the ``with`` block, if the kernel gives them; yields whether it does."""
+    number = directory / "nr_hugepages"
+    if not os.access(number, os.W_OK):
+        yield False
+        return
+    before = number.read_text()
+    try:
+        missing = mib // HUGE_MIB - _free(directory)
+        if missing > 0:
+            number.write_text(str(int(before) + missing))
+        yield _free(directory) >= mib // HUGE_MIB
+    finally:
+        if number.read_text() != before:
+            number.write_text(before)
+
+
+def _free(directory: Path) -> int:
+    return int((directory / "free_hugepages").read_text())

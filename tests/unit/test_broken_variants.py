@@ -1,0 +1,49 @@
+"""The changes that break the series: each is found where it belongs, or fails loudly."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BROKEN = Path(__file__).parents[1] / "broken"
+SERIES = Path(__file__).parents[2] / "qemu-patches" / "10.0"
+
+
+@pytest.fixture(scope="module")
+def variants() -> ModuleType:
+    """`tests/broken/variants.py`, which is a script's."""
+    spec = importlib.util.spec_from_file_location("broken_variants", BROKEN / "variants.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_rule_that_the_fuzz_must_guard_has_a_variant(variants: ModuleType) -> None:
+    assert {variant.rule for variant in variants.VARIANTS} == {1, 3, 5}
+
+
+def test_what_is_changed_is_in_the_series(variants: ModuleType) -> None:
+    added = "\n".join(
+        line[1:]
+        for patch in sorted(SERIES.glob("*.patch"))
+        for line in patch.read_text().splitlines()
+        if line[:1] in " +"
+    )
+    for variant in variants.VARIANTS:
+        for edit in variant.edits:
+            assert variants.re.search(edit.pattern, added), f"{variant.name}: {edit.pattern}"
+
+
+def test_a_place_that_is_gone_or_not_the_only_one_is_an_error(variants: ModuleType) -> None:
+    edit = variants.Edit("file.c", r"now\(\);", "later();")
+    assert edit.applied("a\nnow();\nb") == "a\nlater();\nb"
+    for source in ("a", "now();\nnow();"):
+        with pytest.raises(variants.MovedError, match=r"file\.c"):
+            edit.applied(source)
