@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 from fakedirty.lab.bench import compared
+from fakedirty.lab.fuzz_plan import PAUSED
 from fakedirty.lab.migrate import Settings, Step, migrate
 from fakedirty.qmp.client import Qmp
 from qtest import Qtest, qtest, qtest_arguments
@@ -50,8 +52,18 @@ def sweep(memory: Qtest, modules: int, number: int) -> None:
         memory.fill(start + MODULE_BYTES // 2, MODULE_BYTES // 2, (0xAA, 0x00, 0xBB, 0x00)[number % 4])
 
 
-def sweeping(memory: Qtest, modules: int, number: int) -> Callable[[Qmp], object]:
-    return lambda _: sweep(memory, modules, number)
+def sweeping(memory: Qtest, modules: int, number: int, over: Event) -> Callable[[Qmp], object]:
+    return lambda _: over.is_set() or sweep(memory, modules, number)
+
+
+def going_on(over: Event) -> Step:
+    """The step that lets the switchover go on, after which no sweep may come: these do not stop with the VM."""
+
+    def act(qmp: Qmp) -> None:
+        over.set()
+        qmp.execute("migrate-continue", state=PAUSED)
+
+    return Step(act, in_state=PAUSED)
 
 
 @pytest.mark.parametrize("xbzrle", [False, True], ids=["plain", "xbzrle"])
@@ -70,15 +82,17 @@ def test_memory_plugged_between_migrations_is_sent_and_skipped_as_any_other(xbzr
                 qtest(socket) as memory,
                 replace(both, more=(*SLOTS, *module_options(modules))).destination() as destination,
             ):
+                over = Event()
                 sweep(memory, modules, 0)
-                steps = [Step(sweeping(memory, modules, n), after_round=n) for n in range(1, LAST_ROUND)]
+                steps = [Step(sweeping(memory, modules, n, over), after_round=n) for n in range(1, LAST_ROUND)]
+                steps.append(going_on(over))
                 cancel = Step(lambda qmp: qmp.execute("migrate_cancel"), after_round=3)
                 steps.append(let_through(LAST_ROUND) if last else cancel)
                 settings = Settings(
                     TIGHT_MS,
                     3 * SLOW,
                     parameters={"fake-dirty-switchover": False, **parameters},
-                    capabilities={"xbzrle": xbzrle},
+                    capabilities={"xbzrle": xbzrle, "pause-before-switchover": True},
                 )
                 outcome = migrate(source, destination, settings, time_limit=60, steps=steps)
                 history = rounds(source.qmp)
