@@ -21,7 +21,7 @@ BAREMETAL = Workload(fake=300, changed=200, zero=100, aba=100, untouched=300, pa
 LINUX = Workload(fake=6_000, changed=2_000, zero=1_000, aba=1_000, untouched=2_000, pause_ms=5, memory_mib=256)
 
 # slow enough for a round to last many sweeps, and a downtime that the pages to be rewritten never fit
-SLOW: Mapping[str, int] = {"baremetal": 10_000_000, "linux": 60_000_000}
+SLOW: Mapping[str, int] = {"baremetal": 4_000_000, "linux": 60_000_000}
 DOWNTIME_MS = 10
 TIME_LIMIT = 5.0
 

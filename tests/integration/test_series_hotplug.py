@@ -53,7 +53,11 @@ def sweep(memory: Qtest, modules: int, number: int) -> None:
 
 
 def sweeping(memory: Qtest, modules: int, number: int, over: Event) -> Callable[[Qmp], object]:
-    return lambda _: over.is_set() or sweep(memory, modules, number)
+    def act(_: Qmp) -> None:
+        if not over.is_set():
+            sweep(memory, modules, number)
+
+    return act
 
 
 def going_on(over: Event) -> Step:
