@@ -26,6 +26,13 @@ class Bad:
     capability_first: str = ""
     capability_then: str = ""
 
+    def ask(self, qmp: Qmp) -> None:
+        """Ask for what is refused."""
+        if self.capability_then:
+            enable(qmp, self.capability_then)
+        else:
+            qmp.execute("migrate-set-parameters", self.then)
+
 
 def capabilities(names: tuple[str, ...]) -> Iterator[Bad]:
     """Both orders of each mode and what does not go with it."""
@@ -84,10 +91,7 @@ def test_it_is_refused_by_name_and_changes_nothing(bad: Bad, idle: Qmp) -> None:
         idle.execute("migrate-set-parameters", bad.first)
         before = state(idle)
         with pytest.raises(QmpRefusedError, match=bad.said):
-            if bad.capability_then:
-                enable(idle, bad.capability_then)
-            else:
-                idle.execute("migrate-set-parameters", bad.then)
+            bad.ask(idle)
         assert state(idle) == before
         assert "fake-dirty" not in idle.execute("query-migrate")
     finally:

@@ -1,4 +1,4 @@
-"""The parameters of the series by every way there is to them: QMP, the human monitor, -global, and the schema of it all."""
+"""The parameters of the series, by every way to them: QMP, the human monitor, -global, and the schema of it all."""
 
 from __future__ import annotations
 

@@ -1,0 +1,36 @@
+"""Syncs that throttling forces from the main thread, in rounds that skip: counted as forced, and no page wrong."""
+
+from __future__ import annotations
+
+from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.migrate import UNLIMITED, Settings, Step, migrate
+from series import TIGHT_MS, assert_equal, let_through, pair, rounds, setting
+
+FORCED_SECONDS = 5  # CPU_THROTTLE_DIRTY_SYNC_TIMESLICE_MS: a sync is forced where none was for so long
+WORKLOAD = Workload(fake=1500, changed=900, zero=900, aba=900, untouched=100, pause_ms=2, memory_mib=64)
+CRAWL = 200_000  # bytes/s: what is not skipped takes more than twice as long
+
+
+def test_a_forced_sync_adds_to_its_round() -> None:
+    """The bulk round is let through, and so are the last ones; between them a round crawls."""
+    settings = Settings(
+        TIGHT_MS,
+        UNLIMITED,
+        parameters={"fake-dirty-mode": "skip", "fake-dirty-switchover": False, "fake-dirty-audit": True},
+        capabilities={"auto-converge": True},
+    )
+    steps = [
+        Step(setting({"max-bandwidth": CRAWL}), after_round=1),
+        Step(setting({"max-bandwidth": UNLIMITED}), after_seconds=2.2 * FORCED_SECONDS),
+    ]
+    with pair(WORKLOAD) as (source, destination):
+        outcome = migrate(source, destination, settings, time_limit=60, steps=[*steps, let_through(after_round=12)])
+        assert outcome.status == "completed"
+        assert_equal(source, destination)
+        history = rounds(source.qmp)
+    forced = [each for each in history if each["forced-syncs"]]
+    assert forced
+    assert all(each["forced"] > 0 and each["kind"] == "iterative" for each in forced)
+    assert sum(each["skipped"] for each in history) > 1000
+    assert outcome.final["ram"]["dirty-sync-count"] == len(history) + sum(each["forced-syncs"] for each in history)
+    assert outcome.final["fake-dirty"]["false-equal"] == 0
