@@ -16,25 +16,14 @@ def test_two_blocks_are_all_of_the_memory_and_no_multiples_of_64_pages(mib: int)
     assert all(size % 4 == 0 and size % 256 for size in sizes)
 
 
-def pool(directory: Path, pages: int, free: int) -> Path:
-    (directory / "nr_hugepages").write_text(f"{pages}\n")
-    (directory / "free_hugepages").write_text(f"{free}\n")
-    return directory
-
-
-def test_what_is_missing_is_reserved_and_given_back(tmp_path: Path) -> None:
-    number = pool(tmp_path, 10, 4) / "nr_hugepages"
-    with reserved_huge_pages(8 * HUGE_MIB, tmp_path) as enough:
-        assert not enough, "the kernel gave none"
-        assert number.read_text() == "14"
-    assert number.read_text() == "10\n"
-
-
-def test_what_is_free_is_enough(tmp_path: Path) -> None:
-    number = pool(tmp_path, 10, 8) / "nr_hugepages"
+def test_pages_are_reserved_beside_those_there_are_and_given_back(tmp_path: Path) -> None:
+    number = tmp_path / "nr_hugepages"
+    number.write_text("10\n")
     with reserved_huge_pages(8 * HUGE_MIB, tmp_path) as enough:
         assert enough
-        assert number.read_text() == "10\n"
+        assert number.read_text() == "18"
+        number.write_text("21")  # somebody else's
+    assert number.read_text() == "13"
 
 
 def test_no_huge_pages_at_all(tmp_path: Path) -> None:

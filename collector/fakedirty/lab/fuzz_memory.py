@@ -43,21 +43,18 @@ ARGUMENTS: dict[str, Callable[[int], tuple[str, ...]]] = {
 
 @contextmanager
 def reserved_huge_pages(mib: int, directory: Path = HUGE_DIRECTORY) -> Iterator[bool]:
-    """Have `mib` MiB of free huge pages in the ``with`` block, if the kernel gives them; yields whether it does."""
+    """Have `mib` MiB more of huge pages in the ``with`` block, if the kernel gives them; yields whether it does.
+
+    Those that are free already may be for others.
+    """
     number = directory / "nr_hugepages"
     if not os.access(number, os.W_OK):
         yield False
         return
-    before = number.read_text()
+    before = int(number.read_text())
+    number.write_text(str(before + mib // HUGE_MIB))
+    got = int(number.read_text()) - before
     try:
-        missing = mib // HUGE_MIB - _free(directory)
-        if missing > 0:
-            number.write_text(str(int(before) + missing))
-        yield _free(directory) >= mib // HUGE_MIB
+        yield got == mib // HUGE_MIB
     finally:
-        if number.read_text() != before:
-            number.write_text(before)
-
-
-def _free(directory: Path) -> int:
-    return int((directory / "free_hugepages").read_text())
+        number.write_text(str(max(int(number.read_text()) - got, 0)))
