@@ -28,7 +28,7 @@ PLAIN_SHARE = 0.5  # of guests that have all their memory in one block of small 
 # A migration that takes this bandwidth (bytes/s) for the link's needs less than a page to switch over: it goes on
 # until it is let through. The others may converge before.
 NEVER_ENOUGH, OF_THE_LINK = 1000, 0
-ENDLESS_SHARE = 0.75
+ENDLESS_SHARE = 0.85
 AVAILABLE = "avail-switchover-bandwidth"
 
 CALM_SHARE, CALM_SECONDS = 0.8, 0.45
