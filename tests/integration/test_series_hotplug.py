@@ -89,9 +89,8 @@ def test_memory_plugged_between_migrations_is_sent_and_skipped_as_any_other(xbzr
                 over = Event()
                 sweep(memory, modules, 0)
                 steps = [Step(sweeping(memory, modules, n, over), after_round=n) for n in range(1, LAST_ROUND)]
-                steps.append(going_on(over))
-                cancel = Step(lambda qmp: qmp.execute("migrate_cancel"), after_round=3)
-                steps.append(let_through(LAST_ROUND) if last else cancel)
+                cancel = Step(lambda qmp: qmp.execute("migrate_cancel"), after_round=3, in_state=PAUSED)
+                steps += [let_through(LAST_ROUND), going_on(over)] if last else [cancel]
                 settings = Settings(
                     TIGHT_MS,
                     3 * SLOW,
