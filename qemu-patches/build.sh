@@ -69,6 +69,7 @@ recipe() {
         [[ $series == none ]] || cat "$series"/*.patch
         cat "$here/build.sh"
         echo "${FAKEDIRTY_STRIP:-} $(dpkg --print-architecture) $(cc -dumpfullversion)"
+        pkg-config --modversion libblake3 2>/dev/null || true
     } | sha256sum | cut -c1-16
 }
 
@@ -97,6 +98,7 @@ build() {
                 die "$(basename "$patch") does not apply"
         done
         configure_options+=(--enable-xxhash --enable-murmurhash --enable-gcrypt)
+        ! pkg-config --exists libblake3 || configure_options+=(--enable-blake3)  # Debian has none
         checks=(tests/unit/test-fake-dirty-hash)
     fi
     say "preparing meson"

@@ -9,11 +9,11 @@ from fakedirty.lab.fuzz_memory import ARGUMENTS, HUGE_MIB, TWO_BLOCKS, reserved_
 
 
 @pytest.mark.parametrize("mib", [8, 16, 56])
-def test_two_blocks_are_all_of_the_memory_and_no_multiples_of_64_pages(mib: int) -> None:
+def test_two_blocks_are_all_of_the_memory_and_multiples_of_64_pages(mib: int) -> None:
     words = ",".join(ARGUMENTS[TWO_BLOCKS](mib)).split(",")
     sizes = [int(word.removeprefix("size=").removesuffix("K")) for word in words if word.startswith("size=")]
     assert sum(sizes) == mib * 1024
-    assert all(size % 4 == 0 and size % 256 for size in sizes)
+    assert all(size % 256 == 0 for size in sizes), "as those of most guests"
 
 
 def test_pages_are_reserved_beside_those_there_are_and_given_back(tmp_path: Path) -> None:
