@@ -4,16 +4,18 @@
 #   check.sh patches WORK    each patch: scripts/checkpatch.pl says nothing, it builds, and the short tests pass
 #   check.sh suite WORK      the full tests: without the series, with it, and with a mode forced on every source
 #
-# WORK is a directory that keeps source, build and results (some 4 GiB, an hour or two on two cores). A suite
-# that was interrupted goes on where it was. The source comes from where build.sh beside this file takes it.
+# WORK is a directory that keeps source, build and results (some 4 GiB, an hour or two on two cores). What was
+# interrupted goes on where it was, for the very same patches. The source comes from where build.sh takes it.
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
 series=$here/10.0
+mapfile -t parts < <(find "$series" -name '*.patch' ! -name '*-cover-letter.patch' | sort)
 firmware=(/usr/share/seabios /usr/share/qemu /usr/lib/ipxe/qemu)
 
 say() { echo "qemu-check: $*"; }
 die() { say "$*" >&2; exit 1; }
+((EUID == 0)) || die "needs root: the tests run in a mount namespace without /dev/kvm"
 
 prepare() {  # WORK/source, a git tree of the unpatched source, and WORK/build, in which that was built
     [[ -x $work/unpatched/qemu-system-x86_64 ]] ||
@@ -27,15 +29,16 @@ prepare() {  # WORK/source, a git tree of the unpatched source, and WORK/build, 
         git commit -qm "the source"
         git tag base
     fi
-    git checkout -q --force --detach base
+    rm -rf .git/rebase-apply
     mkdir -p "$work/build/qemu-bundle/usr/local/share/qemu"
     find "${firmware[@]}" -maxdepth 1 -type f,l -exec ln -sf -t "$work/build/qemu-bundle/usr/local/share/qemu" {} +
 }
 
 compile() {  # what the source at hand has of it
-    local name targets=(qemu-system-x86_64 tests/qtest/migration-test)
+    local name names=(xxhash murmurhash gcrypt) targets=(qemu-system-x86_64 tests/qtest/migration-test)
+    ! pkg-config --exists libblake3 || names+=(blake3)
     cd "$work/build"
-    for name in xxhash murmurhash gcrypt; do
+    for name in "${names[@]}"; do
         ! grep -q "^option('$name'" "$work/source/meson_options.txt" ||
             pyvenv/bin/meson configure "-D$name=enabled" >/dev/null || die "meson knows no $name"
     done
@@ -43,38 +46,60 @@ compile() {  # what the source at hand has of it
     ninja "${targets[@]}" >ninja.log 2>&1 || { grep -A20 FAILED ninja.log | head -60 >&2; die "$1 does not build"; }
 }
 
+without_kvm() {  # the tests take KVM where there is one, and minutes each where it is emulated: TCG for all
+    touch "$work/no-kvm"
+    unshare --mount bash -c '
+        [[ ! -e /dev/kvm ]] || { mount --bind "$0" /dev/kvm && mount -o remount,ro,bind /dev/kvm; } && exec "$@"
+    ' "$work/no-kvm" "$@"
+}
+
+suite_of() {  # QEMU's tests on what was just built
+    without_kvm "${PYTHON:-$here/../.venv/bin/python}" "$here/../tests/qemu/suite.py" \
+        --tests "$work/build/tests/qtest/migration-test" --series "$work/build/qemu-system-x86_64" "$@"
+}
+
 short_tests() {
     cd "$work/build"
     [[ ! -x tests/unit/test-fake-dirty-hash ]] || tests/unit/test-fake-dirty-hash >test.log 2>&1 ||
         { tail -20 test.log >&2; die "$1 fails its unit test"; }
-    QTEST_QEMU_BINARY=./qemu-system-x86_64 tests/qtest/migration-test >test.log 2>&1 ||
-        { tail -20 test.log >&2; die "$1 fails QEMU's migration tests"; }
+    rm -f test.jsonl
+    suite_of --results test.jsonl >test.log 2>&1 || { tail -40 test.log >&2; die "$1 fails QEMU's migration tests"; }
 }
 
+apply() { git -C "$work/source" am -q "$1" || die "$(basename "$1") does not apply"; }
+
 patches() {
-    local patch name said
-    for patch in "$series"/*.patch; do
+    local patch name said so_far=
+    git -C "$work/source" checkout -q --force --detach base
+    for patch in "${parts[@]}"; do
         name=$(basename "$patch")
-        [[ $name == *-cover-letter.patch ]] && continue
-        cd "$work/source"
-        said=$(perl scripts/checkpatch.pl --no-tree "$patch" | grep -A3 -E '^(ERROR|WARNING)' || true)
+        apply "$patch"
+        so_far=$(cat - "$patch" <<<"$so_far" | sha256sum | cut -c1-16)
+        if grep -qsx "$so_far" "$work/checked"; then
+            say "$name: checked before"
+            continue
+        fi
+        said=$(cd "$work/source" && perl scripts/checkpatch.pl --no-tree "$patch" | grep -A3 -E '^(ERROR|WARNING)' || true)
         [[ -z $said ]] || die "$name: $said"
-        git am -q "$patch" || die "$name does not apply"
         compile "$name"
         short_tests "$name"
+        echo "$so_far" >>"$work/checked"
         say "$name: clean, builds, passes"
     done
 }
 
 suite() {
-    cd "$work/source"
-    for patch in "$series"/*.patch; do
-        [[ $patch == *-cover-letter.patch ]] || git am -q "$patch" || die "$(basename "$patch") does not apply"
-    done
+    local patch sum
+    sum=$(cat "${parts[@]}" | sha256sum | cut -c1-16)
+    if ! git -C "$work/source" checkout -q --force --detach "series-$sum" 2>/dev/null; then
+        git -C "$work/source" checkout -q --force --detach base
+        for patch in "${parts[@]}"; do
+            apply "$patch"
+        done
+        git -C "$work/source" tag "series-$sum"
+    fi
     compile "the series"
-    "${PYTHON:-$here/../.venv/bin/python}" "$here/../tests/qemu/suite.py" \
-        --tests "$work/build/tests/qtest/migration-test" --series "$work/build/qemu-system-x86_64" \
-        --unpatched "$work/unpatched/qemu-system-x86_64" --results "$work/suite.jsonl"
+    suite_of --unpatched "$work/unpatched/qemu-system-x86_64" --results "$work/suite-$sum.jsonl"
 }
 
 [[ $# == 2 && $1 =~ ^(patches|suite)$ ]] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
