@@ -19,10 +19,10 @@ from fakedirty.qmp.client import Qmp, QmpRefusedError
 from migrating import wait
 from series import SLOW, TIGHT_MS, assert_equal, bench, let_through, rounds
 
-# a table that no gap in QEMU's heap has room for, with half as much left for whatever else QEMU does meanwhile
-WORKLOAD = Workload(fake=1500, changed=300, zero=300, aba=300, pause_ms=2, memory_mib=512)
-HASH, DIGEST_BYTES = "sha1", 20
-ROOM_BYTES = WORKLOAD.memory_mib * 256 * DIGEST_BYTES // 2
+# a table of 10 MiB, which neither a gap in QEMU's heap nor the stack of a thread that ends meanwhile has room for
+WORKLOAD = Workload(fake=1500, changed=300, zero=300, aba=300, pause_ms=2, memory_mib=2048)
+HASH = "sha1"
+ROOM_BYTES = 1 << 20  # for whatever else QEMU does meanwhile
 REFUSED = "No memory for the hashes"
 
 
