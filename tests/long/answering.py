@@ -19,6 +19,7 @@ COMMANDS: tuple[tuple[str, dict[str, object]], ...] = (
     ("migrate-set-parameters", {"fake-dirty-switchover": False}),
 )
 PAUSE_SECONDS = 0.002  # leaves QEMU's main loop time for what it does of its own accord
+SLOW_SECONDS = 0.05  # worth being told of
 PATIENCE_SECONDS = 120.0
 
 
@@ -27,6 +28,14 @@ class Answers:
     """Seconds that each answer took, by command."""
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name, _ in COMMANDS})
+    slow: list[tuple[float, float, str]] = field(default_factory=list)  # when asked (monotonic), how long, what
+
+    def note(self, command: str, start: float) -> None:
+        """An answer has come just now."""
+        took = time.monotonic() - start
+        self.seconds[command].append(took)
+        if took > SLOW_SECONDS:
+            self.slow.append((start, took, command))
 
     @property
     def longest(self) -> float:
@@ -55,7 +64,7 @@ def asking(path: Path) -> Iterator[Answers]:
                     for command, arguments in COMMANDS:
                         start = time.monotonic()
                         _ask(stream, command, arguments)
-                        answers.seconds[command].append(time.monotonic() - start)
+                        answers.note(command, start)
 
             thread = threading.Thread(target=ask, name="asking")
             thread.start()
