@@ -15,6 +15,7 @@ def test_fuzzed_migrations_leave_memory_equal(capsys: pytest.CaptureFixture[str]
     said = capsys.readouterr()
     assert status == 0, said.err
     report = json.loads(said.out)
+    assert report["manifest"]["qemu"]["version"].startswith("QEMU emulator version 10.")
     assert [migration["index"] for migration in report["migrations"]] == list(range(RUNS))
     assert all(migration["equal"] and not migration["wrong"] for migration in report["migrations"])
     assert any(migration["counts"] for migration in report["migrations"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,12 +12,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fakedirty.errors import LabError, MissingError
+from fakedirty.errors import LabError
 from fakedirty.lab.experiment import Experiment, run_experiment
 from fakedirty.lab.guest import GUESTS, BuiltGuest, build_guest
 from fakedirty.lab.guest_workload import REFERENCE
 from fakedirty.lab.migrate import Settings
-from fakedirty.lab.qemu import qemu_binary, stock_binary
+from fakedirty.lab.qemu import qemu_binary, qemu_version, stock_binary
 from fakedirty.lab.treatments import SKIP, UNPATCHED, VANILLA, Treatment
 from fakedirty.model.words import Level
 from fakedirty.record.durable import write_json
@@ -82,7 +81,7 @@ class _Demo:
         self._out = out
         self._time_limit = time_limit
         self._console = console
-        self._version = _version(qemu)
+        self._version = qemu_version(qemu)
         self._run_id = time.strftime("demo-%Y%m%dT%H%M%SZ", time.gmtime())
 
     def introduce(self) -> None:
@@ -139,12 +138,3 @@ class _Demo:
             "accelerator": experiment.accelerator,
             "time_limit_seconds": experiment.time_limit,
         }
-
-
-def _version(qemu: Path) -> str:
-    """The first line of ``--version``."""
-    try:
-        done = subprocess.run([qemu, "--version"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise MissingError(f"{qemu} does not run: {error}") from error
-    return done.stdout.splitlines()[0]

@@ -6,6 +6,7 @@ import argparse
 import json
 import random
 import signal
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from fakedirty.errors import LabError, UsageError
 from fakedirty.lab.fuzz import fuzz, possible
 from fakedirty.lab.fuzz_coverage import ENOUGH, Coverage
 from fakedirty.lab.fuzz_run import LEAST_ROUNDS, LEAST_SKIPPED, Fuzzed
-from fakedirty.lab.qemu import qemu_binary
+from fakedirty.lab.qemu import qemu_binary, qemu_version
 from fakedirty.model.words import Mode
+from fakedirty.record.manifest import versions
 
 NAME = "fuzz"
 HELP = "migrate at random with modes toggled, and compare every page after each"
@@ -162,7 +164,11 @@ def _line(fuzzed: Fuzzed) -> str:
 def _report(seed: int, qemu: Path, done: list[Fuzzed], coverage: Coverage) -> dict[str, object]:
     return {
         "seed": seed,
-        "qemu": str(qemu),
+        "manifest": {
+            "command_line": sys.argv,
+            "qemu": {"binary": str(qemu), "version": qemu_version(qemu)},
+            "versions": versions(),
+        },
         "migrations": [
             {
                 "index": fuzzed.plan.index,

@@ -110,6 +110,15 @@ def stock_binary() -> Path:
     return Path(found)
 
 
+def qemu_version(qemu: Path) -> str:
+    """The first line of ``--version``."""
+    try:
+        done = subprocess.run([qemu, "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise MissingError(f"{qemu} does not run: {error}") from error
+    return done.stdout.splitlines()[0]
+
+
 def firmware_arguments() -> list[str]:
     """``-L`` options for a QEMU that was built without firmware of its own."""
     return [word for directory in FIRMWARE if directory.is_dir() for word in ("-L", str(directory))]

@@ -50,15 +50,20 @@ class Manifest:
                 "wall_minus_monotonic_ns": clock.wall_ns - clock.monotonic_ns,
             },
             "command_line": list(self.command_line),
-            "versions": {
-                "fakedirty": __version__,
-                "python": platform.python_version(),
-                "kernel": f"{platform.system()} {platform.release()}",
-                "machine": platform.machine(),
-                "cpu": _cpu_model(self.cpuinfo),
-            },
+            "versions": versions(self.cpuinfo),
             **self.facts,
         }
+
+
+def versions(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, str | None]:
+    """What a result was made by and on; `cpu` is None where /proc does not name it."""
+    return {
+        "fakedirty": __version__,
+        "python": platform.python_version(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "cpu": _cpu_model(cpuinfo),
+    }
 
 
 def _cpu_model(cpuinfo: Path) -> str | None:
