@@ -17,10 +17,11 @@
 #define PAGE_WORDS (PAGE_BYTES / 4)
 #define STATUS_MAGIC 0x59444b46u
 #define REPORT_MS 1000 /* how often a guest reports its sweeps */
+#define PHASE_SWEEPS 16 /* how many sweeps a phase of silent or of real writes lasts */
 
-enum kind { FAKE, CHANGED, ZERO, ABA, UNTOUCHED, KINDS };
+enum kind { FAKE, CHANGED, ZERO, ABA, PHASED, UNTOUCHED, KINDS };
 
-static const char *const kind_names[KINDS] = {"fake", "changed", "zero", "aba", "untouched"};
+static const char *const kind_names[KINDS] = {"fake", "changed", "zero", "aba", "phased", "untouched"};
 
 /* the first words of the status page; sweep 0 is the filling before `ready` */
 struct status {
@@ -45,6 +46,16 @@ static inline uint32_t filling(enum kind kind, uint32_t frame)
     return kind == ZERO ? 0 : pattern(frame);
 }
 
+/* the last sweep until this one that wrote something else: phases are silent and real in turn, a silent one first */
+static inline uint32_t phased(uint32_t sweep)
+{
+    uint32_t phase = sweep / PHASE_SWEEPS;
+
+    if (phase % 2)
+        return sweep;
+    return phase ? phase * PHASE_SWEEPS - 1 : 0;
+}
+
 /* the cell of a page after a sweep */
 static inline uint32_t content(enum kind kind, uint32_t frame, uint32_t sweep)
 {
@@ -55,6 +66,8 @@ static inline uint32_t content(enum kind kind, uint32_t frame, uint32_t sweep)
         return sweep % 2 ? pattern(frame) : 0;
     case ABA:
         return sweep % 2 ? ~pattern(frame) : pattern(frame);
+    case PHASED:
+        return phased(sweep);
     default:
         return pattern(frame);
     }

@@ -24,9 +24,11 @@ from fakedirty.lab.migrate import Settings, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import stock_binary
 
-SMALL = Workload(fake=300, changed=200, zero=100, aba=100, untouched=200, pause_ms=5, memory_mib=64)
-STRIDED = Workload(fake=100, changed=50, zero=50, aba=50, untouched=50, pause_ms=5, memory_mib=64, stride=3)
-IN_LINUX = Workload(fake=6_000, changed=2_000, zero=1_000, aba=1_000, untouched=2_000, pause_ms=5, memory_mib=256)
+SMALL = Workload(fake=300, changed=200, zero=100, aba=100, phased=100, untouched=200, pause_ms=5, memory_mib=64)
+STRIDED = Workload(fake=100, changed=50, zero=50, aba=50, phased=50, untouched=50, pause_ms=5, memory_mib=64, stride=3)
+IN_LINUX = Workload(
+    fake=6_000, changed=2_000, zero=1_000, aba=1_000, phased=1_000, untouched=2_000, pause_ms=5, memory_mib=256
+)
 
 Memory = npt.NDArray[np.uint32]
 
@@ -91,7 +93,7 @@ def check_exact(guest: BuiltGuest, workload: Workload, directory: Path, accelera
     own = frame_numbers(report.own)
     assert report.status_frame in own
     differing = np.flatnonzero((first != second).any(axis=1))
-    written = [report.frames(name) for name in ("changed", "zero", "aba")]
+    written = [report.frames(name) for name in ("changed", "zero", "aba", "phased")]
     assert np.isin(report.frames("changed"), differing).all()
     assert np.isin(differing, np.concatenate([own, *written])).all()
 

@@ -6,7 +6,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from fakedirty.errors import LabError
-from fakedirty.lab.guest_content import CELLS, PAGE_WORDS, STATUS_MAGIC, cell, check_content, pattern
+from fakedirty.lab.guest_content import (
+    CELLS,
+    PAGE_WORDS,
+    PHASE_SWEEPS,
+    STATUS_MAGIC,
+    cell,
+    check_content,
+    pattern,
+    phased,
+)
 from fakedirty.lab.guest_report import GuestReport, parse_report
 from fakedirty.lab.guest_workload import SETS
 
@@ -33,7 +42,7 @@ def test_memory_that_a_sweep_left_is_right(report: GuestReport, sweep: int) -> N
     content = check_content(memory_after(report, sweep, sweep), report)
     assert content.right
     assert content.pages == 7 * len(SETS)
-    assert "35 pages" in str(content)
+    assert "42 pages" in str(content)
 
 
 def test_pages_that_the_sweep_has_not_reached_yet_are_right(report: GuestReport) -> None:
@@ -59,6 +68,23 @@ def test_a_page_left_behind_by_sweeps_is_found(report: GuestReport, name: str) -
     frame = report.frames(name)[0]
     memory[frame] = before[frame]
     assert check_content(memory, report).wrong[name].tolist() == [frame]
+
+
+def test_a_phased_page_changes_in_every_sweep_of_every_other_phase() -> None:
+    held = [phased(sweep) for sweep in range(4 * PHASE_SWEEPS)]
+    first, second, third, fourth = (held[at : at + PHASE_SWEEPS] for at in range(0, len(held), PHASE_SWEEPS))
+    assert set(first) == {0}
+    assert second == list(range(PHASE_SWEEPS, 2 * PHASE_SWEEPS))
+    assert set(third) == {second[-1]}
+    assert fourth[0] == 3 * PHASE_SWEEPS
+
+
+def test_a_phased_page_left_behind_by_a_phase_is_found(report: GuestReport) -> None:
+    after, before = 2 * PHASE_SWEEPS + 1, 2 * PHASE_SWEEPS - 2
+    memory = memory_after(report, after, after)
+    frame = report.frames("phased")[0]
+    memory[frame] = memory_after(report, before, before)[frame]
+    assert check_content(memory, report).wrong["phased"].tolist() == [frame]
 
 
 def test_a_single_wrong_word_anywhere_is_found(report: GuestReport) -> None:

@@ -16,6 +16,7 @@ from .guest_report import GuestReport
 PAGE_BYTES = 4096  # of the guest's CPU
 PAGE_WORDS = PAGE_BYTES // 4
 STATUS_MAGIC = 0x59444B46
+PHASE_SWEEPS = 16  # as in guests/pages.h
 CHUNK_PAGES = 4096  # as many pages are looked at at once
 
 Words = npt.NDArray[np.uint32]
@@ -59,12 +60,19 @@ def cell(frames: FrameNumbers) -> FrameNumbers:
     return frames * 37 % PAGE_WORDS
 
 
+def phased(sweep: int) -> int:
+    """The last sweep until this one that wrote something else to the pages of set ``phased``."""
+    phase = sweep // PHASE_SWEEPS
+    return sweep if phase % 2 else max(phase * PHASE_SWEEPS - 1, 0)
+
+
 # the cell of pages after a sweep, by set
 CELLS: dict[str, Callable[[FrameNumbers, int], Words]] = {
     "fake": lambda frames, _sweep: pattern(frames),
     "changed": lambda frames, sweep: np.full(len(frames), sweep, np.uint32),
     "zero": lambda frames, sweep: pattern(frames) * np.uint32(sweep % 2),
     "aba": lambda frames, sweep: ~pattern(frames) if sweep % 2 else pattern(frames),
+    "phased": lambda frames, sweep: np.full(len(frames), phased(sweep), np.uint32),
     "untouched": lambda frames, _sweep: pattern(frames),
 }
 

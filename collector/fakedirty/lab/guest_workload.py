@@ -8,7 +8,7 @@ from fakedirty.errors import UsageError
 
 from .guest_frames import Frames
 
-SETS = ("fake", "changed", "zero", "aba", "untouched")  # as in guests/pages.h
+SETS = ("fake", "changed", "zero", "aba", "phased", "untouched")  # as in guests/pages.h
 
 MIB_FRAMES = 256
 MAX_MEMORY_MIB = 3 * 1024  # beyond, the pc machine splits its memory and frame numbers are no longer page indexes
@@ -30,6 +30,7 @@ class Workload:
     changed: int = 0
     zero: int = 0
     aba: int = 0
+    phased: int = 0
     untouched: int = 0
     pause_ms: int = 20
     memory_mib: int = 512

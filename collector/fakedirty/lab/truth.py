@@ -7,7 +7,7 @@ For every visit of a page the truth knows, it allows certain classes and disposi
 - a page of set ``changed`` is never ``fake`` when two whole sweeps passed between its visits. In less time it may
   be: written before the one visit, it is marked dirty again, and still holds the same at the next;
 - a page of set ``untouched`` is visited once;
-- pages of ``zero`` and ``aba`` may be either: only what they held when they were visited could tell;
+- pages of ``zero``, ``aba`` and ``phased`` may be either: only what they held when they were visited could tell;
 - only a ``fake`` page is skipped, and only a page of set ``zero`` is sent as zero.
 """
 
@@ -196,6 +196,7 @@ RULES: dict[str, Rule] = {
     "untouched": _untouched,
     "zero": _either,
     "aba": _either,
+    "phased": _either,
 }
 
 
