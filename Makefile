@@ -25,7 +25,7 @@ PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86
             libglib2.0-dev libpixman-1-dev libfdt-dev libxxhash-dev libmurmurhash-dev libgcrypt20-dev zlib1g-dev
 TEST_PACKAGES := prometheus
 
-.PHONY: help setup packages test-packages qemu guests demo fuzz fuzz-broken qemu-check test lint unit integration check-long clean
+.PHONY: help setup packages test-packages qemu guests demo fuzz fuzz-broken bench-convergence qemu-check test lint unit integration check-long clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -83,6 +83,9 @@ fuzz: setup  ## N random migrations, every page compared after each (make fuzz N
 
 fuzz-broken: setup  ## the fuzz finds each rule of safe skipping that is taken out of the series (about 20 minutes)
 	@$(VENV)/bin/python tests/broken/run.py
+
+bench-convergence: setup  ## treatments side by side on mixes of writes, three times (about an hour; goes on where it was)
+	@$(FAKEDIRTY) bench convergence --out runs/bench-convergence
 
 WORK ?= $(CURDIR)/build/qemu-check
 qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration tests on it (an hour or two; WORK=directory)

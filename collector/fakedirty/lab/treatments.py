@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from fakedirty.model.words import Level, Mode
 from fakedirty.qmp.client import Qmp
@@ -22,7 +22,10 @@ class Toggle:
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
-    """A mode to start with (None: QEMU has none), toggles, and the level at which it is to be observed."""
+    """A mode to start with (None: QEMU has none), toggles, and the level at which it is to be observed.
+
+    `parameters` and `capabilities` are QEMU's own, beside the mode.
+    """
 
     name: str
     summary: str
@@ -31,6 +34,8 @@ class Treatment:
     toggles: tuple[Toggle, ...] = ()
     odd_memory: bool = False  # for a QEMU that may be older than 9.0: see Experiment
     converges: bool = False  # whether it is meant to make the migration end
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    capabilities: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def steps(self) -> list[Step]:
@@ -53,4 +58,51 @@ SKIP = Treatment(
     Mode.OBSERVE,
     (Toggle(after_round=2, mode=Mode.SKIP),),
     converges=True,
+)
+
+
+def _xbzrle(cache_bytes: int) -> Mapping[str, object]:
+    return {"xbzrle-cache-size": cache_bytes}
+
+
+XBZRLE: Mapping[str, bool] = {"xbzrle": True}
+SMALL_CACHE, LARGE_CACHE = 64 << 20, 512 << 20  # bytes: QEMU's default, and as much as the guest of REFERENCE has
+ALONE: Mapping[str, object] = {"fake-dirty-switchover": False}
+
+#: What is compared for convergence, observed by QEMU's own history of rounds. Skipping goes on from the start.
+CONVERGENCE = (
+    Treatment("vanilla", "mode off", Level.QMP, Mode.OFF),
+    Treatment(
+        "xbzrle-64M",
+        "XBZRLE with a cache of 64 MiB",
+        Level.QMP,
+        Mode.OFF,
+        parameters=_xbzrle(SMALL_CACHE),
+        capabilities=XBZRLE,
+    ),
+    Treatment(
+        "xbzrle-ram",
+        "XBZRLE with a cache of the size of RAM",
+        Level.QMP,
+        Mode.OFF,
+        parameters=_xbzrle(LARGE_CACHE),
+        capabilities=XBZRLE,
+    ),
+    Treatment(
+        "skip-sha1",
+        "skip as published: SHA-1, the switchover unaware",
+        Level.QMP,
+        Mode.SKIP,
+        parameters={**ALONE, "fake-dirty-hash": "sha1"},
+    ),
+    Treatment("skip-xxh3", "skip with XXH3, the switchover unaware", Level.QMP, Mode.SKIP, parameters=ALONE),
+    Treatment("skip", "skip with XXH3 and the fake-aware switchover", Level.QMP, Mode.SKIP),
+    Treatment(
+        "skip+xbzrle",
+        "the same, with XBZRLE and a cache of the size of RAM",
+        Level.QMP,
+        Mode.SKIP,
+        parameters=_xbzrle(LARGE_CACHE),
+        capabilities=XBZRLE,
+    ),
 )

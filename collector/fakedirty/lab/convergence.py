@@ -1,0 +1,146 @@
+"""The convergence benchmark: each treatment on each mix of writes, measured alike and side by side."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fakedirty.model.words import Mode
+from fakedirty.qmp.mode import MODE
+
+from .bench import Bench, compared
+from .guest import BuiltGuest
+from .guest_report import GuestReport
+from .guest_workload import Workload
+from .migrate import Settings, migrate
+from .network import GIGABIT, shaped_network
+from .treatments import CONVERGENCE, Treatment
+
+PAGE_BYTES = 4096 + 8  # on the wire: a page of these guests, and what says where it goes
+DOWNTIME_LIMIT_MS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """What a guest writes, sweep after sweep."""
+
+    name: str
+    workload: Workload
+
+    @property
+    def changed_pages(self) -> float:
+        """Pages that a sweep changes, on average: of those that are written in phases, half."""
+        return self.workload.changed + self.workload.phased / 2
+
+    @property
+    def fake_share(self) -> float:
+        """The share of the pages of a sweep that it does not change, on average."""
+        written = self.workload.fake + self.workload.changed + self.workload.phased
+        return 1 - self.changed_pages / written
+
+
+MIXES = (
+    Mix("60k/5k", Workload(fake=60_000, changed=5_000)),
+    Mix("20k/20k", Workload(fake=20_000, changed=20_000)),
+    Mix("60k/500", Workload(fake=60_000, changed=500)),
+    Mix("phases", Workload(phased=60_000, changed=500)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One migration of the benchmark; the three together name it."""
+
+    repetition: int
+    mix: str
+    treatment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What came of a job.
+
+    `total_seconds`, `downtime_ms`, `sent_bytes` (on the link, headers included) and `rounds` are those of its end, or
+    of the time limit where it did not converge; downtime is None then. `bulk_bytes` are those of RAM in round 1.
+    """
+
+    job: Job
+    converged: bool
+    total_seconds: float
+    downtime_ms: int | None
+    sent_bytes: int
+    rounds: int
+    bulk_bytes: int
+    sweeps_per_second: float
+    memory_equal: bool
+
+    def limit_seconds(self, mix: Mix, bytes_per_second: float) -> float:
+        """What the link itself allows: the bulk round and one pass of the changed pages, at line rate."""
+        return (self.bulk_bytes + mix.changed_pages * PAGE_BYTES) / bytes_per_second
+
+    def row(self) -> dict[str, Any]:
+        """All of it, flat, for a line of JSON."""
+        fields = asdict(self)
+        return {**fields.pop("job"), **fields}
+
+    @classmethod
+    def of_row(cls, row: dict[str, Any]) -> Measured:
+        """The inverse of :meth:`row`."""
+        job = Job(*(row[name] for name in ("repetition", "mix", "treatment")))
+        return cls(job, **{name: value for name, value in row.items() if name not in asdict(job)})
+
+
+def jobs(
+    repetitions: int, seed: int, mixes: Sequence[Mix] = MIXES, treatments: Sequence[Treatment] = CONVERGENCE
+) -> Iterator[Job]:
+    """All jobs: in each repetition every treatment once on every mix, in an order drawn from the seed."""
+    chance = random.Random(seed)
+    for repetition in range(1, repetitions + 1):
+        for mix in mixes:
+            order = list(treatments)
+            chance.shuffle(order)
+            for treatment in order:
+                yield Job(repetition, mix.name, treatment.name)
+
+
+def measure(job: Job, mix: Mix, treatment: Treatment, qemu: Path, guest: BuiltGuest, *, time_limit: float) -> Measured:
+    """Boot the guest, migrate it once over a link of 1 Gbit/s, and compare its memory."""
+    settings = Settings(
+        DOWNTIME_LIMIT_MS,
+        parameters={MODE: str(treatment.mode or Mode.OFF), **treatment.parameters},
+        capabilities=treatment.capabilities,
+    )
+    with shaped_network(GIGABIT) as network:
+        bench = Bench(qemu, guest, mix.workload, network, name=f"convergence-{treatment.name}")
+        reports: list[GuestReport] = []
+
+        def sweeping(report: GuestReport) -> bool:
+            reports[:] = [report]
+            return len(report.sweeps) > 1
+
+        with bench.source(sweeping) as source, bench.destination() as destination:
+            at_limit: list[tuple[int, int]] = []
+
+            def look() -> tuple[int, int]:
+                return network.source.sent_bytes(), len(source.qmp.execute("query-fake-dirty-rounds")["rounds"])
+
+            outcome = migrate(
+                source, destination, settings, time_limit=time_limit, at_limit=lambda: at_limit.append(look())
+            )
+            sent, rounds = at_limit[0] if at_limit else look()
+            first = source.qmp.execute("query-fake-dirty-rounds")["rounds"][0]
+            equal = outcome.status == "completed" and compared(source, destination).equal
+    return Measured(
+        job,
+        converged=outcome.converged and outcome.status == "completed",
+        total_seconds=outcome.measured["total-time"] / 1000,
+        downtime_ms=outcome.measured.get("downtime") if outcome.converged else None,
+        sent_bytes=sent,
+        rounds=rounds,
+        bulk_bytes=int(first["transferred"]),
+        sweeps_per_second=reports[0].sweeps_per_second or 0.0,
+        memory_equal=equal,
+    )
