@@ -1,15 +1,19 @@
-"""The benchmark of convergence: its order, its formula, its tables, and results that are gone on with."""
+"""The benchmarks: their order, formulas and tables, and results that are gone on with."""
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fakedirty.cli import bench
-from fakedirty.cli.bench_report import spread, tables
+from fakedirty.cli.bench_report import convergence_tables, cost_line, cost_tables, interval, spread
 from fakedirty.cli.main import main
+from fakedirty.errors import LabError
 from fakedirty.lab.convergence import MIXES, PAGE_BYTES, Job, Measured, jobs
+from fakedirty.lab.cost import ARMS, Cost, CostJob, cost_jobs, paired, thread_seconds
 from fakedirty.lab.treatments import CONVERGENCE
 from rich.console import Console
 
@@ -65,7 +69,7 @@ def test_a_table_has_medians_with_ranges_and_says_who_did_not_end() -> None:
     runs += [made("vanilla", 25.0, repetition=number, converged=False) for number in (1, 2, 3)]
     console = Console(width=200, record=True)
     with console.capture() as capture:
-        for table in tables(runs, MIXES[:1], LINE):
+        for table in convergence_tables(runs, MIXES[:1], LINE):
             console.print(table)
     lines = capture.get().splitlines()
     (skip,) = [line for line in lines if " skip " in line]
@@ -81,25 +85,66 @@ def test_one_value_has_no_range() -> None:
     assert (spread([], 2), spread([1.0], 2), spread([1, 2, 6], 0)) == ("-", "1.00", "2 (1-6)")
 
 
+def cost(arm: str, repetition: int, seconds: float) -> Cost:
+    return Cost(CostJob(repetition, arm), seconds, seconds / 2, pages=1_000_000, memory_equal=True)
+
+
+def test_every_repetition_has_every_arm_once() -> None:
+    drawn = list(cost_jobs(4, seed=3))
+    assert drawn == list(cost_jobs(4, seed=3))
+    assert Counter(drawn) == Counter(CostJob(number, arm.name) for number in range(1, 5) for arm in ARMS)
+
+
+def test_costs_are_compared_in_pairs_of_one_repetition() -> None:
+    costs = [cost("off", 1, 1.0), cost("off", 2, 2.0), cost("observe", 2, 2.2), cost("observe", 1, 1.1)]
+    assert paired(costs, "off", "observe", "pass_seconds") == pytest.approx([0.1, 0.1])
+    assert paired(costs, "unpatched", "off", "pass_seconds") == []
+    assert cost("off", 1, 1.0).thread_ns_per_page == 500
+    assert Cost.of_row(costs[0].row()) == costs[0]
+    console = Console(width=200)
+    with console.capture() as capture:
+        for table in cost_tables(costs):
+            console.print(table)
+    assert "+10.00% (+10.00% to +10.00%)" in capture.get()
+
+
+def test_an_interval_holds_the_mean_of_what_it_is_of() -> None:
+    assert interval([]) == "-"
+    mean, low, high = (float(word.strip("(%)")) for word in interval([-0.01, 0.0, 0.01, 0.02]).split() if word != "to")
+    assert low < mean < high
+    assert mean == 0.5
+
+
+def test_the_time_of_the_migration_thread_is_read_by_its_name(tmp_path: Path) -> None:
+    for number, (name, ran) in enumerate((("CPU 0/TCG", 9), ("mig/src/main", 1_500_000_000)), 10):
+        task = tmp_path / "77" / "task" / str(number)
+        task.mkdir(parents=True)
+        (task / "comm").write_text(f"{name}\n")
+        (task / "schedstat").write_text(f"{ran} 5 6\n")
+    source = SimpleNamespace(pid=77, name="vm")
+    assert thread_seconds(source, tmp_path) == 1.5  # type: ignore[arg-type]
+    (tmp_path / "77" / "task" / "11" / "comm").write_text("worker\n")
+    with pytest.raises(LabError, match="no migration thread"):
+        thread_seconds(source, tmp_path)  # type: ignore[arg-type]
+
+
 def test_results_of_other_settings_are_not_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = {"seed": 1}
-    monkeypatch.setattr(bench, "_manifest", lambda _arguments: {"settings": dict(settings)})
-    monkeypatch.setattr(bench, "qemu_binary", lambda: Path("qemu"))
-    monkeypatch.setattr(bench, "build_guest", lambda _name: None)
-    measured: list[Job] = []
+    measured: list[CostJob] = []
 
-    def measure(job: Job, *_rest: object, **_more: object) -> Measured:
-        measured.append(job)
-        return made(job.treatment, 3.0, mix=job.mix, repetition=job.repetition)
+    def benchmark(arguments: Namespace) -> bench.Benchmark:
+        def measure(job: CostJob) -> Cost:
+            measured.append(job)
+            return cost(job.arm, job.repetition, 1.0)
 
-    monkeypatch.setattr(bench, "measure", measure)
-    words = ["bench", "convergence", "--out", str(tmp_path), "--mix", "60k/5k", "--repetitions"]
+        jobs = list(cost_jobs(arguments.repetitions, arguments.seed))
+        return bench.Benchmark({"seed": arguments.seed}, jobs, measure, Cost.of_row, cost_line, cost_tables, 1.0)
+
+    monkeypatch.setitem(bench.BENCHMARKS, "cost", benchmark)
+    words = ["bench", "cost", "--out", str(tmp_path), "--repetitions"]
     assert main([*words, "1"]) == 0
-    assert len(measured) == len(CONVERGENCE)
     assert main([*words, "2"]) == 0, "what is there already is not measured again"
-    assert len(measured) == 2 * len(CONVERGENCE)
-    settings["seed"] = 2
-    assert main([*words, "2"]) == 2
+    assert len(set(measured)) == len(measured) == 2 * len(ARMS)
+    assert main([*words, "2", "--seed", "2"]) == 2
     assert "results of other settings" in capsys.readouterr().err

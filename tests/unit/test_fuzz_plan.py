@@ -9,8 +9,9 @@ import pytest
 from fakedirty.lab.fuzz_draw import LEAST_BANDWIDTH, draw, most_mib
 from fakedirty.lab.fuzz_draw_toggles import ROUNDS
 from fakedirty.lab.fuzz_memory import ARGUMENTS, ONE_BLOCK
-from fakedirty.lab.fuzz_plan import PAUSED, Plan, Possible
+from fakedirty.lab.fuzz_plan import Plan, Possible
 from fakedirty.lab.guest_workload import baremetal_words
+from fakedirty.lab.migrate import PAUSED
 from fakedirty.model.words import Mode
 
 ONE = Possible(("xxh3-64",))

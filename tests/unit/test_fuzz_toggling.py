@@ -6,8 +6,9 @@ from typing import Any, cast
 
 import pytest
 from fakedirty.lab.fuzz_coverage import CANCELLED, FORCED, SWITCHOVER, Taken
-from fakedirty.lab.fuzz_plan import PAUSED, Toggle
+from fakedirty.lab.fuzz_plan import Toggle
 from fakedirty.lab.fuzz_toggling import Toggling
+from fakedirty.lab.migrate import PAUSED
 from fakedirty.model.words import Mode
 from fakedirty.qmp.client import Qmp
 

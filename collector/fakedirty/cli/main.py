@@ -21,7 +21,7 @@ COMMANDS = {
     "mode": "switch a running QEMU between off, observe and skip",
     "demo": "migrate a guest whose pages are known, without and with skipping",
     "fuzz": "migrate at random with modes toggled, and compare every page after each",
-    "bench": "measure convergence: treatments side by side, on mixes of writes",
+    "bench": "measure convergence and cost: treatments side by side, again and again",
     "qemu": "build the patched QEMU, or say where it is",
     "guest": "build the ground-truth guests of the laboratory",
 }

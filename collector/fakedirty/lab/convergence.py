@@ -21,6 +21,7 @@ from .treatments import CONVERGENCE, Treatment
 
 PAGE_BYTES = 4096 + 8  # on the wire: a page of these guests, and what says where it goes
 DOWNTIME_LIMIT_MS = 300
+LINK_BITS = GIGABIT  # per second
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +108,13 @@ def jobs(
 
 
 def measure(job: Job, mix: Mix, treatment: Treatment, qemu: Path, guest: BuiltGuest, *, time_limit: float) -> Measured:
-    """Boot the guest, migrate it once over a link of 1 Gbit/s, and compare its memory."""
+    """Boot the guest, migrate it once over the link, and compare its memory."""
     settings = Settings(
         DOWNTIME_LIMIT_MS,
         parameters={MODE: str(treatment.mode or Mode.OFF), **treatment.parameters},
         capabilities=treatment.capabilities,
     )
-    with shaped_network(GIGABIT) as network:
+    with shaped_network(LINK_BITS) as network:
         bench = Bench(qemu, guest, mix.workload, network, name=f"convergence-{treatment.name}")
         reports: list[GuestReport] = []
 

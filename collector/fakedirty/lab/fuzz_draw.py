@@ -10,8 +10,9 @@ from .fuzz_chance import Chance
 from .fuzz_coverage import CACHE_RESIZED, SWITCHOVER_CHANGED
 from .fuzz_draw_toggles import Hash, Walk
 from .fuzz_memory import ONE_BLOCK
-from .fuzz_plan import PAUSED, Attempt, Change, Moment, Plan, Possible
+from .fuzz_plan import Attempt, Change, Moment, Plan, Possible
 from .guest_workload import BAREMETAL_FIRST, BAREMETAL_RESERVED_TOP, MIB_FRAMES, Workload
+from .migrate import PAUSED
 
 MEMORY_MIB = 8  # the size of a guest is a multiple of it
 MOST = {"fake": 2500, "changed": 400, "zero": 500, "aba": 500, "untouched": 600}

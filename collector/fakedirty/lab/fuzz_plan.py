@@ -10,7 +10,6 @@ from fakedirty.model.words import Mode
 from .fuzz_memory import ONE_BLOCK
 from .guest_workload import Workload
 
-PAUSED = "pre-switchover"
 AUDIT_PARAMETER = "fake-dirty-audit"
 WEAK_PARAMETER = "fake-dirty-allow-weak-hash"
 

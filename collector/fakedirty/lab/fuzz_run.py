@@ -16,11 +16,11 @@ from fakedirty.qmp.client import Qmp
 from .bench import Bench, compared
 from .fuzz_coverage import FORCED, Taken
 from .fuzz_memory import ARGUMENTS
-from .fuzz_plan import PAUSED, Attempt, Change, Moment, Plan
+from .fuzz_plan import Attempt, Change, Moment, Plan
 from .fuzz_toggling import Toggling
 from .machine import Machine
 from .memory import MemoryReport
-from .migrate import Outcome, Settings, Step, migrate
+from .migrate import PAUSED, Outcome, Settings, Step, migrate
 
 LEAST_ROUNDS = 3
 LEAST_SKIPPED = 1000

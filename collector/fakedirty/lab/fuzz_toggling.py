@@ -12,7 +12,8 @@ from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import HASH, MODE, read_mode
 
 from .fuzz_coverage import AUDIT, BEFORE, BETWEEN, BULK, CANCELLED, LATER, RETRIED, SWITCHOVER, Taken, toggle_kinds
-from .fuzz_plan import AUDIT_PARAMETER, PAUSED, Toggle
+from .fuzz_plan import AUDIT_PARAMETER, Toggle
+from .migrate import PAUSED
 
 ADOPT_SECONDS = 0.3  # an iteration, and the rest that a limited bandwidth brings; longer, and it is not counted
 ADOPT_POLL_SECONDS = 0.01
