@@ -39,11 +39,12 @@ class Case:
     seconds: float
     huge_mib: int = 0
     throttled: bool = False
+    changed: int = 500
     toggles: Sequence[Mapping[str, object]] = ()  # one after each round, from the second on
     workload: Workload = field(init=False)
 
     def __post_init__(self) -> None:
-        workload = Workload(fake=self.fake, changed=500, pause_ms=1, memory_mib=self.memory_mib)
+        workload = Workload(fake=self.fake, changed=self.changed, pause_ms=1, memory_mib=self.memory_mib)
         object.__setattr__(self, "workload", workload)
 
 
@@ -56,12 +57,24 @@ TOGGLES: Sequence[Mapping[str, object]] = (
     {"fake-dirty-mode": "skip"},
 )
 
-# Throttling forces a sync from the main thread where a round takes more than 5 s: a slow hash makes it so.
+# Throttling forces a sync from the main thread where a round takes more than 5 s: with so many changed pages at so
+# little bandwidth it does, however fast the hash is here.
+SLOW_LINK: Sequence[Mapping[str, object]] = ({"max-bandwidth": 60_000_000},)
 CASES = (
     Case("small pages", "xxh3-64", 2048, 450_000, 12),
     Case("small pages, slow hash", "sha1", 2048, 450_000, 16, throttled=True),
     Case("huge pages", "xxh3-64", 1024, 250_000, 15, huge_mib=1024),
-    Case("huge pages, slowest hash", "md5", 2048, 510_000, 35, huge_mib=1024, throttled=True),
+    Case(
+        "huge pages, slowest hash, slow link",
+        "md5",
+        2048,
+        420_000,
+        45,
+        huge_mib=1024,
+        throttled=True,
+        changed=90_000,
+        toggles=SLOW_LINK,
+    ),
     Case("toggles", "xxh3-64", 2048, 450_000, 40, toggles=TOGGLES),
 )
 
