@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from fakedirty.cli import bench
 from fakedirty.cli.bench_report import convergence_tables, cost_line, cost_tables, interval, spread
+from fakedirty.cli.bench_results import Results
 from fakedirty.cli.main import main
 from fakedirty.errors import LabError
 from fakedirty.lab.convergence import MIXES, PAGE_BYTES, Job, Measured, jobs
@@ -59,9 +60,10 @@ def test_the_limit_is_the_bulk_round_and_one_pass_of_what_changes() -> None:
     assert made("skip", 2.85).limit_seconds(mix, LINE) == (330_000_000 + 5_000 * PAGE_BYTES) / LINE
 
 
-def test_a_run_is_the_same_when_it_is_read_again() -> None:
+def test_a_run_is_the_same_when_it_is_read_again(tmp_path: Path) -> None:
     run = made("vanilla", 25.0, converged=False)
-    assert Measured.of_row(run.row()) == run
+    Results(tmp_path, {}, {}, Measured, Job).add(run.job, run)
+    assert Results(tmp_path, {}, {}, Measured, Job).runs == {run.job: run}
 
 
 def test_a_table_has_medians_with_ranges_and_says_who_did_not_end() -> None:
@@ -100,7 +102,6 @@ def test_costs_are_compared_in_pairs_of_one_repetition() -> None:
     assert paired(costs, "off", "observe", "pass_seconds") == pytest.approx([0.1, 0.1])
     assert paired(costs, "unpatched", "off", "pass_seconds") == []
     assert cost("off", 1, 1.0).thread_ns_per_page == 500
-    assert Cost.of_row(costs[0].row()) == costs[0]
     console = Console(width=200)
     with console.capture() as capture:
         for table in cost_tables(costs):
@@ -139,7 +140,7 @@ def test_results_of_other_settings_are_not_gone_on_with(
             return cost(job.arm, job.repetition, 1.0)
 
         jobs = list(cost_jobs(arguments.repetitions, arguments.seed))
-        return bench.Benchmark({"seed": arguments.seed}, jobs, measure, Cost.of_row, cost_line, cost_tables, 1.0)
+        return bench.Benchmark({"seed": arguments.seed}, jobs, measure, Cost, CostJob, cost_line, cost_tables, 1.0)
 
     monkeypatch.setitem(bench.BENCHMARKS, "cost", benchmark)
     words = ["bench", "cost", "--out", str(tmp_path), "--repetitions"]

@@ -21,7 +21,7 @@ from fakedirty.lab.treatments import CONVERGENCE
 from fakedirty.record.manifest import versions
 
 from .bench_report import convergence_line, convergence_tables, cost_line, cost_tables
-from .bench_results import Results
+from .bench_results import Results, row_of
 
 NAME = "bench"
 HELP = "measure convergence and cost: treatments side by side, again and again"
@@ -48,7 +48,8 @@ class Benchmark:
     settings: dict[str, Any]
     jobs: Sequence[Any]
     measure: Callable[[Any], Any]
-    of_row: Callable[[dict[str, Any]], Any]
+    made_type: type[Any]
+    job_type: type[Any]
     line: Callable[[Any], str]
     tables: Callable[[Sequence[Any]], Iterable[object]]
     most_seconds: float  # that one job takes
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console(stderr=arguments.json, highlight=False, soft_wrap=True, markup=False)
     benchmark = BENCHMARKS[arguments.what](arguments)
     circumstances = {"command_line": sys.argv, "versions": versions()}
-    results = Results(arguments.out, benchmark.settings, circumstances, benchmark.of_row)
+    results = Results(arguments.out, benchmark.settings, circumstances, benchmark.made_type, benchmark.job_type)
     left = [job for job in benchmark.jobs if job not in results.runs]
     minutes = len(left) * benchmark.most_seconds / 60
     console.print(f"{len(benchmark.jobs)} migrations, {len(left)} to be made, at most {minutes:.0f} minutes")
@@ -88,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         for number, job in enumerate(left, 1):
             made = benchmark.measure(job)
-            results.add(made)
+            results.add(job, made)
             equal = "equal" if made.memory_equal else "NOT EQUAL"
             line = f"{number}/{len(left)} {benchmark.line(made)}; {equal}"
             console.print(line, style="" if made.memory_equal else "bold red")
@@ -98,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     for table in benchmark.tables(runs):
         console.print(table)
     if arguments.json:
-        print("\n".join(json.dumps(made.row()) for made in runs))
+        print("\n".join(json.dumps(row_of(made)) for made in runs))
     if wrong := [made.job for made in runs if not made.memory_equal]:
         raise LabError(f"the memory of {len(wrong)} of {len(runs)} migrations was not found equal: {wrong}")
     return 0
@@ -126,7 +127,8 @@ def _convergence(arguments: argparse.Namespace) -> Benchmark:
         },
         jobs=list(jobs),
         measure=measure,
-        of_row=convergence.Measured.of_row,
+        made_type=convergence.Measured,
+        job_type=convergence.Job,
         line=convergence_line,
         tables=lambda runs: convergence_tables(runs, list(mixes.values()), convergence.LINK_BITS / 8),
         most_seconds=arguments.time_limit + 12.0,  # booting, letting through, comparing
@@ -147,7 +149,8 @@ def _cost(arguments: argparse.Namespace) -> Benchmark:
         },
         jobs=list(cost.cost_jobs(arguments.repetitions, arguments.seed)),
         measure=lambda job: cost.measure_cost(job, arms[job.arm], qemu if arms[job.arm].series else unpatched, guest),
-        of_row=cost.Cost.of_row,
+        made_type=cost.Cost,
+        job_type=cost.CostJob,
         line=cost_line,
         tables=cost_tables,
         most_seconds=30.0,

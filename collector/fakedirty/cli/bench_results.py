@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from fakedirty.errors import UsageError
 from fakedirty.record.durable import write_json
@@ -13,29 +14,22 @@ from fakedirty.record.durable import write_json
 RUNS, MANIFEST = "runs.jsonl", "manifest.json"
 
 
-class Run(Protocol):
-    """What came of a job."""
-
-    @property
-    def job(self) -> Hashable:
-        """What names it."""
-
-    def row(self) -> dict[str, Any]:
-        """All of it, for a line of JSON."""
-
-
-Made = TypeVar("Made", bound=Run)
+Made = TypeVar("Made")
 
 
 class Results(Generic[Made]):
-    """The runs of a directory, all made with the `settings` of its manifest; UsageError if those there are others."""
+    """The runs of a directory, all made with the `settings` of its manifest; UsageError if those there are others.
+
+    `made_type` and `job_type` are those of a run and of its field `job`, which names it: dataclasses.
+    """
 
     def __init__(
         self,
         directory: Path,
         settings: dict[str, Any],
         circumstances: dict[str, Any],
-        of_row: Callable[[dict[str, Any]], Made],
+        made_type: Callable[..., Made],
+        job_type: type[Any],
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / MANIFEST
@@ -45,10 +39,20 @@ class Results(Generic[Made]):
             raise UsageError(f"{directory} has results of other settings (see its {MANIFEST}): give another --out")
         self._file = directory / RUNS
         lines = self._file.read_text().splitlines() if self._file.exists() else []
-        self.runs: dict[Hashable, Made] = {made.job: made for made in (of_row(json.loads(line)) for line in lines)}
+        named = {field.name for field in fields(job_type)}
+        self.runs: dict[Hashable, Made] = {}
+        for row in map(json.loads, lines):
+            job = job_type(**{name: row.pop(name) for name in named})
+            self.runs[job] = made_type(job=job, **row)
 
-    def add(self, made: Made) -> None:
+    def add(self, job: Hashable, made: Made) -> None:
         """Keep one more."""
         with self._file.open("a") as file:
-            file.write(json.dumps(made.row()) + "\n")
-        self.runs[made.job] = made
+            file.write(json.dumps(row_of(made)) + "\n")
+        self.runs[job] = made
+
+
+def row_of(made: Any) -> dict[str, Any]:
+    """All of a run, flat, for a line of JSON."""
+    columns = asdict(made)
+    return {**columns.pop("job"), **columns}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fakedirty.model.words import Mode
 from fakedirty.qmp.mode import MODE
@@ -81,17 +80,6 @@ class Measured:
     def limit_seconds(self, mix: Mix, bytes_per_second: float) -> float:
         """What the link itself allows: the bulk round and one pass of the changed pages, at line rate."""
         return (self.bulk_bytes + mix.changed_pages * PAGE_BYTES) / bytes_per_second
-
-    def row(self) -> dict[str, Any]:
-        """All of it, flat, for a line of JSON."""
-        fields = asdict(self)
-        return {**fields.pop("job"), **fields}
-
-    @classmethod
-    def of_row(cls, row: dict[str, Any]) -> Measured:
-        """The inverse of :meth:`row`."""
-        job = Job(*(row[name] for name in ("repetition", "mix", "treatment")))
-        return cls(job, **{name: value for name, value in row.items() if name not in asdict(job)})
 
 
 def jobs(

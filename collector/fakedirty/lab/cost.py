@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fakedirty.errors import LabError
 from fakedirty.qmp.client import Qmp
@@ -67,17 +66,6 @@ class Cost:
     def thread_ns_per_page(self) -> float:
         """CPU time of the migration thread, in nanoseconds."""
         return self.thread_seconds / self.pages * 1e9
-
-    def row(self) -> dict[str, Any]:
-        """All of it, flat, for a line of JSON."""
-        fields = asdict(self)
-        return {**fields.pop("job"), **fields}
-
-    @classmethod
-    def of_row(cls, row: dict[str, Any]) -> Cost:
-        """The inverse of :meth:`row`."""
-        job = CostJob(row["repetition"], row["arm"])
-        return cls(job, **{name: value for name, value in row.items() if name not in asdict(job)})
 
 
 def cost_jobs(repetitions: int, seed: int) -> Iterator[CostJob]:
