@@ -8,17 +8,13 @@ once the TLB has grown to hold all that the guest writes. It grows when it is fl
 from __future__ import annotations
 
 import pytest
+from fakedirty.lab.fuzz_memory import ARGUMENTS, TWO_BLOCKS
 from fakedirty.lab.guest_workload import Workload
 from fakedirty.lab.migrate import Settings, Step, migrate
 from series import SLOW, TIGHT_MS, assert_equal, bench, let_through
 
 # a guest that never rests, and sets of pages that lie in both blocks
 RESTLESS = Workload(fake=653, changed=96, zero=254, aba=325, pause_ms=0, memory_mib=32, stride=3)
-TWO_BLOCKS = [
-    word
-    for name in ("low", "high")
-    for word in ("-object", f"memory-backend-ram,id={name},size=16M", "-numa", f"node,memdev={name}")
-]
 
 
 @pytest.mark.parametrize("mode", ["off", "skip"])
@@ -26,7 +22,7 @@ def test_no_write_is_lost_in_any_block_when_a_migration_is_retried(mode: str) ->
     parameters = {"fake-dirty-mode": mode, "fake-dirty-switchover": False}
     settings = Settings(TIGHT_MS, 2 * SLOW, parameters=parameters)
     cancel = Step(lambda qmp: qmp.execute("migrate_cancel"), after_round=3)
-    with bench(RESTLESS, TWO_BLOCKS) as both, both.source() as source:
+    with bench(RESTLESS, ARGUMENTS[TWO_BLOCKS](RESTLESS.memory_mib)) as both, both.source() as source:
         with both.destination() as destination:
             assert migrate(source, destination, settings, time_limit=30, steps=[cancel]).status == "cancelled"
         with both.destination() as destination:

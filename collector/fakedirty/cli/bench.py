@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,12 +15,13 @@ from rich.console import Console
 from fakedirty.errors import LabError, UsageError
 from fakedirty.lab import convergence, cost
 from fakedirty.lab.guest import build_guest
-from fakedirty.lab.qemu import qemu_binary, qemu_version, unpatched_binary
+from fakedirty.lab.qemu import qemu_binary, qemu_facts, unpatched_binary
 from fakedirty.lab.treatments import CONVERGENCE
 from fakedirty.record.manifest import versions
 
 from .bench_report import convergence_line, convergence_tables, cost_line, cost_tables
 from .bench_results import Results, row_of
+from .termination import tidy_when_terminated
 
 NAME = "bench"
 HELP = "measure convergence and cost: treatments side by side, again and again"
@@ -85,16 +85,13 @@ def run(arguments: argparse.Namespace) -> int:
     left = [job for job in benchmark.jobs if job not in results.runs]
     minutes = len(left) * benchmark.most_seconds / 60
     console.print(f"{len(benchmark.jobs)} migrations, {len(left)} to be made, at most {minutes:.0f} minutes")
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidy up then too, as after Ctrl-C
-    try:
+    with tidy_when_terminated():
         for number, job in enumerate(left, 1):
             made = benchmark.measure(job)
             results.add(job, made)
             equal = "equal" if made.memory_equal else "NOT EQUAL"
             line = f"{number}/{len(left)} {benchmark.line(made)}; {equal}"
             console.print(line, style="" if made.memory_equal else "bold red")
-    finally:
-        signal.signal(signal.SIGTERM, before)
     runs = [results.runs[job] for job in benchmark.jobs]
     for table in benchmark.tables(runs):
         console.print(table)
@@ -118,7 +115,7 @@ def _convergence(arguments: argparse.Namespace) -> Benchmark:
     return Benchmark(
         settings={
             "benchmark": "convergence",
-            "qemu": _binary(qemu),
+            "qemu": qemu_facts(qemu),
             "guest": guest.directory.name,
             "seed": arguments.seed,
             "time_limit_seconds": arguments.time_limit,
@@ -142,8 +139,8 @@ def _cost(arguments: argparse.Namespace) -> Benchmark:
     return Benchmark(
         settings={
             "benchmark": "cost",
-            "qemu": _binary(qemu),
-            "unpatched": _binary(unpatched),
+            "qemu": qemu_facts(qemu),
+            "unpatched": qemu_facts(unpatched),
             "guest": guest.directory.name,
             "seed": arguments.seed,
         },
@@ -158,7 +155,3 @@ def _cost(arguments: argparse.Namespace) -> Benchmark:
 
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], Benchmark]] = {"convergence": _convergence, "cost": _cost}
-
-
-def _binary(qemu: Path) -> dict[str, str]:
-    return {"binary": str(qemu), "version": qemu_version(qemu)}

@@ -21,7 +21,7 @@ def convergence_line(made: Measured) -> str:
 
 
 def convergence_tables(runs: Sequence[Measured], mixes: Sequence[Mix], bytes_per_second: float) -> Iterator[Table]:
-    """One table for each mix, its treatments in the order of their first run's names."""
+    """One table for each mix, the treatment with the fastest run first."""
     for mix in mixes:
         of_mix = [made for made in runs if made.job.mix == mix.name]
         limit = median(made.limit_seconds(mix, bytes_per_second) for made in of_mix)

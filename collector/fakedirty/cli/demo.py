@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from fakedirty.lab.experiment import Experiment, run_experiment
 from fakedirty.lab.guest import GUESTS, BuiltGuest, build_guest
 from fakedirty.lab.guest_workload import REFERENCE
 from fakedirty.lab.migrate import Settings
-from fakedirty.lab.qemu import qemu_binary, qemu_version, stock_binary
+from fakedirty.lab.qemu import qemu_binary, qemu_facts, stock_binary
 from fakedirty.lab.treatments import SKIP, UNPATCHED, VANILLA, Treatment
 from fakedirty.model.words import Level
 from fakedirty.record.durable import write_json
@@ -26,6 +25,7 @@ from fakedirty.show.compare import comparison
 from fakedirty.show.table import LiveTable
 
 from .demo_report import Run, convergence, details, failure, held_against_truth, next_steps, status, summary
+from .termination import tidy_when_terminated
 
 NAME = "demo"
 HELP = "migrate a guest whose pages are known, without and with skipping"
@@ -57,11 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     demo = _Demo(qemu, build_guest(arguments.guest), arguments.out, arguments.time_limit, console)
     demo.introduce()
     treatments = (UNPATCHED,) if arguments.stock else (VANILLA, SKIP)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidy up then too, as after Ctrl-C
-    try:
+    with tidy_when_terminated():
         runs = [demo.run(number, treatment) for number, treatment in enumerate(treatments, start=1)]
-    finally:
-        signal.signal(signal.SIGTERM, before)
     console.print("\n[bold]side by side[/bold]")
     console.print(comparison([(each.title, each.measured) for each in runs]))
     console.print(f"\n{next_steps(runs, arguments.out)}", markup=False)
@@ -81,14 +78,14 @@ class _Demo:
         self._out = out
         self._time_limit = time_limit
         self._console = console
-        self._version = qemu_version(qemu)
+        self._facts_of_qemu = qemu_facts(qemu)
         self._run_id = time.strftime("demo-%Y%m%dT%H%M%SZ", time.gmtime())
 
     def introduce(self) -> None:
         """What is migrated, and over what."""
         work = REFERENCE
         self._console.print(
-            f"{self._version} ({self._qemu})\n"
+            f"{self._facts_of_qemu['version']} ({self._qemu})\n"
             f"guest: {self._guest.guest.name}, {work.memory_mib} MiB, TCG; rewrites {work.fake:,} pages with what they "
             f"hold and changes {work.changed:,}, sweep after sweep, {work.pause_ms} ms apart\n"
             f"link: 1 Gbit/s; downtime limit {DOWNTIME_LIMIT_MS} ms; time limit {self._time_limit:g} s",
@@ -129,7 +126,7 @@ class _Demo:
     def _facts(self, experiment: Experiment) -> Mapping[str, object]:
         """For the manifest of the recording."""
         return {
-            "qemu": {"binary": str(self._qemu), "version": self._version},
+            "qemu": self._facts_of_qemu,
             "guest": {"name": self._guest.guest.name, "build": self._guest.directory.name},
             "workload": asdict(experiment.workload),
             "migration_settings": asdict(experiment.settings),

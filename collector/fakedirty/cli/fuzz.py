@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -16,9 +15,11 @@ from fakedirty.errors import LabError, UsageError
 from fakedirty.lab.fuzz import fuzz, possible
 from fakedirty.lab.fuzz_coverage import ENOUGH, Coverage
 from fakedirty.lab.fuzz_run import LEAST_ROUNDS, LEAST_SKIPPED, Fuzzed
-from fakedirty.lab.qemu import qemu_binary, qemu_version
+from fakedirty.lab.qemu import qemu_binary, qemu_facts
 from fakedirty.model.words import Mode
 from fakedirty.record.manifest import versions
+
+from .termination import tidy_when_terminated
 
 NAME = "fuzz"
 HELP = "migrate at random with modes toggled, and compare every page after each"
@@ -70,8 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     coverage = Coverage(allowed)
     done: list[Fuzzed] = []
     missing = ""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidy up then too, as after Ctrl-C
-    try:
+    with tidy_when_terminated():
         for fuzzed in fuzz(qemu, seed, indexes, allowed):
             done.append(fuzzed)
             if fuzzed.counts:
@@ -81,8 +81,6 @@ def run(arguments: argparse.Namespace) -> int:
                 console.print(failure(fuzzed, arguments), style="red")
             if arguments.complete is not None and not (missing := lacking(done, coverage, arguments.complete)):
                 break
-    finally:
-        signal.signal(signal.SIGTERM, before)
     if arguments.only is None:
         console.print(table(coverage))
     console.print(summary(done, coverage))
@@ -166,7 +164,7 @@ def _report(seed: int, qemu: Path, done: list[Fuzzed], coverage: Coverage) -> di
         "seed": seed,
         "manifest": {
             "command_line": sys.argv,
-            "qemu": {"binary": str(qemu), "version": qemu_version(qemu)},
+            "qemu": qemu_facts(qemu),
             "versions": versions(),
         },
         "migrations": [

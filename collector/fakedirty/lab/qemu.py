@@ -119,6 +119,11 @@ def qemu_version(qemu: Path) -> str:
     return done.stdout.splitlines()[0]
 
 
+def qemu_facts(qemu: Path) -> dict[str, str]:
+    """What a manifest says of a QEMU: where it is, and its version."""
+    return {"binary": str(qemu), "version": qemu_version(qemu)}
+
+
 def firmware_arguments() -> list[str]:
     """``-L`` options for a QEMU that was built without firmware of its own."""
     return [word for directory in FIRMWARE if directory.is_dir() for word in ("-L", str(directory))]
