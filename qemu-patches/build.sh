@@ -3,7 +3,7 @@
 #
 #   build.sh recipe SERIES         prints what identifies series, recipe and tools (needs no network)
 #   build.sh version               prints the version of the source that would be built
-#   build.sh build SERIES PREFIX   builds PREFIX/qemu-system-x86_64
+#   build.sh build SERIES PREFIX   builds PREFIX/qemu-system-x86_64, and the benchmark of the series' hashes beside it
 #
 # SERIES is a directory of patches, or "none". The source is Debian 13's source package, fetched through
 # apt directories of our own from the mirror that this machine's apt already uses; the system's apt
@@ -87,7 +87,7 @@ fetch() {  # the pristine source into $work/source
 }
 
 build() {
-    local series=$1 prefix=$2 patch check jobs checks=()
+    local series=$1 prefix=$2 patch check jobs checks=() benchmarks=()
     jobs=$(nproc)
     say "fetching the source"
     fetch
@@ -100,6 +100,7 @@ build() {
         configure_options+=(--enable-xxhash --enable-murmurhash --enable-gcrypt)
         ! pkg-config --exists libblake3 || configure_options+=(--enable-blake3)  # Debian has none
         checks=(tests/unit/test-fake-dirty-hash)
+        benchmarks=(tests/bench/benchmark-fake-dirty-hash)
     fi
     say "preparing meson"
     /usr/bin/python3 -m venv "$work/venv"
@@ -111,14 +112,14 @@ build() {
     "$work/source/configure" "${configure_options[@]}" --python="$work/venv/bin/python" >configure.log 2>&1 ||
         { tail -20 configure.log >&2; die "configure failed"; }
     say "compiling on $jobs cores (about 4 minutes on two)"
-    ninja -j "$jobs" qemu-system-x86_64 "${checks[@]}" >ninja.log 2>&1 ||
+    ninja -j "$jobs" qemu-system-x86_64 "${checks[@]}" "${benchmarks[@]}" >ninja.log 2>&1 ||
         { grep -A20 FAILED ninja.log | head -60 >&2; die "the build failed"; }
     for check in "${checks[@]}"; do
         "$check" >check.log 2>&1 || { tail -20 check.log >&2; die "$check failed"; }
     done
     [[ -z ${FAKEDIRTY_STRIP:-} ]] || strip qemu-system-x86_64
     mkdir -p "$prefix"
-    cp qemu-system-x86_64 "$prefix/"
+    cp qemu-system-x86_64 "${benchmarks[@]}" "$prefix/"
     say "built $prefix/qemu-system-x86_64"
 }
 

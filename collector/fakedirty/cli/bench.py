@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,13 @@ from typing import Any
 from rich.console import Console
 
 from fakedirty.errors import LabError, UsageError
-from fakedirty.lab import convergence, cost
+from fakedirty.lab import convergence, cost, hash_speed
 from fakedirty.lab.guest import build_guest
 from fakedirty.lab.qemu import qemu_binary, qemu_facts, unpatched_binary
 from fakedirty.lab.treatments import CONVERGENCE
 from fakedirty.record.manifest import versions
 
-from .bench_report import convergence_line, convergence_tables, cost_line, cost_tables
+from .bench_report import convergence_line, convergence_tables, cost_line, cost_tables, hash_line, hash_tables
 from .bench_results import Results, row_of
 from .termination import tidy_when_terminated
 
@@ -28,17 +29,20 @@ HELP = "measure convergence and cost: treatments side by side, again and again"
 EPILOG = """\
 benchmarks:
   convergence   treatments on mixes of writes: a guest of 512 MiB that rewrites its pages every 20 ms, over 1 Gbit/s
-  cost          QEMU without the series, and with it in each mode: 2 GiB in one pass at full speed, of a stopped guest
+  cost          QEMU without the series, and with it in each mode: 2 GiB in one pass at full speed, of a stopped guest,
+                to a sink on loopback; and rounds in which all of them are fake
+  hash          every hash alone, on the same 1 GiB of pages, and reading them
 
 examples:
   fakedirty bench convergence --out results    all treatments on all mixes, three times (about an hour)
   fakedirty bench convergence --out results    the same again: goes on where it was, or shows the tables
   fakedirty bench convergence --out quick --mix 60k/5k --treatment vanilla --treatment skip --repetitions 1
-  fakedirty bench cost --out cost --repetitions 20
+  fakedirty bench cost --out cost --repetitions 100
+  fakedirty bench hash --out hashes --json
 
 exit status: 0 done; 1 a memory differed, or a migration failed
 """
-REPETITIONS = {"convergence": 3, "cost": 10}
+REPETITIONS = {"convergence": 3, "cost": 60, "hash": 10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +51,22 @@ class Benchmark:
 
     settings: dict[str, Any]
     jobs: Sequence[Any]
-    measure: Callable[[Any], Any]
+    measuring: Callable[[], AbstractContextManager[Callable[[Any], Any]]]
     made_type: type[Any]
     job_type: type[Any]
     line: Callable[[Any], str]
     tables: Callable[[Sequence[Any]], Iterable[object]]
     most_seconds: float  # that one job takes
+    wrong: Callable[[Any], bool] = lambda made: False  # whether a run shows that a memory was not equal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("what", choices=tuple(BENCHMARKS), help="what to measure")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results are kept")
-    parser.add_argument("--repetitions", type=int, metavar="N", help="of every migration; default: 3, of cost 10")
+    parser.add_argument(
+        "--repetitions", type=int, metavar="N", help="of every migration; default: 3, of cost 60, of hash 10"
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="what the order is drawn from; default: 1")
     parser.add_argument("--qemu", type=Path, help="a QEMU with the series; the one that was built if not given")
     parser.add_argument("--json", action="store_true", help="the runs as JSON lines; what is told goes to stderr")
@@ -84,20 +91,20 @@ def run(arguments: argparse.Namespace) -> int:
     results = Results(arguments.out, benchmark.settings, circumstances, benchmark.made_type, benchmark.job_type)
     left = [job for job in benchmark.jobs if job not in results.runs]
     minutes = len(left) * benchmark.most_seconds / 60
-    console.print(f"{len(benchmark.jobs)} migrations, {len(left)} to be made, at most {minutes:.0f} minutes")
-    with tidy_when_terminated():
-        for number, job in enumerate(left, 1):
-            made = benchmark.measure(job)
-            results.add(job, made)
-            equal = "equal" if made.memory_equal else "NOT EQUAL"
-            line = f"{number}/{len(left)} {benchmark.line(made)}; {equal}"
-            console.print(line, style="" if made.memory_equal else "bold red")
+    console.print(f"{len(benchmark.jobs)} runs, {len(left)} to be made, at most {minutes:.0f} minutes")
+    if left:
+        with tidy_when_terminated(), benchmark.measuring() as measure:
+            for number, job in enumerate(left, 1):
+                made = measure(job)
+                results.add(job, made)
+                style = "bold red" if benchmark.wrong(made) else ""
+                console.print(f"{number}/{len(left)} {benchmark.line(made)}", style=style)
     runs = [results.runs[job] for job in benchmark.jobs]
     for table in benchmark.tables(runs):
         console.print(table)
     if arguments.json:
         print("\n".join(json.dumps(row_of(made)) for made in runs))
-    if wrong := [made.job for made in runs if not made.memory_equal]:
+    if wrong := [made.job for made in runs if benchmark.wrong(made)]:
         raise LabError(f"the memory of {len(wrong)} of {len(runs)} migrations was not found equal: {wrong}")
     return 0
 
@@ -123,19 +130,19 @@ def _convergence(arguments: argparse.Namespace) -> Benchmark:
             "link_bits_per_second": convergence.LINK_BITS,
         },
         jobs=list(jobs),
-        measure=measure,
+        measuring=lambda: nullcontext(measure),
         made_type=convergence.Measured,
         job_type=convergence.Job,
         line=convergence_line,
         tables=lambda runs: convergence_tables(runs, list(mixes.values()), convergence.LINK_BITS / 8),
         most_seconds=arguments.time_limit + 12.0,  # booting, letting through, comparing
+        wrong=lambda made: not made.memory_equal,
     )
 
 
 def _cost(arguments: argparse.Namespace) -> Benchmark:
     guest, qemu = build_guest("baremetal"), arguments.qemu or qemu_binary()
     unpatched = arguments.unpatched or unpatched_binary()
-    arms = {arm.name: arm for arm in cost.ARMS}
     return Benchmark(
         settings={
             "benchmark": "cost",
@@ -145,13 +152,31 @@ def _cost(arguments: argparse.Namespace) -> Benchmark:
             "seed": arguments.seed,
         },
         jobs=list(cost.cost_jobs(arguments.repetitions, arguments.seed)),
-        measure=lambda job: cost.measure_cost(job, arms[job.arm], qemu if arms[job.arm].series else unpatched, guest),
+        measuring=lambda: cost.cost_bench(qemu, unpatched, guest),
         made_type=cost.Cost,
         job_type=cost.CostJob,
         line=cost_line,
         tables=cost_tables,
-        most_seconds=30.0,
+        most_seconds=5.0,
     )
 
 
-BENCHMARKS: dict[str, Callable[[argparse.Namespace], Benchmark]] = {"convergence": _convergence, "cost": _cost}
+def _hash(arguments: argparse.Namespace) -> Benchmark:
+    qemu = arguments.qemu or qemu_binary()
+    return Benchmark(
+        settings={"benchmark": "hash", "qemu": qemu_facts(qemu)},
+        jobs=list(hash_speed.hash_jobs(arguments.repetitions)),
+        measuring=lambda: nullcontext(lambda job: hash_speed.measure_hashes(job, qemu)),
+        made_type=hash_speed.HashSpeed,
+        job_type=hash_speed.HashJob,
+        line=hash_line,
+        tables=hash_tables,
+        most_seconds=10.0,
+    )
+
+
+BENCHMARKS: dict[str, Callable[[argparse.Namespace], Benchmark]] = {
+    "convergence": _convergence,
+    "cost": _cost,
+    "hash": _hash,
+}

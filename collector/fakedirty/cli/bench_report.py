@@ -10,14 +10,17 @@ from rich.table import Table
 
 from fakedirty.lab.convergence import Measured, Mix
 from fakedirty.lab.cost import ARMS, Cost, paired
+from fakedirty.lab.hash_speed import READ, HashSpeed
 
 RESAMPLES, RESAMPLE_SEED = 10_000, 1
+PAGE_BYTES = 4096
 
 
 def convergence_line(made: Measured) -> str:
     """One migration on one line."""
     ended = f"{made.total_seconds:.2f} s, downtime {made.downtime_ms} ms" if made.converged else "does not converge"
-    return f"{made.job.mix} {made.job.treatment}: {ended}, {made.rounds} rounds, {made.sent_bytes / 1e6:,.0f} MB"
+    sent = f"{made.rounds} rounds, {made.sent_bytes / 1e6:,.0f} MB"
+    return f"{made.job.mix} {made.job.treatment}: {ended}, {sent}; {'equal' if made.memory_equal else 'NOT EQUAL'}"
 
 
 def convergence_tables(runs: Sequence[Measured], mixes: Sequence[Mix], bytes_per_second: float) -> Iterator[Table]:
@@ -70,16 +73,21 @@ def cost_line(made: Cost) -> str:
 
 
 def cost_tables(costs: Sequence[Cost]) -> Iterator[Table]:
-    """The arms, and what the next one adds to the one before: off to unpatched, observe and skip to off."""
-    table = Table(title="one pass over 2 GiB, by arm: median (range)", title_justify="left", title_style="bold")
-    for head in ("arm", "seconds", "ns of CPU a page"):
+    """The arms, and what one adds to another: off to unpatched, observe and skip to off."""
+    table = Table(title="by arm: median (range)", title_justify="left", title_style="bold")
+    for head in ("arm", "seconds", "pages", "ns of CPU a page", "million pages a CPU second"):
         table.add_column(head, justify="left" if head == "arm" else "right")
     for arm in ARMS:
         own = [made for made in costs if made.job.arm == arm.name]
-        seconds = spread([made.pass_seconds for made in own], 3)
-        table.add_row(arm.name, seconds, spread([made.thread_ns_per_page for made in own], 0))
+        table.add_row(
+            arm.name,
+            spread([made.pass_seconds for made in own], 3),
+            spread([made.pages for made in own], 0),
+            spread([made.thread_ns_per_page for made in own], 0),
+            spread([1000 / made.thread_ns_per_page for made in own], 2),
+        )
     yield table
-    table = Table(title="paired differences: mean, 95 % interval", title_justify="left", title_style="bold")
+    table = Table(title="paired differences: median, 95 % interval", title_justify="left", title_style="bold")
     for head in ("compared", "pairs", "seconds", "CPU of the thread"):
         table.add_column(head, justify="left" if head == "compared" else "right")
     for first, second in (("unpatched", "off"), ("off", "observe"), ("off", "skip")):
@@ -89,10 +97,32 @@ def cost_tables(costs: Sequence[Cost]) -> Iterator[Table]:
 
 
 def interval(shares: Sequence[float]) -> str:
-    """The mean of paired differences and the interval that 95 % of the means of resamples lie in, in percent."""
+    """The median of paired differences and the interval that 95 % of the medians of resamples lie in, in percent."""
     if not shares:
         return "-"
     values = np.array(shares)
     chosen = np.random.default_rng(RESAMPLE_SEED).integers(0, len(values), (RESAMPLES, len(values)))
-    low, high = np.percentile(values[chosen].mean(axis=1), (2.5, 97.5))
-    return f"{values.mean():+.2%} ({low:+.2%} to {high:+.2%})"
+    low, high = np.percentile(np.median(values[chosen], axis=1), (2.5, 97.5))
+    return f"{np.median(values):+.2%} ({low:+.2%} to {high:+.2%})"
+
+
+def hash_line(made: HashSpeed) -> str:
+    """One run on one line."""
+    return ", ".join(f"{name} {ns:,.0f}" for name, ns in made.ns_per_page.items()) + " ns a page"
+
+
+def hash_tables(runs: Sequence[HashSpeed]) -> Iterator[Table]:
+    """The hashes, the fastest first, beside reading: what a page takes, and how the speeds relate within a run."""
+    table = Table(title="one page, by hash: median (range)", title_justify="left", title_style="bold")
+    for head in ("hash", "ns a page", "GB/s", "of the speed of reading", "times as fast as sha1"):
+        table.add_column(head, justify="left" if head == "hash" else "right")
+    rows = {name: [made.ns_per_page[name] for made in runs] for name in runs[0].ns_per_page}
+    for name, ns in sorted(rows.items(), key=lambda row: (row[0] != READ, median(row[1]))):
+        table.add_row(
+            name,
+            spread(ns, 1),
+            spread([PAGE_BYTES / each for each in ns], 1),
+            spread([made.ns_per_page[READ] / made.ns_per_page[name] for made in runs], 2),
+            spread([made.ns_per_page["sha1"] / made.ns_per_page[name] for made in runs if "sha1" in rows], 1),
+        )
+    yield table

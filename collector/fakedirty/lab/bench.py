@@ -18,12 +18,15 @@ from .network import End, Network
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What source and destinations have in common; `more` are further arguments of QEMU."""
+    """What source and destinations have in common; `more` are further arguments of QEMU.
+
+    Without a `network` there is no destination, and the source has that of the host.
+    """
 
     qemu: Path
     guest: BuiltGuest
     workload: Workload
-    network: Network
+    network: Network | None
     accelerator: str = "tcg"
     more: Sequence[str] = ()
     name: str = "bench"
@@ -31,7 +34,7 @@ class Bench:
     @contextmanager
     def source(self, enough: Callable[[GuestReport], bool] = lambda report: report.ready) -> Iterator[Machine]:
         """A machine whose guest is at work: its report is `enough`."""
-        with self._machine(self.network.source) as (source, log):
+        with self._machine(self.network.source if self.network else None) as (source, log):
             seconds = self.guest.guest.ready_seconds
             wait_for_report(log, enough, seconds=seconds, check_alive=source.check_alive)
             yield source
@@ -39,11 +42,11 @@ class Bench:
     @contextmanager
     def destination(self) -> Iterator[Machine]:
         """A machine that waits to be migrated to; the one before it must be gone."""
-        with self._machine(self.network.destination, INCOMING) as (destination, _log):
+        with self._machine(self.network.destination if self.network else None, INCOMING) as (destination, _log):
             yield destination
 
     @contextmanager
-    def _machine(self, end: End, more: Sequence[str] = ()) -> Iterator[tuple[Machine, Path]]:
+    def _machine(self, end: End | None, more: Sequence[str] = ()) -> Iterator[tuple[Machine, Path]]:
         with tempfile.TemporaryDirectory(prefix="fakedirty-") as directory:
             log = Path(directory) / "serial.log"
             arguments = [*self.guest.qemu_arguments(self.workload, log), *self.more, *more]

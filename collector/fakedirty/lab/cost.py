@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 import random
+import socket
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import LabError
 from fakedirty.qmp.client import Qmp
-from fakedirty.qmp.mode import MODE
+from fakedirty.qmp.mode import MODE, SWITCHOVER
 
-from .bench import Bench, compared
+from .bench import Bench
 from .guest import BuiltGuest
 from .guest_workload import Workload
 from .machine import Machine
-from .migrate import PAUSED, Settings, Step, migrate
-from .network import shaped_network
+from .migrate import ENDED, PAUSED, UNLIMITED
 
 MIGRATION_THREADS = ("mig/src/main", "live_migration")  # its name over the versions of QEMU, with debug-threads=on
-WIRE_BITS = 100_000_000_000  # no limit: the cores are
-TIME_LIMIT_SECONDS = 300.0
+PASS_SECONDS = 60.0  # the longest that a pass may take
+CONSIDERED_SECONDS = 2.0  # for which pages that are all fake are counted
+SINK_BYTES = 1 << 20
+
+#: Memory that stays where it is: a page that the host took away in between would cost more than all of this.
+LOCKED = ("-overcommit", "mem-lock=on")
 
 #: 2 GiB of pages that no zero detection shortens, of a guest that is stopped: one pass, the same each time.
 FULL = Workload(untouched=524_288, memory_mib=2304)
 
+#: As many, all rewritten with what they hold, without a pause.
+ALL_FAKE = Workload(fake=524_288, pause_ms=0, memory_mib=2304)
+
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """What is compared: a QEMU with or without the series, and its mode (None: it has none)."""
+    """What is compared: a QEMU with or without the series, and its mode (None: it has none).
+
+    A pass sends all pages of `workload` once. With `rounds`, those that follow are looked at instead.
+    """
 
     name: str
     series: bool
     mode: str | None
+    workload: Workload = FULL
+    rounds: bool = False
 
 
 ARMS = (
@@ -41,6 +55,7 @@ ARMS = (
     Arm("off", series=True, mode="off"),
     Arm("observe", series=True, mode="observe"),
     Arm("skip", series=True, mode="skip"),
+    Arm("skip, all fake", series=True, mode="skip", workload=ALL_FAKE, rounds=True),
 )
 
 
@@ -54,13 +69,12 @@ class CostJob:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What it cost: seconds of the pass, and of them those on a CPU of the migration thread; for so many pages."""
+    """What it cost: seconds that passed, and of them those on a CPU of the migration thread; for so many pages."""
 
     job: CostJob
     pass_seconds: float
     thread_seconds: float
     pages: int
-    memory_equal: bool
 
     @property
     def thread_ns_per_page(self) -> float:
@@ -77,31 +91,133 @@ def cost_jobs(repetitions: int, seed: int) -> Iterator[CostJob]:
         yield from (CostJob(repetition, name) for name in order)
 
 
-def measure_cost(job: CostJob, arm: Arm, qemu: Path, guest: BuiltGuest, workload: Workload = FULL) -> Cost:
-    """Boot the guest, stop it, migrate it at full speed, and look at the thread before it switches over."""
-    read: list[tuple[float, float]] = []
+@contextmanager
+def cost_bench(series: Path, unpatched: Path, guest: BuiltGuest) -> Iterator[Callable[[CostJob], Cost]]:
+    """The guests that the arms need, booted once, and what measures a job on them, into a sink on loopback.
 
-    def look(qmp: Qmp) -> None:
-        read.append((time.monotonic(), thread_seconds(source)))
-        qmp.execute("migrate-continue", state=PAUSED)
+    No guest ends up anywhere: each migration is cancelled when it is measured. No guest runs but one whose
+    rounds are looked at. One migration of each arm comes first, unmeasured, so that all memory is there.
+    """
+    arms = {arm.name: arm for arm in ARMS}
+    with ExitStack() as stack:
+        uri = stack.enter_context(_sink())
+        sources: dict[tuple[bool, Workload], Machine] = {}
+        for arm in ARMS:
+            key = (arm.series, arm.workload)
+            if key not in sources:
+                qemu = series if arm.series else unpatched
+                bench = Bench(qemu, guest, arm.workload, network=None, more=LOCKED, name="cost")
+                sources[key] = stack.enter_context(bench.source())
+                _prepare(sources[key].qmp, running=arm.rounds)
 
-    settings = Settings(parameters={MODE: arm.mode} if arm.mode else {}, capabilities={"pause-before-switchover": True})
-    with shaped_network(WIRE_BITS) as network:
-        bench = Bench(qemu, guest, workload, network, name=f"cost-{arm.name}")
-        with bench.source() as source, bench.destination() as destination:
-            source.qmp.execute("stop")
-            start = time.monotonic()
-            outcome = migrate(
-                source, destination, settings, time_limit=TIME_LIMIT_SECONDS, steps=[Step(look, in_state=PAUSED)]
-            )
-            if outcome.status != "completed" or not read:
-                raise LabError(
-                    f"the migration of {arm.name} is {outcome.status}: {outcome.final.get('error-desc', '')}"
-                )
-            ram = outcome.final["ram"]
-            equal = compared(source, destination).equal
-    paused, seconds = read[0]
-    return Cost(job, paused - start, seconds, ram["normal"] + ram["duplicate"], equal)
+        def measure(job: CostJob) -> Cost:
+            arm = arms[job.arm]
+            source = sources[arm.series, arm.workload]
+            if arm.mode:
+                source.qmp.execute("migrate-set-parameters", {MODE: arm.mode})
+            return (_rounds if arm.rounds else _pass)(job, source, uri)
+
+        for arm in ARMS:
+            measure(CostJob(0, arm.name))
+        yield measure
+
+
+def _prepare(qmp: Qmp, *, running: bool) -> None:
+    """A migration that stops before it switches over: when nothing is left, or, of a guest at work, not at all."""
+    capabilities = [{"capability": name, "state": True} for name in ("events", "pause-before-switchover")]
+    qmp.execute("migrate-set-capabilities", capabilities=capabilities)
+    qmp.execute("migrate-set-parameters", {"max-bandwidth": UNLIMITED, "downtime-limit": 0})
+    if running:
+        qmp.execute("migrate-set-parameters", {"downtime-limit": 1, SWITCHOVER: False})  # 0 ends it after round 1
+    qmp.execute("stop")
+
+
+def _pass(job: CostJob, source: Machine, uri: str) -> Cost:
+    """Send everything once."""
+    start = _start(source.qmp, uri)
+    _await_state(source.qmp, PAUSED)
+    passed, thread = time.monotonic() - start, thread_seconds(source)
+    ram = source.qmp.execute("query-migrate")["ram"]
+    _cancel(source.qmp)
+    return Cost(job, passed, thread, ram["normal"] + ram["duplicate"])
+
+
+def _rounds(job: CostJob, source: Machine, uri: str) -> Cost:
+    """Watch the rounds after the first one for a while."""
+    source.qmp.execute("cont")
+    _start(source.qmp, uri)
+    deadline = time.monotonic() + PASS_SECONDS
+    while source.qmp.execute("query-migrate").get("fake-dirty", {}).get("skipped", 0) == 0:
+        if time.monotonic() > deadline:
+            raise LabError(f"no page was skipped within {PASS_SECONDS:g} s")
+        time.sleep(0.05)
+    begin = _considered(source)
+    time.sleep(CONSIDERED_SECONDS)
+    end = _considered(source)
+    _cancel(source.qmp)
+    source.qmp.execute("stop")
+    seconds, thread, pages = (after - before for before, after in zip(begin, end, strict=True))
+    return Cost(job, seconds, thread, int(pages))
+
+
+def _considered(source: Machine) -> tuple[float, float, int]:
+    """Now, the time of the migration thread, and pages skipped: told once an iteration, so that it is late by one."""
+    skipped: int = source.qmp.execute("query-migrate")["fake-dirty"]["skipped"]
+    return time.monotonic(), thread_seconds(source), skipped
+
+
+def _start(qmp: Qmp, uri: str) -> float:
+    qmp.drain_events()
+    start = time.monotonic()
+    qmp.execute("migrate", uri=uri)
+    return start
+
+
+def _await_state(qmp: Qmp, wanted: str) -> None:
+    deadline = time.monotonic() + PASS_SECONDS
+    while (left := deadline - time.monotonic()) > 0:
+        event = qmp.wait_event(("MIGRATION",), left)
+        state = event["data"]["status"] if event else ""
+        if state == wanted:
+            return
+        if state in ENDED:
+            info = qmp.execute("query-migrate")
+            raise LabError(f"the migration is {state}, not {wanted}: {info.get('error-desc', 'no reason given')}")
+    raise LabError(f"the migration did not get to {wanted} within {PASS_SECONDS:g} s")
+
+
+def _cancel(qmp: Qmp) -> None:
+    qmp.execute("migrate_cancel")
+    deadline = time.monotonic() + PASS_SECONDS
+    while qmp.execute("query-migrate")["status"] != "cancelled":
+        if time.monotonic() > deadline:
+            raise LabError(f"the migration was not cancelled within {PASS_SECONDS:g} s")
+        time.sleep(0.01)
+
+
+@contextmanager
+def _sink() -> Iterator[str]:
+    """Where a migration goes that is to arrive nowhere: its URI. What it sends is not even copied."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=_swallow, args=(server,), daemon=True)
+        thread.start()
+        try:
+            yield f"tcp:127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _swallow(server: socket.socket) -> None:
+    buffer = bytearray(SINK_BYTES)
+    while True:
+        try:
+            connection, _address = server.accept()
+        except OSError:  # it was shut down
+            return
+        with connection:
+            while connection.recv_into(buffer, SINK_BYTES, socket.MSG_TRUNC):
+                pass
 
 
 def thread_seconds(source: Machine, proc: Path = Path("/proc")) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fakedirty.model.words import Level, Mode
 from fakedirty.qmp.client import Qmp
-from fakedirty.qmp.mode import set_mode
+from fakedirty.qmp.mode import SWITCHOVER, set_mode
 
 from .migrate import Step
 
@@ -67,7 +67,7 @@ def _xbzrle(cache_bytes: int) -> Mapping[str, object]:
 
 XBZRLE: Mapping[str, bool] = {"xbzrle": True}
 SMALL_CACHE, LARGE_CACHE = 64 << 20, 512 << 20  # bytes: QEMU's default, and as much as the guest of REFERENCE has
-ALONE: Mapping[str, object] = {"fake-dirty-switchover": False}
+ALONE: Mapping[str, object] = {SWITCHOVER: False}
 
 #: What is compared for convergence, observed by QEMU's own history of rounds. Skipping goes on from the start.
 CONVERGENCE = (

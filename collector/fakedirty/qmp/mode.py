@@ -11,6 +11,7 @@ from .client import Qmp
 
 MODE = "fake-dirty-mode"
 HASH = "fake-dirty-hash"
+SWITCHOVER = "fake-dirty-switchover"
 
 
 def supports(qmp: Qmp) -> bool:
