@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Shows that the fuzz can fail: QEMU with a rule of safe skipping taken out gives wrong pages, and soon.
 
-Each broken variant of the series is built, and fuzzed until a migration leaves a page wrong. The series as
-it is then runs the very same plans, all of those that were tried, and nothing may be wrong.
+Each broken variant of the series is built, and fuzzed until a migration leaves a page wrong, or a count where
+that is what the rule is about. The series as it is then runs the very same plans, all of those that were tried,
+and nothing may be wrong.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def _show(arguments: argparse.Namespace, chosen: Sequence[Variant]) -> int:
     caught: dict[str, int | None] = {}
     for variant in chosen:
         print(f"{variant.name} (rule {variant.rule}): {variant.breaks}", flush=True)
-        caught[variant.name] = _search(workshop.broken(variant), arguments, allowed)
+        caught[variant.name] = _search(variant, workshop.broken(variant), arguments, allowed)
     tried = max((arguments.most if index is None else index + 1 for index in caught.values()), default=0)
     print(f"the series as it is, migrations 0 to {tried - 1} of seed {arguments.seed}:", flush=True)
     wrong = [fuzzed for fuzzed in fuzz(intact, arguments.seed, range(tried), allowed) if _told(fuzzed)]
@@ -61,15 +62,15 @@ def _show(arguments: argparse.Namespace, chosen: Sequence[Variant]) -> int:
     return 1 if missed or wrong else 0
 
 
-def _search(binary: Path, arguments: argparse.Namespace, allowed: Possible) -> int | None:
-    """The index of the first migration that leaves a page wrong, if one is found."""
+def _search(variant: Variant, binary: Path, arguments: argparse.Namespace, allowed: Possible) -> int | None:
+    """The index of the first migration that leaves a page or count wrong, if one is found."""
     for fuzzed in fuzz(binary, arguments.seed, range(arguments.most), allowed):
         index = fuzzed.plan.index
-        if fuzzed.memory and not fuzzed.memory.equal:
+        unequal = fuzzed.memory is not None and not fuzzed.memory.equal
+        if bool(fuzzed.wrong) and not unequal if variant.counted else unequal:
+            told = fuzzed.wrong[0] if variant.counted else str(fuzzed.memory)
             again = f"fakedirty fuzz --qemu {binary} --seed {arguments.seed} --only {index}"
-            print(
-                f"  CAUGHT by seed {arguments.seed}, migration {index}: {fuzzed.memory}\n  again: {again}", flush=True
-            )
+            print(f"  CAUGHT by seed {arguments.seed}, migration {index}: {told}\n  again: {again}", flush=True)
             return index
     print(f"  MISSED by {arguments.most} migrations of seed {arguments.seed}", flush=True)
     return None

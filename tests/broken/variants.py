@@ -35,12 +35,13 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A QEMU that breaks one rule of the design, and how."""
+    """A QEMU that breaks one rule of the design, and how. A `counted` one leaves no page wrong, but a count."""
 
     name: str
-    rule: int
+    rule: int | str
     breaks: str
     edits: tuple[Edit, ...]
+    counted: bool = False
 
 
 # where the migration thread adopts other records
@@ -81,16 +82,19 @@ VARIANTS = (
         (
             Edit(
                 RAM,
-                r"return ram_save_page\(rs, pss, p, [^;]*\);",
-                "return ram_save_page(rs, pss, pss->block->host + offset, true);",
+                r"return ram_save_page\(rs, pss, p\);",
+                "return ram_save_page(rs, pss, pss->block->host + offset);",
             ),
         ),
     ),
     Variant(
-        "async-copy",
+        "overwritten-copy",
         1,
         "the copy is sent later, when the buffer has other content",
-        (Edit(RAM, r"return ram_save_page\(rs, pss, p, [^;]*\);", "return ram_save_page(rs, pss, p, true);"),),
+        (
+            Edit(SERIES, r"#define FAKE_DIRTY_COPIES 64", "#define FAKE_DIRTY_COPIES 1"),
+            Edit(SERIES, r"qemu_fflush\(f\);\n", "\n"),
+        ),
     ),
     Variant(
         "zero-unrecorded",
@@ -116,5 +120,12 @@ VARIANTS = (
         5,
         "a hash that is chosen again goes on with the records from before another was chosen",
         (Edit(SERIES, ADOPTED, KEPT_BY_HASH),),
+    ),
+    Variant(
+        "underestimated",
+        "of the switchover",
+        "half of the dirty pages that have to be sent are not expected to be",
+        (Edit(SERIES, r"share_limit\(unequal, taken, dirty\)", "share_limit(unequal / 2, taken, dirty)"),),
+        counted=True,
     ),
 )

@@ -130,6 +130,8 @@ def summary(done: list[Fuzzed], coverage: Coverage) -> str:
     return (
         f"{len(done)} migrations, {counted} counted ({LEAST_ROUNDS} rounds and {LEAST_SKIPPED:,} skipped pages, or "
         f"more); wrong pages: {pages}; wrong migrations: {sum(bool(fuzzed.wrong) for fuzzed in done)}\n"
+        f"switchovers of a guest that stood still, held to what they were expected to send: "
+        f"{sum(fuzzed.foreseen for fuzzed in done)}\n"
         f"coverage: {cells - len(coverage.holes())} of {cells} cells have {ENOUGH} migrations or more"
     )
 
@@ -174,6 +176,7 @@ def _report(seed: int, qemu: Path, done: list[Fuzzed], coverage: Coverage) -> di
                 "counts": fuzzed.counts,
                 "rounds": fuzzed.rounds,
                 "skipped": fuzzed.skipped,
+                "foreseen": fuzzed.foreseen,
                 "seconds": round(fuzzed.seconds, 3),
                 "wrong": fuzzed.wrong,
                 "differing": [asdict(page) for page in fuzzed.memory.differing] if fuzzed.memory else None,

@@ -15,8 +15,8 @@ from .guest_workload import BAREMETAL_FIRST, BAREMETAL_RESERVED_TOP, MIB_FRAMES,
 from .migrate import PAUSED
 
 MEMORY_MIB = 8  # the size of a guest is a multiple of it
-MOST = {"fake": 2500, "changed": 400, "zero": 500, "aba": 500, "untouched": 600}
-LEAST = {"fake": 300, "changed": 30, "zero": 30, "aba": 30, "untouched": 0}
+MOST = {"fake": 2500, "changed": 400, "zero": 500, "aba": 500, "phased": 600, "untouched": 600}
+LEAST = {"fake": 300, "changed": 30, "zero": 30, "aba": 30, "phased": 0, "untouched": 0}
 STRIDES = (1, 1, 2, 3)
 
 XBZRLE_CACHES = (1 << 16, 1 << 20, 1 << 22, 1 << 26)  # bytes: from too small for anything to larger than the guest
@@ -31,6 +31,12 @@ PLAIN_SHARE = 0.5  # of guests that have all their memory in one block of small 
 NEVER_ENOUGH, OF_THE_LINK = 1000, 0
 ENDLESS_SHARE = 0.85
 AVAILABLE = "avail-switchover-bandwidth"
+
+# A guest that is stopped writes nothing after the look that its switchover is decided by. So many pages fit then.
+STILL_SHARE = 0.2
+STILL_PAGES = (20, 1500)
+STILL_BANDWIDTH = 1_000_000  # bytes/s: not all of it is sent before it is looked at
+STILL_SECONDS = 20.0
 
 CALM_SHARE, CALM_SECONDS = 0.8, 0.45
 LATE_SECONDS = 0.3
@@ -72,10 +78,14 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
     pause, endless = chance.happens(PAUSE_SHARE), chance.happens(ENDLESS_SHARE)
     cancels = 0 if forced else chance.of(CANCELS)
     walk = Walk(chance, possible)
+    limit_ms = chance.of(DOWNTIME_LIMITS_MS)
+    still = _still(chance, limit_ms)
     attempts = [
         _attempt(chance, walk, bulk_seconds, bandwidth, pause=pause, cancelled=number < cancels, forced=forced)
         for number in range(cancels + 1)
     ]
+    if still and not forced:
+        attempts[-1] = _stand_still(attempts[-1], still)
     return Plan(
         seed=seed,
         index=index,
@@ -84,7 +94,7 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
         accelerator=possible.accelerators[-1 if kvm else 0],
         memory=ONE_BLOCK if plain else memory,
         bandwidth_bytes=bandwidth,
-        downtime_limit_ms=chance.of(DOWNTIME_LIMITS_MS),
+        downtime_limit_ms=limit_ms,
         capabilities={
             "xbzrle": chance.happens(0.5),
             "auto-converge": chance.happens(0.4) or forced,
@@ -148,6 +158,32 @@ def _attempt(
         low, high = FORCED_SECONDS
         changes += [_bandwidth(LEAST_BANDWIDTH, low), _bandwidth(bandwidth, high)]
     return Attempt(before, tuple(toggles), seconds, cancel if cancelled else None, tuple(changes))
+
+
+def _still(chance: Chance, limit_ms: int) -> dict[str, object] | None:
+    """What is set when the guest is stopped, if it is."""
+    happens, pages = chance.happens(STILL_SHARE), chance.whole(*STILL_PAGES)
+    available = pages * 4096 * 1000 // limit_ms
+    parameters: dict[str, object] = {
+        "fake-dirty-switchover": True,
+        "max-bandwidth": STILL_BANDWIDTH,
+        AVAILABLE: available,
+    }
+    return parameters if happens else None
+
+
+def _stand_still(attempt: Attempt, parameters: dict[str, object]) -> Attempt:
+    """The same with a guest that is stopped where nothing is toggled any more, in mode skip."""
+    *toggles, late, _last = attempt.toggles
+    calm = replace(late, mode=Mode.SKIP, hasty=False)
+    moment = replace(late.moment, after_seconds=(late.moment.after_seconds or 0) + LATE_SECONDS / 2)
+    return replace(
+        attempt,
+        toggles=(*toggles, calm),
+        seconds=attempt.seconds + STILL_SECONDS,
+        changes=tuple(change for change in attempt.changes if AVAILABLE not in change.parameters),
+        still=Change(parameters, moment),
+    )
 
 
 def _early(chance: Chance, bulk_seconds: float, wild: float) -> Moment:

@@ -58,7 +58,8 @@ class Change:
 class Attempt:
     """One migration to one destination: what is set `before` it starts, what while it runs, and its end.
 
-    After `seconds` it is let through, unless it is cancelled at a moment before.
+    After `seconds` it is let through, unless it is cancelled at a moment before, or the guest is made to stand
+    `still` and its switchover left to what it is expected to send.
     """
 
     before: tuple[Toggle, ...]
@@ -66,6 +67,7 @@ class Attempt:
     seconds: float
     cancel: Moment | None = None
     changes: tuple[Change, ...] = ()
+    still: Change | None = None
 
 
 @dataclass(frozen=True, slots=True)

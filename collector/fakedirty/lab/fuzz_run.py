@@ -36,12 +36,16 @@ TOTALS = (
 
 @dataclass(slots=True)
 class Fuzzed:
-    """What came of a plan. `rounds` and `skipped` are of the migration that completed; `wrong` says what is."""
+    """What came of a plan. `rounds` and `skipped` are of the migration that completed; `wrong` says what is.
+
+    `foreseen` is whether its switchover could be held to what it was expected to send.
+    """
 
     plan: Plan
     rounds: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    foreseen: bool = False
     memory: MemoryReport | None = None
     taken: list[Taken] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -84,6 +88,8 @@ def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine,
     settings = Settings(plan.downtime_limit_ms, plan.bandwidth_bytes, plan.parameters, plan.capabilities)
     steps = [_step(toggle.moment, partial(toggling.set, toggle)) for toggle in attempt.toggles]
     steps += [_step(change.moment, partial(_change, change, toggling)) for change in attempt.changes]
+    if attempt.still:
+        steps.append(_step(attempt.still.moment, partial(_stand_still, attempt.still)))
     if attempt.cancel:
         steps.append(_step(attempt.cancel, lambda qmp: qmp.execute("migrate_cancel")))
     steps.append(Step(_go_on, in_state=PAUSED))
@@ -93,6 +99,9 @@ def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine,
         toggling.meet(FORCED)
     fuzzed.taken += toggling.taken(outcome.final)
     fuzzed.wrong += check_history(history, outcome)
+    if attempt.still and outcome.converged and (expected := expectation(history, outcome.final)) is not None:
+        fuzzed.foreseen = True
+        fuzzed.wrong += check_switchover(history, expected)
     if outcome.status == "completed":
         fuzzed.rounds = history["dropped"] + len(history["rounds"])
         fuzzed.skipped = outcome.final.get("fake-dirty", {"skipped": 0})["skipped"]
@@ -122,6 +131,35 @@ def check_history(history: Mapping[str, Any], outcome: Outcome) -> list[str]:
         if (summed := sum(each[counted] for each in rounds)) != told:
             wrong.append(f"the rounds sum up to {summed} {counted}, query-migrate says {told} {total}")
     return wrong
+
+
+def expectation(history: Mapping[str, Any], final: Mapping[str, Any]) -> int | None:
+    """Pages that the switchover was expected to send at most, where nothing happened between that and the switchover.
+
+    None where the guest wrote on, mode or hash changed, or the switchover did not come of a look at dirty pages.
+    """
+    if len(history["rounds"]) < LEAST_ROUNDS:
+        return None
+    before, last = history["rounds"][-2:]
+    alike = all(before[name] == last[name] for name in ("mode", "hash")) and last["mode"] == "skip"
+    if last["kind"] != "switchover" or not alike or before["visited"] or not last["dirty"] == before["left"] > 0:
+        return None
+    expected = final.get("fake-dirty", {}).get("expected")
+    return None if expected is None else int(expected)
+
+
+def check_switchover(history: Mapping[str, Any], expected: int) -> list[str]:
+    """What is wrong if the last round sent more pages than were expected."""
+    last = history["rounds"][-1]
+    sent = sum(last[name] for name in ("normal", "zero", "xbzrle", "unchanged"))
+    return [f"the switchover sent {sent} pages, and was expected to send {expected}"] if sent > expected else []
+
+
+def _stand_still(change: Change, qmp: Qmp) -> None:
+    """Stop the guest, unless the migration did that already."""
+    if qmp.execute("query-status")["running"]:
+        qmp.execute("stop")
+    qmp.execute("migrate-set-parameters", change.parameters)
 
 
 def _change(change: Change, toggling: Toggling, qmp: Qmp) -> None:

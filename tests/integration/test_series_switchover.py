@@ -1,0 +1,115 @@
+"""A switchover that knows what will be sent: never more than it expected, whatever the guest was like before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.migrate import UNLIMITED, Outcome, Settings, Step, migrate
+from fakedirty.lab.network import GIGABIT
+from fakedirty.qmp.client import Qmp
+from series import SLOW, assert_equal, let_through, pair, rounds, setting
+
+AVAILABLE = "avail-switchover-bandwidth"
+NEVER = 1000  # bytes/s: less than a page fits any downtime limit
+PAGE_BYTES = 4096
+
+# One round of what changes never fits; what is rewritten fits by far. Its phases last long enough that all of it is
+# sent in a silent one, and it is all changed again soon after.
+PHASES = Workload(phased=12_000, changed=100, untouched=500, memory_mib=96)
+PHASES_LIMIT_MS = 200
+
+# small enough for a look to take in all dirty pages; without a pause, so that no sync finds none before it stands still
+STILL = Workload(fake=2000, changed=300, zero=200, aba=200, untouched=500, pause_ms=0, memory_mib=64)
+
+
+def sent(each: Mapping[str, Any]) -> int:
+    """Pages of a round that were not left out."""
+    return int(each["normal"] + each["zero"] + each["xbzrle"] + each["unchanged"])
+
+
+@pytest.mark.parametrize("after_seconds", [0.0, 0.3, 0.6])
+def test_a_guest_that_begins_to_change_its_pages_does_not_exceed_the_downtime_limit(after_seconds: float) -> None:
+    """Phases of silent writes and of real ones: the switchover is in a silent one, wherever the migration began."""
+    limit_pages = GIGABIT / 8 * PHASES_LIMIT_MS / 1000 / PAGE_BYTES
+    settings = Settings(PHASES_LIMIT_MS, parameters={"fake-dirty-mode": "skip"})
+    with pair(PHASES) as (source, destination):
+        time.sleep(after_seconds)
+        outcome = migrate(source, destination, settings, time_limit=60)
+        assert outcome.status == "completed"
+        assert_equal(source, destination)
+        history = rounds(source.qmp)
+    assert outcome.converged
+    assert history[-1]["kind"] == "switchover"
+    assert sent(history[-1]) <= limit_pages < PHASES.phased
+
+
+@pytest.mark.parametrize("xbzrle", [False, True], ids=["plain", "xbzrle"])
+@pytest.mark.parametrize("hash_name", ["xxh3-64", "sha1"])
+def test_of_a_guest_that_stands_still_no_more_is_sent_than_expected(hash_name: str, xbzrle: bool) -> None:
+    def stand_still(qmp: Qmp) -> None:
+        qmp.execute("stop")
+        # 5 ms of this are 1800 pages: all that are dirty do not fit, those that have to be sent do
+        qmp.execute("migrate-set-parameters", {AVAILABLE: 1800 * PAGE_BYTES * 200})
+
+    settings = Settings(
+        5,
+        SLOW,
+        parameters={"fake-dirty-mode": "skip", "fake-dirty-hash": hash_name, AVAILABLE: NEVER},
+        capabilities={"xbzrle": xbzrle},
+    )
+    with pair(STILL) as (source, destination):
+        outcome = migrate(source, destination, settings, time_limit=60, steps=[Step(stand_still, after_round=4)])
+        assert outcome.status == "completed"
+        assert_equal(source, destination)
+        last = rounds(source.qmp)[-1]
+    assert outcome.converged
+    assert last["kind"] == "switchover"
+    expected = outcome.final["fake-dirty"]["expected"]
+    assert sent(last) <= expected <= last["dirty"]
+    if last["dirty"] > 1800:
+        assert expected < last["dirty"], "what is not sent was counted all the same"
+
+
+def asked(mode: str, seconds: float, workload: Workload, **settings: Any) -> tuple[Mapping[str, Any], Outcome]:
+    """``query-migrate`` in a migration that has no end, after some seconds, and what came of it."""
+    answers: list[Mapping[str, Any]] = []
+    parameters = {"fake-dirty-mode": mode, AVAILABLE: NEVER, **settings.pop("parameters", {})}
+    with pair(workload) as (source, destination):
+        outcome = migrate(
+            source,
+            destination,
+            Settings(1, parameters=parameters, **settings),
+            time_limit=60,
+            steps=[
+                Step(lambda qmp: answers.append(qmp.execute("query-migrate")), after_seconds=seconds),
+                Step(setting({AVAILABLE: 0, "downtime-limit": 10_000}), after_seconds=seconds),
+                let_through(after_round=100_000),
+            ],
+        )
+        assert outcome.status == "completed"
+        assert_equal(source, destination)
+    return answers[0], outcome
+
+
+def test_the_downtime_that_is_expected_is_that_of_what_is_sent() -> None:
+    parameters = {AVAILABLE: SLOW}
+    expected = {
+        mode: asked(mode, 2.0, STILL, bandwidth_bytes=SLOW, parameters=parameters)[0]["expected-downtime"]
+        for mode in ("observe", "skip")
+    }
+    assert expected["observe"] > 1.5 * expected["skip"] > 0
+
+
+def test_a_guest_is_not_throttled_for_pages_that_are_not_sent() -> None:
+    silent = Workload(fake=60_000, untouched=500, pause_ms=0, memory_mib=320)
+    throttled = {
+        mode: asked(mode, 4.5, silent, bandwidth_bytes=UNLIMITED, capabilities={"auto-converge": True})[0]
+        for mode in ("observe", "skip")
+    }
+    assert throttled["observe"]["cpu-throttle-percentage"] > 0
+    assert "cpu-throttle-percentage" not in throttled["skip"]
+    assert throttled["skip"]["fake-dirty"]["skipped"] > 0
