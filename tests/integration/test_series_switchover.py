@@ -11,7 +11,7 @@ from fakedirty.lab.guest_workload import Workload
 from fakedirty.lab.migrate import UNLIMITED, Outcome, Settings, Step, migrate
 from fakedirty.lab.network import GIGABIT
 from fakedirty.qmp.client import Qmp
-from series import SLOW, assert_equal, let_through, pair, rounds, setting
+from series import SLOW, assert_equal, bench, let_through, pair, rounds, setting
 
 AVAILABLE = "avail-switchover-bandwidth"
 NEVER = 1000  # bytes/s: less than a page fits any downtime limit
@@ -113,3 +113,22 @@ def test_a_guest_is_not_throttled_for_pages_that_are_not_sent() -> None:
     assert throttled["observe"]["cpu-throttle-percentage"] > 0
     assert "cpu-throttle-percentage" not in throttled["skip"]
     assert throttled["skip"]["fake-dirty"]["skipped"] > 0
+
+
+def test_a_link_that_gets_slower_is_noticed_while_pages_are_skipped() -> None:
+    """What changes would fit at the speed of the bulk round, but does not at that of the link as it is now."""
+    mix = Workload(fake=20_000, changed=1500, memory_mib=128)
+    settings = Settings(100, parameters={"fake-dirty-mode": "skip", AVAILABLE: NEVER})
+    with bench(mix) as both, both.source() as source, both.destination() as destination:
+        assert both.network
+        link = both.network.source
+        steps = [
+            Step(lambda _qmp: link.shape(GIGABIT // 10), after_seconds=2.0),
+            Step(setting({AVAILABLE: 0}), after_seconds=4.0),
+            Step(lambda _qmp: link.shape(GIGABIT), after_seconds=9.0),
+        ]
+        outcome = migrate(source, destination, settings, time_limit=60, steps=steps)
+        assert outcome.status == "completed"
+        assert_equal(source, destination)
+    assert outcome.converged, "it ends when the link is what it was"
+    assert outcome.final["total-time"] > 9000, "it ended on a link that was too slow for its downtime limit"

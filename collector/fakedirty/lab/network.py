@@ -42,6 +42,12 @@ class End:
         """What `command` prints when run at this end."""
         return _run(*self.prefix, *command)
 
+    def shape(self, bits_per_second: int) -> None:
+        """Let so much through, from now on, of what this side sends."""
+        burst = max(int(bits_per_second / 8 * BURST_SECONDS), BURST_LEAST_BYTES)
+        shaper = ("tbf", "rate", f"{bits_per_second}bit", "burst", f"{burst}b", "latency", LATENCY)
+        self.run("tc", "qdisc", "replace", "dev", DEVICE, "root", *shaper)
+
     def sent_bytes(self) -> int:
         """Bytes that went into the link here, headers included, as the shaper counts them."""
         (shaper,) = _parsed(self.run("tc", "-json", "-statistics", "qdisc", "show", "dev", DEVICE, "root"))
@@ -63,13 +69,11 @@ def shaped_network(bits_per_second: int = GIGABIT) -> Iterator[Network]:
     with ExitStack() as stack:
         first, second = (End(stack.enter_context(_namespace()), address) for address in ADDRESSES)
         first.run("ip", "link", "add", DEVICE, "type", "veth", "peer", "name", DEVICE, "netns", str(second.pid))
-        burst = max(int(bits_per_second / 8 * BURST_SECONDS), BURST_LEAST_BYTES)
-        shape = ("tbf", "rate", f"{bits_per_second}bit", "burst", f"{burst}b", "latency", LATENCY)
         for end in (first, second):
             end.run("ip", "address", "add", f"{end.address}/30", "dev", DEVICE)
             end.run("ip", "link", "set", DEVICE, "up")
             end.run("ip", "link", "set", "lo", "up")
-            end.run("tc", "qdisc", "add", "dev", DEVICE, "root", *shape)
+            end.shape(bits_per_second)
         yield Network(first, second, bits_per_second)
 
 
