@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fakedirty.model.words import Mode
+from fakedirty.qmp.mode import SWITCHOVER
 
 from .fuzz_chance import Chance
 from .fuzz_coverage import CACHE_RESIZED, SWITCHOVER_CHANGED
@@ -104,7 +105,7 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
             "xbzrle-cache-size": chance.of(XBZRLE_CACHES),
             "cpu-throttle-initial": HARDLY if forced else chance.of((10, 40, 80)),
             "max-cpu-throttle": HARDLY if forced else MOSTLY,
-            "fake-dirty-switchover": chance.happens(0.5),
+            SWITCHOVER: chance.happens(0.5),
             AVAILABLE: NEVER_ENOUGH if endless or forced else OF_THE_LINK,
             **possible.parameters,
         },
@@ -165,7 +166,7 @@ def _still(chance: Chance, limit_ms: int) -> dict[str, object] | None:
     happens, pages = chance.happens(STILL_SHARE), chance.whole(*STILL_PAGES)
     available = pages * 4096 * 1000 // limit_ms
     parameters: dict[str, object] = {
-        "fake-dirty-switchover": True,
+        SWITCHOVER: True,
         "max-bandwidth": STILL_BANDWIDTH,
         AVAILABLE: available,
     }
@@ -204,7 +205,7 @@ def _changes(chance: Chance, wild: float, seconds: float) -> list[Change]:
         {"xbzrle-cache-size": chance.of(XBZRLE_CACHES)}, Moment(after_seconds=chance.between(0, wild)), CACHE_RESIZED
     )
     switchover = Change(
-        {"fake-dirty-switchover": chance.happens(0.5)},
+        {SWITCHOVER: chance.happens(0.5)},
         Moment(after_seconds=chance.between(0, wild)),
         SWITCHOVER_CHANGED,
     )

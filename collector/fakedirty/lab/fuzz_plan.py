@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fakedirty.model.words import Mode
+from fakedirty.qmp.mode import SWITCHOVER
 
 from .fuzz_memory import ONE_BLOCK
 from .guest_workload import Workload
@@ -90,7 +91,7 @@ class Plan:
     def features(self) -> tuple[str, ...]:
         """What toggles meet in every attempt, in words."""
         switched = {name: self.capabilities[name] for name in ("xbzrle", "auto-converge", "pause-before-switchover")}
-        switched["fake-dirty-switchover"] = bool(self.parameters["fake-dirty-switchover"])
+        switched[SWITCHOVER] = bool(self.parameters[SWITCHOVER])
         return (
             self.accelerator,
             self.memory,
