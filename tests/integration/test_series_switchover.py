@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from fakedirty.lab.fuzz_draw import AVAILABLE
+from fakedirty.lab.guest_content import PAGE_BYTES
 from fakedirty.lab.guest_workload import Workload
 from fakedirty.lab.migrate import UNLIMITED, Settings, Step, migrate
 from fakedirty.lab.network import GIGABIT
 from fakedirty.qmp.client import Qmp
 from series import SLOW, assert_equal, bench, pair, rounds, setting
 
-AVAILABLE = "avail-switchover-bandwidth"
 NEVER = 1000  # bytes/s: less than a page fits any downtime limit
-PAGE_BYTES = 4096
 
 # One round of what changes never fits; what is rewritten fits by far. Its phases last long enough that all of it is
 # sent in a silent one, and it is all changed again soon after.

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from fakedirty.lab.convergence import Measured, Mix
 from fakedirty.lab.cost import ARMS, Cost, paired
+from fakedirty.lab.guest_content import PAGE_BYTES
 from fakedirty.lab.hash_speed import READ, HashSpeed
 
 RESAMPLES, RESAMPLE_SEED = 10_000, 1
-PAGE_BYTES = 4096
 
 
 def convergence_line(made: Measured) -> str:

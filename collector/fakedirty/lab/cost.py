@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -215,7 +215,7 @@ def _swallow(server: socket.socket) -> None:
             connection, _address = server.accept()
         except OSError:  # it was shut down
             return
-        with connection:
+        with connection, suppress(ConnectionResetError):  # of a migration that was cancelled
             while connection.recv_into(buffer, SINK_BYTES, socket.MSG_TRUNC):
                 pass
 

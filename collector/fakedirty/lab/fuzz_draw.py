@@ -12,6 +12,7 @@ from .fuzz_coverage import CACHE_RESIZED, SWITCHOVER_CHANGED
 from .fuzz_draw_toggles import Hash, Walk
 from .fuzz_memory import ONE_BLOCK
 from .fuzz_plan import Attempt, Change, Moment, Plan, Possible
+from .guest_content import PAGE_BYTES
 from .guest_workload import BAREMETAL_FIRST, BAREMETAL_RESERVED_TOP, MIB_FRAMES, Workload
 from .migrate import PAUSED
 
@@ -73,7 +74,7 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
         workload = replace(workload, **MOST, pause_ms=0, memory_mib=_memory_mib(sum(MOST.values()) * workload.stride))
     # so that the bulk round takes part of a second, whatever the guest
     bulk_seconds = chance.between(0.1, 0.4)
-    bandwidth = int(sum(workload.counts.values()) * 4096 / bulk_seconds)
+    bandwidth = int(sum(workload.counts.values()) * PAGE_BYTES / bulk_seconds)
     kvm, plain = chance.happens(KVM_SHARE) and not forced, chance.happens(PLAIN_SHARE)
     memory = chance.of(possible.memories)
     pause, endless = chance.happens(PAUSE_SHARE), chance.happens(ENDLESS_SHARE)
@@ -164,13 +165,8 @@ def _attempt(
 def _still(chance: Chance, limit_ms: int) -> dict[str, object] | None:
     """What is set when the guest is stopped, if it is."""
     happens, pages = chance.happens(STILL_SHARE), chance.whole(*STILL_PAGES)
-    available = pages * 4096 * 1000 // limit_ms
-    parameters: dict[str, object] = {
-        SWITCHOVER: True,
-        "max-bandwidth": STILL_BANDWIDTH,
-        AVAILABLE: available,
-    }
-    return parameters if happens else None
+    available = pages * PAGE_BYTES * 1000 // limit_ms
+    return {SWITCHOVER: True, "max-bandwidth": STILL_BANDWIDTH, AVAILABLE: available} if happens else None
 
 
 def _stand_still(attempt: Attempt, parameters: dict[str, object]) -> Attempt:
