@@ -47,6 +47,7 @@ MIXES = (
     Mix("20k/20k", Workload(fake=20_000, changed=20_000)),
     Mix("60k/500", Workload(fake=60_000, changed=500)),
     Mix("phases", Workload(phased=60_000, changed=500)),
+    Mix("0/5k", Workload(changed=5_000)),
 )
 
 
