@@ -75,6 +75,7 @@ def test_a_killed_observer_leaves_what_it_had_and_the_migration_goes_on(guests: 
 
 
 def test_a_full_disk_ends_the_recording_and_nothing_else(guests: Pair, small_disk: Path) -> None:
+    (small_disk / "ballast").write_bytes(bytes(96 * 1024))
     arguments = ("--json", "--once", "--pages", "--out", str(small_disk))
     with observe("--pid", str(guests.source.pid), *arguments) as (process, _):
         guests.migrate(max_bandwidth=SLOW, downtime_limit=1, fake_dirty_mode="observe")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import fakedirty
-import pyarrow.parquet as pq
 import pytest
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.words import Disposition, PageClass
 from fakedirty.observe.wire import PAGE_RECORD
 from fakedirty.record.columns import PAGES
-from fakedirty.record.pages import RECORD, SCHEMA, PageFile
+from fakedirty.record.pages import RECORD, SCHEMA, PageDataset, pages_of
 from fakedirty.record.recorder import Recorder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -46,36 +45,42 @@ def test_what_was_packed_is_what_is_read(
 ) -> None:
     directory = tmp_path / str(len(list(tmp_path.iterdir())))
     directory.mkdir()
-    file = PageFile(directory, part_pages=5)
+    file = PageDataset(directory, file_pages=5)
     expected = []
     for number, (block, pages) in enumerate(batches):
         file.append(PageBatch(START + number, block, number, pack(pages)))
         expected += [(block, page, number, str(c), str(d), hash_, START + number) for hash_, page, c, d in pages]
-    file.finish()
+    file.flush()
     if not expected:
         return
-    frame = pq.read_table(directory / "pages.parquet").to_pandas()
+    dataset = pages_of(directory)
+    assert dataset
+    frame = dataset.to_table().to_pandas().sort_values("round", kind="stable")
     assert [tuple(row) for row in frame.itertuples(index=False)] == expected
-    assert not (directory / "pages.parts").exists()
 
 
 def test_a_word_that_is_unknown_is_null(tmp_path: Path) -> None:
-    file = PageFile(tmp_path)
+    file = PageDataset(tmp_path)
     file.append(PageBatch(1, "pc.ram", 1, (5).to_bytes(8, "little") + (7 << 16 | 9 << 8 | 200).to_bytes(8, "little")))
-    file.finish()
-    (row,) = pq.read_table(tmp_path / "pages.parquet").to_pylist()
+    file.flush()
+    dataset = pages_of(tmp_path)
+    assert dataset
+    (row,) = dataset.to_table().to_pylist()
     assert (row["page"], row["class"], row["disposition"]) == (7, None, None)
 
 
-def test_parts_bound_what_is_in_memory_and_become_row_groups(tmp_path: Path) -> None:
-    file = PageFile(tmp_path, part_pages=1000)
+def test_files_bound_what_is_in_memory_and_hold_one_round_each(tmp_path: Path) -> None:
+    file = PageDataset(tmp_path, file_pages=1000)
     for number in range(10):
         file.append(batch(number * 250, 250))
         assert file._waiting < 1000
-    assert len(list((tmp_path / "pages.parts").iterdir())) == 2
-    file.finish()
-    whole = pq.ParquetFile(tmp_path / "pages.parquet")
-    assert (whole.num_row_groups, whole.metadata.num_rows) == (3, 2500)
+    file.append(batch(0, 250, round_=2))
+    file.flush()
+    names = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.parquet") if path.is_file())
+    assert names == [f"pages.parquet/round={r}/{n:06}.parquet" for r, n in ((1, 0), (1, 1), (1, 2), (2, 3))]
+    dataset = pages_of(tmp_path)
+    assert dataset
+    assert dataset.count_rows() == 2750
 
 
 @pytest.mark.parametrize("finished", [True, False])

@@ -34,8 +34,9 @@ FILES = {
     ),
     "pages.parquet": (
         "One row per visited page, where page records were asked for. `fakedirty.load(path).pages`, with "
-        "`run_id` and `migration_id` in front. While the migration runs, and after a crash, the same rows are in "
-        "the files of `pages.parts/`."
+        "`run_id` and `migration_id` in front. A directory, a dataset partitioned by round "
+        "(`round=7/000012.parquet`), whole while the migration runs, too: `pyarrow.dataset.dataset(path, "
+        "partitioning='hive')` and other tools read it in blocks."
     ),
 }
 

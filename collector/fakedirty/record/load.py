@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from fakedirty.errors import RecordError
 
 from .columns import MIGRATIONS, ROUNDS, TEXT, TOGGLES, TRUTH, Column
-from .pages import SCHEMA, WORD
+from .pages import SCHEMA, WORD, pages_of
 
 OF_PAGES = ("run_id", "migration_id")  # what tells the pages of several migrations apart
 SCHEMA_LOADED = pa.schema([*((name, WORD) for name in OF_PAGES), *SCHEMA])
@@ -122,14 +121,13 @@ def _json(file: Path) -> dict[str, object]:
 
 
 def _pages(directory: Path) -> Iterator[pa.Table]:
-    """The page records of one migration: the whole file, or after a crash the parts that were to become it."""
-    whole = directory / "pages.parquet"
-    files = [whole] if whole.exists() else sorted((directory / "pages.parts").glob("*.parquet"))
-    if not files:
+    """The page records of one migration, in the order of its rounds."""
+    dataset = pages_of(directory)
+    if dataset is None:
         return
     manifest = _json(directory / "manifest.json")
-    for file in files:
-        table = pq.read_table(file, schema=SCHEMA)
+    for fragment in sorted(dataset.get_fragments(), key=lambda fragment: Path(fragment.path).name):
+        table = fragment.to_table(SCHEMA)
         zeros = pa.array(np.zeros(len(table), np.int8), pa.int8())
         identity = [pa.DictionaryArray.from_arrays(zeros, pa.array([str(manifest[name])])) for name in OF_PAGES]
         yield pa.Table.from_arrays([*identity, *table.columns], schema=SCHEMA_LOADED)

@@ -12,7 +12,7 @@ from .columns import ROUNDS, TOGGLES, Column
 from .durable import Lines, sync_directory, write_json
 from .manifest import Clock, Manifest
 from .naming import PARTIAL, safe_name
-from .pages import PageFile
+from .pages import PageDataset
 from .rows import Row, round_row, toggle_row
 from .summary import summary
 
@@ -31,7 +31,7 @@ class Writing:
         write_json(self.directory / "manifest.json", manifest.of(migration, clock))
         self._rounds = Lines(self.directory / "rounds.csv", [column.name for column in ROUNDS])
         self._toggles = Lines(self.directory / "toggles.csv", [column.name for column in TOGGLES])
-        self._pages = PageFile(self.directory)
+        self._pages = PageDataset(self.directory)
 
     def take(self, event: Event) -> None:
         """Write what `event`, already applied to the migration, has added to it."""
@@ -49,7 +49,7 @@ class Writing:
 
     def finish(self) -> Path:
         """Write the summary and give the directory its final name, which is returned."""
-        self._pages.finish()
+        self._pages.flush()
         self.close(sync=True)
         write_json(self.directory / "migration.json", summary(self._run_id, self._migration, self._clock))
         sync_directory(self.directory)
