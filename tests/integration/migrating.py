@@ -19,7 +19,9 @@ from fakedirty.model.events import Event
 from fakedirty.model.migration import ENDED, Migration
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.words import Level
-from fakedirty.observe.observer import Observer
+from fakedirty.observe.live import LiveTrace
+from fakedirty.observe.observer import Observer, Tap
+from fakedirty.observe.sizes import DEFAULT, Sizes
 from fakedirty.observe.target import by_pid
 
 #: Sweeps take a few milliseconds, rounds at SLOW half a second and more: every set is in every round.
@@ -61,13 +63,14 @@ class Pair:
     directory: Path
     qemu: Path
     stack: ExitStack
+    workload: Workload
     incoming: int = 0
 
     def migrate(self, **parameters: Any) -> None:
         """Start a migration to a fresh destination."""
         self.incoming += 1
         uri = f"unix:{self.directory}/migration-{self.incoming}"
-        arguments = build_guest("baremetal").qemu_arguments(WORKLOAD, self.directory / f"serial-{self.incoming}")
+        arguments = build_guest("baremetal").qemu_arguments(self.workload, self.directory / f"serial-{self.incoming}")
         capabilities = self.source.qmp.execute("query-migrate-capabilities")
         name = f"destination-{self.incoming}"
         destination = self.stack.enter_context(machine(name, self.qemu, [*arguments, "-S", "-incoming", "defer"]))
@@ -106,25 +109,41 @@ def wait(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def pair(qemu: Path, directory: Path) -> Iterator[Pair]:
+def pair(qemu: Path, directory: Path, name: str = "source", workload: Workload = WORKLOAD) -> Iterator[Pair]:
     """A source whose guest is ready."""
     with ExitStack() as stack:
         guest = build_guest("baremetal")
         serial = directory / "serial-0"
-        source = stack.enter_context(machine("source", qemu, guest.qemu_arguments(WORKLOAD, serial)))
+        source = stack.enter_context(machine(name, qemu, guest.qemu_arguments(workload, serial)))
         wait_until_ready(serial, seconds=guest.guest.ready_seconds, check_alive=source.check_alive)
-        yield Pair(source, directory, qemu, stack)
+        yield Pair(source, directory, qemu, stack, workload)
 
 
 @contextmanager
-def observed(source: Machine, level: Level, sinks: Sequence[Any], *, pages: bool = False) -> Iterator[Observer]:
-    """An attached observer that runs in a thread until the block is left."""
-    observer = Observer(by_pid(source.pid), level, sinks, pages=pages, qmp_path=source.observer_socket)
+def observed(
+    source: Machine,
+    level: Level,
+    sinks: Sequence[Any],
+    *,
+    pages: bool = False,
+    tap: Tap | None = None,
+    sizes: Sizes = DEFAULT,
+    stalled: threading.Event | None = None,
+) -> Iterator[Observer]:
+    """An attached observer that runs in a thread until the block is left; while it is `stalled`, it reads nothing."""
+    trace = LiveTrace(by_pid(source.pid), level, pages=pages, qmp_path=source.observer_socket, sizes=sizes)
+    with running(Observer(trace, sinks, tap), stalled) as observer:
+        yield observer
+
+
+@contextmanager
+def running(observer: Observer, stalled: threading.Event | None = None) -> Iterator[Observer]:
+    """The observer, attached and at work."""
     leave = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         try:
             observer.attach()
-            running = pool.submit(observer.run, leave.is_set)
+            running = pool.submit(_run, observer, leave, stalled)
             try:
                 yield observer
             finally:
@@ -132,3 +151,9 @@ def observed(source: Machine, level: Level, sinks: Sequence[Any], *, pages: bool
                 running.result()
         finally:
             observer.close()
+
+
+def _run(observer: Observer, leave: threading.Event, stalled: threading.Event | None) -> None:
+    while stalled is not None and stalled.is_set() and not leave.is_set():
+        time.sleep(0.02)
+    observer.run(leave.is_set)

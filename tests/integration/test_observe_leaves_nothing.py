@@ -12,6 +12,7 @@ import pytest
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.words import Level
 from fakedirty.observe.elf import Binary
+from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.memory import ProcessMemory
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.target import PROC, Target, by_pid
@@ -20,9 +21,10 @@ from migrating import pair, wait
 ATTACH_AND_WAIT = """
 import sys, time
 from fakedirty.model.words import Level
+from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.target import by_pid
-Observer(by_pid(int(sys.argv[1])), Level[sys.argv[2]], []).attach()
+Observer(LiveTrace(by_pid(int(sys.argv[1])), Level[sys.argv[2]]), []).attach()
 print("attached", flush=True)
 time.sleep(600)
 """
@@ -56,7 +58,7 @@ def test_after_close(tmp_path: Path, level: Level) -> None:
     with pair(qemu_binary(), tmp_path) as vm:
         target = by_pid(vm.source.pid)
         before, open_before = traces(target), descriptors()
-        observer = Observer(target, level, [])
+        observer = Observer(LiveTrace(target, level), [])
         observer.attach()
         assert traces(target) != before
         assert descriptors() != open_before

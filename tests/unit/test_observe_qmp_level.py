@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from fakedirty.model.events import Event, MigrationStarted, ModeChanged, RoundEnded, StateChanged
 from fakedirty.model.words import Kind, Mode
 from fakedirty.observe.qmp_history import HistoryReader
@@ -11,6 +12,9 @@ from fakedirty.observe.qmp_polled import PollReader
 
 
 def info(status: str, syncs: int = 0, normal: int = 0, duplicate: int = 0) -> dict[str, Any]:
+    """QEMU has counters from the end of the setup on."""
+    if status in ("none", "setup"):
+        return {"status": status} if status == "setup" else {}
     ram = {"dirty-sync-count": syncs, "normal": normal, "duplicate": duplicate, "transferred": 4096 * normal}
     return {"status": status, "ram": ram}
 
@@ -81,6 +85,27 @@ def test_stock_one_after_the_other() -> None:
     )
     assert sum(isinstance(event, MigrationStarted) for event in events) == 2
     assert [event.state for event in events if isinstance(event, StateChanged)][-1] == "completed"
+
+
+def test_stock_counters_that_grow_after_the_end_are_no_other_migration() -> None:
+    ends = [info("cancelled", 2, 5), info("cancelled", 2, 6), info("cancelled", 3, 6)]
+    events = polled(info("none"), info("active", 1), *ends)
+    assert sum(isinstance(event, MigrationStarted) for event in events) == 1
+
+
+@pytest.mark.parametrize("other", [info("completed", 9, 90), info("cancelled", 2, 90), info("cancelled", 3, 4)])
+def test_stock_migration_that_passed_between_two_polls(other: dict[str, Any]) -> None:
+    events = polled(info("none"), info("active", 1), info("cancelled", 3, 5), other)
+    assert sum(isinstance(event, MigrationStarted) for event in events) == 2
+
+
+def test_an_incoming_migration_is_none() -> None:
+    incoming = [{}, *({"status": state} for state in ("setup", "active", "active", "completed", "completed"))]
+    assert polled(*incoming) == []
+    # and is sent on: what completed before is not in the way
+    events = polled(*incoming, info("setup"), info("active", 1), info("completed", 2, 7))
+    assert events[0] == MigrationStarted(600)
+    assert events[-1] == StateChanged(800, "completed")
 
 
 def test_patched_history_is_read_once_and_whole() -> None:

@@ -18,6 +18,8 @@ from fakedirty.errors import FakedirtyError, MissingError, UsageError
 COMMANDS = {
     "doctor": "say what can be observed on this machine, and what is missing",
     "observe": "observe migrations of a running QEMU: table, files, metrics",
+    "pages": "say what page records tell: hot pages, streaks, RAM blocks, duplicates, a picture of RAM",
+    "replay": "make tables and files of a recorded trace again",
     "mode": "switch a running QEMU between off, observe and skip",
     "demo": "migrate a guest whose pages are known, without and with skipping",
     "fuzz": "migrate at random with modes toggled, and compare every page after each",

@@ -12,6 +12,7 @@ from fakedirty.model.events import Event
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch, Sink
 from fakedirty.model.words import Level
+from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.target import by_pid
 
@@ -61,7 +62,7 @@ def watched(
 ) -> Iterator[Watch]:
     """Observe process `pid` while the block runs; attached when it begins, gone when it ends."""
     watch = Watch()
-    observer = Observer(by_pid(pid), level, [*sinks, watch], pages=pages, qmp_path=qmp_path)
+    observer = Observer(LiveTrace(by_pid(pid), level, pages=pages, qmp_path=qmp_path), [*sinks, watch])
     stop = threading.Event()
 
     def run() -> None:

@@ -9,13 +9,13 @@ from fakedirty.model.events import EventsLost
 from .wire import LOST_PLACES
 
 
-class Losses:
+class LossReader:
     """Turns ever-growing counters into what was lost since the last look."""
 
     def __init__(self) -> None:
         self._known = [0] * len(LOST_PLACES)
 
-    def since(self, counters: Sequence[int], time_ns: int) -> list[EventsLost]:
+    def take(self, time_ns: int, counters: Sequence[int]) -> list[EventsLost]:
         """An event for every place that lost something."""
         lost = [
             EventsLost(time_ns, now - before, where)

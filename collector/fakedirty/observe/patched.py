@@ -2,64 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fakedirty.model.sink import PageBatch
+from fakedirty.model.trace import TraceRecord
 from fakedirty.model.words import Level
 
-from . import headers, levels, usdt, wire
-from .bpf import Bpf, now_ns
+from . import final_report, headers, levels, usdt
+from .bpf import Bpf
 from .elf import Binary
-from .losses import Losses
-from .patched_reader import PatchedReader
+from .heard import Losses, by_time
 from .probes import probe_file
-from .source import Observed
+from .sizes import DEFAULT, Sizes
 from .target import Target
 
 HANDLED = ("fake_dirty_batch", "fake_dirty_round", "fake_dirty_mode", "migrate_set_state")
 
 
-class PatchedSource:
+class PatchedTracer:
     """The probes of ``probes/patched.c`` on one QEMU."""
 
-    def __init__(self, target: Target, *, pages: bool = False, probes: Path | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        qmp_paths: Sequence[Path] = (),
+        *,
+        pages: bool = False,
+        sizes: Sizes = DEFAULT,
+        probes: Path | None = None,
+    ) -> None:
         self._target = target
+        self._qmp_paths = qmp_paths
         self._pages = pages
+        self._sizes = sizes
         self._file = probe_file("patched.c", probes)
-        self._reader = PatchedReader(target.pid)
         self._losses = Losses()
         self._bpf: Bpf | None = None
 
-    def attach(self) -> None:
+    def attach(self) -> Mapping[str, object]:
         """Compile and attach, one program per USDT location."""
         with Binary(self._target.exe) as binary:
             levels.demand(self._target, Level.PATCHED, binary)
             located = usdt.programs(binary, HANDLED)
-            defines = {"TGID": self._target.pid, "PAGES": int(self._pages)}
+            defines = {"TGID": self._target.pid, "PAGES": int(self._pages), **self._sizes.defines()}
             self._bpf = Bpf(self._file, headers.find(), defines, usdt.text(located))
             self._bpf.open_rings(["events", "pages"] if self._pages else ["events"])
             usdt.attach(self._bpf, binary, located, self._target)
+        return {"tgid": self._target.pid}
 
-    def poll(self, timeout: float) -> list[Observed]:
+    def poll(self, timeout: float) -> list[TraceRecord]:
         """Losses first, so that the round they fall into carries them; then all else by time."""
         assert self._bpf is not None
         taken = self._bpf.poll(timeout)
-        observed: list[Observed] = list(self._losses.since(self._bpf.counters("lost"), now_ns()))
-        events = [wire.decode(raw) for raw in taken["events"]]
-        batches = [self._reader.batch(raw) for raw in taken.get("pages", [])]
-        for entry in sorted([*batches, *events], key=_time):
-            if isinstance(entry, PageBatch):
-                observed.append(entry)
-            else:
-                observed.extend(self._reader.take(entry))
-        return observed
+        return [*self._losses.since(self._bpf), *by_time(taken)]
+
+    def report(self, state: str) -> Mapping[str, object]:
+        """By QMP."""
+        return final_report.ask(self._qmp_paths, state)
 
     def close(self) -> None:
         """Detach."""
         if self._bpf is not None:
             self._bpf.close()
             self._bpf = None
-
-
-def _time(entry: PageBatch | wire.Wire) -> int:
-    return entry.time_ns if isinstance(entry, PageBatch) else int(entry.header.time_ns)

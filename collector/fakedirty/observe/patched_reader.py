@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator
 from typing import Any
 
 from fakedirty.model.events import Event, MigrationStarted, ModeChanged, RoundEnded, StateChanged
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import CLASSES, DISPOSITIONS, MARKED, Round
-from fakedirty.model.sink import PageBatch
 from fakedirty.model.words import Kind, Mode
 
 from . import wire
@@ -47,13 +45,6 @@ class PatchedReader:
             case wire.RoundEvent():
                 yield from self._start(time_ns)
                 yield self._round(event)
-
-    def batch(self, raw: bytes) -> PageBatch:
-        """Page records, as they came from the ring buffer."""
-        head = wire.BatchEvent.from_buffer_copy(raw)
-        start = ctypes.sizeof(wire.BatchEvent)
-        length = head.count * wire.PAGE_RECORD.itemsize
-        return PageBatch(head.header.time_ns, head.block.decode(), head.round, raw[start : start + length])
 
     def _state(self, event: wire.StateEvent) -> Iterator[Event]:
         time_ns, state = event.header.time_ns, event.state.decode()

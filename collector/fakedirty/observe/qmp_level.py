@@ -6,22 +6,20 @@ stock QEMU only sums are known, and no fake pages.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import QmpError, TargetError
+from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.qmp.client import Qmp
-
-from .qmp_history import HistoryReader
-from .qmp_polled import PollReader
-from .source import Observed
 
 POLL_SECONDS = 0.1
 
 
-class QmpSource:
+class QmpPoller:
     """Polls one QEMU, and connects anew when the connection is lost."""
 
     def __init__(self, paths: Sequence[Path], clock: Callable[[], int] = time.monotonic_ns) -> None:
@@ -31,42 +29,45 @@ class QmpSource:
         self._clock = clock
         self._qmp: Qmp | None = None
         self._patched = False
-        self._history = HistoryReader()
-        self._polled = PollReader()
-        self._seen: list[Observed] = []
-        self.last_info: Mapping[str, Any] = {}
+        self._heard: list[TraceRecord] = []
+        self._info: Mapping[str, Any] = {}
 
-    def attach(self) -> None:
+    def attach(self) -> Mapping[str, object]:
         """Connect to the first socket that answers, and look: what begins from here on is seen whole."""
         self._connect()
-        self._seen.extend(self._look())
+        self._heard.append(self._look())
+        return {}
 
-    def poll(self, timeout: float) -> list[Observed]:
+    def poll(self, timeout: float) -> list[TraceRecord]:
         """One look. A lost connection is made anew at the next one; what passed meanwhile shows as missed."""
         time.sleep(min(timeout, POLL_SECONDS))
         try:
             if self._qmp is None:
                 self._connect()
-            self._seen.extend(self._look())
+            self._heard.append(self._look())
         except QmpError:
             self.close()
-        seen, self._seen = self._seen, []
-        return seen
+        heard, self._heard = self._heard, []
+        return heard
+
+    def report(self, state: str) -> Mapping[str, object]:
+        """What the last look has seen: the socket is held here, and serves one client."""
+        return self._info
 
     def _connect(self) -> None:
         self._qmp = _connect(self._paths)
         commands = {command["name"] for command in self._qmp.execute("query-commands")}
         self._patched = "query-fake-dirty-rounds" in commands
 
-    def _look(self) -> Iterator[Observed]:
+    def _look(self) -> TraceRecord:
         assert self._qmp is not None
         self._qmp.drain_events()
         # the state first: rounds that ended before it are then in the history
-        info = self.last_info = self._qmp.execute("query-migrate")
-        if not self._patched:
-            return self._polled.take(self._clock(), info)
-        history = self._qmp.execute("query-fake-dirty-rounds")
-        return self._history.take(self._clock(), info, history)
+        answers = {"query-migrate": self._qmp.execute("query-migrate")}
+        self._info = answers["query-migrate"]
+        if self._patched:
+            answers["query-fake-dirty-rounds"] = self._qmp.execute("query-fake-dirty-rounds")
+        return TraceRecord(self._clock(), Channel.ANSWERS, json.dumps(answers).encode())
 
     def close(self) -> None:
         """Give the socket back."""

@@ -14,7 +14,7 @@ from fakedirty.model.migration import ENDED
 from fakedirty.model.round import Round
 from fakedirty.model.words import Kind
 
-_IDLE = frozenset({"none"})
+_GROWING = ("dirty-sync-count", "normal", "duplicate", "transferred")
 
 
 class PollReader:
@@ -26,6 +26,7 @@ class PollReader:
         self._start_ns = self._round_ns = 0
         self._ram: Mapping[str, Any] = {}
         self._first_look = True
+        self._setup_ns: int | None = None
         self._last_end: Mapping[str, Any] = {}
 
     def take(self, time_ns: int, info: Mapping[str, Any]) -> Iterator[Event]:
@@ -33,17 +34,16 @@ class PollReader:
         state = str(info.get("status", "none"))
         ended = state in ENDED
         if not self._running:
-            fresh = not ended or (info.get("ram") != self._last_end and not self._first_look)
-            if state in _IDLE or not fresh:
-                self._first_look = False
-                if ended:
-                    self._last_end = info.get("ram", {})
+            partial, self._first_look = self._first_look, False
+            # without counters it is in its setup, failed there, or is an incoming one, which never has any
+            if "ram" not in info or (ended and (partial or not self._is_another(info))):
+                self._setup_ns = time_ns if state == "setup" else None
+                self._last_end = info if ended else self._last_end
                 return
-            partial = self._first_look and state != "setup"
-            yield MigrationStarted(time_ns, partial)
-            self._running, self._state, self._ram = True, "", info.get("ram", {}) if partial else {}
-            self._start_ns = self._round_ns = time_ns
-        self._first_look = False
+            yield MigrationStarted(self._setup_ns or time_ns, partial)
+            self._running, self._state, self._ram = True, "", info["ram"] if partial else {}
+            self._start_ns, self._round_ns = self._setup_ns or time_ns, time_ns
+            self._setup_ns = None
         ram = info.get("ram", self._ram)
         if ended and state == "completed":
             yield from self._round(time_ns, ram, Kind.SWITCHOVER)
@@ -53,7 +53,13 @@ class PollReader:
             self._state = state
             yield StateChanged(time_ns, state)
         if ended:
-            self._running, self._last_end = False, ram
+            self._running, self._last_end = False, info
+
+    def _is_another(self, info: Mapping[str, Any]) -> bool:
+        """Whether an ended migration is not the one that was seen to end: counters begin anew, and only grow."""
+        before, now = self._last_end.get("ram", {}), info.get("ram", {})
+        again = any(now.get(name, 0) < before.get(name, 0) for name in _GROWING)
+        return again or info.get("status") != self._last_end.get("status")
 
     def _round(self, time_ns: int, ram: Mapping[str, Any], last: Kind) -> Iterator[Event]:
         before, self._ram = self._ram, ram

@@ -1,23 +1,62 @@
-"""Where events come from: one source per level, all alike to the observer."""
+"""The two halves of an observation: a trace is heard, and a reader makes events of the model of it.
+
+Traces do all that touches the world (kernel, QEMU, files), readers are pure. So a trace that was recorded goes
+through the same readers as a live one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from fakedirty.model.events import Event
 from fakedirty.model.sink import PageBatch
+from fakedirty.model.trace import Subject, TraceRecord
 
-Observed = Event | PageBatch
+
+@dataclass(frozen=True, slots=True)
+class EndUnseen:
+    """No more pages come, and no state said why: a report of QEMU has to."""
 
 
-class Source(Protocol):
-    """A way to observe one QEMU. MigrationStarted opens each migration, a StateChanged to an end closes it."""
+Observed = Event | PageBatch | EndUnseen
 
-    def attach(self) -> None:
-        """Begin; everything that happens from the return on is seen."""
 
-    def poll(self, timeout: float) -> list[Observed]:
-        """What happened since the last call, in order; waits up to `timeout` seconds when nothing did."""
+class Reader(Protocol):
+    """Makes events of the model of a trace. Pure."""
+
+    def take(self, record: TraceRecord) -> Iterator[Observed]:
+        """What one record stands for; MigrationStarted opens each migration, a StateChanged to an end closes it."""
+
+
+class Trace(Protocol):
+    """What is heard of one QEMU, now or once."""
+
+    def open(self) -> Subject:
+        """Begin; everything that happens from the return on is heard. On an error nothing is left behind."""
+
+    def poll(self, timeout: float) -> Sequence[TraceRecord]:
+        """What was heard since the last call, in order; waits up to `timeout` seconds when nothing was."""
+
+    def report(self, state: str) -> TraceRecord:
+        """What QEMU says of a migration that should be in `state` by now; an empty object when it says nothing."""
 
     def close(self) -> None:
         """Leave nothing behind in the kernel or in QEMU; may be called twice."""
+
+
+class Tracer(Protocol):
+    """What a level does to hear: the part of a live trace that differs by level."""
+
+    def attach(self) -> Mapping[str, object]:
+        """As :meth:`Trace.open`; the facts for :attr:`Subject.facts`."""
+
+    def poll(self, timeout: float) -> list[TraceRecord]:
+        """As :meth:`Trace.poll`."""
+
+    def report(self, state: str) -> Mapping[str, object]:
+        """As :meth:`Trace.report`, the object itself."""
+
+    def close(self) -> None:
+        """As :meth:`Trace.close`."""

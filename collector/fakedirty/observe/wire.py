@@ -6,6 +6,7 @@ A test compiles the header and holds sizes and offsets against these; the names 
 from __future__ import annotations
 
 import ctypes
+import struct
 from typing import ClassVar
 
 import numpy as np
@@ -25,6 +26,9 @@ LOST_PLACES = (
     "memory of the process not readable",
     "table of sent pages full",
 )
+
+# that map as a whole
+LOST_COUNTERS = struct.Struct(f"<{len(LOST_PLACES)}Q")
 
 # struct page_record; tag = page index << 16 | class << 8 | disposition
 PAGE_RECORD = np.dtype([("hash", "<u8"), ("tag", "<u8")])

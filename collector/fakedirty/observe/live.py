@@ -1,0 +1,93 @@
+"""A running QEMU as a trace: the tracer of its level, and a watch on its process."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fakedirty.errors import TargetError, UsageError
+from fakedirty.model.trace import Channel, Subject, TraceRecord
+from fakedirty.model.words import Level
+
+from .patched import PatchedTracer
+from .qmp_level import QmpPoller
+from .sizes import DEFAULT, Sizes
+from .source import Tracer
+from .stock import StockTracer
+from .target import Target
+
+
+class LiveTrace:
+    """What is heard of a QEMU that runs."""
+
+    def __init__(
+        self,
+        target: Target,
+        level: Level,
+        *,
+        pages: bool = False,
+        qmp_path: Path | None = None,
+        sizes: Sizes = DEFAULT,
+        sample: int = 1,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        if pages and level is Level.QMP:
+            raise UsageError(f"level {level} sees no page records: leave --pages out, or choose another level")
+        if sample > 1 and level not in (Level.STOCK, Level.USDT):
+            raise UsageError(f"level {level} hashes nothing, so there is nothing to sample: leave --sample out")
+        self._target = target
+        self._level = level
+        self._clock = clock
+        self._process: int | None = None
+        qmp_paths = (qmp_path,) if qmp_path else target.qmp_paths
+        self._tracer: Tracer
+        match level:
+            case Level.PATCHED:
+                self._tracer = PatchedTracer(target, qmp_paths, pages=pages, sizes=sizes)
+            case Level.STOCK | Level.USDT:
+                self._tracer = StockTracer(target, level, qmp_paths, pages=pages, sizes=sizes, sample=sample)
+            case _:
+                self._tracer = QmpPoller(qmp_paths, clock)
+
+    def open(self) -> Subject:
+        """Attach."""
+        target = self._target
+        try:
+            self._process = os.pidfd_open(target.pid)
+        except OSError as error:
+            raise TargetError(f"QEMU {target.pid} is gone: {error}") from error
+        try:
+            facts = self._tracer.attach()
+        except OSError as error:
+            self.close()
+            raise TargetError(f"QEMU {target.pid} cannot be observed: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+        return Subject(target.vm, self._level, f"{target.pid} {target.start_ticks}", facts)
+
+    def poll(self, timeout: float) -> Sequence[TraceRecord]:
+        """What was heard; the last record ever is that the QEMU is gone."""
+        gone = self._gone()
+        records = self._tracer.poll(0 if gone else timeout)
+        return [*records, TraceRecord(self._clock(), Channel.GONE)] if gone else records
+
+    def report(self, state: str) -> TraceRecord:
+        """Ask QEMU."""
+        info = self._tracer.report(state)
+        return TraceRecord(self._clock(), Channel.REPORT, json.dumps(info).encode())
+
+    def close(self) -> None:
+        """Detach."""
+        if self._process is not None:
+            os.close(self._process)
+            self._process = None
+        self._tracer.close()
+
+    def _gone(self) -> bool:
+        assert self._process is not None
+        return bool(select.select([self._process], [], [], 0)[0])

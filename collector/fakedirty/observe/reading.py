@@ -1,0 +1,111 @@
+"""The reader of each level, from the records of a trace to events of the model. Pure."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fakedirty.errors import UsageError
+from fakedirty.model.sink import PageBatch
+from fakedirty.model.trace import Channel, Subject, TraceRecord
+from fakedirty.model.words import Level
+
+from . import wire
+from .losses import LossReader
+from .page_names import PageNames
+from .patched_reader import PatchedReader
+from .qmp_history import HistoryReader
+from .qmp_polled import PollReader
+from .source import EndUnseen, Observed, Reader
+from .stock_reader import StockReader
+
+
+def reader(subject: Subject) -> Reader:
+    """A fresh reader for one QEMU; UsageError where the facts are not those of its level."""
+    facts: Mapping[str, Any] = subject.facts
+    try:
+        match subject.level:
+            case Level.PATCHED:
+                return PatchedTraceReader(PatchedReader(int(facts["tgid"])))
+            case Level.STOCK | Level.USDT:
+                names = tuple(str(name) for name in facts["states"])
+                sees_xbzrle, can_skip = bool(facts["sees_xbzrle"]), bool(facts["can_skip"])
+                sample = int(facts["sample"])
+                events = StockReader(names, subject.level, sees_xbzrle=sees_xbzrle, can_skip=can_skip, sample=sample)
+                blocks = [(str(name), int(address), int(length)) for name, address, length in facts["blocks"]]
+                return StockTraceReader(events, PageNames(blocks))
+            case _:
+                return QmpTraceReader()
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"facts of level {subject.level} are missing or wrong: {error}") from error
+
+
+class PatchedTraceReader:
+    """Events, page records and losses."""
+
+    def __init__(self, events: PatchedReader) -> None:
+        self._events = events
+        self._losses = LossReader()
+
+    def take(self, record: TraceRecord) -> Iterator[Observed]:
+        """By channel."""
+        match record.channel:
+            case Channel.EVENT:
+                yield from self._events.take(wire.decode(record.data))
+            case Channel.PAGES:
+                yield page_batch(record.data)
+            case Channel.LOST:
+                yield from self._losses.take(record.time_ns, wire.LOST_COUNTERS.unpack(record.data))
+
+
+class StockTraceReader:
+    """Events and losses, and the time: an end that no event told is asked for."""
+
+    def __init__(self, events: StockReader, names: PageNames) -> None:
+        self._events = events
+        self._names = names
+        self._losses = LossReader()
+
+    def take(self, record: TraceRecord) -> Iterator[Observed]:
+        """By channel."""
+        match record.channel:
+            case Channel.EVENT:
+                event = wire.decode(record.data)
+                assert isinstance(event, wire.StockEvent)
+                yield from self._events.take(event)
+            case Channel.LOST:
+                yield from self._losses.take(record.time_ns, wire.LOST_COUNTERS.unpack(record.data))
+            case Channel.PAGES:
+                yield from self._names.named(page_batch(record.data))
+            case Channel.TICK if self._events.overdue(record.time_ns):
+                yield EndUnseen()
+            case Channel.REPORT:
+                yield from self._events.end(str(json.loads(record.data).get("status", "unknown")))
+
+
+class QmpTraceReader:
+    """Answers, of a QEMU with the series or without."""
+
+    def __init__(self) -> None:
+        self._history = HistoryReader()
+        self._polled = PollReader()
+
+    def take(self, record: TraceRecord) -> Iterator[Observed]:
+        """By the commands that were answered."""
+        if record.channel is not Channel.ANSWERS:
+            return
+        answers = json.loads(record.data)
+        if "query-fake-dirty-rounds" in answers:
+            yield from self._history.take(record.time_ns, answers["query-migrate"], answers["query-fake-dirty-rounds"])
+        else:
+            yield from self._polled.take(record.time_ns, answers["query-migrate"])
+
+
+def page_batch(raw: bytes) -> PageBatch:
+    """Page records, as they came from the ring buffer."""
+    head = wire.BatchEvent.from_buffer_copy(raw)
+    start = ctypes.sizeof(wire.BatchEvent)
+    length = head.count * wire.PAGE_RECORD.itemsize
+    return PageBatch(head.header.time_ns, head.block.decode(), head.round, raw[start : start + length])

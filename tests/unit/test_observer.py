@@ -1,0 +1,89 @@
+"""The observer, fed with traces that nothing made: what it makes of them does not depend on when they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from fakedirty.model.migration import Migration
+from fakedirty.model.trace import Channel, Subject, TraceRecord
+from fakedirty.model.words import Level
+from fakedirty.observe import wire
+from fakedirty.observe.observer import Observer
+
+FACTS = {"states": ["completed"], "sees_xbzrle": True, "can_skip": False, "sample": 1, "blocks": []}
+SUBJECT = Subject("web", Level.STOCK, "1 2", FACTS)
+STATE_COMPLETED = 0
+
+
+class Told:
+    """A trace that is handed over in the given pieces; QEMU's reports are empty."""
+
+    def __init__(self, *pieces: Sequence[TraceRecord]) -> None:
+        self.pieces = list(pieces)
+
+    def open(self) -> Subject:
+        """The subject."""
+        return SUBJECT
+
+    def poll(self, timeout: float) -> Sequence[TraceRecord]:
+        """The next piece."""
+        return self.pieces.pop(0)
+
+    def report(self, state: str) -> TraceRecord:
+        """Nothing."""
+        return TraceRecord(0, Channel.REPORT, b"{}")
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def observed(*pieces: Sequence[TraceRecord]) -> list[Migration]:
+    trace = Told(*pieces)
+    observer = Observer(trace, [])
+    observer.attach()
+    observer.run(lambda: not trace.pieces)
+    observer.close()
+    return observer.migrations
+
+
+def event(kind: int, time_ns: int, number: int = 0) -> TraceRecord:
+    counts = wire.StockCounts(round=number, start_ns=time_ns - 1)
+    raw = wire.StockEvent(wire.EventHeader(time_ns, kind, 9), counts, STATE_COMPLETED)
+    return TraceRecord(time_ns, Channel.EVENT, bytes(raw))
+
+
+def whole(start_ns: int) -> list[TraceRecord]:
+    """A migration of two rounds, that takes 30 ns."""
+    return [
+        event(wire.EVENT_STOCK_STARTED, start_ns),
+        event(wire.EVENT_STOCK_ROUND, start_ns + 20, 1),
+        event(wire.EVENT_STOCK_STATE, start_ns + 30, 2),
+    ]
+
+
+def loss(time_ns: int, count: int = 3) -> TraceRecord:
+    return TraceRecord(time_ns, Channel.LOST, wire.LOST_COUNTERS.pack(count, 0, 0, 0))
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_a_loss_is_of_every_migration_that_had_begun_when_it_was_noticed(pieces: int) -> None:
+    """A tracer tells losses before the events that it read with them, and knows no better where they belong."""
+    late = [loss(200), *whole(100), *whole(150)]
+    migrations = observed(late) if pieces == 1 else observed(late[:2], late[2:])
+    assert [sum(migration.lost_events.values()) for migration in migrations] == [3, 3]
+    assert not any(migration.valid for migration in migrations)
+    assert migrations[0].rounds[0].lost_events == 3
+
+
+def test_a_loss_between_two_migrations_is_of_neither() -> None:
+    first, second = observed(whole(100), [loss(200)], whole(300))
+    assert not first.lost_events
+    assert not second.lost_events
+
+
+def test_a_loss_in_the_middle_is_of_the_round_it_fell_into() -> None:
+    start, bulk, end = whole(100)
+    [migration] = observed([start], [loss(110)], [bulk], [end])
+    assert [entry.lost_events for entry in migration.rounds] == [3, 0]
+    assert migration.rounds[0].invalid_reason.endswith("3 events lost")
