@@ -15,6 +15,14 @@ struct page_record {
     unsigned long long tag;  /* page index in its block << 16 | class << 8 | disposition */
 };
 
+/* as of fake_dirty_batch; a page that the observer itself lost track of is of no class */
+#define CLASS_FIRST 0
+#define CLASS_CHANGED 1
+#define CLASS_FAKE 2
+#define CLASS_UNKNOWN 255
+#define DISPOSITION_NORMAL 0
+#define DISPOSITION_ZERO 1
+
 #define ROUND_CLASSIFIED 1 /* flags: the mode was on for the whole round, so that classes are complete */
 
 /* one round, as QEMU counted it */

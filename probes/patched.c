@@ -6,16 +6,17 @@
  * can be held against what was seen of its pages. User space appends one small program per USDT
  * location, which fetches the arguments and calls the handler of the event's name.
  *
- * Defined on the command line: TGID, the process; PAGES, 1 to hand the page records on.
+ * Defined on the command line: TGID, the process; PAGES, 1 to hand the page records on; EVENT_RING and
+ * PAGE_RING, the sizes of the ring buffers in pages.
  */
 #include <uapi/linux/ptrace.h>
 #include "events.h"
 
 #define ROUNDS 16 /* rounds that may be open at once; a power of two */
 
-BPF_RINGBUF_OUTPUT(events, 64);
+BPF_RINGBUF_OUTPUT(events, EVENT_RING);
 #if PAGES
-BPF_RINGBUF_OUTPUT(pages, 4096);
+BPF_RINGBUF_OUTPUT(pages, PAGE_RING);
 #endif
 BPF_ARRAY(lost, u64, LOST_PLACES);
 BPF_ARRAY(seen, struct seen_counts, ROUNDS);

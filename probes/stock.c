@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any QEMU that exports its functions: fake pages without a patch, hashed as they are queued.
+ * A QEMU without the series: fake pages without a patch, hashed as they are queued. By functions that it
+ * exports (level stock), or by its trace events (level usdt).
  *
  * On the migration thread a page goes through buffer_is_zero (`tested`) and then, unless it was zero,
- * through qemu_put_buffer_async (`queued`). A tested page that is not queued next was sent as zero, so
- * no return probe is needed. Another thread's calls are none of a migration's.
+ * through qemu_put_buffer_async (`queued`), or its own trace event before that (`ram_save_page`). A tested
+ * page that is not queued next was sent as zero, so no return probe is needed. Another thread's calls are
+ * none of a migration's.
  *
  * What a page held when it was last sent is kept per host address, by chunks of 512 pages; a chunk of an
  * earlier migration counts as empty. User space appends programs for USDT locations.
  *
- * Defined on the command line: TGID, the process; PAGE_BITS, the size of a target page; CHUNKS, how many
- * chunks its memory can have; SEED, of the hash.
+ * Page records, where they are asked for, name a page by its number in the process's memory; user space
+ * knows where RAM blocks lie.
+ *
+ * Defined on the command line: TGID, the process; PAGES, 1 to hand page records on; PAGE_BITS, the size of
+ * a target page; CHUNKS, how many chunks its memory can have; SEED, of the hash; SAMPLE, which of how many
+ * pages is looked at; EVENT_RING and PAGE_RING, the sizes of the ring buffers in pages.
  */
 #include <uapi/linux/ptrace.h>
 #include "events.h"
@@ -34,6 +40,7 @@ struct tracked {
     u64 generation;
     u32 tid;
     u32 partial;
+    u32 logging; /* whether dirty pages are logged for a migration, where a trace event says so */
     struct stock_counts counts;
 };
 
@@ -41,7 +48,11 @@ struct page {
     u64 words[PAGE_BYTES / 8];
 };
 
-BPF_RINGBUF_OUTPUT(events, 64);
+BPF_RINGBUF_OUTPUT(events, EVENT_RING);
+#if PAGES
+BPF_RINGBUF_OUTPUT(pages, PAGE_RING);
+BPF_ARRAY(batches, struct batch_event, 1);
+#endif
 BPF_ARRAY(lost, u64, LOST_PLACES);
 BPF_ARRAY(migration, struct tracked, 1);
 BPF_HASH(chunks, u64, struct chunk, CHUNKS);
@@ -85,6 +96,51 @@ static __always_inline void emit(struct tracked *m, u32 kind, u32 state, u64 nam
     }
 }
 
+#if PAGES
+/* hand on the page records that wait */
+static __always_inline void flush(struct tracked *m)
+{
+    int zero = 0;
+    struct batch_event *batch = batches.lookup(&zero);
+    u32 bytes = batch ? (batch->count & (2 * BATCH_PAGES - 1)) * sizeof(struct page_record) : 0;
+
+    if (!batch || !bytes || bytes > sizeof(batch->records)) {
+        return;
+    }
+    batch->header.time_ns = bpf_ktime_get_ns();
+    batch->header.kind = EVENT_BATCH;
+    batch->header.tid = m->tid;
+    batch->round = m->counts.round;
+    if (pages.ringbuf_output(batch, offsetof(struct batch_event, records) + bytes, 0)) {
+        lose(LOST_BATCHES);
+    }
+    batch->count = 0;
+}
+
+static __always_inline void note(struct tracked *m, u64 host, u64 hash, u64 class, u64 disposition)
+{
+    int zero = 0;
+    struct batch_event *batch = batches.lookup(&zero);
+
+    if (!batch || batch->count >= BATCH_PAGES) {
+        return;
+    }
+    batch->records[batch->count].hash = hash;
+    batch->records[batch->count].tag = host / PAGE_BYTES << 16 | class << 8 | disposition;
+    if (++batch->count == BATCH_PAGES) {
+        flush(m);
+    }
+}
+#else
+static __always_inline void flush(struct tracked *m)
+{
+}
+
+static __always_inline void note(struct tracked *m, u64 host, u64 hash, u64 class, u64 disposition)
+{
+}
+#endif
+
 static __always_inline void open_round(struct tracked *m, u32 round)
 {
     __builtin_memset(&m->counts, 0, sizeof(m->counts));
@@ -102,11 +158,18 @@ static __always_inline void start(struct tracked *m, u32 tid, u32 partial)
     emit(m, EVENT_STOCK_STARTED, 0, 0);
 }
 
-static __always_inline void classify(struct tracked *m, u64 host, u64 now)
+/* the same pages always, spread over all memory */
+static __always_inline int sampled(u64 host)
+{
+    return SAMPLE == 1 || ((host / PAGE_BYTES ^ SEED) * 0x9e3779b97f4a7c15ULL >> 32) % SAMPLE == 0;
+}
+
+static __always_inline void classify(struct tracked *m, u64 host, u64 now, u64 disposition)
 {
     u64 key = host / PAGE_BYTES / CHUNK_PAGES;
     int zero = 0, index = host / PAGE_BYTES % CHUNK_PAGES;
     struct chunk *chunk = chunks.lookup(&key);
+    u64 class = CLASS_UNKNOWN;
 
     if (!chunk) {
         struct chunk *template = empty.lookup(&zero);
@@ -118,6 +181,7 @@ static __always_inline void classify(struct tracked *m, u64 host, u64 now)
     }
     if (!chunk) {
         lose(LOST_UNRECORDED);
+        note(m, host, now, class, disposition);
         return;
     }
     if (chunk->generation != m->generation) {
@@ -130,12 +194,16 @@ static __always_inline void classify(struct tracked *m, u64 host, u64 now)
         /* sent unseen: whatever is compared with it next is a first page */
     } else if (chunk->sent[index] == NOT_SENT) {
         m->counts.first_pages++;
+        class = CLASS_FIRST;
     } else if (chunk->sent[index] == now) {
         m->counts.fake_pages++;
+        class = CLASS_FAKE;
     } else {
         m->counts.changed_pages++;
+        class = CLASS_CHANGED;
     }
     chunk->sent[index] = now;
+    note(m, host, now, class, disposition);
 }
 
 /* the fate of the tested page is known: it was not queued, so it went as zero */
@@ -143,7 +211,9 @@ static __always_inline void settle(struct tracked *m)
 {
     if (m->tested) {
         m->counts.zero_pages++;
-        classify(m, m->tested, SENT_ZERO);
+        if (sampled(m->tested)) {
+            classify(m, m->tested, SENT_ZERO, DISPOSITION_ZERO);
+        }
         m->tested = 0;
     }
 }
@@ -167,9 +237,8 @@ static __always_inline u64 hash(struct page *page)
     return a > SENT_ZERO ? a : a + 2;
 }
 
-int queued(struct pt_regs *ctx)
+static __always_inline int sent(u64 host, u64 size)
 {
-    u64 host = PT_REGS_PARM2(ctx), size = PT_REGS_PARM3(ctx);
     int zero = 0;
     u32 tid;
     struct tracked *m = tracked(&tid);
@@ -179,6 +248,7 @@ int queued(struct pt_regs *ctx)
         return 0;
     }
     if (!m->tid) {
+        m->logging = 1;
         start(m, tid, 1);
     }
     if (m->tid != tid) {
@@ -193,13 +263,27 @@ int queued(struct pt_regs *ctx)
         return 0;
     }
     m->counts.normal_pages++;
-    if (bpf_probe_read_user(copy, sizeof(*copy), (void *)host)) {
-        lose(LOST_UNREADABLE);
-        classify(m, host, NOT_SENT);
+    if (!sampled(host)) {
         return 0;
     }
-    classify(m, host, hash(copy));
+    if (bpf_probe_read_user(copy, sizeof(*copy), (void *)host)) {
+        lose(LOST_UNREADABLE);
+        classify(m, host, NOT_SENT, DISPOSITION_NORMAL);
+        return 0;
+    }
+    classify(m, host, hash(copy), DISPOSITION_NORMAL);
     return 0;
+}
+
+int queued(struct pt_regs *ctx)
+{
+    return sent(PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx));
+}
+
+/* a trace event: a page that is not zero, whatever becomes of it */
+static __always_inline int ram_save_page(struct pt_regs *ctx, u64 block, u64 offset, u64 host)
+{
+    return sent(host, PAGE_BYTES);
 }
 
 int tested(struct pt_regs *ctx)
@@ -227,7 +311,7 @@ int log_started(struct pt_regs *ctx)
     return 0;
 }
 
-int synced(struct pt_regs *ctx)
+static __always_inline int sync(void)
 {
     u32 tid;
     struct tracked *m = tracked(&tid);
@@ -237,6 +321,7 @@ int synced(struct pt_regs *ctx)
     }
     if (m->tid == tid) {
         settle(m);
+        flush(m);
         if (m->counts.round) {
             emit(m, EVENT_STOCK_ROUND, 0, 0);
         }
@@ -245,6 +330,17 @@ int synced(struct pt_regs *ctx)
         lock_xadd(&m->counts.forced_syncs, 1);
     }
     return 0;
+}
+
+int synced(struct pt_regs *ctx)
+{
+    return sync();
+}
+
+/* a trace event: of the migration's own syncs alone */
+static __always_inline int migration_bitmap_sync_start(struct pt_regs *ctx)
+{
+    return sync();
 }
 
 /* migrate_set_state(state, old, new) changes the state only where it still is `old` */
@@ -263,6 +359,7 @@ int state_set(struct pt_regs *ctx)
     if (state == (u32)PT_REGS_PARM2(ctx)) {
         if (m->tid == tid) {
             settle(m);
+            flush(m);
         }
         emit(m, EVENT_STOCK_STATE, (u32)PT_REGS_PARM3(ctx), 0);
     }
@@ -278,6 +375,7 @@ static __always_inline int migrate_set_state(struct pt_regs *ctx, u64 name)
     if (m && m->tid) {
         if (m->tid == tid) {
             settle(m);
+            flush(m);
         }
         emit(m, EVENT_STOCK_STATE, 0, name);
     }
@@ -292,25 +390,58 @@ int log_stopped(struct pt_regs *ctx)
 
     if (m && m->tid && PT_REGS_PARM1(ctx) & GLOBAL_DIRTY_MIGRATION) {
         settle(m);
+        flush(m);
+        emit(m, EVENT_STOCK_STOPPED, 0, 0);
+    }
+    return 0;
+}
+
+/* a trace event: for what dirty pages are logged has changed */
+static __always_inline int global_dirty_changed(struct pt_regs *ctx, u64 reasons)
+{
+    u32 tid, logging = reasons & GLOBAL_DIRTY_MIGRATION;
+    struct tracked *m = tracked(&tid);
+
+    if (!m || m->logging == logging) {
+        return 0;
+    }
+    m->logging = logging;
+    if (logging && tid != TGID) {
+        start(m, tid, 0);
+    } else if (!logging && m->tid) {
+        settle(m);
+        flush(m);
         emit(m, EVENT_STOCK_STOPPED, 0, 0);
     }
     return 0;
 }
 
 /* a way of fakedirty/observe/bypass.py: pages that take it are not seen by `tested` and `queued` */
-#define BYPASS(bit)                                                                                           \
-    int bypass_##bit(struct pt_regs *ctx)                                                                     \
-    {                                                                                                         \
-        u32 tid;                                                                                              \
-        struct tracked *m = tracked(&tid);                                                                    \
-                                                                                                              \
-        if (m && m->tid == tid) {                                                                             \
-            m->counts.bypassed |= 1 << bit;                                                                   \
-        }                                                                                                     \
-        return 0;                                                                                             \
+static __always_inline int bypass(int bit)
+{
+    u32 tid;
+    struct tracked *m = tracked(&tid);
+
+    if (m && m->tid == tid) {
+        m->counts.bypassed |= 1 << bit;
+    }
+    return 0;
+}
+
+#define BYPASS(bit)                       \
+    int bypass_##bit(struct pt_regs *ctx) \
+    {                                     \
+        return bypass(bit);               \
     }
 
 BYPASS(0)
 BYPASS(1)
 BYPASS(2)
 BYPASS(3)
+BYPASS(4)
+
+/* a trace event: the first of those ways, whether its function is exported or not */
+static __always_inline int multifd_send_sync_main(struct pt_regs *ctx, u64 packet)
+{
+    return bypass(0);
+}

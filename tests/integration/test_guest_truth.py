@@ -26,14 +26,22 @@ DOWNTIME_MS = 10
 TIME_LIMIT = 5.0
 
 
-def migrated(name: str, workload: Workload, mode: Mode, out: Path, accelerator: str = "tcg") -> tuple[Result, Verdict]:
+def migrated(
+    name: str,
+    workload: Workload,
+    mode: Mode,
+    out: Path,
+    *,
+    accelerator: str = "tcg",
+    level: Level = Level.PATCHED,
+) -> tuple[Result, Verdict]:
     """A migration with page records, and the judgement of the records."""
     experiment = Experiment(
         vm=name,
         qemu=qemu_binary(),
         guest=build_guest(name),
         workload=workload,
-        level=Level.PATCHED,
+        level=level,
         settings=Settings(DOWNTIME_MS, SLOW[name], parameters={"fake-dirty-mode": str(mode)}),
         time_limit=TIME_LIMIT,
         accelerator=accelerator,
@@ -54,7 +62,7 @@ def migrated(name: str, workload: Workload, mode: Mode, out: Path, accelerator: 
         sweep_seconds=result.report.longest_sweep_seconds,
         switchover=switchover_rounds(recording.rounds),
     )
-    print(f"{name} under {accelerator}, {mode}: {len(result.migration.rounds)} rounds, {verdict}")
+    print(f"{name} under {accelerator}, level {level}, {mode}: {len(result.migration.rounds)} rounds, {verdict}")
     assert not any(each.unvisited for each in verdict.sets.values())
     assert len(recording.pages) == result.migration.total("visited_pages")
     assert (recording.pages["class"] == str(PageClass.FAKE)).sum() == result.migration.total("fake_pages")
@@ -77,11 +85,25 @@ def test_bare_metal_is_classified_under_kvm_where_that_runs_it(
     accelerator = choose_accelerator(qemu_binary(), build_guest("baremetal"))
     record_property("accelerator", str(accelerator))
     print(f"accelerator: {accelerator}")
-    _, verdict = migrated("baremetal", BAREMETAL, Mode.OBSERVE, tmp_path, accelerator.name)
+    _, verdict = migrated("baremetal", BAREMETAL, Mode.OBSERVE, tmp_path, accelerator=accelerator.name)
     assert verdict.right_share == 1, str(verdict)
 
 
-def test_linux_is_classified(tmp_path: Path) -> None:
-    _, verdict = migrated("linux", LINUX, Mode.OBSERVE, tmp_path)
+@pytest.mark.parametrize("level", [Level.STOCK, Level.USDT], ids=str)
+def test_bare_metal_is_classified_from_outside(level: Level, tmp_path: Path) -> None:
+    """Hashed when queued: of sets that hold the same between two sweeps, nothing is mistaken."""
+    result, verdict = migrated("baremetal", BAREMETAL, Mode.OFF, tmp_path, level=level)
+    assert verdict.right_share == 1, str(verdict)
+    assert verdict.sets["untouched"].visits == BAREMETAL.untouched
+    assert len(result.migration.rounds) > 2
+    for name in ("fake", "changed"):
+        assert verdict.sets[name].judged > getattr(BAREMETAL, name), "no visit but the first could be judged"
+
+
+@pytest.mark.parametrize(
+    ("level", "mode"), [(Level.PATCHED, Mode.OBSERVE), (Level.STOCK, Mode.OFF), (Level.USDT, Mode.OFF)], ids=str
+)
+def test_linux_is_classified(level: Level, mode: Mode, tmp_path: Path) -> None:
+    _, verdict = migrated("linux", LINUX, mode, tmp_path, level=level)
     assert verdict.right_share is not None
     assert verdict.right_share >= 0.999, str(verdict)

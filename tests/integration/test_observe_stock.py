@@ -1,4 +1,4 @@
-"""The stock level on real QEMUs without the series' help: what the kernel counts is what QEMU counts.
+"""The levels stock and usdt on real QEMUs without the series' help: what the kernel counts is what QEMU counts.
 
 Debian 12's QEMU forgets pages under TCG: a bitmap sync leaves the TLB as it is, so later writes to a page
 are not marked (fixed upstream in 9.0). It converges by itself, so nothing here waits for it to go on.
@@ -6,24 +6,38 @@ are not marked (fixed upstream in 9.0). It converges by itself, so nothing here 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.events import FinalReport
 from fakedirty.model.migration import Migration
 from fakedirty.model.words import Kind, Level
 from fakedirty.observe import doctor
+from fakedirty.observe.page_names import NOWHERE
 from fakedirty.observe.target import by_pid
-from migrating import CRAWL, SLOW, WORKLOAD, Notes, observed, pair, wait
+from fakedirty.observe.wire import PAGE_RECORD
+from migrating import CRAWL, SLOW, WORKLOAD, Notes, Pair, observed, pair, wait
 
-QEMUS = {"debian": stock_binary, "10.0": qemu_binary}
-TRACKS_DIRTY_PAGES = {"10.0"}
+Observed = tuple[Path, Level]
+
+CASES = {
+    "stock-debian": (stock_binary, Level.STOCK),
+    "stock-10.0": (qemu_binary, Level.STOCK),
+    "usdt-10.0": (qemu_binary, Level.USDT),
+}
 
 
-@pytest.fixture(params=QEMUS)
-def qemu(request: pytest.FixtureRequest) -> Path:
-    return QEMUS[request.param]()
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> Observed:
+    binary, level = CASES[request.param]
+    return binary(), level
+
+
+def tracks_dirty_pages(case: Observed) -> bool:
+    return case[0] != stock_binary()
 
 
 def counts_agree(migration: Migration, ram: dict[str, int]) -> None:
@@ -35,12 +49,12 @@ def counts_agree(migration: Migration, ram: dict[str, int]) -> None:
     assert not migration.lost_events
 
 
-@pytest.mark.parametrize("name", QEMUS)
-def test_every_page_of_a_migration_is_counted(name: str, tmp_path: Path) -> None:
+def test_every_page_of_a_migration_is_counted(case: Observed, tmp_path: Path) -> None:
     notes = Notes()
-    with pair(QEMUS[name](), tmp_path) as vm, observed(vm.source, Level.STOCK, [notes]):
+    qemu, level = case
+    with pair(qemu, tmp_path) as vm, observed(vm.source, level, [notes], pages=True):
         vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
-        vm.wait_for_syncs(5 if name in TRACKS_DIRTY_PAGES else 2)
+        vm.wait_for_syncs(5 if tracks_dirty_pages(case) else 2)
         ram = vm.converge()["ram"]
         wait(lambda: len(notes.over) == 1)
     [migration] = notes.over
@@ -59,11 +73,20 @@ def test_every_page_of_a_migration_is_counted(name: str, tmp_path: Path) -> None
     for entry in full:
         assert (entry.fake_pages or 0) >= WORKLOAD.fake
         assert (entry.changed_pages or 0) >= WORKLOAD.changed // 2
+    for entry in migration.rounds:
+        batches = [batch for batch in notes.batches if batch.round == entry.round]
+        tags = np.frombuffer(b"".join(batch.records for batch in batches), PAGE_RECORD)["tag"].astype(int)
+        assert np.bincount(tags & 255, minlength=2).tolist() == [entry.normal_pages, entry.zero_pages]
+        classes = [entry.first_pages, entry.changed_pages, entry.fake_pages]
+        assert np.bincount(tags >> 8 & 255, minlength=3).tolist() == classes
+    assert {"pc.ram", "pc.bios"} <= {batch.block for batch in notes.batches}
+    assert NOWHERE not in {batch.block for batch in notes.batches}
 
 
-def test_cancelled_and_tried_again(qemu: Path, tmp_path: Path) -> None:
+def test_cancelled_and_tried_again(case: Observed, tmp_path: Path) -> None:
     notes = Notes()
-    with pair(qemu, tmp_path) as vm, observed(vm.source, Level.STOCK, [notes]):
+    qemu, level = case
+    with pair(qemu, tmp_path) as vm, observed(vm.source, level, [notes]):
         vm.migrate(max_bandwidth=CRAWL, downtime_limit=1)
         vm.wait_for_syncs(2)
         vm.source.qmp.execute("migrate_cancel")
@@ -81,12 +104,13 @@ def test_cancelled_and_tried_again(qemu: Path, tmp_path: Path) -> None:
     assert second.rounds[0].fake_pages == 0  # records live for one migration
 
 
-def test_come_late(qemu: Path, tmp_path: Path) -> None:
+def test_come_late(case: Observed, tmp_path: Path) -> None:
     notes = Notes()
+    qemu, level = case
     with pair(qemu, tmp_path) as vm:
         vm.migrate(max_bandwidth=CRAWL, downtime_limit=1)
         vm.wait_for_syncs(1)
-        with observed(vm.source, Level.STOCK, [notes]):
+        with observed(vm.source, level, [notes]):
             wait(lambda: bool(notes.migrations) and len(notes.migrations[0].rounds) >= 2)
             vm.converge()
             wait(lambda: len(notes.over) == 1)
@@ -97,9 +121,10 @@ def test_come_late(qemu: Path, tmp_path: Path) -> None:
     assert Kind.BULK not in {entry.kind for entry in migration.rounds}
 
 
-def test_killed_in_the_middle(qemu: Path, tmp_path: Path) -> None:
+def test_killed_in_the_middle(case: Observed, tmp_path: Path) -> None:
     notes = Notes()
-    with pair(qemu, tmp_path) as vm, observed(vm.source, Level.STOCK, [notes]):
+    qemu, level = case
+    with pair(qemu, tmp_path) as vm, observed(vm.source, level, [notes]):
         vm.migrate(max_bandwidth=CRAWL, downtime_limit=1)
         wait(lambda: bool(notes.migrations) and len(notes.migrations[0].rounds) >= 1)
         vm.source.process.kill()
@@ -109,12 +134,25 @@ def test_killed_in_the_middle(qemu: Path, tmp_path: Path) -> None:
     assert migration.rounds[0].normal_pages
 
 
-@pytest.mark.parametrize(("capability", "reason"), [("multifd", "multifd"), ("xbzrle", "xbzrle")])
-def test_no_share_where_pages_go_another_way(tmp_path: Path, capability: str, reason: str) -> None:
+def capable(vm: Pair, *names: str) -> None:
+    vm.source.qmp.execute("migrate-set-capabilities", capabilities=[{"capability": n, "state": True} for n in names])
+
+
+@pytest.mark.parametrize(
+    ("binary", "level", "capability", "reason"),
+    [
+        (stock_binary, Level.STOCK, "multifd", "multifd"),
+        (stock_binary, Level.STOCK, "xbzrle", "xbzrle"),
+        (stock_binary, Level.STOCK, "compress", "compression"),
+        (qemu_binary, Level.USDT, "multifd", "multifd"),
+    ],
+)
+def test_no_share_where_pages_go_another_way(
+    tmp_path: Path, binary: Callable[[], Path], level: Level, capability: str, reason: str
+) -> None:
     notes = Notes()
-    with pair(stock_binary(), tmp_path) as vm, observed(vm.source, Level.STOCK, [notes]):
-        wanted = [{"capability": capability, "state": True}]
-        vm.source.qmp.execute("migrate-set-capabilities", capabilities=wanted)
+    with pair(binary(), tmp_path) as vm, observed(vm.source, level, [notes]):
+        capable(vm, capability)
         vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
         vm.wait_for_syncs(2)
         vm.converge()
@@ -123,6 +161,38 @@ def test_no_share_where_pages_go_another_way(tmp_path: Path, capability: str, re
     blind = [entry for entry in migration.rounds if reason in entry.invalid_reason]
     assert blind
     assert all(entry.fake_pages is None and entry.normal_pages is None for entry in blind)
+    assert migration.total("fake_pages") is None
+
+
+def test_usdt_classes_pages_under_xbzrle(tmp_path: Path) -> None:
+    notes = Notes()
+    with pair(qemu_binary(), tmp_path) as vm, observed(vm.source, Level.USDT, [notes]):
+        capable(vm, "xbzrle")
+        vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
+        vm.wait_for_syncs(4)
+        info = vm.converge()
+        wait(lambda: len(notes.over) == 1)
+    [migration] = notes.over
+    assert migration.valid
+    assert migration.total("zero_pages") == info["ram"]["duplicate"]
+    sent = info["ram"]["normal"] + info["xbzrle-cache"]["pages"]
+    # what xbzrle finds unchanged is visited, and no counter of QEMU's: at least what was sent
+    assert (migration.total("visited_pages") or 0) - info["ram"]["duplicate"] >= sent
+    assert info["xbzrle-cache"]["pages"] > 0
+
+
+@pytest.mark.parametrize("level", [Level.STOCK, Level.USDT])
+def test_no_share_where_the_series_sends_copies(tmp_path: Path, level: Level) -> None:
+    notes = Notes()
+    with pair(qemu_binary(), tmp_path) as vm, observed(vm.source, level, [notes]):
+        vm.migrate(max_bandwidth=SLOW, downtime_limit=1, fake_dirty_mode="observe")
+        vm.wait_for_syncs(2)
+        vm.converge()
+        wait(lambda: len(notes.over) == 1)
+    [migration] = notes.over
+    with_pages = [entry for entry in migration.rounds if entry.visited_pages != 0]
+    assert len(with_pages) >= 2
+    assert all("level patched" in entry.invalid_reason for entry in with_pages)
     assert migration.total("fake_pages") is None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from fakedirty.model.events import (
     Event,
     EventsLost,
@@ -14,12 +15,19 @@ from fakedirty.model.events import (
     StateChanged,
 )
 from fakedirty.model.migration import Migration
+from fakedirty.model.sink import PageBatch
+from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.words import Kind, Level, Mode
-from fakedirty.observe import wire
-from fakedirty.observe.losses import Losses
+from fakedirty.observe import bypass, wire
+from fakedirty.observe.losses import LossReader
+from fakedirty.observe.page_names import NOWHERE, PageNames
 from fakedirty.observe.patched_reader import PatchedReader
+from fakedirty.observe.reading import page_batch, reader
+from fakedirty.observe.source import EndUnseen
 from fakedirty.observe.stock import chunks
 from fakedirty.observe.stock_reader import StockReader
+from hypothesis import given
+from hypothesis import strategies as st
 
 MAIN, THREAD = 100, 101
 STATES = ("none", "setup", "cancelling", "cancelled", "active", "postcopy-active", "completed", "failed")
@@ -107,9 +115,69 @@ def test_patched_unclassified_rounds_have_no_classes() -> None:
 def test_batches_carry_their_records() -> None:
     records = np.array([(1, 2), (3, 4)], wire.PAGE_RECORD)
     raw = bytes(wire.BatchEvent(head(wire.EVENT_BATCH, 9), 5, 2, b"pc.ram")) + records.tobytes() + b"junk"
-    batch = PatchedReader(MAIN).batch(raw)
+    batch = page_batch(raw)
     assert (batch.block, batch.round, batch.time_ns) == ("pc.ram", 5, 9)
     assert np.array_equal(np.frombuffer(batch.records, wire.PAGE_RECORD), records)
+
+
+@given(st.lists(st.integers(0, 30), max_size=40))
+def test_pages_of_a_process_are_named_by_their_blocks(pages: list[int]) -> None:
+    blocks = {"pc.ram": range(4, 10), "vga.vram": range(10, 12), "rom": range(20, 25)}
+    names = PageNames([(name, of[0] * 4096, len(of) * 4096) for name, of in blocks.items()])
+    records = np.array([(page, page << 16 | 0x201) for page in pages], wire.PAGE_RECORD)
+    found = []
+    for part in names.named(PageBatch(7, "", 3, records.tobytes())):
+        assert (part.time_ns, part.round) == (7, 3)
+        for hash_, tag in np.frombuffer(part.records, wire.PAGE_RECORD).tolist():
+            assert tag & 0xFFFF == 0x201
+            found.append((hash_, part.block, tag >> 16))
+    expected = {page: (NOWHERE, page) for page in range(31)}
+    expected |= {page: (name, page - of[0]) for name, of in blocks.items() for page in of}
+    assert found == [(page, *expected[page]) for page in pages]
+
+
+def test_without_known_blocks_pages_keep_their_place() -> None:
+    batch = PageBatch(7, "", 3, np.array([(1, 5 << 16)], wire.PAGE_RECORD).tobytes())
+    [part] = PageNames([]).named(batch)
+    assert (part.block, part.records) == (NOWHERE, batch.records)
+
+
+def test_an_end_that_no_event_told_is_asked_for() -> None:
+    facts = {"states": STATES, "sees_xbzrle": True, "can_skip": False, "sample": 1, "blocks": []}
+    trace = reader(Subject("web", Level.STOCK, "1 2", facts))
+    events = [stock(wire.EVENT_STOCK_STARTED, 1), stock(wire.EVENT_STOCK_STOPPED, 10**9, 3, normal_pages=4)]
+    for event in events:
+        list(trace.take(TraceRecord(event.header.time_ns, Channel.EVENT, bytes(event))))
+    assert list(trace.take(TraceRecord(10**9 + 1, Channel.TICK))) == []
+    assert list(trace.take(TraceRecord(2 * 10**9, Channel.TICK))) == [EndUnseen()]
+    told = list(trace.take(TraceRecord(2 * 10**9, Channel.REPORT, b'{"status": "completed"}')))
+    assert [type(event) for event in told] == [RoundEnded, StateChanged]
+    assert list(trace.take(TraceRecord(3 * 10**9, Channel.TICK))) == []
+
+
+def by_trace_events(bypassed: int, *, sees_xbzrle: bool = True) -> RoundEnded:
+    reader = StockReader((), Level.USDT, sees_xbzrle=sees_xbzrle, can_skip=False)
+    list(reader.take(stock(wire.EVENT_STOCK_STARTED, 1)))
+    counts = {"first_pages": 5, "normal_pages": 3, "zero_pages": 2, "bypassed": bypassed}
+    [ended] = reader.take(stock(wire.EVENT_STOCK_ROUND, 9, 1, **counts))
+    assert isinstance(ended, RoundEnded)
+    return ended
+
+
+def test_usdt_classes_what_xbzrle_sends_but_does_not_tell_it_from_normal() -> None:
+    assert (by_trace_events(0).round.normal_pages, by_trace_events(0).round.xbzrle_pages) == (3, 0)
+    for ended in (by_trace_events(1 << bypass.XBZRLE), by_trace_events(0, sees_xbzrle=False)):
+        assert not ended.flaw
+        assert (ended.round.first_pages, ended.round.zero_pages, ended.round.visited_pages) == (5, 2, 5)
+        assert (ended.round.normal_pages, ended.round.xbzrle_pages, ended.round.unchanged_pages) == (None, None, None)
+    assert not by_trace_events(1 << bypass.MAPPED_RAM).flaw
+
+
+@pytest.mark.parametrize("way", [bypass.MULTIFD, bypass.COMPRESSION, bypass.COPIED])
+def test_usdt_is_silent_where_pages_pass_its_probes_by(way: int) -> None:
+    ended = by_trace_events(1 << way)
+    assert ended.flaw
+    assert ended.round.fake_pages is ended.round.normal_pages is None
 
 
 def test_stock_rounds_and_the_switchover() -> None:
@@ -195,13 +263,13 @@ def test_stock_names_states_by_name_or_number() -> None:
 
 
 def test_losses_are_told_once() -> None:
-    losses = Losses()
-    assert losses.since([0, 0, 0, 0], 1) == []
-    assert losses.since([2, 0, 1, 0], 5) == [
+    losses = LossReader()
+    assert losses.take(1, [0, 0, 0, 0]) == []
+    assert losses.take(5, [2, 0, 1, 0]) == [
         EventsLost(5, 2, wire.LOST_PLACES[0]),
         EventsLost(5, 1, wire.LOST_PLACES[2]),
     ]
-    assert losses.since([3, 0, 1, 0], 6) == [EventsLost(6, 1, wire.LOST_PLACES[0])]
+    assert losses.take(6, [3, 0, 1, 0]) == [EventsLost(6, 1, wire.LOST_PLACES[0])]
 
 
 def test_chunks_cover_every_writable_mapping() -> None:

@@ -15,9 +15,8 @@ from pathlib import Path
 import xxhash
 
 from fakedirty.errors import LabError
+from fakedirty.observe.blocks import RamBlock, ram_blocks
 from fakedirty.qmp.client import Qmp
-
-from .blocks import RamBlock, ram_blocks
 
 CHUNK = 4 * 1024 * 1024
 

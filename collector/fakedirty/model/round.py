@@ -40,6 +40,9 @@ class Round:
     forced_syncs: int | None = None
     lost_events: int = 0
     invalid_reason: str = ""
+    sampled_pages: int | None = None
+    fake_pages_low: int | None = None
+    fake_pages_high: int | None = None
 
     @property
     def valid(self) -> bool:

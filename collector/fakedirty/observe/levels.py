@@ -36,6 +36,12 @@ NEEDS = (
         lacking="this QEMU was built without the fake dirty series, or without the dtrace trace backend",
     ),
     Needs(
+        Level.USDT,
+        probes=("ram_save_page", "migration_bitmap_sync_start", "global_dirty_changed", "migrate_set_state"),
+        any_symbol=ZERO_TESTS,
+        lacking="this QEMU was built without the dtrace trace backend, or does not export its functions",
+    ),
+    Needs(
         Level.STOCK,
         symbols=(
             "qemu_put_buffer_async",
@@ -50,7 +56,7 @@ NEEDS = (
 )
 
 
-#: the levels that can be asked for, from the lowest; nothing implements usdt yet
+#: the levels that can be asked for, from the lowest
 LEVELS = (Level.QMP, *(needs.level for needs in reversed(NEEDS)))
 
 

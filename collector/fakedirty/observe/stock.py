@@ -1,4 +1,4 @@
-"""The level `stock`: fake pages of any QEMU that exports its functions.
+"""The levels `stock` and `usdt`: fake pages of a QEMU without the series, by its functions or its trace events.
 
 Hashed when queued, not what is sent: a page that the guest writes in between is judged by its older
 content, so the share of fake pages is an estimate. What cannot be seen from here is None.
@@ -6,46 +6,68 @@ content, so the share of fake pages is an estimate. What cannot be seen from her
 
 from __future__ import annotations
 
+import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fakedirty.errors import QmpError, TargetError
+from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.model.words import Level
+from fakedirty.qmp.client import Qmp
 
-from . import bypass, final_report, headers, levels, states, usdt, wire
+from . import bypass, final_report, headers, levels, states, usdt
 from .attach import AttachPoint, choose
+from .blocks import ram_blocks
 from .bpf import Bpf, now_ns
 from .elf import Binary
-from .losses import Losses
+from .heard import Losses, by_time
 from .memory import ProcessMemory
 from .probes import probe_file
-from .source import Observed
-from .stock_reader import PAGE_BITS, StockReader
+from .sizes import DEFAULT, Sizes
+from .stock_reader import PAGE_BITS
 from .target import Target
+
+_log = logging.getLogger(__name__)
 
 _CHUNK_BITS = PAGE_BITS + 9
 _SPARE_CHUNKS = 512  # for memory that is mapped after we came
 
 _SET_STATE = "migrate_set_state"
 
-# function of QEMU, program of stock.c, arguments that the program reads
-ATTACHED = (
-    ("qemu_put_buffer_async", "queued", (2, 3)),
-    *((symbol, "tested", (1, 2)) for symbol in levels.ZERO_TESTS),
-    ("memory_global_dirty_log_start", "log_started", (1,)),
-    ("memory_global_dirty_log_sync", "synced", ()),
-    ("memory_global_dirty_log_stop", "log_stopped", (1,)),
-    (_SET_STATE, "state_set", (1, 2, 3)),
-    *((symbol, f"bypass_{bit}", ()) for bit, (symbol, _why) in enumerate(bypass.BYPASSES)),
-)
+# function of QEMU, program of stock.c, arguments that the program reads; in the order of attaching. The start of a
+# migration comes last: one that begins before it is found by its pages, and counted as joined late
+_WAYS = tuple((symbol, f"bypass_{bit}", ()) for bit, (symbol, _why) in enumerate(bypass.BYPASSES))
+_ZERO_TESTS = tuple((symbol, "tested", (1, 2)) for symbol in levels.ZERO_TESTS)
+FUNCTIONS = {
+    Level.STOCK: (
+        *_WAYS,
+        (_SET_STATE, "state_set", (1, 2, 3)),
+        ("memory_global_dirty_log_stop", "log_stopped", (1,)),
+        ("memory_global_dirty_log_sync", "synced", ()),
+        *_ZERO_TESTS,
+        ("qemu_put_buffer_async", "queued", (2, 3)),
+        ("memory_global_dirty_log_start", "log_started", (1,)),
+    ),
+    Level.USDT: (*_WAYS, *_ZERO_TESTS),
+}
+
+# trace events that have a handler in stock.c, in the same order; those before the functions, and those after
+TRACE_EVENTS = {
+    Level.STOCK: ((_SET_STATE,), ()),
+    Level.USDT: (
+        (_SET_STATE, "multifd_send_sync_main"),
+        ("migration_bitmap_sync_start", "ram_save_page", "global_dirty_changed"),
+    ),
+}
 
 
-def attach_points(binary: Binary, memory: ProcessMemory) -> list[tuple[str, AttachPoint]]:
+def attach_points(binary: Binary, memory: ProcessMemory, level: Level) -> list[tuple[str, AttachPoint]]:
     """Programs of ``stock.c`` and where in this QEMU each goes; functions that it lacks are left out."""
     placed = []
-    for name, program, arguments in ATTACHED:
+    for name, program, arguments in FUNCTIONS[level]:
         symbol = binary.symbol(name)
-        by_trace_event = name == _SET_STATE and name in binary.usdt
+        by_trace_event = name in binary.usdt and any(name in names for names in TRACE_EVENTS[level])
         if symbol is not None and not by_trace_event:
             placed.append((program, choose(binary, symbol, arguments, memory.linked_pointer)))
     return placed
@@ -62,59 +84,86 @@ def chunks(maps: str) -> int:
     return total
 
 
-class StockSource:
+class StockTracer:
     """The probes of ``probes/stock.c`` on one QEMU."""
 
-    def __init__(self, target: Target, *, qmp_paths: Sequence[Path] = (), probes: Path | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        level: Level,
+        qmp_paths: Sequence[Path] = (),
+        *,
+        pages: bool = False,
+        sizes: Sizes = DEFAULT,
+        sample: int = 1,
+        probes: Path | None = None,
+    ) -> None:
         self._target = target
+        self._level = level
         self._qmp_paths = qmp_paths
+        self._pages = pages
+        self._sizes = sizes
+        self._sample = sample
         self._file = probe_file("stock.c", probes)
         self._losses = Losses()
         self._bpf: Bpf | None = None
-        self._reader: StockReader | None = None
 
-    def attach(self) -> None:
+    def attach(self) -> Mapping[str, object]:
         """Compile, choose the instructions, attach."""
         target = self._target
         with Binary(target.exe) as binary:
-            levels.demand(target, Level.STOCK, binary)
+            levels.demand(target, self._level, binary)
             memory = ProcessMemory(target.proc, target.pid, binary)
-            self._reader = StockReader(
-                states.names(binary, memory),
-                sees_xbzrle=binary.symbol("cache_is_cached") is not None,
-                can_skip="fake_dirty_round" in binary.usdt,
+            facts = {
+                "states": states.names(binary, memory) if self._level is Level.STOCK else (),
+                "sees_xbzrle": binary.symbol("cache_is_cached") is not None,
+                "can_skip": "fake_dirty_round" in binary.usdt,
+                "sample": self._sample,
+                "blocks": self._blocks() if self._pages else (),
+            }
+            earlier, later = (
+                usdt.programs(binary, [name for name in names if name in binary.usdt])
+                for names in TRACE_EVENTS[self._level]
             )
-            located = usdt.programs(binary, (_SET_STATE,) if _SET_STATE in binary.usdt else ())
-            self._bpf = Bpf(self._file, headers.find(), self._defines(), usdt.text(located))
-            self._bpf.open_rings(["events"])
-            usdt.attach(self._bpf, binary, located, target)
-            # pages last: a page seen before its migration's state could be followed would look half a migration
-            for program, point in reversed(attach_points(binary, memory)):
+            self._bpf = Bpf(self._file, headers.find(), self._defines(), usdt.text([*earlier, *later]))
+            self._bpf.open_rings(["events", "pages"] if self._pages else ["events"])
+            usdt.attach(self._bpf, binary, earlier, target)
+            for program, point in attach_points(binary, memory, self._level):
                 self._bpf.attach(program, target.exe, point.offset, target.pid)
+            usdt.attach(self._bpf, binary, later, target)
+        return facts
 
     def _defines(self) -> dict[str, int]:
         maps = (self._target.proc / str(self._target.pid) / "maps").read_text()
         return {
             "TGID": self._target.pid,
+            "PAGES": int(self._pages),
             "PAGE_BITS": PAGE_BITS,
-            "CHUNKS": chunks(maps),
+            "CHUNKS": chunks(maps) if self._sizes.chunks is None else self._sizes.chunks,
             "SEED": secrets.randbits(62),
+            "SAMPLE": self._sample,
+            **self._sizes.defines(),
         }
 
-    def poll(self, timeout: float) -> list[Observed]:
-        """Losses first, so that the round they fall into carries them."""
+    def _blocks(self) -> list[tuple[str, int, int]]:
+        """Name, address and length of the RAM blocks; none where no QMP socket says where they lie."""
+        for path in self._qmp_paths:
+            try:
+                with Qmp.connect(path) as qmp:
+                    blocks = ram_blocks(qmp, self._target.pid, self._target.proc)
+                    return [(block.name, block.address, block.length) for block in blocks]
+            except (QmpError, TargetError) as error:
+                _log.warning("page records will name pages by their place in QEMU's memory: %s", error)
+        return []
+
+    def poll(self, timeout: float) -> list[TraceRecord]:
+        """Losses first, so that the round they fall into carries them; the time last, for what does not come."""
         assert self._bpf is not None
-        assert self._reader is not None
-        taken = self._bpf.poll(timeout)
-        observed: list[Observed] = list(self._losses.since(self._bpf.counters("lost"), now_ns()))
-        for raw in taken["events"]:
-            event = wire.decode(raw)
-            assert isinstance(event, wire.StockEvent)
-            observed.extend(self._reader.take(event))
-        if self._reader.overdue(now_ns()):
-            info = final_report.ask(self._qmp_paths, "completed")
-            observed.extend(self._reader.end(str(info.get("status", "unknown"))))
-        return observed
+        return [*self._losses.since(self._bpf), *by_time(self._bpf.poll(timeout)), TraceRecord(now_ns(), Channel.TICK)]
+
+    def report(self, state: str) -> Mapping[str, object]:
+        """By QMP."""
+        return final_report.ask(self._qmp_paths, state)
 
     def close(self) -> None:
         """Detach."""

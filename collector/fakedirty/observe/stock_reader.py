@@ -1,4 +1,4 @@
-"""The model's view of what the stock probe says: rounds without a patch, and where they end.
+"""The model's view of what the probes of levels stock and usdt say: rounds without a patch, and where they end.
 
 Pure: events of the wire in, events of the model out. What cannot be seen from outside QEMU is None.
 """
@@ -11,7 +11,8 @@ from typing import Any
 from fakedirty.model.events import Event, MigrationStarted, RoundEnded, StateChanged
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import CLASSES, Round
-from fakedirty.model.words import Kind
+from fakedirty.model.sampling import estimated
+from fakedirty.model.words import Kind, Level
 
 from . import bypass, wire
 
@@ -24,10 +25,20 @@ _LATE = "the observer came in the middle of this round"
 class StockReader:
     """Pure: events of the wire in, events of the model out."""
 
-    def __init__(self, state_names: tuple[str, ...], *, sees_xbzrle: bool, can_skip: bool) -> None:
+    def __init__(
+        self,
+        state_names: tuple[str, ...],
+        level: Level = Level.STOCK,
+        *,
+        sees_xbzrle: bool,
+        can_skip: bool,
+        sample: int = 1,
+    ) -> None:
+        self._level = level
         self._states = state_names
         self._sees_xbzrle = sees_xbzrle
         self._can_skip = can_skip
+        self._sample = sample
         self._running = False
         self._partial = False
         self._late = False
@@ -85,9 +96,15 @@ class StockReader:
             f"{counts.first_pages} pages may have been sent before the observer came" if incomplete else "",
         ]
         self._late = False
-        classes: dict[str, Any] = {column: None if blind else int(getattr(counts, column)) for column in CLASSES}
-        visited = None if blind else int(counts.normal_pages + counts.zero_pages)
-        unsent = None if blind or not self._sees_xbzrle else 0
+        visited = int(counts.normal_pages + counts.zero_pages)
+        classes: dict[str, Any] = {column: int(getattr(counts, column)) for column in CLASSES}
+        if blind:
+            classes = dict.fromkeys(CLASSES)
+        elif self._sample > 1:
+            classes = estimated(classes, visited)
+        # at level usdt a page that xbzrle makes a delta of, or finds unchanged, is counted before that
+        deltas = bool(counts.bypassed >> bypass.XBZRLE & 1) or (self._level is Level.USDT and not self._sees_xbzrle)
+        unsent = None if blind or deltas or not self._sees_xbzrle else 0
         ended = Round(
             round=counts.round,
             kind=kind,
@@ -95,10 +112,10 @@ class StockReader:
             hash=None,
             start_seconds=(counts.start_ns - self._start_ns) / 1e9,
             duration_seconds=(time_ns - counts.start_ns) / 1e9,
-            visited_pages=visited,
+            visited_pages=None if blind else visited,
             **classes,
             zero_pages=None if blind else int(counts.zero_pages),
-            normal_pages=None if blind else int(counts.normal_pages),
+            normal_pages=None if blind or deltas else int(counts.normal_pages),
             xbzrle_pages=unsent,
             unchanged_pages=unsent,
             skipped_pages=None if blind or self._can_skip else 0,
@@ -108,7 +125,7 @@ class StockReader:
 
     def _blind(self, counts: wire.StockCounts, kind: Kind) -> str:
         """Why the pages of a round cannot be counted from here; empty when they can."""
-        why = [bypass.reasons(counts.bypassed)]
+        why = [bypass.reasons(counts.bypassed, self._level)]
         if self._postcopy:
             why.append("postcopy sends pages from two threads")
         if counts.odd_buffers:

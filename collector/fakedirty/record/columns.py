@@ -57,6 +57,9 @@ ROUNDS = (
     Column("lost_events", COUNT, "events", "events of the round that never reached the collector"),
     Column("valid", TRUTH, "", "whether the counts obey conservation, agree between sources, and nothing was lost"),
     Column("invalid_reason", TEXT, "", "why `valid` is false; empty when it is true"),
+    Column("sampled_pages", COUNT, "pages", "visited and looked at, where a sample was: then classes are estimates"),
+    Column("fake_pages_low", COUNT, "pages", "lower end of the 95 % interval of `fake_pages`, where it is an estimate"),
+    Column("fake_pages_high", COUNT, "pages", "upper end of that interval"),
 )
 
 MIGRATIONS = (

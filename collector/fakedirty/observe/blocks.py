@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedirty.errors import LabError
+from fakedirty.errors import TargetError
 from fakedirty.qmp.client import Qmp
 
 NUMBERS = struct.Struct("<3Q")
@@ -76,4 +76,4 @@ def _found(heap: bytes, name: str, offset: str, used: str, total: str) -> RamBlo
             (host,) = HOST_BEFORE.unpack_from(heap, at - HOST_BEFORE.size)
             return RamBlock(name, int(used, 16), host)
         at = heap.find(numbers, at + 1)
-    raise LabError(f"this QEMU does not print where RAM block {name} lies, and it is not found in its heap")
+    raise TargetError(f"this QEMU does not print where RAM block {name} lies, and it is not found in its heap")

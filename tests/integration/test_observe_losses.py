@@ -1,0 +1,89 @@
+"""Every kind of loss, forced: it is counted where it happens, and what it falls into is not believed."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from fakedirty.cli.observe import INVALID, verdict
+from fakedirty.lab.qemu import qemu_binary, stock_binary
+from fakedirty.model.migration import Migration
+from fakedirty.model.words import Level
+from fakedirty.observe.sizes import Sizes
+from fakedirty.observe.wire import LOST_PLACES
+from migrating import SLOW, Notes, Pair, observed, pair, wait
+
+EVENTS, PAGES, _UNREADABLE, TABLE = LOST_PLACES
+BINARIES = {Level.PATCHED: qemu_binary, Level.USDT: qemu_binary, Level.STOCK: stock_binary}
+
+
+def migrate(vm: Pair, syncs: int, level: Level) -> None:
+    mode = {"fake_dirty_mode": "observe"} if level is Level.PATCHED else {}
+    vm.migrate(max_bandwidth=SLOW, downtime_limit=1, **mode)
+    vm.wait_for_syncs(syncs)
+    vm.converge()
+
+
+def lost(migration: Migration, where: str) -> int:
+    assert list(migration.lost_events) == [where]
+    assert not migration.valid
+    assert verdict([migration]) == INVALID
+    told = [entry for entry in migration.rounds if entry.lost_events]
+    assert told
+    assert all("events lost" in entry.invalid_reason for entry in told)
+    assert sum(entry.lost_events for entry in told) == migration.lost_events[where]
+    return migration.lost_events[where]
+
+
+@pytest.mark.parametrize("level", BINARIES, ids=str)
+def test_a_reader_that_stalls_loses_page_records_and_no_round(level: Level, tmp_path: Path) -> None:
+    notes, stalled = Notes(), threading.Event()
+    stalled.set()
+    sizes = Sizes(page_ring=4)  # three batches
+    with (
+        pair(BINARIES[level](), tmp_path) as vm,
+        observed(vm.source, level, [notes], pages=True, sizes=sizes, stalled=stalled),
+    ):
+        migrate(vm, 2, level)
+        stalled.clear()
+        wait(lambda: len(notes.over) == 1)
+    [migration] = notes.over
+    batches = lost(migration, PAGES)
+    kept = sum(len(batch.records) // 16 for batch in notes.batches)
+    visited = migration.total("visited_pages")
+    assert visited is not None, "the rounds are whole"
+    assert kept < visited <= kept + batches * 256
+
+
+@pytest.mark.parametrize("level", BINARIES, ids=str)
+def test_a_ring_of_events_that_is_too_small(level: Level, tmp_path: Path) -> None:
+    notes, stalled = Notes(), threading.Event()
+    stalled.set()
+    with (
+        pair(qemu_binary(), tmp_path) as vm,
+        observed(vm.source, level, [notes], sizes=Sizes(event_ring=1), stalled=stalled),
+    ):
+        # a crawl of many rounds: the ring has room for a dozen
+        vm.migrate(max_bandwidth=3 * SLOW, downtime_limit=1)
+        vm.wait_for_syncs(40)
+        stalled.clear()
+        wait(lambda: bool(notes.migrations) and bool(notes.migrations[0].lost_events))
+        vm.converge()
+        wait(lambda: len(notes.over) == 1)
+    assert lost(notes.over[0], EVENTS) >= 1
+
+
+@pytest.mark.parametrize("level", [Level.USDT, Level.STOCK], ids=str)
+def test_a_table_that_is_too_small_for_the_guest(level: Level, tmp_path: Path) -> None:
+    notes = Notes()
+    with pair(BINARIES[level](), tmp_path) as vm, observed(vm.source, level, [notes], sizes=Sizes(chunks=8)):
+        migrate(vm, 2, level)
+        wait(lambda: len(notes.over) == 1)
+    [migration] = notes.over
+    assert lost(migration, TABLE) > 1000
+    # of no class, but sent
+    bulk = migration.rounds[0]
+    assert bulk.visited_pages is not None
+    assert bulk.first_pages is not None
+    assert bulk.first_pages < bulk.visited_pages
