@@ -47,12 +47,23 @@ def healthy(examination: Examination) -> bool:
     """Whether any QEMU can be observed; where none runs, whether one could be by eBPF."""
     if examination.targets:
         return any(target.level is not None for target in examination.targets)
-    return not examination.headers_problem and not examination.missing_capabilities
+    return not (
+        examination.headers_problem
+        or examination.missing_capabilities
+        or not examination.kernel.uprobes
+        or not examination.kernel.ring_buffer
+    )
 
 
 def report(examination: Examination) -> list[Text]:
     """The lines for a person."""
+    kernel = examination.kernel
     lines = [Text("this machine", "bold")]
+    features = ", ".join(
+        f"{name} {'yes' if has else 'no'}"
+        for name, has in (("uprobes", kernel.uprobes), ("ring buffer", kernel.ring_buffer), ("JIT", kernel.jit))
+    )
+    lines.append(_item(f"kernel {kernel.release}", features, "; ".join(kernel.problems)))
     lines.append(_item("kernel headers", examination.headers, examination.headers_problem))
     lacking = ", ".join(f"{name} (to {purpose})" for name, purpose in examination.missing_capabilities.items())
     lines.append(_item("capabilities", "all that are needed", lacking and f"missing {lacking}; run as root"))
@@ -68,8 +79,14 @@ def report(examination: Examination) -> list[Text]:
 def _target(target: TargetReport) -> list[Text]:
     level = Text(f"level {target.level}", "green") if target.level else Text("cannot be observed", "bold red")
     lines = [Text(f"{target.vm}, pid {target.pid}: ", "bold") + level, Text(f"  program: {target.program}")]
+    lines.append(Text(f"  version: {target.version or 'unknown, no QMP socket answers'}"))
     if target.build_id:
         lines.append(Text(f"  build id: {target.build_id}"))
+    if target.capabilities is not None:
+        lines.append(Text(f"  capabilities on: {', '.join(target.capabilities) or 'none'}"))
+    lines += [Text(f"  {name}: {meaning}", "yellow") for name, meaning in target.consequences.items()]
+    if target.huge_pages:
+        lines.append(Text(f"  huge pages: {', '.join(f'{size >> 20} MiB' for size in target.huge_pages)}"))
     lines += [Text(f"  not at level {level}: {why}", "yellow") for level, why in target.reasons.items()]
     if target.usdt_probes:
         lines.append(Text(f"  probes: {', '.join(target.usdt_probes)}"))

@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from fakedirty.errors import FakedirtyError, MissingError, QmpError, TargetError, UsageError
@@ -20,11 +21,15 @@ from fakedirty.model.sink import Sink
 from fakedirty.model.words import Level
 from fakedirty.observe import levels
 from fakedirty.observe.elf import Binary
+from fakedirty.observe.fleet import Fleet
+from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
+from fakedirty.observe.sizes import with_page_ring
 from fakedirty.observe.target import Target
 from fakedirty.qmp.client import Qmp
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.recorder import Recorder, read_clock
+from fakedirty.record.trace_file import Origin, TraceWriter
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
 
@@ -35,9 +40,11 @@ HELP = "observe migrations of a running QEMU: table, files, metrics"
 EPILOG = """\
 examples:
   fakedirty observe                            the one QEMU that runs, on the screen, until Ctrl-C
+  fakedirty observe --all --listen :9752 --out runs    every QEMU of this host, as they come and go
   fakedirty observe --vm web --once            the next migration of the VM named web
   fakedirty observe --out runs --pages         also files: rounds.csv, migration.json, toggles.csv, pages.parquet
   fakedirty observe --listen 127.0.0.1:9752    also Prometheus metrics, at http://127.0.0.1:9752/metrics
+  fakedirty observe --record web.trace         also all that was heard, for `fakedirty replay web.trace`
   fakedirty observe --qmp /run/vm.qmp --level qmp      without root, by QMP alone
 
 exit status: 0 what was seen is valid; 1 failed; 2 wrong usage; 3 seen, but not valid (joined late, events lost,
@@ -59,12 +66,24 @@ QMP_FACTS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     add_selectors(parser)
+    parser.add_argument("--all", action="store_true", help="every QEMU of this host, those that start later too")
     parser.add_argument(
         "--level", choices=[str(level) for level in levels.LEVELS], help="not the highest that is possible"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="record into DIR/<vm>/<start>-<migration>/")
-    parser.add_argument("--pages", action="store_true", help="record every visited page too (level patched)")
+    parser.add_argument("--pages", action="store_true", help="record every visited page too (not at level qmp)")
+    parser.add_argument(
+        "--sample",
+        type=_sample,
+        default=1,
+        metavar="1/N",
+        help="look at one of N pages (levels stock and usdt), for links that are too fast: classes are estimates then",
+    )
+    parser.add_argument(
+        "--page-ring", type=int, default=16, metavar="MIB", help="room for page records that are not yet read (16)"
+    )
     parser.add_argument("--listen", metavar="HOST:PORT", help="serve Prometheus metrics there; port 0 is any free one")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="record the trace itself, to be replayed")
     parser.add_argument("--once", action="store_true", help="end when a migration has ended")
     parser.add_argument("--json", action="store_true", help="JSON lines instead of the table")
     parser.add_argument("--run-id", metavar="ID", help="groups what belongs together; made from the time if not given")
@@ -72,40 +91,138 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Observe until told to stop, until QEMU ends, or with --once until a migration has ended."""
-    if arguments.pages and arguments.out is None:
-        raise UsageError("--pages needs a directory to record to: add --out DIR")
-    address = parse_address(arguments.listen) if arguments.listen else None
-    target = choose(arguments)
-    level, reasons = _level(arguments, target)
-    qmp_path, facts = _ask([arguments.qmp] if arguments.qmp else target.qmp_paths)
+    _check(arguments)
     run_id = arguments.run_id or f"observe-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
-
-    screen = JsonLines(sys.stdout, run_id, read_clock()) if arguments.json else LiveTable(Terminal())
-    sinks: list[Sink] = [screen]
-    recorder = None
-    if arguments.out is not None:
-        recorder = Recorder(arguments.out, run_id, _facts(target, facts, reasons))
-        sinks.insert(0, recorder)  # what is said has been recorded
     with ExitStack() as stack:
-        if address:
-            exporter = Exporter()
-            sinks.append(exporter)
-            _say(f"metrics: {stack.enter_context(serve(exporter, *address))}")
-        for higher, why in reasons.items():
-            _say(f"not at level {higher}: {why}")
+        outlets = _Outlets(arguments, run_id)
+        target = None if arguments.all else choose(arguments)
+        if arguments.listen:
+            _say(f"metrics: {stack.enter_context(serve(outlets.exporter, *parse_address(arguments.listen)))}")
         stop = stack.enter_context(_stop_signals())
-        observer = Observer(target, level, sinks, pages=arguments.pages, qmp_path=arguments.qmp or qmp_path)
-        stack.callback(observer.close)
-        observer.attach()
-        _say(f"attached: {target.vm} pid {target.pid} at level {level}")
         # a reader who leaves, as `| head` does, ends it only if nothing else is done with what is seen
-        observer.run(lambda: stop.is_set() or (screen.left and len(sinks) == 1), once=arguments.once)
-        observer.close()
-    for directory in recorder.directories if recorder else ():
+        alone = not (arguments.listen or arguments.out or arguments.record)
+        over = partial(_over, stop, outlets.screen, alone)
+        status = _observe_all(outlets, over) if target is None else _observe(target, outlets, over, stack, stop)
+    for directory in outlets.directories:
         _say(f"recorded: {directory}")
+    return FAILED if outlets.failed else status
+
+
+def _sample(text: str) -> int:
+    """The N of ``1/N``."""
+    one, slash, number = text.partition("/")
+    if one.strip() != "1" or not slash or not number.strip().isdecimal() or not 0 < int(number) <= 1 << 20:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected 1/N, such as 1/16")
+    return int(number)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """UsageError for what contradicts itself, before anything is done."""
+    if arguments.pages and arguments.out is None and arguments.record is None:
+        raise UsageError("--pages needs a place to record to: add --out DIR")
+    if arguments.all and any((arguments.pid, arguments.vm, arguments.qmp)):
+        raise UsageError("--all means every QEMU of this host: leave --pid, --vm and --qmp out")
+    if arguments.all and arguments.record is not None:
+        raise UsageError("a trace is of one QEMU: choose it with --pid or --vm, or leave --record out")
+    if arguments.all and arguments.once:
+        raise UsageError("--once ends with the one migration that it waits for: choose a QEMU with --pid or --vm")
+    if arguments.record is not None and arguments.record.exists():
+        raise UsageError(f"{arguments.record} exists: name another file for --record, or remove it")
+    with_page_ring(arguments.page_ring)
+    if arguments.listen:
+        parse_address(arguments.listen)
+
+
+class _Outlets:
+    """Where what is seen goes: one screen and one exporter for all, a recorder for each QEMU."""
+
+    def __init__(self, arguments: argparse.Namespace, run_id: str) -> None:
+        self.arguments = arguments
+        self.run_id = run_id
+        clock = read_clock()
+        self.screen = JsonLines(sys.stdout, run_id, clock) if arguments.json else LiveTable(Terminal())
+        self.exporter = Exporter()
+        self._recorders: list[Recorder] = []
+
+    def sinks(self, origin: Origin) -> list[Sink]:
+        """Those for one QEMU; what is said has been recorded."""
+        sinks: list[Sink] = [self.screen]
+        if self.arguments.out is not None:
+            recorder = Recorder(self.arguments.out, self.run_id, origin.facts)
+            self._recorders.append(recorder)
+            sinks.insert(0, recorder)
+        if self.arguments.listen:
+            sinks.append(self.exporter)
+        return sinks
+
+    @property
+    def directories(self) -> list[Path]:
+        """What has been recorded."""
+        return [directory for recorder in self._recorders for directory in recorder.directories]
+
+    @property
+    def failed(self) -> bool:
+        """Whether recording failed."""
+        return any(recorder.failure for recorder in self._recorders)
+
+
+def _over(stop: threading.Event, screen: JsonLines | LiveTable, alone: bool) -> bool:
+    return stop.is_set() or (screen.left and alone)
+
+
+def _observe(
+    target: Target, outlets: _Outlets, over: Callable[[], bool], stack: ExitStack, stop: threading.Event
+) -> int:
+    """One QEMU."""
+    arguments = outlets.arguments
+    observer, level = _observer(target, outlets, stack)
+    stack.callback(observer.close)
+    observer.attach()
+    _say(f"attached: {target.vm} pid {target.pid} at level {level}")
+    observer.run(over, once=arguments.once)
+    observer.close()
     if arguments.once and not observer.migrations and not stop.is_set():
         raise TargetError(f"QEMU {target.pid} ended before a migration began")
-    return FAILED if recorder and recorder.failure else verdict(observer.migrations)
+    return verdict(observer.migrations)
+
+
+def _observe_all(outlets: _Outlets, over: Callable[[], bool]) -> int:
+    """Every QEMU of this host, those that come later too."""
+
+    def make(target: Target) -> Observer:
+        return _observer(target, outlets, None)[0]
+
+    def attached(target: Target) -> None:
+        _say(f"attached: {target.vm} pid {target.pid}")
+
+    fleet = Fleet(make, attached=attached)
+    try:
+        fleet.run(over)
+    finally:
+        fleet.close()
+    return VALID if fleet.valid else INVALID
+
+
+def _observer(target: Target, outlets: _Outlets, stack: ExitStack | None) -> tuple[Observer, Level]:
+    """An observer that is not yet attached, and its level; a trace that it records is closed by `stack`."""
+    arguments = outlets.arguments
+    level, reasons = _level(arguments, target)
+    qmp_path, facts = _ask([arguments.qmp] if arguments.qmp else target.qmp_paths)
+    for higher, why in reasons.items():
+        _say(f"{target.vm}: not at level {higher}: {why}")
+    origin = Origin(outlets.run_id, read_clock(), sys.argv, _facts(target, facts, reasons))
+    tap = None
+    if arguments.record and stack is not None:
+        tap = stack.enter_context(TraceWriter(arguments.record, origin))
+    trace = LiveTrace(
+        target,
+        level,
+        pages=arguments.pages,
+        qmp_path=arguments.qmp or qmp_path,
+        sizes=with_page_ring(arguments.page_ring),
+        sample=arguments.sample,
+    )
+    return Observer(trace, outlets.sinks(origin), tap), level
 
 
 def verdict(migrations: list[Migration]) -> int:

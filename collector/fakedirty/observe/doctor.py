@@ -8,11 +8,11 @@ from typing import Any
 
 from fakedirty.errors import FakedirtyError, QmpError
 from fakedirty.model.words import Level
-from fakedirty.qmp.client import Qmp
 
-from . import capabilities, headers, levels
+from . import capabilities, configuration, headers, kernel, levels
 from .attach import AttachPoint
 from .elf import Binary
+from .kernel import Kernel
 from .memory import ProcessMemory
 from .stock import attach_points
 from .target import PROC, Target, find_all
@@ -20,15 +20,21 @@ from .target import PROC, Target, find_all
 
 @dataclass(frozen=True, slots=True)
 class QmpSocket:
-    """A QMP socket of a QEMU; `problem` is empty when it answers."""
+    """A QMP socket of a QEMU; `problem` is empty when it answers, and only then the rest is known."""
 
     path: str
     problem: str
+    version: str = ""
+    capabilities: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class TargetReport:
-    """One QEMU: `level` is the highest possible (None: none), `reasons` say why not each higher one."""
+    """One QEMU: `level` is the highest possible (None: none), `reasons` say why not each higher one.
+
+    `version` and `capabilities` (those that are on) are None where no QMP socket answers; `consequences` are what
+    capabilities mean for what that level counts. `huge_pages` are sizes in bytes.
+    """
 
     pid: int
     vm: str
@@ -36,6 +42,10 @@ class TargetReport:
     build_id: str | None
     level: str | None
     reasons: dict[str, str]
+    version: str | None
+    capabilities: list[str] | None
+    consequences: dict[str, str]
+    huge_pages: list[int]
     attach_points: list[AttachPoint] = field(default_factory=list)
     usdt_probes: list[str] = field(default_factory=list)
     qmp: list[QmpSocket] = field(default_factory=list)
@@ -45,6 +55,7 @@ class TargetReport:
 class Examination:
     """This host (empty problems are good news), and its QEMUs."""
 
+    kernel: Kernel
     headers: str
     headers_problem: str
     missing_capabilities: dict[str, str]
@@ -66,15 +77,16 @@ def examine(targets: list[Target] | None = None, *, qmp_path: Path | None = None
     reports = [(target, examine_target(target, qmp_path=qmp_path)) for target in found]
     if targets is None:  # of those that were found, some may have ended while others were looked at
         reports = [(target, report) for target, report in reports if (proc / str(target.pid)).exists()]
-    return Examination(where, problem, capabilities.missing(), [report for _, report in reports])
+    return Examination(kernel.look(), where, problem, capabilities.missing(), [report for _, report in reports])
 
 
 def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetReport:
     """One QEMU."""
     paths = [qmp_path] if qmp_path else list(target.qmp_paths)
-    sockets = [QmpSocket(str(path), qmp_problem(path)) for path in paths]
+    sockets = [ask(path) for path in paths]
     choice = levels.choose(target, any(not socket.problem for socket in sockets))
     build_id, points, probes = _instruments(target, choice.level)
+    answering = next((socket for socket in sockets if not socket.problem), None)
     return TargetReport(
         pid=target.pid,
         vm=target.vm,
@@ -82,19 +94,23 @@ def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetRep
         build_id=build_id,
         level=None if choice.level is None else str(choice.level),
         reasons={str(level): why for level, why in choice.reasons.items()},
+        version=answering.version if answering else None,
+        capabilities=answering.capabilities if answering else None,
+        consequences=configuration.consequences(answering.capabilities if answering else (), choice.level),
+        huge_pages=configuration.huge_pages(target.proc, target.pid),
         attach_points=points,
         usdt_probes=probes,
         qmp=sockets,
     )
 
 
-def qmp_problem(path: Path) -> str:
-    """Why a QMP socket does not answer; empty when it does."""
+def ask(path: Path) -> QmpSocket:
+    """What the QEMU behind a socket says of itself."""
     try:
-        with Qmp.connect(path):
-            return ""
+        version, enabled = configuration.ask(path)
     except QmpError as error:
-        return str(error)
+        return QmpSocket(str(path), str(error))
+    return QmpSocket(str(path), "", version, enabled)
 
 
 def _instruments(target: Target, level: Level | None) -> tuple[str | None, list[AttachPoint], list[str]]:
@@ -102,9 +118,9 @@ def _instruments(target: Target, level: Level | None) -> tuple[str | None, list[
     points: list[AttachPoint] = []
     try:
         with Binary(target.exe) as binary:
-            if level is Level.STOCK:
+            if level in (Level.STOCK, Level.USDT):
                 memory = ProcessMemory(target.proc, target.pid, binary)
-                points = [point for _program, point in attach_points(binary, memory)]
+                points = [point for _program, point in attach_points(binary, memory, level)]
             probes = sorted(name for name in binary.usdt if name.startswith("fake_dirty_"))
             return binary.build_id, points, probes
     except (FakedirtyError, OSError):  # it has just ended, or is another user's: the reasons say so

@@ -56,6 +56,9 @@ class Binary:
             self._elf = ELFFile(self._file)
         except (OSError, ELFError) as error:
             raise TargetError(f"{path} cannot be read as an ELF executable: {error}") from error
+        if self._elf["e_machine"] != "EM_X86_64":
+            self._file.close()
+            raise TargetError(f"{path} is built for {self._elf.get_machine_arch()}; probes know x86-64 alone")
 
     def symbol(self, name: str) -> Symbol | None:
         """A defined symbol: exported, or any where the file is not stripped; None where there is none."""

@@ -26,6 +26,11 @@ class Target:
     qmp_paths: tuple[Path, ...]
     proc: Path = PROC
 
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended, to the best of our knowledge: its id may be another's by now."""
+        return (self.proc / str(self.pid)).exists()
+
 
 def find_all(proc: Path = PROC) -> list[Target]:
     """All QEMU system emulators that run, by process id."""

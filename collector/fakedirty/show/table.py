@@ -23,6 +23,7 @@ class LiveTable:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._columns: tuple[Column, ...] = ()
+        self._last: Migration | None = None
 
     @property
     def left(self) -> bool:
@@ -32,12 +33,15 @@ class LiveTable:
     def started(self, migration: Migration) -> None:
         """Head the table."""
         self._columns = fitting(self._console.width)
+        self._last = migration
         self._line(Text(f"{migration.vm}: migration {migration.migration_id}, level {migration.level}", "bold"))
         head = [_set(column, column.title) for column in self._columns]
         self._line(Text(" ".join(head).rstrip(), "underline" if self._console.is_terminal else ""))
 
     def changed(self, migration: Migration, event: Event) -> None:
-        """A line for what `event` adds."""
+        """A line for what `event` adds, after a heading where the line before was of another migration."""
+        if isinstance(event, MigrationStarted | RoundEnded | ModeChanged | EventsLost):
+            self._head(migration)
         match event:
             case MigrationStarted(partial=True):
                 self._line(Text("!! it was already running: what came before is not seen", "bold red"))
@@ -56,7 +60,13 @@ class LiveTable:
 
     def ended(self, migration: Migration) -> None:
         """What came out of it."""
+        self._head(migration)
         self._line(outcome_line(migration))
+
+    def _head(self, migration: Migration) -> None:
+        if self._last is not migration:
+            self._last = migration
+            self._line(Text(f"{migration.vm}:", "bold"))
 
     def _round(self, counts: Round) -> None:
         line = Text()

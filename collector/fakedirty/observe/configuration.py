@@ -1,0 +1,74 @@
+"""What of a QEMU's configuration decides about what can be counted: capabilities that are on, and huge pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from fakedirty.errors import QmpError
+from fakedirty.model.words import Level
+from fakedirty.qmp.client import Qmp
+
+from . import bypass
+
+#: capabilities of migration by which pages take another way, and that way where the probes can be passed by
+WAYS = {
+    "multifd": bypass.MULTIFD,
+    "xbzrle": bypass.XBZRLE,
+    "compress": bypass.COMPRESSION,
+    "mapped-ram": bypass.MAPPED_RAM,
+}
+_POSTCOPY = "postcopy-ram"
+BASE_PAGE = 4096
+
+
+def version(qmp: Qmp) -> str:
+    """QEMU's version, with its package's."""
+    answer: Any = qmp.execute("query-version")
+    numbers = ".".join(str(answer["qemu"][part]) for part in ("major", "minor", "micro"))
+    return f"{numbers} {answer['package']}".strip()
+
+
+def capabilities(qmp: Qmp) -> list[str]:
+    """The capabilities of migration that are on."""
+    answer: Any = qmp.execute("query-migrate-capabilities")
+    return [str(entry["capability"]) for entry in answer if entry["state"]]
+
+
+def ask(path: Path, timeout: float = 1.5) -> tuple[str, list[str]]:
+    """Both, of the QEMU behind a socket; QmpError says why it does not answer."""
+    with Qmp.connect(path, timeout=timeout) as qmp:
+        try:
+            return version(qmp), capabilities(qmp)
+        except (KeyError, TypeError) as error:
+            raise QmpError(f"{path} answers, but not as a QEMU does: {error!r}") from error
+
+
+def consequences(enabled: Iterable[str], level: Level | None) -> dict[str, str]:
+    """What capabilities mean for the counts of a level, by capability; those that change nothing are left out."""
+    found = {}
+    if level not in bypass.PAST:
+        return {}
+    past = bypass.PAST[level]
+    for name in enabled:
+        if WAYS.get(name) in past:
+            found[name] = f"no share at level {level}: {bypass.BYPASSES[WAYS[name]][1]}"
+        elif name == "xbzrle":
+            found[name] = f"at level {level} pages are classed, but not told by whether xbzrle made deltas of them"
+        elif name == _POSTCOPY:
+            found[name] = f"no share at level {level} from the switch to postcopy on"
+    return found
+
+
+_KERNEL_PAGE = re.compile(r"^KernelPageSize:\s+(\d+) kB", re.MULTILINE)
+
+
+def huge_pages(proc: Path, pid: int) -> list[int]:
+    """Sizes in bytes of the huge pages that a process has mapped; empty also where that may not be read."""
+    try:
+        smaps = (proc / str(pid) / "smaps").read_text()
+    except OSError:
+        return []
+    return sorted({size for match in _KERNEL_PAGE.findall(smaps) if (size := int(match) << 10) > BASE_PAGE})
