@@ -25,7 +25,7 @@ PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86
             libglib2.0-dev libpixman-1-dev libfdt-dev libxxhash-dev libmurmurhash-dev libgcrypt20-dev zlib1g-dev
 TEST_PACKAGES := prometheus
 
-.PHONY: help setup packages test-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-cost qemu-check test lint unit integration check-long clean
+.PHONY: help setup packages test-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-cost bench-overhead qemu-check test lint unit integration check-long clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -91,6 +91,9 @@ bench-cost: setup  ## what a page costs without the series and in each mode, at 
 	@$(FAKEDIRTY) qemu build --unpatched
 	$(FAKEDIRTY) bench cost --out runs/bench-cost
 	$(FAKEDIRTY) bench hash --out runs/bench-hash
+
+bench-overhead: setup  ## what being observed costs at full speed, at each level, and the collector (about 25 minutes)
+	@$(FAKEDIRTY) bench overhead --out runs/bench-overhead
 
 WORK ?= $(CURDIR)/build/qemu-check
 qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration tests on it (an hour or two; WORK=directory)

@@ -10,12 +10,15 @@ from types import SimpleNamespace
 
 import pytest
 from fakedirty.cli import bench
-from fakedirty.cli.bench_report import convergence_tables, cost_line, cost_tables, interval, spread
+from fakedirty.cli.bench_report import convergence_tables, cost_line, cost_tables, interval, overhead_tables, spread
 from fakedirty.cli.bench_results import Results
 from fakedirty.cli.main import main
 from fakedirty.errors import LabError
+from fakedirty.lab import overhead
 from fakedirty.lab.convergence import MIXES, PAGE_BYTES, Job, Measured, jobs
-from fakedirty.lab.cost import ARMS, Cost, CostJob, cost_jobs, paired, thread_seconds
+from fakedirty.lab.cost import ARMS, Cost, CostJob, cost_jobs, paired
+from fakedirty.lab.full_speed import thread_seconds
+from fakedirty.lab.overhead import Overhead, OverheadJob
 from fakedirty.lab.treatments import CONVERGENCE
 from rich.console import Console
 
@@ -154,3 +157,28 @@ def test_results_of_other_settings_are_not_gone_on_with(
     assert len(set(measured)) == len(measured) == 2 * len(ARMS)
     assert main([*words, "2", "--seed", "2"]) == 2
     assert "results of other settings" in capsys.readouterr().err
+
+
+def test_being_observed_is_compared_with_the_same_mode_unobserved() -> None:
+    """A 10 ms longer pass of a million pages, half of it on the CPU: 5 ns a page."""
+    bases = {arm.base: 1.0 for arm in overhead.ARMS if arm.base}
+    observed = {arm.name: 1.01 for arm in overhead.ARMS if arm.base}
+    runs = [
+        Overhead(OverheadJob(number, arm), seconds, seconds / 2, 1_000_000, 0.25, 100 << 20, lost_events=2)
+        for number in (1, 2, 3)
+        for arm, seconds in (bases | observed).items()
+    ]
+    drawn = list(overhead.overhead_jobs(3, seed=3))
+    assert Counter(drawn) == Counter(made.job for made in runs)
+    console = Console(width=200)
+    with console.capture() as capture:
+        for table in overhead_tables(runs):
+            console.print(table)
+    text = capture.get()
+    (patched,) = [line for line in text.splitlines() if " patched over none, mode observe " in line]
+    assert "+1.00% (+1.00% to +1.00%)" in patched
+    assert "+5 (+5 to +5)" in patched
+    assert "+0.02% (+0.02% to +0.02%)" in patched
+    (usdt,) = [line for line in text.splitlines() if " usdt " in line and "over" not in line]
+    assert "4,000,000" in usdt
+    assert "100 (100-100)" in usdt

@@ -14,13 +14,22 @@ from typing import Any
 from rich.console import Console
 
 from fakedirty.errors import LabError, UsageError
-from fakedirty.lab import convergence, cost, hash_speed
+from fakedirty.lab import convergence, cost, hash_speed, overhead
 from fakedirty.lab.guest import build_guest
 from fakedirty.lab.qemu import qemu_binary, qemu_facts, unpatched_binary
 from fakedirty.lab.treatments import CONVERGENCE
 from fakedirty.record.manifest import versions
 
-from .bench_report import convergence_line, convergence_tables, cost_line, cost_tables, hash_line, hash_tables
+from .bench_report import (
+    convergence_line,
+    convergence_tables,
+    cost_line,
+    cost_tables,
+    hash_line,
+    hash_tables,
+    overhead_line,
+    overhead_tables,
+)
 from .bench_results import Results, row_of
 from .termination import tidy_when_terminated
 
@@ -31,6 +40,7 @@ benchmarks:
   convergence   treatments on mixes of writes: a guest of 512 MiB that rewrites its pages every 20 ms, over 1 Gbit/s
   cost          QEMU without the series, and with it in each mode: 2 GiB in one pass at full speed, of a stopped guest,
                 to a sink on loopback; and rounds in which all of them are fake
+  overhead      a pass at full speed, observed at each level, with page records and without, or not at all
   hash          every hash alone, on the same 1 GiB of pages, and reading them
 
 examples:
@@ -38,11 +48,12 @@ examples:
   fakedirty bench convergence --out results    the same again: goes on where it was, or shows the tables
   fakedirty bench convergence --out quick --mix 60k/5k --treatment vanilla --treatment skip --repetitions 1
   fakedirty bench cost --out cost --repetitions 100
+  fakedirty bench overhead --out overhead
   fakedirty bench hash --out hashes --json
 
 exit status: 0 done; 1 a memory differed, or a migration failed
 """
-REPETITIONS = {"convergence": 3, "cost": 60, "hash": 10}
+REPETITIONS = {"convergence": 3, "cost": 60, "overhead": 30, "hash": 10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +76,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=tuple(BENCHMARKS), help="what to measure")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results are kept")
     parser.add_argument(
-        "--repetitions", type=int, metavar="N", help="of every migration; default: 3, of cost 60, of hash 10"
+        "--repetitions",
+        type=int,
+        metavar="N",
+        help="of every migration; default: 3, cost 60, overhead 30, hash 10",
     )
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="what the order is drawn from; default: 1")
     parser.add_argument("--qemu", type=Path, help="a QEMU with the series; the one that was built if not given")
@@ -161,6 +175,25 @@ def _cost(arguments: argparse.Namespace) -> Benchmark:
     )
 
 
+def _overhead(arguments: argparse.Namespace) -> Benchmark:
+    guest, qemu = build_guest("baremetal"), arguments.qemu or qemu_binary()
+    return Benchmark(
+        settings={
+            "benchmark": "overhead",
+            "qemu": qemu_facts(qemu),
+            "guest": guest.directory.name,
+            "seed": arguments.seed,
+        },
+        jobs=list(overhead.overhead_jobs(arguments.repetitions, arguments.seed)),
+        measuring=lambda: overhead.overhead_bench(qemu, guest),
+        made_type=overhead.Overhead,
+        job_type=overhead.OverheadJob,
+        line=overhead_line,
+        tables=overhead_tables,
+        most_seconds=8.0,
+    )
+
+
 def _hash(arguments: argparse.Namespace) -> Benchmark:
     qemu = arguments.qemu or qemu_binary()
     return Benchmark(
@@ -178,5 +211,6 @@ def _hash(arguments: argparse.Namespace) -> Benchmark:
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], Benchmark]] = {
     "convergence": _convergence,
     "cost": _cost,
+    "overhead": _overhead,
     "hash": _hash,
 }

@@ -8,6 +8,7 @@ from statistics import median
 import numpy as np
 from rich.table import Table
 
+from fakedirty.lab import overhead
 from fakedirty.lab.convergence import Measured, Mix
 from fakedirty.lab.cost import ARMS, Cost, paired
 from fakedirty.lab.guest_content import PAGE_BYTES
@@ -96,14 +97,55 @@ def cost_tables(costs: Sequence[Cost]) -> Iterator[Table]:
     yield table
 
 
-def interval(shares: Sequence[float]) -> str:
-    """The median of paired differences and the interval that 95 % of the medians of resamples lie in, in percent."""
+def overhead_line(made: overhead.Overhead) -> str:
+    """One migration on one line."""
+    collector = f"collector {made.collector_seconds:.2f} s" if made.collector_bytes else "not observed"
+    lost = f", {made.lost_events} events lost" if made.lost_events else ""
+    return f"{made.job.arm}: {made.pages:,} pages in {made.pass_seconds:.2f} s, {collector}{lost}"
+
+
+GIGABIT_PAGES = 1e9 / 8 / PAGE_BYTES  # pages a second that 1 Gbit/s carries
+
+
+def overhead_tables(runs: Sequence[overhead.Overhead]) -> Iterator[Table]:
+    """The arms, the collector beside each, and what each adds to the same migration unobserved."""
+    table = Table(title="by arm: median (range)", title_justify="left", title_style="bold")
+    for head in ("arm", "seconds", "ns of CPU a page", "collector: CPU s", "MiB at most", "pages a CPU s", "lost"):
+        table.add_column(head, justify="left" if head == "arm" else "right")
+    for arm in overhead.ARMS:
+        own = [made for made in runs if made.job.arm == arm.name]
+        table.add_row(
+            arm.name,
+            spread([made.pass_seconds for made in own], 2),
+            spread([made.thread_ns_per_page for made in own], 0),
+            spread([made.collector_seconds for made in own if arm.level is not None], 2),
+            spread([made.collector_bytes / (1 << 20) for made in own if arm.level is not None], 0),
+            spread([made.pages / made.collector_seconds for made in own if made.collector_seconds], 0),
+            f"{sum(made.lost_events for made in own):,}",
+        )
+    yield table
+    table = Table(title="paired differences: median, 95 % interval", title_justify="left", title_style="bold")
+    for head in ("compared", "pairs", "seconds", "ns of CPU a page", "of a core at 1 Gbit/s"):
+        table.add_column(head, justify="left" if head == "compared" else "right")
+    for arm in overhead.ARMS:
+        if not arm.base:
+            continue
+        shares = paired(runs, arm.base, arm.name, "pass_seconds")
+        added = paired(runs, arm.base, arm.name, "thread_ns_per_page", share=False)
+        core = [ns * 1e-9 * GIGABIT_PAGES for ns in added]
+        title = f"{arm.name} over {arm.base}"
+        table.add_row(title, str(len(shares)), interval(shares), interval(added, "{:+,.0f}"), interval(core))
+    yield table
+
+
+def interval(shares: Sequence[float], form: str = "{:+.2%}") -> str:
+    """The median of paired differences and the interval that 95 % of the medians of resamples lie in."""
     if not shares:
         return "-"
     values = np.array(shares)
     chosen = np.random.default_rng(RESAMPLE_SEED).integers(0, len(values), (RESAMPLES, len(values)))
     low, high = np.percentile(np.median(values[chosen], axis=1), (2.5, 97.5))
-    return f"{np.median(values):+.2%} ({low:+.2%} to {high:+.2%})"
+    return f"{form.format(np.median(values))} ({form.format(low)} to {form.format(high)})"
 
 
 def hash_line(made: HashSpeed) -> str:

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import random
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from fakedirty.errors import LabError
-from fakedirty.qmp.client import Qmp
-from fakedirty.qmp.mode import MODE, SWITCHOVER
+from fakedirty.qmp.mode import MODE
 
 from .bench import Bench
+from .full_speed import ALL_FAKE, FULL, LOCKED, later_rounds, one_pass, prepare, sink
 from .guest import BuiltGuest
 from .guest_workload import Workload
 from .machine import Machine
-from .migrate import ENDED, PAUSED, UNLIMITED
-
-MIGRATION_THREADS = ("mig/src/main", "live_migration")  # its name over the versions of QEMU, with debug-threads=on
-PASS_SECONDS = 60.0  # the longest that a pass may take
-CONSIDERED_SECONDS = 2.0  # for which pages that are all fake are counted
-SINK_BYTES = 1 << 20
-
-#: Memory that stays where it is: a page that the host took away in between would cost more than all of this.
-LOCKED = ("-overcommit", "mem-lock=on")
-
-#: 2 GiB of pages that no zero detection shortens, of a guest that is stopped: one pass, the same each time.
-FULL = Workload(untouched=524_288, memory_mib=2304)
-
-#: As many, all rewritten with what they hold, without a pause.
-ALL_FAKE = Workload(fake=524_288, pause_ms=0, memory_mib=2304)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +82,7 @@ def cost_bench(series: Path, unpatched: Path, guest: BuiltGuest) -> Iterator[Cal
     """
     arms = {arm.name: arm for arm in ARMS}
     with ExitStack() as stack:
-        uri = stack.enter_context(_sink())
+        uri = stack.enter_context(sink())
         sources: dict[tuple[bool, Workload], Machine] = {}
         for arm in ARMS:
             key = (arm.series, arm.workload)
@@ -108,129 +90,41 @@ def cost_bench(series: Path, unpatched: Path, guest: BuiltGuest) -> Iterator[Cal
                 qemu = series if arm.series else unpatched
                 bench = Bench(qemu, guest, arm.workload, network=None, more=LOCKED, name="cost")
                 sources[key] = stack.enter_context(bench.source())
-                _prepare(sources[key].qmp, running=arm.rounds)
+                prepare(sources[key].qmp, running=arm.rounds)
 
         def measure(job: CostJob) -> Cost:
             arm = arms[job.arm]
             source = sources[arm.series, arm.workload]
             if arm.mode:
                 source.qmp.execute("migrate-set-parameters", {MODE: arm.mode})
-            return (_rounds if arm.rounds else _pass)(job, source, uri)
+            spent = (later_rounds if arm.rounds else one_pass)(source, uri)
+            return Cost(job, spent.pass_seconds, spent.thread_seconds, spent.pages)
 
         for arm in ARMS:
             measure(CostJob(0, arm.name))
         yield measure
 
 
-def _prepare(qmp: Qmp, *, running: bool) -> None:
-    """A migration that stops before it switches over: when nothing is left, or, of a guest at work, not at all."""
-    capabilities = [{"capability": name, "state": True} for name in ("events", "pause-before-switchover")]
-    qmp.execute("migrate-set-capabilities", capabilities=capabilities)
-    qmp.execute("migrate-set-parameters", {"max-bandwidth": UNLIMITED, "downtime-limit": 0})
-    if running:
-        qmp.execute("migrate-set-parameters", {"downtime-limit": 1, SWITCHOVER: False})  # 0 ends it after round 1
-    qmp.execute("stop")
+class _Job(Protocol):
+    @property
+    def repetition(self) -> int: ...
+
+    @property
+    def arm(self) -> str: ...
 
 
-def _pass(job: CostJob, source: Machine, uri: str) -> Cost:
-    """Send everything once."""
-    start = _start(source.qmp, uri)
-    _await_state(source.qmp, PAUSED)
-    passed, thread = time.monotonic() - start, thread_seconds(source)
-    ram = source.qmp.execute("query-migrate")["ram"]
-    _cancel(source.qmp)
-    return Cost(job, passed, thread, ram["normal"] + ram["duplicate"])
+class Measured(Protocol):
+    """What a repetition has of each arm."""
+
+    @property
+    def job(self) -> _Job:
+        """Which repetition and which arm."""
 
 
-def _rounds(job: CostJob, source: Machine, uri: str) -> Cost:
-    """Watch the rounds after the first one for a while."""
-    source.qmp.execute("cont")
-    _start(source.qmp, uri)
-    deadline = time.monotonic() + PASS_SECONDS
-    while source.qmp.execute("query-migrate").get("fake-dirty", {}).get("skipped", 0) == 0:
-        if time.monotonic() > deadline:
-            raise LabError(f"no page was skipped within {PASS_SECONDS:g} s")
-        time.sleep(0.05)
-    begin = _considered(source)
-    time.sleep(CONSIDERED_SECONDS)
-    end = _considered(source)
-    _cancel(source.qmp)
-    source.qmp.execute("stop")
-    seconds, thread, pages = (after - before for before, after in zip(begin, end, strict=True))
-    return Cost(job, seconds, thread, int(pages))
-
-
-def _considered(source: Machine) -> tuple[float, float, int]:
-    """Now, the time of the migration thread, and pages skipped: told once an iteration, so that it is late by one."""
-    skipped: int = source.qmp.execute("query-migrate")["fake-dirty"]["skipped"]
-    return time.monotonic(), thread_seconds(source), skipped
-
-
-def _start(qmp: Qmp, uri: str) -> float:
-    qmp.drain_events()
-    start = time.monotonic()
-    qmp.execute("migrate", uri=uri)
-    return start
-
-
-def _await_state(qmp: Qmp, wanted: str) -> None:
-    deadline = time.monotonic() + PASS_SECONDS
-    while (left := deadline - time.monotonic()) > 0:
-        event = qmp.wait_event(("MIGRATION",), left)
-        state = event["data"]["status"] if event else ""
-        if state == wanted:
-            return
-        if state in ENDED:
-            info = qmp.execute("query-migrate")
-            raise LabError(f"the migration is {state}, not {wanted}: {info.get('error-desc', 'no reason given')}")
-    raise LabError(f"the migration did not get to {wanted} within {PASS_SECONDS:g} s")
-
-
-def _cancel(qmp: Qmp) -> None:
-    qmp.execute("migrate_cancel")
-    deadline = time.monotonic() + PASS_SECONDS
-    while qmp.execute("query-migrate")["status"] != "cancelled":
-        if time.monotonic() > deadline:
-            raise LabError(f"the migration was not cancelled within {PASS_SECONDS:g} s")
-        time.sleep(0.01)
-
-
-@contextmanager
-def _sink() -> Iterator[str]:
-    """Where a migration goes that is to arrive nowhere: its URI. What it sends is not even copied."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=_swallow, args=(server,), daemon=True)
-        thread.start()
-        try:
-            yield f"tcp:127.0.0.1:{server.getsockname()[1]}"
-        finally:
-            server.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
-def _swallow(server: socket.socket) -> None:
-    buffer = bytearray(SINK_BYTES)
-    while True:
-        try:
-            connection, _address = server.accept()
-        except OSError:  # it was shut down
-            return
-        with connection, suppress(ConnectionResetError):  # of a migration that was cancelled
-            while connection.recv_into(buffer, SINK_BYTES, socket.MSG_TRUNC):
-                pass
-
-
-def thread_seconds(source: Machine, proc: Path = Path("/proc")) -> float:
-    """Time on a CPU of the migration thread so far (/proc/PID/task/TID/schedstat)."""
-    for task in (proc / str(source.pid) / "task").iterdir():
-        if (task / "comm").read_text().strip() in MIGRATION_THREADS:
-            return int((task / "schedstat").read_text().split()[0]) / 1e9
-    raise LabError(f"{source.name} has no migration thread: it is over, or has another name than {MIGRATION_THREADS}")
-
-
-def paired(costs: Sequence[Cost], first: str, second: str, figure: str) -> list[float]:
-    """By repetition, the difference of `second` to `first` as a share of `first`."""
+def paired(costs: Sequence[Measured], first: str, second: str, figure: str, *, share: bool = True) -> list[float]:
+    """By repetition, the difference of `second` to `first`, as a share of `first` or, without `share`, as it is."""
     values = {(cost.job.repetition, cost.job.arm): float(getattr(cost, figure)) for cost in costs}
     repetitions = sorted({cost.job.repetition for cost in costs})
     both = [(values.get((number, first)), values.get((number, second))) for number in repetitions]
-    return [(after - before) / before for before, after in both if before is not None and after is not None]
+    whole = [(before, after) for before, after in both if before is not None and after is not None]
+    return [(after - before) / (before if share else 1) for before, after in whole]
