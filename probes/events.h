@@ -65,6 +65,7 @@ struct round_record {
 #define EVENT_STOCK_ROUND 6
 #define EVENT_STOCK_STATE 7
 #define EVENT_STOCK_STOPPED 8
+#define EVENT_RUNSTATE 9 /* struct runstate_event */
 
 struct event_header {
     unsigned long long time_ns; /* CLOCK_MONOTONIC */
@@ -138,6 +139,13 @@ struct stock_event {
     unsigned int state;     /* EVENT_STOCK_STATE: the number of the new MigrationStatus, */
     unsigned int partial;   /* the migration was running when the first event came */
     char name[WORD_BYTES];  /* or its name */
+};
+
+/* a guest is about to be in another RunState */
+struct runstate_event {
+    struct event_header header;
+    unsigned int pid;
+    unsigned int state;
 };
 
 /* places where events are lost: indices of the map `lost` */

@@ -65,15 +65,17 @@ class Pair:
     stack: ExitStack
     workload: Workload
     incoming: int = 0
+    destination: str = ""  # the name of its VM, made from a number if not given
 
-    def migrate(self, **parameters: Any) -> None:
-        """Start a migration to a fresh destination."""
+    def migrate(self, *, autostart: bool = False, **parameters: Any) -> None:
+        """Start a migration to a fresh destination, which keeps the guest stopped unless it is to start it."""
         self.incoming += 1
         uri = f"unix:{self.directory}/migration-{self.incoming}"
         arguments = build_guest("baremetal").qemu_arguments(self.workload, self.directory / f"serial-{self.incoming}")
         capabilities = self.source.qmp.execute("query-migrate-capabilities")
         name = f"destination-{self.incoming}"
-        destination = self.stack.enter_context(machine(name, self.qemu, [*arguments, "-S", "-incoming", "defer"]))
+        waiting = [*arguments, *([] if autostart else ["-S"]), "-incoming", "defer"]
+        destination = self.stack.enter_context(machine(self.destination or name, self.qemu, waiting))
         destination.qmp.execute("migrate-set-capabilities", capabilities=capabilities)
         destination.qmp.execute("migrate-incoming", uri=uri)
         self.set(**parameters)

@@ -42,7 +42,7 @@ def test_rounds_as_qemu_counts_them(qemu: Path, tmp_path: Path, mode: Mode) -> N
         wait(lambda: len(notes.over) == 1)
     [migration] = notes.over
     agree(migration, info)
-    assert isinstance(notes.events[-1], FinalReport)
+    assert any(isinstance(event, FinalReport) for event in notes.events)
     assert {entry.mode for entry in migration.rounds} == {mode}
     assert (migration.rounds[0].kind, migration.rounds[-1].kind) == (Kind.BULK, Kind.SWITCHOVER)
     if mode is Mode.OFF:

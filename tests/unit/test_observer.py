@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pytest
+from fakedirty.model.events import Event
 from fakedirty.model.migration import Migration
+from fakedirty.model.sink import PageBatch
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.words import Level
 from fakedirty.observe import wire
@@ -87,3 +90,96 @@ def test_a_loss_in_the_middle_is_of_the_round_it_fell_into() -> None:
     [migration] = observed([start], [loss(110)], [bulk], [end])
     assert [entry.lost_events for entry in migration.rounds] == [3, 0]
     assert migration.rounds[0].invalid_reason.endswith("3 events lost")
+
+
+WAITING, STOPPING, RUNNING, PAUSED = range(4)
+RUN_STATES = ["inmigrate", "finish-migrate", "running", "paused"]
+
+
+def peer(pid: int, vm: str, role: str) -> TraceRecord:
+    data = json.dumps({"pid": pid, "vm": vm, "role": role, "states": RUN_STATES}).encode()
+    return TraceRecord(1, Channel.PEER, data)
+
+
+def runs(pid: int, time_ns: int, state: int) -> TraceRecord:
+    raw = wire.RunStateEvent(wire.EventHeader(time_ns, wire.EVENT_RUNSTATE, 1), pid, state)
+    return TraceRecord(time_ns, Channel.RUNSTATE, bytes(raw))
+
+
+SOURCE = peer(1, "web", "source")
+
+
+@pytest.mark.parametrize(
+    ("others", "resumed"),
+    [
+        ([peer(2, "web", "destination")], 40),
+        ([peer(2, "web-incoming", "destination")], 40),
+        ([peer(2, "web", "destination"), peer(3, "db", "destination")], 40),
+        ([peer(2, "one", "destination"), peer(3, "db", "destination")], None),
+        ([peer(2, "web", "destination"), peer(3, "web", "destination")], None),
+    ],
+    ids=["by name", "the only one", "by name of several", "which of two", "two of one name"],
+)
+def test_downtime_from_outside_is_of_the_destination_that_it_must_be(
+    others: list[TraceRecord], resumed: int | None
+) -> None:
+    start, bulk, end = whole(10)
+    trace = [SOURCE, start, *others, bulk, runs(1, 32, STOPPING), end, runs(2, 40, RUNNING)]
+    [migration] = observed([*trace, TraceRecord(5 * 10**9, Channel.TICK)])
+    assert migration.stopped_ns == 32
+    assert migration.resumed_ns == resumed
+    assert migration.outside_downtime_ns == (None if resumed is None else 8)
+
+
+def test_a_guest_that_ran_again_was_not_switched_over() -> None:
+    start, bulk, end = whole(10)
+    back = [runs(1, 32, STOPPING), runs(1, 33, RUNNING)]
+    [migration] = observed([SOURCE, start, peer(2, "web", "destination"), bulk, *back, end])
+    assert migration.stopped_ns is None
+
+
+class Ends:
+    """A sink that notes when it is told of an end."""
+
+    def __init__(self) -> None:
+        self.ended_at: list[int | None] = []
+
+    def started(self, migration: Migration) -> None:
+        """Nothing."""
+
+    def changed(self, migration: Migration, event: Event) -> None:
+        """Nothing."""
+
+    def pages(self, migration: Migration, batch: PageBatch) -> None:
+        """Nothing."""
+
+    def ended(self, migration: Migration) -> None:
+        """Note."""
+        self.ended_at.append(migration.resumed_ns)
+
+
+@pytest.mark.parametrize(
+    ("late", "told"),
+    [
+        ([], []),
+        ([runs(2, 40, RUNNING)], [40]),
+        ([runs(2, 40, PAUSED)], [None]),
+        ([TraceRecord(2 * 10**9, Channel.TICK)], [None]),
+        ([TraceRecord(50, Channel.TICK)], []),
+        ([event(wire.EVENT_STOCK_STARTED, 60)], [None]),
+        ([TraceRecord(60, Channel.GONE)], [None]),
+    ],
+    ids=["not yet", "running", "stays stopped", "waited long", "waited", "another migration", "gone"],
+)
+def test_an_end_is_told_when_the_guest_has_arrived_or_not_in_time(
+    late: list[TraceRecord], told: list[int | None]
+) -> None:
+    start, bulk, end = whole(10)
+    trace = Told([SOURCE, start, peer(2, "web", "destination"), bulk, runs(1, 32, STOPPING), end, *late])
+    ends = Ends()
+    observer = Observer(trace, [ends])
+    observer.attach()
+    observer.run(lambda: not trace.pieces)
+    assert ends.ended_at == told
+    assert observer.migrations[0].state == "completed"
+    observer.close()

@@ -21,11 +21,13 @@ STRUCTS = {
     "batch_event": wire.BatchEvent,
     "stock_counts": wire.StockCounts,
     "stock_event": wire.StockEvent,
+    "runstate_event": wire.RunStateEvent,
 }
 CONSTANTS = [
     *("BATCH_PAGES", "WORD_BYTES", "BLOCK_BYTES", "ROUND_CLASSIFIED"),
     *("EVENT_ROUND", "EVENT_MODE", "EVENT_STATE", "EVENT_BATCH"),
     *("EVENT_STOCK_STARTED", "EVENT_STOCK_ROUND", "EVENT_STOCK_STATE", "EVENT_STOCK_STOPPED"),
+    "EVENT_RUNSTATE",
 ]
 
 

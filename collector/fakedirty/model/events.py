@@ -71,4 +71,45 @@ class FinalReport:
     info: Mapping[str, object]
 
 
-Event = MigrationStarted | RoundEnded | ModeChanged | StateChanged | EventsLost | FinalReport
+@dataclass(frozen=True, slots=True)
+class GuestStopped:
+    """The source stopped its guest, for the switchover or for another reason."""
+
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuestContinued:
+    """The source lets its guest run again: there was no switchover."""
+
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationFound:
+    """A QEMU on this host waits for a migration."""
+
+    time_ns: int
+    vm: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuestArrived:
+    """The destination, on this host, has the guest: it lets it run, or keeps it stopped."""
+
+    time_ns: int
+    running: bool
+
+
+Event = (
+    GuestStopped
+    | GuestContinued
+    | DestinationFound
+    | GuestArrived
+    | MigrationStarted
+    | RoundEnded
+    | ModeChanged
+    | StateChanged
+    | EventsLost
+    | FinalReport
+)

@@ -10,6 +10,9 @@ from .events import (
     Event,
     EventsLost,
     FinalReport,
+    GuestArrived,
+    GuestContinued,
+    GuestStopped,
     MigrationStarted,
     ModeChanged,
     RoundEnded,
@@ -36,6 +39,9 @@ class Migration:
     toggles: list[ModeChanged] = field(default_factory=list)
     lost_events: dict[str, int] = field(default_factory=dict)
     report: Mapping[str, object] = field(default_factory=dict)
+    stopped_ns: int | None = None  # when the source stopped the guest, and when the destination let it run
+    resumed_ns: int | None = None
+    arrived: bool = False  # the destination has the guest, whether it lets it run or not
     _unreported_loss: int = 0
 
     @property
@@ -47,6 +53,11 @@ class Migration:
     def valid(self) -> bool:
         """Whether every round is valid and nothing was lost or missed."""
         return not self.partial and not self.lost_events and all(r.valid for r in self.rounds)
+
+    @property
+    def outside_downtime_ns(self) -> int | None:
+        """From the stop on the source to the run on the destination, on the clock of this host; None unless seen."""
+        return None if self.stopped_ns is None or self.resumed_ns is None else self.resumed_ns - self.stopped_ns
 
     def total(self, column: str) -> float | None:
         """The sum of a column over the rounds; None where any round could not see it, or there is none."""
@@ -77,6 +88,13 @@ class Migration:
             case EventsLost():
                 self.lost_events[event.where] = self.lost_events.get(event.where, 0) + event.count
                 self._unreported_loss += event.count
+            case GuestStopped():
+                self.stopped_ns, self.resumed_ns, self.arrived = event.time_ns, None, False
+            case GuestContinued():
+                self.stopped_ns = None
+            case GuestArrived():
+                if self.stopped_ns is not None and event.time_ns >= self.stopped_ns:
+                    self.arrived, self.resumed_ns = True, event.time_ns if event.running else None
             case FinalReport():
                 self.report = event.info
 

@@ -22,6 +22,8 @@ class Channel(Word):
     REPORT = 4  # what query-migrate said when it was asked for the end of a migration: a JSON object
     TICK = 5  # nothing but the time
     GONE = 6  # the QEMU has ended
+    RUNSTATE = 7  # a guest stops or runs: struct runstate_event
+    PEER = 8  # whose run states follow, and what their numbers mean: a JSON object
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import os
 import select
 import time
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from fakedirty.errors import TargetError, UsageError
@@ -15,6 +16,7 @@ from fakedirty.model.words import Level
 
 from .patched import PatchedTracer
 from .qmp_level import QmpPoller
+from .runstate import RunStates
 from .sizes import DEFAULT, Sizes
 from .source import Tracer
 from .stock import StockTracer
@@ -43,6 +45,7 @@ class LiveTrace:
         self._level = level
         self._clock = clock
         self._process: int | None = None
+        self._runstates = None if level is Level.QMP else RunStates(target)
         qmp_paths = (qmp_path,) if qmp_path else target.qmp_paths
         self._tracer: Tracer
         match level:
@@ -61,6 +64,8 @@ class LiveTrace:
         except OSError as error:
             raise TargetError(f"QEMU {target.pid} is gone: {error}") from error
         try:
+            if self._runstates is not None:
+                self._runstates.attach()
             facts = self._tracer.attach()
         except OSError as error:
             self.close()
@@ -74,7 +79,13 @@ class LiveTrace:
         """What was heard; the last record ever is that the QEMU is gone."""
         gone = self._gone()
         records = self._tracer.poll(0 if gone else timeout)
-        return [*records, TraceRecord(self._clock(), Channel.GONE)] if gone else records
+        if self._runstates is not None:
+            active = any(record.channel is Channel.EVENT for record in records)
+            lost = [record for record in records if record.channel is Channel.LOST]
+            others = [record for record in records if record.channel is not Channel.LOST]
+            records = [*lost, *sorted([*self._runstates.poll(active), *others], key=attrgetter("time_ns"))]
+        records.append(TraceRecord(self._clock(), Channel.GONE if gone else Channel.TICK))
+        return records
 
     def report(self, state: str) -> TraceRecord:
         """Ask QEMU."""
@@ -87,6 +98,8 @@ class LiveTrace:
             os.close(self._process)
             self._process = None
         self._tracer.close()
+        if self._runstates is not None:
+            self._runstates.close()
 
     def _gone(self) -> bool:
         assert self._process is not None

@@ -1,6 +1,6 @@
-"""The names of ``MigrationStatus`` of one running QEMU: their numbers differ between versions.
+"""The names of an enumeration of one running QEMU: their numbers differ between versions.
 
-QEMU exports ``MigrationStatus_lookup``, whose first member points to the array of names.
+QEMU exports such a table of names as ``X_lookup``, whose first member points to the array of them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _NAME = re.compile(r"[a-z][a-z-]*$")
 _MOST = 64
 
 
-def names(binary: Binary, memory: ProcessMemory) -> tuple[str, ...]:
-    """The names in order of their numbers."""
-    lookup = binary.symbol("MigrationStatus_lookup")
+def names(binary: Binary, memory: ProcessMemory, table: str, must_have: str) -> tuple[str, ...]:
+    """The names in order of their numbers; TargetError where they cannot be read, or lack `must_have`."""
+    lookup = binary.symbol(table)
     array = memory.pointer(lookup.address + memory.bias) if lookup else None
     found: list[str] = []
     while array is not None and len(found) < _MOST:
@@ -27,6 +27,6 @@ def names(binary: Binary, memory: ProcessMemory) -> tuple[str, ...]:
         if name is None or not _NAME.match(name):
             break
         found.append(name)
-    if "completed" not in found:
-        raise TargetError(f"{binary.path}: the names of its migration states cannot be read (MigrationStatus_lookup)")
+    if must_have not in found:
+        raise TargetError(f"{binary.path}: the names of {table} cannot be read")
     return tuple(found)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from fakedirty.errors import FakedirtyError
-from fakedirty.model.events import Event, EventsLost, FinalReport, MigrationStarted, StateChanged
+from fakedirty.model.events import DestinationFound, Event, EventsLost, FinalReport, MigrationStarted, StateChanged
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch, Sink
 from fakedirty.model.trace import Channel, Subject, TraceRecord
@@ -18,6 +18,7 @@ from .reading import reader
 from .source import EndUnseen, Observed, Reader, Trace
 
 POLL_SECONDS = 0.1
+RESUME_SECONDS = 1.0  # from the end on the source to the run on the destination, at most
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ class Observer:
         self._subject: Subject | None = None
         self._reader: Reader | None = None
         self.over = False  # the QEMU has ended: nothing will ever be heard again
+        self._closing = False  # the migration has ended, and is not yet told to have
+        self._destinations = 0
         self._losses: list[EventsLost] = []  # since the last migration began
 
     def attach(self) -> None:
@@ -60,7 +63,7 @@ class Observer:
         """Observe until `stop` says so, QEMU ends, or (with `once`) a migration has ended."""
         while not stop() and not self.over:
             self.step(POLL_SECONDS)
-            if once and any(migration.ended for migration in self.migrations):
+            if once and self._current is None and any(migration.ended for migration in self.migrations):
                 return
 
     def step(self, timeout: float) -> None:
@@ -79,6 +82,8 @@ class Observer:
             self._tell_tap(lambda tap: tap.take(record))
         if record.channel is Channel.GONE:
             self._abandon(record.time_ns)
+        elif record.channel is Channel.TICK:
+            self._await_resume(record.time_ns)
         for observed in self._reader.take(record):
             self._take(observed)
 
@@ -96,13 +101,28 @@ class Observer:
             self._losses.append(event)
         if isinstance(event, MigrationStarted):
             self._begin(event)
+        if isinstance(event, DestinationFound):
+            self._destinations += 1
         if self._current is None:
             return
         self._apply(self._current, event)
-        if self._current.ended:
+        if self._closing:
+            self._await_resume(event.time_ns)
+        elif self._current.ended:
             report = self._trace.report(self._current.state)
             self._tell_tap(lambda tap: tap.take(report))
             self._apply(self._current, FinalReport(report.time_ns, json.loads(report.data)))
+            self._closing = True
+            self._await_resume(report.time_ns)
+
+    def _await_resume(self, now_ns: int) -> None:
+        """End a migration that has ended: at once, or when a destination of this host has its guest."""
+        migration = self._current
+        if migration is None or not self._closing:
+            return
+        expected = migration.state == "completed" and migration.stopped_ns is not None and self._destinations > 0
+        waited = now_ns - (migration.end_ns or 0) > RESUME_SECONDS * 1e9
+        if not expected or waited or migration.arrived or self.over:
             self._end()
 
     def _begin(self, event: MigrationStarted) -> None:
@@ -126,11 +146,14 @@ class Observer:
     def _abandon(self, time_ns: int) -> None:
         """QEMU is gone: a migration that it was in has failed."""
         self.over = True
-        if self._current is not None:
+        if self._closing:
+            self._end()
+        elif self._current is not None:
             _log.warning("QEMU ended in the middle of a migration of %s", self._current.vm)
             self._take_event(StateChanged(time_ns, "failed"))
 
     def _end(self) -> None:
+        self._closing = False
         if (migration := self._current) is not None:
             self._current = None
             self._tell(lambda sink: sink.ended(migration))

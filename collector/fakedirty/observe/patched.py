@@ -53,8 +53,7 @@ class PatchedTracer:
     def poll(self, timeout: float) -> list[TraceRecord]:
         """Losses first, so that the round they fall into carries them; then all else by time."""
         assert self._bpf is not None
-        taken = self._bpf.poll(timeout)
-        return [*self._losses.since(self._bpf), *by_time(taken)]
+        return [*self._losses.since(self._bpf), *by_time(self._bpf.poll(timeout))]
 
     def report(self, state: str) -> Mapping[str, object]:
         """By QMP."""

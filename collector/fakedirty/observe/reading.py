@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fakedirty.errors import UsageError
+from fakedirty.model.events import DestinationFound, GuestArrived, GuestContinued, GuestStopped
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.words import Level
@@ -24,20 +25,24 @@ from .stock_reader import StockReader
 
 def reader(subject: Subject) -> Reader:
     """A fresh reader for one QEMU; UsageError where the facts are not those of its level."""
+    if subject.level is Level.QMP:
+        return QmpTraceReader()
+    return RunStateReader(_reader(subject))
+
+
+def _reader(subject: Subject) -> Reader:
     facts: Mapping[str, Any] = subject.facts
     try:
         match subject.level:
             case Level.PATCHED:
                 return PatchedTraceReader(PatchedReader(int(facts["tgid"])))
-            case Level.STOCK | Level.USDT:
+            case _:
                 names = tuple(str(name) for name in facts["states"])
                 sees_xbzrle, can_skip = bool(facts["sees_xbzrle"]), bool(facts["can_skip"])
                 sample = int(facts["sample"])
                 events = StockReader(names, subject.level, sees_xbzrle=sees_xbzrle, can_skip=can_skip, sample=sample)
                 blocks = [(str(name), int(address), int(length)) for name, address, length in facts["blocks"]]
                 return StockTraceReader(events, PageNames(blocks))
-            case _:
-                return QmpTraceReader()
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"facts of level {subject.level} are missing or wrong: {error}") from error
 
@@ -101,6 +106,45 @@ class QmpTraceReader:
             yield from self._history.take(record.time_ns, answers["query-migrate"], answers["query-fake-dirty-rounds"])
         else:
             yield from self._polled.take(record.time_ns, answers["query-migrate"])
+
+
+class RunStateReader:
+    """Another reader, and what guests do beside it: the source stops, a destination of this host runs."""
+
+    def __init__(self, inner: Reader) -> None:
+        self._inner = inner
+        self._peers: dict[int, Mapping[str, Any]] = {}
+
+    def take(self, record: TraceRecord) -> Iterator[Observed]:
+        """By channel."""
+        match record.channel:
+            case Channel.PEER:
+                peer = json.loads(record.data)
+                self._peers[int(peer["pid"])] = peer
+                if peer["role"] == "destination":
+                    yield DestinationFound(record.time_ns, str(peer["vm"]))
+            case Channel.RUNSTATE:
+                event = wire.RunStateEvent.from_buffer_copy(record.data)
+                if (peer := self._peers.get(event.pid)) is not None and event.state < len(peer["states"]):
+                    yield from self._changed(peer, record.time_ns, str(peer["states"][event.state]))
+            case _:
+                yield from self._inner.take(record)
+
+    def _changed(self, peer: Mapping[str, Any], time_ns: int, state: str) -> Iterator[Observed]:
+        if peer["role"] == "source":
+            if state == "running":
+                yield GuestContinued(time_ns)
+            elif state == "finish-migrate":
+                yield GuestStopped(time_ns)
+        elif state != "inmigrate" and self._is_the_destination(peer):
+            yield GuestArrived(time_ns, running=state == "running")
+
+    def _is_the_destination(self, peer: Mapping[str, Any]) -> bool:
+        """By the name of its VM, where several wait; none of them, where that does not tell."""
+        source = next((each for each in self._peers.values() if each["role"] == "source"), peer)
+        others = [each for each in self._peers.values() if each["role"] == "destination"]
+        named = [each for each in others if each["vm"] == source["vm"]]
+        return (named or others) == [peer]
 
 
 def page_batch(raw: bytes) -> PageBatch:

@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fakedirty.errors import QmpError, TargetError
-from fakedirty.model.trace import Channel, TraceRecord
+from fakedirty.model.trace import TraceRecord
 from fakedirty.model.words import Level
 from fakedirty.qmp.client import Qmp
 
-from . import bypass, final_report, headers, levels, states, usdt
+from . import bypass, final_report, headers, levels, names, usdt
 from .attach import AttachPoint, choose
 from .blocks import ram_blocks
-from .bpf import Bpf, now_ns
+from .bpf import Bpf
 from .elf import Binary
 from .heard import Losses, by_time
 from .memory import ProcessMemory
@@ -34,6 +34,7 @@ _CHUNK_BITS = PAGE_BITS + 9
 _SPARE_CHUNKS = 512  # for memory that is mapped after we came
 
 _SET_STATE = "migrate_set_state"
+_STATES = "MigrationStatus_lookup"
 
 # function of QEMU, program of stock.c, arguments that the program reads; in the order of attaching. The start of a
 # migration comes last: one that begins before it is found by its pages, and counted as joined late
@@ -67,7 +68,7 @@ def attach_points(binary: Binary, memory: ProcessMemory, level: Level) -> list[t
     placed = []
     for name, program, arguments in FUNCTIONS[level]:
         symbol = binary.symbol(name)
-        by_trace_event = name in binary.usdt and any(name in names for names in TRACE_EVENTS[level])
+        by_trace_event = name in binary.usdt and any(name in events for events in TRACE_EVENTS[level])
         if symbol is not None and not by_trace_event:
             placed.append((program, choose(binary, symbol, arguments, memory.linked_pointer)))
     return placed
@@ -115,15 +116,15 @@ class StockTracer:
             levels.demand(target, self._level, binary)
             memory = ProcessMemory(target.proc, target.pid, binary)
             facts = {
-                "states": states.names(binary, memory) if self._level is Level.STOCK else (),
+                "states": names.names(binary, memory, _STATES, "completed") if self._level is Level.STOCK else (),
                 "sees_xbzrle": binary.symbol("cache_is_cached") is not None,
                 "can_skip": "fake_dirty_round" in binary.usdt,
                 "sample": self._sample,
                 "blocks": self._blocks() if self._pages else (),
             }
             earlier, later = (
-                usdt.programs(binary, [name for name in names if name in binary.usdt])
-                for names in TRACE_EVENTS[self._level]
+                usdt.programs(binary, [name for name in events if name in binary.usdt])
+                for events in TRACE_EVENTS[self._level]
             )
             self._bpf = Bpf(self._file, headers.find(), self._defines(), usdt.text([*earlier, *later]))
             self._bpf.open_rings(["events", "pages"] if self._pages else ["events"])
@@ -157,9 +158,9 @@ class StockTracer:
         return []
 
     def poll(self, timeout: float) -> list[TraceRecord]:
-        """Losses first, so that the round they fall into carries them; the time last, for what does not come."""
+        """Losses first, so that the round they fall into carries them; then all else by time."""
         assert self._bpf is not None
-        return [*self._losses.since(self._bpf), *by_time(self._bpf.poll(timeout)), TraceRecord(now_ns(), Channel.TICK)]
+        return [*self._losses.since(self._bpf), *by_time(self._bpf.poll(timeout))]
 
     def report(self, state: str) -> Mapping[str, object]:
         """By QMP."""

@@ -25,6 +25,7 @@ class Target:
     start_ticks: int
     qmp_paths: tuple[Path, ...]
     proc: Path = PROC
+    incoming: bool = False  # it was started to wait for a migration
 
     @property
     def runs(self) -> bool:
@@ -67,6 +68,7 @@ def _examine(pid: int, proc: Path) -> Target | None:
         start_ticks=start_ticks,
         qmp_paths=tuple(_seen_from_here(directory, path) for path in _qmp_paths(words)),
         proc=proc,
+        incoming=any(word.lstrip("-") == "incoming" and word.startswith("-") for word in words),
     )
 
 

@@ -18,6 +18,7 @@ ROUND_CLASSIFIED = 1
 
 EVENT_ROUND, EVENT_MODE, EVENT_STATE, EVENT_BATCH = 1, 2, 3, 4
 EVENT_STOCK_STARTED, EVENT_STOCK_ROUND, EVENT_STOCK_STATE, EVENT_STOCK_STOPPED = 5, 6, 7, 8
+EVENT_RUNSTATE = 9
 
 # indices of the map `lost`, as LOST_* of events.h
 LOST_PLACES = (
@@ -144,6 +145,16 @@ class StockEvent(ctypes.Structure):
         ("state", ctypes.c_uint32),
         ("partial", ctypes.c_uint32),
         ("name", ctypes.c_char * WORD_BYTES),
+    ]
+
+
+class RunStateEvent(ctypes.Structure):
+    """``struct runstate_event``."""
+
+    _fields_: ClassVar[list[Field]] = [
+        ("header", EventHeader),
+        ("pid", ctypes.c_uint32),
+        ("state", ctypes.c_uint32),
     ]
 
 

@@ -38,6 +38,9 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
         "started_at": clock.date(migration.start_ns).isoformat(),
         "outcome": outcome(migration),
         "duration_seconds": None if end_ns is None else (end_ns - migration.start_ns) / 1e9,
+        "stopped_at": _date(clock, migration.stopped_ns),
+        "resumed_at": _date(clock, migration.resumed_ns),
+        "outside_downtime_ms": None if (outside := migration.outside_downtime_ns) is None else outside / 1e6,
         **{column: migration.reported(*path) for column, path in REPORTED.items()},
         "rounds": len(migration.rounds),
         "invalid_rounds": sum(not r.valid for r in migration.rounds),
@@ -50,3 +53,7 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
         "invalid_reasons": {str(r.round): r.invalid_reason for r in migration.rounds if not r.valid},
         "query_migrate": dict(migration.report),
     }
+
+
+def _date(clock: Clock, time_ns: int | None) -> str | None:
+    return None if time_ns is None else clock.date(time_ns).isoformat()
