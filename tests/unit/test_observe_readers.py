@@ -80,6 +80,16 @@ def test_patched_from_setup_to_end() -> None:
     assert (ended.round.mode, ended.round.hash, ended.round.start_seconds) == (Mode.SKIP, "xxh3-64", 5e-9)
 
 
+def test_a_mode_that_is_adopted_in_the_setup_is_of_no_round() -> None:
+    """QEMU still has the number of the last round of the migration before."""
+    mode = wire.ModeEvent(head(wire.EVENT_MODE, 3), 4, 0, b"off", b"skip", b"xxh3-64")
+    toggled = wire.ModeEvent(head(wire.EVENT_MODE, 9), 1, 0, b"skip", b"off", b"xxh3-64")
+    events = patched(state("setup", 1, MAIN), mode, state("active", 4), toggled)
+    assert [event.round for event in events if isinstance(event, ModeChanged)] == [0, 1]
+    late = patched(mode)
+    assert [event.round for event in late if isinstance(event, ModeChanged)] == [4]
+
+
 def test_patched_takes_an_incoming_migration_for_none_of_its_own() -> None:
     incoming = [state(name, number, MAIN) for number, name in enumerate(("setup", "active", "completed"))]
     assert patched(*incoming) == []

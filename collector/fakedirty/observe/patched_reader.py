@@ -39,9 +39,11 @@ class PatchedReader:
             case wire.StateEvent():
                 yield from self._state(event)
             case wire.ModeEvent():
+                # adopted in the setup, where QEMU still has the number of the last round of the migration before
+                number = 0 if not self._running and self._setup_ns is not None else event.round
                 yield from self._start(time_ns)
                 modes = [Mode(Mode.parse(word.decode())) for word in (event.from_mode, event.to_mode)]
-                yield ModeChanged(time_ns, event.round, modes[0], modes[1], event.hash.decode())
+                yield ModeChanged(time_ns, number, modes[0], modes[1], event.hash.decode())
             case wire.RoundEvent():
                 yield from self._start(time_ns)
                 yield self._round(event)

@@ -75,7 +75,10 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class PageStudy:
-    """All of it. `streaks` maps a number of rounds running to the pages that were fake in so many, or in more."""
+    """All of it. `streaks` maps a number of rounds running to the pages that were fake in so many, or in more.
+
+    A round in which no page was visited is no round here, nor a row of the picture.
+    """
 
     blocks: list[BlockStudy]
     hot: list[HotPage]
