@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from pathlib import Path
 
@@ -10,11 +11,14 @@ from fakedirty.cli.observe import INVALID, verdict
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.migration import Migration
 from fakedirty.model.words import Level
+from fakedirty.observe.live import LiveTrace
+from fakedirty.observe.observer import Observer
 from fakedirty.observe.sizes import Sizes
+from fakedirty.observe.target import by_pid
 from fakedirty.observe.wire import LOST_PLACES
-from migrating import SLOW, Notes, Pair, observed, pair, wait
+from migrating import SLOW, Notes, Pair, observed, pair, running, wait
 
-EVENTS, PAGES, _UNREADABLE, TABLE = LOST_PLACES
+EVENTS, PAGES, UNREADABLE, TABLE = LOST_PLACES
 BINARIES = {Level.PATCHED: qemu_binary, Level.USDT: qemu_binary, Level.STOCK: stock_binary}
 
 
@@ -87,3 +91,24 @@ def test_a_table_that_is_too_small_for_the_guest(level: Level, tmp_path: Path) -
     assert bulk.visited_pages is not None
     assert bulk.first_pages is not None
     assert bulk.first_pages < bulk.visited_pages
+
+
+def test_memory_that_cannot_be_read(tmp_path: Path) -> None:
+    """Of no class, in this round and the next, and told: the pages were sent all the same."""
+    program, notes = tmp_path / "qemu-system-unreadable", Notes()
+    source = Path(__file__).with_name("unreadable.c")
+    subprocess.run(["gcc", "-O1", "-rdynamic", "-pthread", "-o", program, source], check=True)
+    with subprocess.Popen([program], stdin=subprocess.PIPE) as process:
+        try:
+            assert process.stdin
+            with running(Observer(LiveTrace(by_pid(process.pid), Level.STOCK), [notes])):
+                process.stdin.write(b"\n")
+                process.stdin.flush()
+                wait(lambda: len(notes.over) == 1)
+        finally:
+            process.kill()
+    [migration] = notes.over
+    assert lost(migration, UNREADABLE) == 2 * 16
+    bulk, again = migration.rounds
+    assert (bulk.visited_pages, bulk.first_pages, bulk.fake_pages) == (64, 48, 0)
+    assert (again.visited_pages, again.first_pages, again.fake_pages) == (64, 0, 48)
