@@ -24,8 +24,9 @@ PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86
             dpkg-dev ninja-build pkg-config bison flex patch systemtap-sdt-dev \
             libglib2.0-dev libpixman-1-dev libfdt-dev libxxhash-dev libmurmurhash-dev libgcrypt20-dev zlib1g-dev
 TEST_PACKAGES := prometheus
+LONG_PACKAGES := debootstrap
 
-.PHONY: help setup packages test-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-cost bench-overhead qemu-check test lint unit integration check-long clean
+.PHONY: help setup packages test-packages long-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-cost bench-overhead qemu-check test lint unit integration check-long clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -47,6 +48,9 @@ packages:  ## Debian packages, those that are missing
 
 test-packages: packages
 	@$(call install-packages,$(TEST_PACKAGES))
+
+long-packages: packages
+	@$(call install-packages,$(LONG_PACKAGES))
 
 # bcc is a Debian package, so the venv is of Debian's Python and sees its packages
 $(VENV)/ready: pyproject.toml | packages
@@ -103,7 +107,7 @@ qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration
 test: setup test-packages lint  ## every check: style, types, unit and integration tests
 	@$(VENV)/bin/pytest -q tests --ignore=tests/long
 
-check-long: setup  ## what takes longer: the demo on Debian's own QEMU, 100 random migrations, answers of QMP (about 15 minutes)
+check-long: setup long-packages  ## what takes longer: Debian's QEMUs of three releases, 100 random migrations, answers of QMP (15 minutes)
 	@$(FAKEDIRTY) demo --stock --out runs/check-long
 	$(FAKEDIRTY) fuzz --runs 100 --seed 1
 	$(VENV)/bin/pytest -q -rP tests/long

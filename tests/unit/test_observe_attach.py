@@ -17,6 +17,7 @@ FUNCTIONS = {
     "loop": "mov (%rdi),%eax; 1: jne 1b; ret",
     "plain": "mov %edi,%eax; ret",
     "far": "jmp *pointer(%rip)",
+    "marked": "endbr64; jmp *pointer(%rip)",
     "other": "add %rdi,%rax; test %eax,%eax; jne 1f; 1: ret",
 }
 
@@ -65,14 +66,15 @@ def test_without_one_the_entry(binary: Binary) -> None:
     assert (offset, point.emulated) == (0, False)
 
 
-def test_an_indirect_jump_is_followed_in_the_running_process(binary: Binary) -> None:
+@pytest.mark.parametrize("name", ["far", "marked"])
+def test_an_indirect_jump_is_followed_in_the_running_process(binary: Binary, name: str) -> None:
     other = binary.symbol("other")
     assert other is not None
-    point, _offset = chosen(binary, "far", 1, 2, landing="other")
-    assert point.symbol == "far"
+    point, _offset = chosen(binary, name, 1, 2, landing="other")
+    assert point.symbol == name
     assert point.address > other.address
     assert point.emulated
-    assert chosen(binary, "far", 1, 2)[1] == 0
+    assert chosen(binary, name, 1, 2)[1] == 0
 
 
 def test_symbols_that_are_absent_or_undefined(binary: Binary) -> None:

@@ -64,7 +64,7 @@ def choose(binary: Binary, symbol: Symbol, arguments: tuple[int, ...], read_poin
             _reads, written = instruction.regs_access()
             if needed & set(written) or instruction.id in _JUMPS or _conditional(instruction):
                 break
-        landing = _indirect(body[0], read_pointer)
+        landing = _indirect(body, read_pointer)
         if landing is None:
             return first
         entry, size = landing, _FAR
@@ -98,8 +98,9 @@ def _target(instruction: capstone.CsInsn) -> int | None:
     return int(operand.imm) if operand.type == x86.X86_OP_IMM else None
 
 
-def _indirect(instruction: capstone.CsInsn, read_pointer: ReadPointer) -> int | None:
-    """Where ``jmp *x(%rip)`` goes in the running process."""
+def _indirect(body: list[capstone.CsInsn], read_pointer: ReadPointer) -> int | None:
+    """Where a function that is ``jmp *x(%rip)``, after ``endbr64`` or at once, goes in the running process."""
+    instruction = next((each for each in body if each.id != x86.X86_INS_ENDBR64), body[0])
     if instruction.id != x86.X86_INS_JMP or instruction.operands[0].type != x86.X86_OP_MEM:
         return None
     memory = instruction.operands[0].mem
