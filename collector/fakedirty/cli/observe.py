@@ -209,7 +209,7 @@ def _observer(target: Target, outlets: _Outlets, stack: ExitStack | None) -> tup
     level, reasons = _level(arguments, target)
     qmp_path, facts = _ask([arguments.qmp] if arguments.qmp else target.qmp_paths)
     for higher, why in reasons.items():
-        _say(f"{target.vm}: not at level {higher}: {why}")
+        _say(f"{target.vm}: not at level {higher}: {why}" if arguments.all else f"not at level {higher}: {why}")
     origin = Origin(outlets.run_id, read_clock(), sys.argv, _facts(target, facts, reasons))
     tap = None
     if arguments.record and stack is not None:
