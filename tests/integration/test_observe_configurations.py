@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakedirty.lab.guest_workload import Workload
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.migration import Migration
-from fakedirty.model.words import Kind, Level
+from fakedirty.model.words import Level
 from migrating import CRAWL, SLOW, Notes, Pair, observed, pair, wait
-
-LARGE = Workload(fake=1500, changed=3000, zero=900, aba=3000, untouched=100, pause_ms=2, memory_mib=64)
 
 LEVELS = pytest.mark.parametrize("level", [Level.STOCK, Level.USDT], ids=str)
 
@@ -83,26 +80,6 @@ def test_a_dirty_rate_job_beside_it_makes_no_round(level: Level, tmp_path: Path)
         ram = vm.converge()["ram"]
         wait(lambda: len(notes.over) == 1)
     exact(notes.over[0], ram)
-
-
-@LEVELS
-def test_syncs_that_throttling_forces_are_told_from_rounds(level: Level, tmp_path: Path) -> None:
-    notes = Notes()
-    with pair(qemu_binary(), tmp_path, workload=LARGE) as vm, observed(vm.source, level, [notes]):
-        capable(vm, "auto-converge")
-        vm.migrate(max_bandwidth=1 << 40, downtime_limit=1)
-        vm.wait_for_syncs(2)
-        # a timer syncs where nothing else has for five seconds; in this round of ten or more
-        vm.set(max_bandwidth=CRAWL // 4)
-        wait(lambda: any(entry.forced_syncs for entry in notes.migrations[0].rounds))
-        ram = vm.converge()["ram"]
-        wait(lambda: len(notes.over) == 1)
-    [migration] = notes.over
-    assert migration.valid, [entry.invalid_reason for entry in migration.rounds]
-    assert migration.total("normal_pages") == ram["normal"]
-    assert len(migration.rounds) + (migration.total("forced_syncs") or 0) == ram["dirty-sync-count"]
-    assert migration.total("forced_syncs")
-    assert migration.rounds[-1].kind is Kind.SWITCHOVER
 
 
 @LEVELS

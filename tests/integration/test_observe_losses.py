@@ -60,24 +60,6 @@ def test_a_reader_that_stalls_loses_page_records_and_no_round(level: Level, tmp_
     assert kept < visited <= kept + batches * 256
 
 
-@pytest.mark.parametrize("level", BINARIES, ids=str)
-def test_a_ring_of_events_that_is_too_small(level: Level, tmp_path: Path) -> None:
-    notes, stalled = Notes(), threading.Event()
-    stalled.set()
-    with (
-        pair(qemu_binary(), tmp_path) as vm,
-        observed(vm.source, level, [notes], sizes=Sizes(event_ring=1), stalled=stalled),
-    ):
-        # a crawl of many rounds: the ring has room for a dozen
-        vm.migrate(max_bandwidth=3 * SLOW, downtime_limit=1)
-        vm.wait_for_syncs(40)
-        stalled.clear()
-        wait(lambda: bool(notes.migrations) and bool(notes.migrations[0].lost_events))
-        vm.converge()
-        wait(lambda: len(notes.over) == 1)
-    assert lost(notes.over[0], EVENTS) >= 1
-
-
 @pytest.mark.parametrize("level", [Level.USDT, Level.STOCK], ids=str)
 def test_a_table_that_is_too_small_for_the_guest(level: Level, tmp_path: Path) -> None:
     notes = Notes()

@@ -30,6 +30,12 @@ CASES = {
 }
 
 
+@pytest.fixture(params=["stock-debian", "usdt-10.0"])
+def each_level(request: pytest.FixtureRequest) -> Observed:
+    binary, level = CASES[request.param]
+    return binary(), level
+
+
 @pytest.fixture(params=CASES)
 def case(request: pytest.FixtureRequest) -> Observed:
     binary, level = CASES[request.param]
@@ -83,9 +89,9 @@ def test_every_page_of_a_migration_is_counted(case: Observed, tmp_path: Path) ->
     assert NOWHERE not in {batch.block for batch in notes.batches}
 
 
-def test_cancelled_and_tried_again(case: Observed, tmp_path: Path) -> None:
+def test_cancelled_and_tried_again(each_level: Observed, tmp_path: Path) -> None:
     notes = Notes()
-    qemu, level = case
+    qemu, level = each_level
     with pair(qemu, tmp_path) as vm, observed(vm.source, level, [notes]):
         vm.migrate(max_bandwidth=CRAWL, downtime_limit=1)
         vm.wait_for_syncs(2)
@@ -104,9 +110,9 @@ def test_cancelled_and_tried_again(case: Observed, tmp_path: Path) -> None:
     assert second.rounds[0].fake_pages == 0  # records live for one migration
 
 
-def test_come_late(case: Observed, tmp_path: Path) -> None:
+def test_come_late(each_level: Observed, tmp_path: Path) -> None:
     notes = Notes()
-    qemu, level = case
+    qemu, level = each_level
     with pair(qemu, tmp_path) as vm:
         vm.migrate(max_bandwidth=CRAWL, downtime_limit=1)
         vm.wait_for_syncs(1)
@@ -121,9 +127,9 @@ def test_come_late(case: Observed, tmp_path: Path) -> None:
     assert Kind.BULK not in {entry.kind for entry in migration.rounds}
 
 
-def test_killed_in_the_middle(case: Observed, tmp_path: Path) -> None:
+def test_killed_in_the_middle(each_level: Observed, tmp_path: Path) -> None:
     notes = Notes()
-    qemu, level = case
+    qemu, level = each_level
     with pair(qemu, tmp_path) as vm, observed(vm.source, level, [notes]):
         vm.migrate(max_bandwidth=CRAWL, downtime_limit=1)
         wait(lambda: bool(notes.migrations) and len(notes.migrations[0].rounds) >= 1)
@@ -228,10 +234,9 @@ def test_downtime_is_seen_from_outside(case: Observed, tmp_path: Path) -> None:
     assert 0 < outside_ms < 60_000
 
 
-def test_a_guest_that_stays_stopped_has_no_downtime(case: Observed, tmp_path: Path) -> None:
+def test_a_guest_that_stays_stopped_has_no_downtime(tmp_path: Path) -> None:
     notes = Notes()
-    qemu, level = case
-    with pair(qemu, tmp_path) as vm, observed(vm.source, level, [notes]):
+    with pair(qemu_binary(), tmp_path) as vm, observed(vm.source, Level.STOCK, [notes]):
         vm.destination = vm.source.name
         vm.migrate(max_bandwidth=SLOW)
         vm.converge()
