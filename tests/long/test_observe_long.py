@@ -30,7 +30,7 @@ def test_syncs_that_throttling_forces_are_told_from_rounds(level: Level, tmp_pat
     notes = Notes()
     with pair(qemu_binary(), tmp_path, workload=LARGE) as vm, observed(vm.source, level, [notes]):
         capable(vm, "auto-converge")
-        vm.migrate(max_bandwidth=1 << 40, downtime_limit=1)
+        vm.migrate(max_bandwidth=5 * SLOW, downtime_limit=1)
         vm.wait_for_syncs(2)
         # a timer syncs where nothing else has for five seconds, and so keeps the round from coming to its end
         vm.set(max_bandwidth=CRAWL // 4)
