@@ -9,11 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fakedirty.lab.guest_workload import Workload
 from fakedirty.lab.qemu import qemu_binary, stock_binary
-from fakedirty.model.words import Kind, Level, Mode
+from fakedirty.model.words import Disposition, Kind, Level, Mode, PageClass
+from fakedirty.observe.page_names import NOWHERE
 from fakedirty.observe.sizes import Sizes
+from fakedirty.observe.wire import PAGE_RECORD
 from fakedirty.record.load import load
 from migrating import CRAWL, PATIENCE_SECONDS, SLOW, Notes, Pair, observed, pair, wait
 from test_guest_truth import linux_is_classified
@@ -115,3 +118,39 @@ def test_eight_migrations_at_once(tmp_path: Path) -> None:
 @LEVELS
 def test_linux_is_classified_from_outside(level: Level, tmp_path: Path) -> None:
     linux_is_classified(level, Mode.OFF, tmp_path)
+
+
+def test_classes_from_outside_are_those_of_the_series(tmp_path: Path) -> None:
+    """One migration, two observers: what is hashed when it is queued, against the copy that is sent.
+
+    With its mode on, QEMU tests copies for zero, so that only pages sent in full are compared; and it queues copies,
+    so that level stock, which hashes a moment later than usdt, has nothing to be compared with.
+    """
+    busy = Workload(fake=3000, changed=3000, aba=3000, untouched=100, pause_ms=0, memory_mib=64)
+    exact, outside = Notes(), Notes()
+    with (
+        pair(qemu_binary(), tmp_path, workload=busy) as vm,
+        observed(vm.source, Level.PATCHED, [exact], pages=True),
+        observed(vm.source, Level.USDT, [outside], pages=True),
+    ):
+        vm.migrate(max_bandwidth=5 * SLOW, downtime_limit=1, fake_dirty_mode="observe")
+        vm.wait_for_syncs(9)
+        vm.converge()
+        wait(lambda: len(exact.over) == len(outside.over) == 1)
+    sent, seen = full_visits(exact), full_visits(outside)
+    assert sent.keys() == seen.keys()
+    judged = [at for at in sent if len(sent[at]) == len(seen[at]) == 1 and sent[at][0] != PageClass.FIRST]
+    differing = sum(sent[at] != seen[at] for at in judged)
+    print(f"{differing:,} of {len(judged):,} visits are judged otherwise from outside ({differing / len(judged):.3%})")
+    assert len(judged) > 30_000
+    assert differing / len(judged) < 0.01
+
+
+def full_visits(notes: Notes) -> dict[tuple[int, str, int], list[int]]:
+    """Classes of pages that were sent in full, by round, block and page."""
+    visits: dict[tuple[int, str, int], list[int]] = {}
+    for batch in notes.batches:
+        for tag in np.frombuffer(batch.records, PAGE_RECORD)["tag"].tolist():
+            if batch.block != NOWHERE and tag & 0xFF == Disposition.NORMAL:
+                visits.setdefault((batch.round, batch.block, tag >> 16), []).append(tag >> 8 & 0xFF)
+    return visits
