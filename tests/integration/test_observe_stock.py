@@ -222,7 +222,8 @@ def test_downtime_is_seen_from_outside(case: Observed, tmp_path: Path) -> None:
     qemu, level = case
     with pair(qemu, tmp_path) as vm, observed(vm.source, level, [notes]):
         vm.destination = vm.source.name
-        vm.migrate(max_bandwidth=SLOW, autostart=True)
+        vm.migrate(max_bandwidth=SLOW, downtime_limit=1, autostart=True)
+        vm.wait_for_syncs(2)  # a destination is looked for while the migration runs
         info = vm.converge()
         wait(lambda: len(notes.over) == 1)
     [migration] = notes.over
@@ -238,7 +239,8 @@ def test_a_guest_that_stays_stopped_has_no_downtime(tmp_path: Path) -> None:
     notes = Notes()
     with pair(qemu_binary(), tmp_path) as vm, observed(vm.source, Level.STOCK, [notes]):
         vm.destination = vm.source.name
-        vm.migrate(max_bandwidth=SLOW)
+        vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
+        vm.wait_for_syncs(2)
         vm.converge()
         wait(lambda: len(notes.over) == 1)
     [migration] = notes.over
