@@ -102,6 +102,12 @@ class Pair:
         return self.info()
 
 
+def capable(vm: Pair, *names: str) -> None:
+    """Turn capabilities of the source on."""
+    wanted = [{"capability": name, "state": True} for name in names]
+    vm.source.qmp.execute("migrate-set-capabilities", capabilities=wanted)
+
+
 def wait(condition: Callable[[], bool]) -> None:
     """Until a condition holds; the test's own time limit is far away, so this one says what was waited for."""
     deadline = time.monotonic() + PATIENCE_SECONDS

@@ -8,14 +8,9 @@ import pytest
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.migration import Migration
 from fakedirty.model.words import Level
-from migrating import CRAWL, SLOW, Notes, Pair, observed, pair, wait
+from migrating import CRAWL, SLOW, Notes, capable, observed, pair, wait
 
 LEVELS = pytest.mark.parametrize("level", [Level.STOCK, Level.USDT], ids=str)
-
-
-def capable(vm: Pair, *names: str) -> None:
-    wanted = [{"capability": name, "state": True} for name in names]
-    vm.source.qmp.execute("migrate-set-capabilities", capabilities=wanted)
 
 
 def exact(migration: Migration, ram: dict[str, int]) -> None:

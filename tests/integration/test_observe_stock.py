@@ -19,7 +19,7 @@ from fakedirty.observe import doctor
 from fakedirty.observe.page_names import NOWHERE
 from fakedirty.observe.target import by_pid
 from fakedirty.observe.wire import PAGE_RECORD
-from migrating import CRAWL, SLOW, WORKLOAD, Notes, Pair, observed, pair, wait
+from migrating import CRAWL, SLOW, WORKLOAD, Notes, capable, observed, pair, wait
 
 Observed = tuple[Path, Level]
 
@@ -138,10 +138,6 @@ def test_killed_in_the_middle(each_level: Observed, tmp_path: Path) -> None:
     [migration] = notes.over
     assert migration.state == "failed"
     assert migration.rounds[0].normal_pages
-
-
-def capable(vm: Pair, *names: str) -> None:
-    vm.source.qmp.execute("migrate-set-capabilities", capabilities=[{"capability": n, "state": True} for n in names])
 
 
 @pytest.mark.parametrize(

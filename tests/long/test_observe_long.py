@@ -18,9 +18,9 @@ from fakedirty.observe.page_names import NOWHERE
 from fakedirty.observe.sizes import Sizes
 from fakedirty.observe.wire import PAGE_RECORD
 from fakedirty.record.load import load
-from migrating import CRAWL, PATIENCE_SECONDS, SLOW, Notes, Pair, observed, pair, wait
+from migrating import CRAWL, PATIENCE_SECONDS, SLOW, Notes, Pair, capable, observed, pair, wait
 from test_guest_truth import linux_is_classified
-from test_observe_configurations import LEVELS, capable
+from test_observe_configurations import LEVELS
 from test_observe_fleet import observing_all
 from test_observe_losses import BINARIES, EVENTS, lost
 
