@@ -6,31 +6,14 @@
  * can be held against what was seen of its pages. User space appends one small program per USDT
  * location, which fetches the arguments and calls the handler of the event's name.
  *
- * Defined on the command line: TGID, the process; PAGES, 1 to hand the page records on; EVENT_RING and
- * PAGE_RING, the sizes of the ring buffers in pages.
+ * Defined on the command line: TGID, the process, and what rings.c wants.
  */
-#include <uapi/linux/ptrace.h>
-#include "events.h"
 
 #define ROUNDS 16 /* rounds that may be open at once; a power of two */
 
-BPF_RINGBUF_OUTPUT(events, EVENT_RING);
-#if PAGES
-BPF_RINGBUF_OUTPUT(pages, PAGE_RING);
-#endif
-BPF_ARRAY(lost, u64, LOST_PLACES);
 BPF_ARRAY(seen, struct seen_counts, ROUNDS);
 BPF_PERCPU_ARRAY(batches, struct batch_event, 1);
 BPF_PERCPU_ARRAY(rounds, struct round_event, 1);
-
-static __always_inline void lose(int place)
-{
-    u64 *count = lost.lookup(&place);
-
-    if (count) {
-        lock_xadd(count, 1);
-    }
-}
 
 static __always_inline int foreign(void)
 {
@@ -85,9 +68,7 @@ static __always_inline int fake_dirty_batch(struct pt_regs *ctx, u64 block, u64 
     batch->round = round;
     batch->count = count;
     bpf_probe_read_user_str(batch->block, sizeof(batch->block), (void *)block);
-    if (pages.ringbuf_output(batch, offsetof(struct batch_event, records) + bytes, 0)) {
-        lose(LOST_BATCHES);
-    }
+    hand_on(batch, count);
 #endif
     return 0;
 }
@@ -110,9 +91,7 @@ static __always_inline int fake_dirty_round(struct pt_regs *ctx, u64 round, u64 
         lose(LOST_UNREADABLE);
         return 0;
     }
-    if (events.ringbuf_output(event, sizeof(*event), 0)) {
-        lose(LOST_EVENTS);
-    }
+    tell(event, sizeof(*event));
     return 0;
 }
 
@@ -128,9 +107,7 @@ static __always_inline int fake_dirty_mode(struct pt_regs *ctx, u64 round, u64 f
     bpf_probe_read_user_str(event.from_mode, sizeof(event.from_mode), (void *)from);
     bpf_probe_read_user_str(event.to_mode, sizeof(event.to_mode), (void *)to);
     bpf_probe_read_user_str(event.hash, sizeof(event.hash), (void *)hash);
-    if (events.ringbuf_output(&event, sizeof(event), 0)) {
-        lose(LOST_EVENTS);
-    }
+    tell(&event, sizeof(event));
     return 0;
 }
 
@@ -143,8 +120,6 @@ static __always_inline int migrate_set_state(struct pt_regs *ctx, u64 state)
     }
     head(&event.header, EVENT_STATE);
     bpf_probe_read_user_str(event.state, sizeof(event.state), (void *)state);
-    if (events.ringbuf_output(&event, sizeof(event), 0)) {
-        lose(LOST_EVENTS);
-    }
+    tell(&event, sizeof(event));
     return 0;
 }

@@ -3,28 +3,16 @@
  * When a guest stops and when it runs: every call of runstate_set, of a source and of the QEMUs that wait for
  * a migration on the same host. One clock, and no word of QEMU's own about it.
  */
-#include <uapi/linux/ptrace.h>
-#include "events.h"
-
-BPF_RINGBUF_OUTPUT(events, 16);
-BPF_ARRAY(lost, u64, LOST_PLACES);
 
 int runstate_set(struct pt_regs *ctx)
 {
     struct runstate_event event = {};
-    int place = LOST_EVENTS;
-    u64 *count;
 
     event.header.time_ns = bpf_ktime_get_ns();
     event.header.kind = EVENT_RUNSTATE;
     event.header.tid = (u32)bpf_get_current_pid_tgid();
     event.pid = bpf_get_current_pid_tgid() >> 32;
     event.state = PT_REGS_PARM1(ctx);
-    if (events.ringbuf_output(&event, sizeof(event), 0)) {
-        count = lost.lookup(&place);
-        if (count) {
-            lock_xadd(count, 1);
-        }
-    }
+    tell(&event, sizeof(event));
     return 0;
 }

@@ -14,12 +14,10 @@
  * Page records, where they are asked for, name a page by its number in the process's memory; user space
  * knows where RAM blocks lie.
  *
- * Defined on the command line: TGID, the process; PAGES, 1 to hand page records on; PAGE_BITS, the size of
- * a target page; CHUNKS, how many chunks its memory can have; SEED, of the hash; SAMPLE, which of how many
- * pages is looked at; EVENT_RING and PAGE_RING, the sizes of the ring buffers in pages.
+ * Defined on the command line: TGID, the process; PAGE_BITS, the size of a target page; CHUNKS, how many
+ * chunks its memory can have; SEED, of the hash; SAMPLE, which of how many pages is looked at; and what
+ * rings.c wants.
  */
-#include <uapi/linux/ptrace.h>
-#include "events.h"
 
 #define PAGE_BYTES (1 << PAGE_BITS)
 #define CHUNK_PAGES 512
@@ -40,7 +38,7 @@ struct tracked {
     u64 generation;
     u32 tid;
     u32 partial;
-    u32 logging; /* whether dirty pages are logged for a migration, where a trace event says so */
+    u32 setting_up; /* a migration is about to begin, where states are told by name */
     struct stock_counts counts;
 };
 
@@ -48,25 +46,13 @@ struct page {
     u64 words[PAGE_BYTES / 8];
 };
 
-BPF_RINGBUF_OUTPUT(events, EVENT_RING);
 #if PAGES
-BPF_RINGBUF_OUTPUT(pages, PAGE_RING);
 BPF_ARRAY(batches, struct batch_event, 1);
 #endif
-BPF_ARRAY(lost, u64, LOST_PLACES);
 BPF_ARRAY(migration, struct tracked, 1);
 BPF_HASH(chunks, u64, struct chunk, CHUNKS);
 BPF_ARRAY(empty, struct chunk, 1);
 BPF_PERCPU_ARRAY(copies, struct page, 1);
-
-static __always_inline void lose(int place)
-{
-    u64 *count = lost.lookup(&place);
-
-    if (count) {
-        lock_xadd(count, 1);
-    }
-}
 
 /* the state, if the process is ours; a main thread never is a migration thread */
 static __always_inline struct tracked *tracked(u32 *tid)
@@ -91,9 +77,7 @@ static __always_inline void emit(struct tracked *m, u32 kind, u32 state, u64 nam
     if (name) {
         bpf_probe_read_user_str(event.name, sizeof(event.name), (void *)name);
     }
-    if (events.ringbuf_output(&event, sizeof(event), 0)) {
-        lose(LOST_EVENTS);
-    }
+    tell(&event, sizeof(event));
 }
 
 #if PAGES
@@ -102,18 +86,15 @@ static __always_inline void flush(struct tracked *m)
 {
     int zero = 0;
     struct batch_event *batch = batches.lookup(&zero);
-    u32 bytes = batch ? (batch->count & (2 * BATCH_PAGES - 1)) * sizeof(struct page_record) : 0;
 
-    if (!batch || !bytes || bytes > sizeof(batch->records)) {
+    if (!batch || !batch->count) {
         return;
     }
     batch->header.time_ns = bpf_ktime_get_ns();
     batch->header.kind = EVENT_BATCH;
     batch->header.tid = m->tid;
     batch->round = m->counts.round;
-    if (pages.ringbuf_output(batch, offsetof(struct batch_event, records) + bytes, 0)) {
-        lose(LOST_BATCHES);
-    }
+    hand_on(batch, batch->count);
     batch->count = 0;
 }
 
@@ -152,6 +133,7 @@ static __always_inline void start(struct tracked *m, u32 tid, u32 partial)
 {
     m->tid = tid;
     m->partial = partial;
+    m->setting_up = 0;
     m->generation++;
     m->tested = 0;
     open_round(m, partial);
@@ -248,7 +230,6 @@ static __always_inline int sent(u64 host, u64 size)
         return 0;
     }
     if (!m->tid) {
-        m->logging = 1;
         start(m, tid, 1);
     }
     if (m->tid != tid) {
@@ -337,9 +318,18 @@ int synced(struct pt_regs *ctx)
     return sync();
 }
 
-/* a trace event: of the migration's own syncs alone */
+/*
+ * A trace event: of the migration's own syncs alone. The first one after the setup is where the migration
+ * begins: that dirty logging is turned on need not be told, since of a guest that is stopped it may still be on.
+ */
 static __always_inline int migration_bitmap_sync_start(struct pt_regs *ctx)
 {
+    u32 tid;
+    struct tracked *m = tracked(&tid);
+
+    if (m && m->setting_up && tid != TGID) {
+        start(m, tid, 0);
+    }
     return sync();
 }
 
@@ -366,14 +356,31 @@ int state_set(struct pt_regs *ctx)
     return 0;
 }
 
+/* what the name of a state begins with */
+#define WORD(a, b, c, d, e, f, g, h)                                                                \
+    ((u64)(a) | (u64)(b) << 8 | (u64)(c) << 16 | (u64)(d) << 24 | (u64)(e) << 32 | (u64)(f) << 40 | \
+     (u64)(g) << 48 | (u64)(h) << 56)
+#define SETUP WORD('s', 'e', 't', 'u', 'p', 0, 0, 0)
+#define FAILED WORD('f', 'a', 'i', 'l', 'e', 'd', 0, 0)
+#define CANCELLED WORD('c', 'a', 'n', 'c', 'e', 'l', 'l', 'e') /* not cancelling */
+
 /* the same by QEMU's trace event, where there is one: the compiler may have inlined the function above */
 static __always_inline int migrate_set_state(struct pt_regs *ctx, u64 name)
 {
     u32 tid;
+    u64 word = 0;
     struct tracked *m = tracked(&tid);
 
-    if (m && m->tid) {
-        if (m->tid == tid) {
+    if (!m) {
+        return 0;
+    }
+    bpf_probe_read_user(&word, sizeof(word), (void *)name);
+    if ((word & ~0ULL >> 16) == SETUP) {
+        m->setting_up = 1;
+    }
+    if (m->tid) {
+        /* the main thread ends what its migration thread, joined by now, can add no page to */
+        if (m->tid == tid || word == CANCELLED || (word & ~0ULL >> 8) == FAILED) {
             settle(m);
             flush(m);
         }
@@ -389,26 +396,6 @@ int log_stopped(struct pt_regs *ctx)
     struct tracked *m = tracked(&tid);
 
     if (m && m->tid && PT_REGS_PARM1(ctx) & GLOBAL_DIRTY_MIGRATION) {
-        settle(m);
-        flush(m);
-        emit(m, EVENT_STOCK_STOPPED, 0, 0);
-    }
-    return 0;
-}
-
-/* a trace event: for what dirty pages are logged has changed */
-static __always_inline int global_dirty_changed(struct pt_regs *ctx, u64 reasons)
-{
-    u32 tid, logging = reasons & GLOBAL_DIRTY_MIGRATION;
-    struct tracked *m = tracked(&tid);
-
-    if (!m || m->logging == logging) {
-        return 0;
-    }
-    m->logging = logging;
-    if (logging && tid != TGID) {
-        start(m, tid, 0);
-    } else if (!logging && m->tid) {
         settle(m);
         flush(m);
         emit(m, EVENT_STOCK_STOPPED, 0, 0);

@@ -110,6 +110,30 @@ def test_cancelled_and_tried_again(each_level: Observed, tmp_path: Path) -> None
     assert second.rounds[0].fake_pages == 0  # records live for one migration
 
 
+def test_a_guest_that_is_stopped_is_migrated_again(each_level: Observed, tmp_path: Path) -> None:
+    """QEMU goes on logging dirty pages of a stopped guest, so that the second migration does not turn it on."""
+    notes = Notes()
+    qemu, level = each_level
+    with pair(qemu, tmp_path) as vm, observed(vm.source, level, [notes], pages=True):
+        vm.source.qmp.execute("stop")
+        vm.migrate(max_bandwidth=CRAWL)
+        wait(lambda: vm.info().get("ram", {}).get("normal", 0) > 0)
+        vm.source.qmp.execute("migrate_cancel")
+        wait(lambda: len(notes.over) == 1)
+        first_batches = len(notes.batches)
+        vm.migrate()
+        ram = vm.converge()["ram"]
+        wait(lambda: len(notes.over) == 2)
+    first, second = notes.over
+    assert [entry.kind for entry in first.rounds] == [Kind.BULK]
+    assert (second.rounds[0].kind, second.rounds[-1].kind) == (Kind.BULK, Kind.SWITCHOVER)
+    counts_agree(second, ram)
+    assert second.valid
+    for migration, batches in ((first, notes.batches[:first_batches]), (second, notes.batches[first_batches:])):
+        records = sum(len(batch.records) // PAGE_RECORD.itemsize for batch in batches)
+        assert records == migration.total("visited_pages")
+
+
 def test_come_late(each_level: Observed, tmp_path: Path) -> None:
     notes = Notes()
     qemu, level = each_level

@@ -130,26 +130,40 @@ def test_batches_carry_their_records() -> None:
     assert np.array_equal(np.frombuffer(batch.records, wire.PAGE_RECORD), records)
 
 
-@given(st.lists(st.integers(0, 30), max_size=40))
-def test_pages_of_a_process_are_named_by_their_blocks(pages: list[int]) -> None:
+@given(st.lists(st.lists(st.integers(0, 30), max_size=40), min_size=1, max_size=4))
+def test_pages_of_a_process_are_named_by_their_blocks(batches: list[list[int]]) -> None:
     blocks = {"pc.ram": range(4, 10), "vga.vram": range(10, 12), "rom": range(20, 25)}
     names = PageNames([(name, of[0] * 4096, len(of) * 4096) for name, of in blocks.items()])
-    records = np.array([(page, page << 16 | 0x201) for page in pages], wire.PAGE_RECORD)
+
+    def batch(number: int, pages: list[int]) -> PageBatch:
+        records = np.array([(page, page << 16 | 0x201) for page in pages], wire.PAGE_RECORD)
+        return PageBatch(7 * number, "", number, records.tobytes())
+
     found = []
-    for part in names.named(PageBatch(7, "", 3, records.tobytes())):
-        assert (part.time_ns, part.round) == (7, 3)
+    for part in names.named([batch(number, pages) for number, pages in enumerate(batches)]):
+        assert part.time_ns == 7 * part.round
         for hash_, tag in np.frombuffer(part.records, wire.PAGE_RECORD).tolist():
             assert tag & 0xFFFF == 0x201
-            found.append((hash_, part.block, tag >> 16))
+            found.append((part.round, hash_, part.block, tag >> 16))
     expected = {page: (NOWHERE, page) for page in range(31)}
     expected |= {page: (name, page - of[0]) for name, of in blocks.items() for page in of}
-    assert found == [(page, *expected[page]) for page in pages]
+    assert found == [(number, page, *expected[page]) for number, pages in enumerate(batches) for page in pages]
 
 
 def test_without_known_blocks_pages_keep_their_place() -> None:
     batch = PageBatch(7, "", 3, np.array([(1, 5 << 16)], wire.PAGE_RECORD).tobytes())
-    [part] = PageNames([]).named(batch)
+    [part] = PageNames([]).named([batch])
     assert (part.block, part.records) == (NOWHERE, batch.records)
+
+
+def test_pages_that_wait_for_their_names_come_before_all_else() -> None:
+    facts = {"states": STATES, "sees_xbzrle": True, "can_skip": False, "sample": 1, "blocks": []}
+    trace = reader(Subject("web", Level.STOCK, "1 2", facts))
+    raw = bytes(wire.BatchEvent(head(wire.EVENT_BATCH, 9), 1, 1)) + np.array([(1, 5 << 16)], wire.PAGE_RECORD).tobytes()
+    for time_ns in (9, 10):
+        assert not list(trace.take(TraceRecord(time_ns, Channel.PAGES, raw)))
+    batches = list(trace.take(TraceRecord(11, Channel.GONE)))
+    assert [(type(batch), len(batch.records)) for batch in batches] == [(PageBatch, 16)] * 2
 
 
 def test_an_end_that_no_event_told_is_asked_for() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakedirty.carried import carried
 from fakedirty.observe import bypass, wire
-from fakedirty.observe.probes import probe_file
 
 STRUCTS = {
     "round_record": wire.RoundRecord,
@@ -51,7 +51,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     source = f'#include <stdio.h>\n#include <stddef.h>\n#include "events.h"\nint main(void) {{ {prints} return 0; }}\n'
     directory = tmp_path_factory.mktemp("wire")
     (directory / "ask.c").write_text(source)
-    include = probe_file("events.h").parent
+    include = carried("probes", "events.h").parent
     subprocess.run(["gcc", f"-I{include}", "-o", directory / "ask", directory / "ask.c"], check=True)
     answers = subprocess.run([directory / "ask"], check=True, capture_output=True, text=True).stdout
     return {key: int(value) for key, value in (line.split("=") for line in answers.splitlines())}
@@ -82,7 +82,7 @@ def test_numbers(compiled: dict[str, int]) -> None:
 
 
 def test_every_bypass_has_its_program() -> None:
-    programs = probe_file("stock.c").read_text()
+    programs = carried("probes", "stock.c").read_text()
     assert all(f"\nBYPASS({bit})\n" in programs for bit in range(len(bypass.BYPASSES)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 
 from rich.text import Text
 
@@ -88,11 +89,12 @@ def _target(target: TargetReport) -> list[Text]:
     if target.huge_pages:
         lines.append(Text(f"  huge pages: {', '.join(f'{size >> 20} MiB' for size in target.huge_pages)}"))
     lines += [Text(f"  not at level {level}: {why}", "yellow") for level, why in target.reasons.items()]
-    if target.usdt_probes:
-        lines.append(Text(f"  probes: {', '.join(target.usdt_probes)}"))
-    for point in target.attach_points:
-        cost = "emulated: cheap" if point.emulated else "single-stepped: dear"
-        lines.append(Text(f"  attaches at: {point.symbol}, `{point.instruction}` ({cost})"))
+    # the compiler may have put a trace event into the code many times
+    alike = Counter((point.symbol, point.instruction, point.emulated) for point in target.attach_points)
+    for (symbol, instruction, emulated), number in alike.items():
+        cost = "emulated: cheap" if emulated else "single-stepped: dear"
+        times = f", {number} times" if number > 1 else ""
+        lines.append(Text(f"  attaches at: {symbol}, `{instruction}`{times} ({cost})"))
     lines += [_item(f"QMP {socket.path}", "answers", socket.problem) for socket in target.qmp]
     return lines
 

@@ -19,7 +19,7 @@ class PageBatch:
     time_ns: int
     block: str
     round: int
-    records: bytes
+    records: bytes | memoryview
 
 
 class Sink(Protocol):

@@ -6,8 +6,10 @@ rounds without QEMU, kernel or root.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .words import Level, Word
 
@@ -32,7 +34,11 @@ class TraceRecord:
 
     time_ns: int
     channel: Channel
-    data: bytes = b""
+    data: bytes | memoryview = b""
+
+    def object(self) -> Any:
+        """The data of a channel that has a JSON object."""
+        return json.loads(bytes(self.data))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ ARGUMENT_REGISTERS = (
 )
 _JUMPS = frozenset({x86.X86_INS_JMP, x86.X86_INS_RET})
 _MOST_HOPS = 4
+_LONGEST = 15  # bytes of an instruction
 _FAR = 512  # how much of a function without a size is looked at
 
 # reads 8 bytes of the process's memory at a linked address; None where that is not possible
@@ -40,6 +41,23 @@ class AttachPoint:
     emulated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A program and where it goes. `semaphore` is the file offset of a USDT probe's, 0 where there is none; `text` is
+    the program itself where no probe file has it.
+    """
+
+    program: str
+    point: AttachPoint
+    semaphore: int = 0
+    text: str = ""
+
+
+def at(binary: Binary, name: str, address: int) -> AttachPoint:
+    """The instruction at a linked address, known by a name."""
+    return _point(binary, name, next(_engine().disasm(binary.code_at(address, _LONGEST), address)))
+
+
 def choose(binary: Binary, symbol: Symbol, arguments: tuple[int, ...], read_pointer: ReadPointer) -> AttachPoint:
     """The cheapest point at which the given arguments (1 is the first) are intact.
 
@@ -47,20 +65,19 @@ def choose(binary: Binary, symbol: Symbol, arguments: tuple[int, ...], read_poin
     where the process's memory says that it goes.
     """
     needed = frozenset[int]().union(*(ARGUMENT_REGISTERS[number - 1] for number in arguments))
-    engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-    engine.detail = True
+    engine = _engine()
     entry, first = symbol.address, None
     size = symbol.size or _FAR
     for _hop in range(_MOST_HOPS):
         body = list(engine.disasm(binary.code_at(entry, size), entry))
         targets = {operand for instruction in body if (operand := _target(instruction)) is not None}
-        first = first or _point(binary, symbol, body[0])
+        first = first or _point(binary, symbol.name, body[0])
         for instruction in body:
             again = instruction.address in targets and instruction.address != entry
             if again:
                 return first
             if is_emulated(instruction):
-                return _point(binary, symbol, instruction)
+                return _point(binary, symbol.name, instruction)
             _reads, written = instruction.regs_access()
             if needed & set(written) or instruction.id in _JUMPS or _conditional(instruction):
                 break
@@ -68,7 +85,7 @@ def choose(binary: Binary, symbol: Symbol, arguments: tuple[int, ...], read_poin
         if landing is None:
             return first
         entry, size = landing, _FAR
-    return first or _point(binary, symbol, body[0])
+    return first or _point(binary, symbol.name, body[0])
 
 
 def is_emulated(instruction: capstone.CsInsn) -> bool:
@@ -109,7 +126,13 @@ def _indirect(body: list[capstone.CsInsn], read_pointer: ReadPointer) -> int | N
     return read_pointer(instruction.address + instruction.size + memory.disp)
 
 
-def _point(binary: Binary, symbol: Symbol, instruction: capstone.CsInsn) -> AttachPoint:
+def _engine() -> capstone.Cs:
+    engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    engine.detail = True
+    return engine
+
+
+def _point(binary: Binary, name: str, instruction: capstone.CsInsn) -> AttachPoint:
     text = f"{instruction.mnemonic} {instruction.op_str}".strip()
     offset = binary.offset(instruction.address)
-    return AttachPoint(symbol.name, instruction.address, offset, text, is_emulated(instruction))
+    return AttachPoint(name, instruction.address, offset, text, is_emulated(instruction))

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from fakedirty.carried import carried
 from fakedirty.errors import FakedirtyError, MissingError
 
 from .headers import Headers
+from .ring import Ring
 
 SOURCE_VARIABLE = "BCC_KERNEL_SOURCE"
 _ENTRY = 0  # BPF_PROBE_ENTRY
@@ -28,24 +31,26 @@ class BpfError(FakedirtyError):
 
 
 class Bpf:
-    """One compiled probe file, its attached programs and its maps."""
+    """Files of ``probes/`` compiled as one, their attached programs and their maps."""
 
-    def __init__(self, source: Path, headers: Headers, defines: dict[str, int], appended: str = "") -> None:
+    def __init__(self, files: Sequence[str], headers: Headers, defines: Mapping[str, int], appended: str = "") -> None:
         try:
             import bcc
         except ImportError as error:
             raise MissingError("the Python module bcc is missing: install python3-bpfcc") from error
-        cflags = [f"-I{source.parent}", *headers.cflags, "-Wno-macro-redefined", "-Wno-duplicate-decl-specifier"]
+        paths = [carried("probes", name) for name in files]
+        cflags = [f"-I{paths[0].parent}", *headers.cflags, "-Wno-macro-redefined", "-Wno-duplicate-decl-specifier"]
         cflags += [f"-D{name}={value}" for name, value in defines.items()]
         self._bcc: Any = bcc
         self._attached: list[int] = []
-        self._rings: dict[str, list[bytes]] = {}
-        text = source.read_text() + "\n" + appended
+        self._rings: dict[str, Ring] = {}
+        self._poll = select.epoll()
+        text = "\n".join([*(path.read_text() for path in paths), appended])
         try:
             with _kernel_source(headers):
                 self._module = bcc.BPF(text=text.encode(), cflags=cflags)
         except Exception as error:  # bcc raises bare Exception
-            raise BpfError(f"{source.name} could not be compiled against {headers.where}: {error}") from error
+            raise BpfError(f"{files[-1]} could not be compiled against {headers.where}: {error}") from error
         # bcc 0.26 declares six of the seven parameters, which leaves ref_ctr_offset to chance
         prototype = ctypes.CFUNCTYPE(
             *(ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p),
@@ -72,25 +77,21 @@ class Bpf:
             raise BpfError(f"the kernel refused the program {function}: {error}") from error
 
     def open_rings(self, names: Sequence[str]) -> None:
-        """Read these ring buffers from now on; of two, the first must be the one that depends on the second."""
+        """Read these ring buffers from now on; of two, the first must be the one that depends on the second.
+
+        The first wakes the reader whenever something waits in it, the others when the program says so.
+        """
         for name in names:
-            collected = self._rings.setdefault(name, [])
+            table = self._module[name.encode()]
+            size = self._bcc.lib.bpf_table_max_entries_id(self._module.module, table.map_id)
+            self._poll.register(table.map_fd, select.EPOLLIN | (select.EPOLLET if self._rings else 0))
+            self._rings[name] = Ring(table.map_fd, size)
 
-            def take(_context: object, data: int, size: int, into: list[bytes] = collected) -> int:
-                into.append(ctypes.string_at(data, size))
-                return 0
-
-            self._module[name.encode()].open_ring_buffer(take)
-
-    def poll(self, timeout: float) -> dict[str, list[bytes]]:
+    def poll(self, timeout: float) -> dict[str, list[memoryview]]:
         """What the ring buffers hold, waiting for up to `timeout` seconds for the first of it."""
-        self._module.ring_buffer_poll(int(timeout * 1000))
+        self._poll.poll(timeout)
         # in the order of opening: whatever an event of the first ring rests on is in the second by then
-        self._module.ring_buffer_consume()
-        taken = {name: list(collected) for name, collected in self._rings.items()}
-        for collected in self._rings.values():
-            collected.clear()
-        return taken
+        return {name: ring.take() for name, ring in self._rings.items()}
 
     def counters(self, name: str) -> list[int]:
         """The values of an array of counters."""
@@ -102,6 +103,10 @@ class Bpf:
         for descriptor in self._attached:
             self._bcc.lib.bpf_close_perf_event_fd(descriptor)
         self._attached.clear()
+        self._poll.close()
+        for ring in self._rings.values():
+            ring.close()
+        self._rings.clear()
         self._module.cleanup()
 
     def __enter__(self) -> Bpf:

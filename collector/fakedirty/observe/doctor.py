@@ -9,12 +9,11 @@ from typing import Any
 from fakedirty.errors import FakedirtyError, QmpError
 from fakedirty.model.words import Level
 
-from . import capabilities, configuration, headers, kernel, levels
-from .attach import AttachPoint
+from . import capabilities, configuration, headers, kernel, levels, patched, stock
+from .attach import AttachPoint, Placed
 from .elf import Binary
 from .kernel import Kernel
 from .memory import ProcessMemory
-from .stock import attach_points
 from .target import PROC, Target, find_all
 
 
@@ -47,7 +46,6 @@ class TargetReport:
     consequences: dict[str, str]
     huge_pages: list[int]
     attach_points: list[AttachPoint] = field(default_factory=list)
-    usdt_probes: list[str] = field(default_factory=list)
     qmp: list[QmpSocket] = field(default_factory=list)
 
 
@@ -85,7 +83,7 @@ def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetRep
     paths = [qmp_path] if qmp_path else list(target.qmp_paths)
     sockets = [ask(path) for path in paths]
     choice = levels.choose(target, any(not socket.problem for socket in sockets))
-    build_id, points, probes = _instruments(target, choice.level)
+    build_id, points = _instruments(target, choice.level)
     answering = next((socket for socket in sockets if not socket.problem), None)
     return TargetReport(
         pid=target.pid,
@@ -99,7 +97,6 @@ def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetRep
         consequences=configuration.consequences(answering.capabilities if answering else (), choice.level),
         huge_pages=configuration.huge_pages(target.proc, target.pid),
         attach_points=points,
-        usdt_probes=probes,
         qmp=sockets,
     )
 
@@ -113,15 +110,15 @@ def ask(path: Path) -> QmpSocket:
     return QmpSocket(str(path), "", version, enabled)
 
 
-def _instruments(target: Target, level: Level | None) -> tuple[str | None, list[AttachPoint], list[str]]:
-    """The build id, where the stock level would attach, and the probes of the patched level."""
-    points: list[AttachPoint] = []
+def _instruments(target: Target, level: Level | None) -> tuple[str | None, list[AttachPoint]]:
+    """The build id, and where the level would attach."""
+    placed: list[Placed] = []
     try:
         with Binary(target.exe) as binary:
-            if level in (Level.STOCK, Level.USDT):
-                memory = ProcessMemory(target.proc, target.pid, binary)
-                points = [point for _program, point in attach_points(binary, memory, level)]
-            probes = sorted(name for name in binary.usdt if name.startswith("fake_dirty_"))
-            return binary.build_id, points, probes
+            if level is Level.PATCHED:
+                placed = patched.placed(binary)
+            elif level in (Level.STOCK, Level.USDT):
+                placed = stock.placed(binary, ProcessMemory(target.proc, target.pid, binary), level)
+            return binary.build_id, [entry.point for entry in placed]
     except (FakedirtyError, OSError):  # it has just ended, or is another user's: the reasons say so
-        return None, [], []
+        return None, []

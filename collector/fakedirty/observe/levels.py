@@ -37,7 +37,7 @@ NEEDS = (
     ),
     Needs(
         Level.USDT,
-        probes=("ram_save_page", "migration_bitmap_sync_start", "global_dirty_changed", "migrate_set_state"),
+        probes=("ram_save_page", "migration_bitmap_sync_start", "migrate_set_state"),
         any_symbol=ZERO_TESTS,
         lacking="this QEMU was built without the dtrace trace backend, or does not export its functions",
     ),

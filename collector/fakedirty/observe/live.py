@@ -7,19 +7,18 @@ import os
 import select
 import time
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from pathlib import Path
 
 from fakedirty.errors import TargetError, UsageError
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.words import Level
 
-from .patched import PatchedTracer
+from .patched import PatchedProbes
+from .probing import Probes, ProbeTracer
 from .qmp_level import QmpPoller
-from .runstate import RunStates
 from .sizes import DEFAULT, Sizes
 from .source import Tracer
-from .stock import StockTracer
+from .stock import StockProbes
 from .target import Target
 
 
@@ -45,14 +44,15 @@ class LiveTrace:
         self._level = level
         self._clock = clock
         self._process: int | None = None
-        self._runstates = None if level is Level.QMP else RunStates(target)
         qmp_paths = (qmp_path,) if qmp_path else target.qmp_paths
         self._tracer: Tracer
         match level:
             case Level.PATCHED:
-                self._tracer = PatchedTracer(target, qmp_paths, pages=pages, sizes=sizes)
+                probes: Probes = PatchedProbes(target)
+                self._tracer = ProbeTracer(target, level, probes, qmp_paths, pages=pages, sizes=sizes)
             case Level.STOCK | Level.USDT:
-                self._tracer = StockTracer(target, level, qmp_paths, pages=pages, sizes=sizes, sample=sample)
+                probes = StockProbes(target, level, qmp_paths, pages, sizes, sample)
+                self._tracer = ProbeTracer(target, level, probes, qmp_paths, pages=pages, sizes=sizes)
             case _:
                 self._tracer = QmpPoller(qmp_paths, clock)
 
@@ -64,8 +64,6 @@ class LiveTrace:
         except OSError as error:
             raise TargetError(f"QEMU {target.pid} is gone: {error}") from error
         try:
-            if self._runstates is not None:
-                self._runstates.attach()
             facts = self._tracer.attach()
         except OSError as error:
             self.close()
@@ -79,11 +77,6 @@ class LiveTrace:
         """What was heard; the last record ever is that the QEMU is gone."""
         gone = self._gone()
         records = self._tracer.poll(0 if gone else timeout)
-        if self._runstates is not None:
-            active = any(record.channel is Channel.EVENT for record in records)
-            lost = [record for record in records if record.channel is Channel.LOST]
-            others = [record for record in records if record.channel is not Channel.LOST]
-            records = [*lost, *sorted([*self._runstates.poll(active), *others], key=attrgetter("time_ns"))]
         records.append(TraceRecord(self._clock(), Channel.GONE if gone else Channel.TICK))
         return records
 
@@ -98,8 +91,6 @@ class LiveTrace:
             os.close(self._process)
             self._process = None
         self._tracer.close()
-        if self._runstates is not None:
-            self._runstates.close()
 
     def _gone(self) -> bool:
         assert self._process is not None

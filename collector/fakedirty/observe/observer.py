@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -80,12 +79,12 @@ class Observer:
         assert self._reader is not None
         if record.channel is not Channel.TICK or self._current is not None:
             self._tell_tap(lambda tap: tap.take(record))
+        for observed in self._reader.take(record):
+            self._take(observed)
         if record.channel is Channel.GONE:
             self._abandon(record.time_ns)
         elif record.channel is Channel.TICK:
             self._await_resume(record.time_ns)
-        for observed in self._reader.take(record):
-            self._take(observed)
 
     def _take(self, observed: Observed) -> None:
         if isinstance(observed, EndUnseen):
@@ -111,7 +110,7 @@ class Observer:
         elif self._current.ended:
             report = self._trace.report(self._current.state)
             self._tell_tap(lambda tap: tap.take(report))
-            self._apply(self._current, FinalReport(report.time_ns, json.loads(report.data)))
+            self._apply(self._current, FinalReport(report.time_ns, report.object()))
             self._closing = True
             self._await_resume(report.time_ns)
 

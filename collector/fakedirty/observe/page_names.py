@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -14,6 +13,7 @@ from .wire import PAGE_RECORD
 
 #: what pages are named after that lie in no block that is known
 NOWHERE = "process"
+NOT_KNOWN = -1
 _INDEX = np.uint64(16)  # bits of a tag below the page's index
 
 
@@ -26,20 +26,21 @@ class PageNames:
         self._starts = np.array([address >> PAGE_BITS for _name, address, _length in ordered], np.uint64)
         self._ends = np.array([address + length >> PAGE_BITS for _name, address, length in ordered], np.uint64)
 
-    def named(self, batch: PageBatch) -> Iterator[PageBatch]:
-        """The batch, cut where another block begins; pages in their order."""
-        records = np.frombuffer(batch.records, PAGE_RECORD)
+    def named(self, batches: Sequence[PageBatch]) -> Iterator[PageBatch]:
+        """The batches, cut where another block begins; pages in their order."""
+        parts = [np.frombuffer(batch.records, PAGE_RECORD) for batch in batches]
+        records = np.concatenate(parts)
+        bounds = np.cumsum([0, *map(len, parts)])
         pages = records["tag"] >> _INDEX
         at = np.searchsorted(self._starts, pages, side="right").astype(np.int64) - 1
         if len(self._names):
-            at[(at >= 0) & (pages >= self._ends[at])] = -1
-        cuts = np.flatnonzero(np.diff(at)) + 1
-        for first, last in zip([0, *cuts], [*cuts, len(at)], strict=True):
-            if first == last:
-                continue
-            block = int(at[first])
-            name = self._names[block] if block >= 0 else NOWHERE
-            part = records[first:last].copy()
-            if block >= 0:
-                part["tag"] -= self._starts[block] << _INDEX
-            yield dataclasses.replace(batch, block=name, records=part.tobytes())
+            known = (at >= 0) & (pages < self._ends[at])
+            at[~known] = NOT_KNOWN
+            records["tag"] -= np.where(known, self._starts[at], 0).astype(np.uint64) << _INDEX
+        cuts = np.union1d(bounds, np.flatnonzero(np.diff(at)) + 1)
+        owners = np.searchsorted(bounds, cuts[:-1], side="right") - 1
+        raw, size = records.view(np.uint8).data, PAGE_RECORD.itemsize
+        names = [*self._names, NOWHERE]  # NOT_KNOWN is the last
+        for first, last, owner, block in zip(cuts, cuts[1:], owners, at[cuts[:-1]], strict=False):
+            batch = batches[owner]
+            yield PageBatch(batch.time_ns, names[block], batch.round, raw[first * size : last * size])

@@ -10,18 +10,15 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from fakedirty.errors import FakedirtyError
 from fakedirty.model.trace import Channel, TraceRecord
 
-from . import headers, names
+from . import names
 from .attach import choose
 from .bpf import Bpf, now_ns
 from .elf import Binary
-from .heard import heard
 from .memory import ProcessMemory
-from .probes import probe_file
 from .target import Target, find_all
 
 SEARCH_SECONDS = 0.25
@@ -33,50 +30,32 @@ _log = logging.getLogger(__name__)
 
 
 class RunStates:
-    """The probe of ``probes/runstate.c`` on a source, and on its possible destinations."""
+    """The program of ``probes/runstate.c`` on a source, and on its possible destinations."""
 
-    def __init__(
-        self,
-        source: Target,
-        probes: Path | None = None,
-        find: Callable[[], Iterable[Target]] = find_all,
-    ) -> None:
-        self._source = source
-        self._file = probe_file("runstate.c", probes)
+    def __init__(self, bpf: Bpf, source: Target, find: Callable[[], Iterable[Target]] = find_all) -> None:
+        self._bpf = bpf
         self._find = find
-        self._bpf: Bpf | None = None
         self._known: set[tuple[int, int]] = set()
         self._peers: list[TraceRecord] = []
         self._searched = 0.0
+        self._follow(source, "source")
 
-    def attach(self) -> None:
-        """Attach to the source; where that is not possible, nothing is heard."""
-        self._bpf = Bpf(self._file, headers.find(), {})
-        self._bpf.open_rings(["events"])
-        self._follow(self._source, "source")
-
-    def poll(self, active: bool) -> list[TraceRecord]:
-        """What happened; while the source is `active`, destinations are looked for. A peer comes before its states."""
-        assert self._bpf is not None
+    def search(self, active: bool) -> list[TraceRecord]:
+        """Those that are new; while the source is `active`, destinations are looked for."""
         if active and time.monotonic() - self._searched >= SEARCH_SECONDS:
             for target in self._find():
                 if target.incoming:
                     self._follow(target, "destination")
             self._searched = time.monotonic()
         peers, self._peers = self._peers, []
-        return [*peers, *(heard(Channel.RUNSTATE, raw) for raw in self._bpf.poll(0)["events"])]
-
-    def close(self) -> None:
-        """Detach."""
-        if self._bpf is not None:
-            self._bpf.close()
-            self._bpf = None
+        return peers
 
     def _follow(self, target: Target, role: str) -> None:
         identity = target.pid, target.start_ticks
-        if identity in self._known or self._bpf is None:
+        if identity in self._known:
             return
         self._known.add(identity)
+        before = now_ns()  # a peer is told before its states
         try:
             with Binary(target.exe) as binary:
                 symbol = binary.symbol(_FUNCTION)
@@ -90,4 +69,4 @@ class RunStates:
             _log.info("%s (pid %d) is not followed: %s", target.vm, target.pid, error)
             return
         peer = {"pid": target.pid, "vm": target.vm, "role": role, "states": states}
-        self._peers.append(TraceRecord(now_ns(), Channel.PEER, json.dumps(peer).encode()))
+        self._peers.append(TraceRecord(before, Channel.PEER, json.dumps(peer).encode()))

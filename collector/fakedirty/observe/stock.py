@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import QmpError, TargetError
-from fakedirty.model.trace import TraceRecord
 from fakedirty.model.words import Level
 from fakedirty.qmp.client import Qmp
 
-from . import bypass, final_report, headers, levels, names, usdt
-from .attach import AttachPoint, choose
+from . import bypass, levels, names, usdt
+from .attach import Placed, choose
 from .blocks import ram_blocks
-from .bpf import Bpf
 from .elf import Binary
-from .heard import Losses, by_time
 from .memory import ProcessMemory
-from .probes import probe_file
+from .probing import Plan
 from .sizes import DEFAULT, Sizes
 from .stock_reader import PAGE_BITS
 from .target import Target
@@ -58,20 +56,23 @@ TRACE_EVENTS = {
     Level.STOCK: ((_SET_STATE,), ()),
     Level.USDT: (
         (_SET_STATE, "multifd_send_sync_main"),
-        ("migration_bitmap_sync_start", "ram_save_page", "global_dirty_changed"),
+        ("ram_save_page", "migration_bitmap_sync_start"),
     ),
 }
 
 
-def attach_points(binary: Binary, memory: ProcessMemory, level: Level) -> list[tuple[str, AttachPoint]]:
-    """Programs of ``stock.c`` and where in this QEMU each goes; functions that it lacks are left out."""
-    placed = []
-    for name, program, arguments in FUNCTIONS[level]:
-        symbol = binary.symbol(name)
-        by_trace_event = name in binary.usdt and any(name in events for events in TRACE_EVENTS[level])
-        if symbol is not None and not by_trace_event:
-            placed.append((program, choose(binary, symbol, arguments, memory.linked_pointer)))
-    return placed
+def placed(binary: Binary, memory: ProcessMemory, level: Level) -> list[Placed]:
+    """Programs of ``stock.c`` and where in this QEMU each goes; what it lacks is left out."""
+    earlier, later = (
+        usdt.placed(binary, [name for name in events if name in binary.usdt]) for events in TRACE_EVENTS[level]
+    )
+    by_trace_event = {entry.point.symbol for entry in (*earlier, *later)}
+    functions = [
+        Placed(program, choose(binary, symbol, arguments, memory.linked_pointer))
+        for name, program, arguments in FUNCTIONS[level]
+        if name not in by_trace_event and (symbol := binary.symbol(name)) is not None
+    ]
+    return [*earlier, *functions, *later]
 
 
 def chunks(maps: str) -> int:
@@ -85,89 +86,43 @@ def chunks(maps: str) -> int:
     return total
 
 
-class StockTracer:
-    """The probes of ``probes/stock.c`` on one QEMU."""
+@dataclass(frozen=True, slots=True)
+class StockProbes:
+    """The probes of ``probes/stock.c`` for one QEMU."""
 
-    def __init__(
-        self,
-        target: Target,
-        level: Level,
-        qmp_paths: Sequence[Path] = (),
-        *,
-        pages: bool = False,
-        sizes: Sizes = DEFAULT,
-        sample: int = 1,
-        probes: Path | None = None,
-    ) -> None:
-        self._target = target
-        self._level = level
-        self._qmp_paths = qmp_paths
-        self._pages = pages
-        self._sizes = sizes
-        self._sample = sample
-        self._file = probe_file("stock.c", probes)
-        self._losses = Losses()
-        self._bpf: Bpf | None = None
+    target: Target
+    level: Level
+    qmp_paths: Sequence[Path] = ()
+    pages: bool = False
+    sizes: Sizes = DEFAULT
+    sample: int = 1
 
-    def attach(self) -> Mapping[str, object]:
-        """Compile, choose the instructions, attach."""
-        target = self._target
-        with Binary(target.exe) as binary:
-            levels.demand(target, self._level, binary)
-            memory = ProcessMemory(target.proc, target.pid, binary)
-            facts = {
-                "states": names.names(binary, memory, _STATES, "completed") if self._level is Level.STOCK else (),
-                "sees_xbzrle": binary.symbol("cache_is_cached") is not None,
-                "can_skip": "fake_dirty_round" in binary.usdt,
-                "sample": self._sample,
-                "blocks": self._blocks() if self._pages else (),
-            }
-            earlier, later = (
-                usdt.programs(binary, [name for name in events if name in binary.usdt])
-                for events in TRACE_EVENTS[self._level]
-            )
-            self._bpf = Bpf(self._file, headers.find(), self._defines(), usdt.text([*earlier, *later]))
-            self._bpf.open_rings(["events", "pages"] if self._pages else ["events"])
-            usdt.attach(self._bpf, binary, earlier, target)
-            for program, point in attach_points(binary, memory, self._level):
-                self._bpf.attach(program, target.exe, point.offset, target.pid)
-            usdt.attach(self._bpf, binary, later, target)
-        return facts
-
-    def _defines(self) -> dict[str, int]:
-        maps = (self._target.proc / str(self._target.pid) / "maps").read_text()
-        return {
-            "TGID": self._target.pid,
-            "PAGES": int(self._pages),
-            "PAGE_BITS": PAGE_BITS,
-            "CHUNKS": chunks(maps) if self._sizes.chunks is None else self._sizes.chunks,
-            "SEED": secrets.randbits(62),
-            "SAMPLE": self._sample,
-            **self._sizes.defines(),
+    def plan(self, binary: Binary) -> Plan:
+        """By functions, or by trace events and functions."""
+        memory = ProcessMemory(self.target.proc, self.target.pid, binary)
+        facts = {
+            "states": names.names(binary, memory, _STATES, "completed") if self.level is Level.STOCK else (),
+            "sees_xbzrle": binary.symbol("cache_is_cached") is not None,
+            "can_skip": "fake_dirty_round" in binary.usdt,
+            "sample": self.sample,
+            "blocks": self._blocks() if self.pages else (),
         }
+        maps = (self.target.proc / str(self.target.pid) / "maps").read_text()
+        defines = {
+            "PAGE_BITS": PAGE_BITS,
+            "CHUNKS": chunks(maps) if self.sizes.chunks is None else self.sizes.chunks,
+            "SEED": secrets.randbits(62),
+            "SAMPLE": self.sample,
+        }
+        return Plan("stock.c", placed(binary, memory, self.level), facts, defines)
 
     def _blocks(self) -> list[tuple[str, int, int]]:
         """Name, address and length of the RAM blocks; none where no QMP socket says where they lie."""
-        for path in self._qmp_paths:
+        for path in self.qmp_paths:
             try:
                 with Qmp.connect(path) as qmp:
-                    blocks = ram_blocks(qmp, self._target.pid, self._target.proc)
+                    blocks = ram_blocks(qmp, self.target.pid, self.target.proc)
                     return [(block.name, block.address, block.length) for block in blocks]
             except (QmpError, TargetError) as error:
                 _log.warning("page records will name pages by their place in QEMU's memory: %s", error)
         return []
-
-    def poll(self, timeout: float) -> list[TraceRecord]:
-        """Losses first, so that the round they fall into carries them; then all else by time."""
-        assert self._bpf is not None
-        return [*self._losses.since(self._bpf), *by_time(self._bpf.poll(timeout))]
-
-    def report(self, state: str) -> Mapping[str, object]:
-        """By QMP."""
-        return final_report.ask(self._qmp_paths, state)
-
-    def close(self) -> None:
-        """Detach."""
-        if self._bpf is not None:
-            self._bpf.close()
-            self._bpf = None

@@ -57,8 +57,7 @@ class StockReader:
         elif not self._running:
             return
         elif event.header.kind == wire.EVENT_STOCK_ROUND:
-            bulk = event.counts.round == 1 and not self._partial
-            yield self._round(event, Kind.BULK if bulk else Kind.ITERATIVE)
+            yield self._round(event, self._kind(event))
         elif event.header.kind == wire.EVENT_STOCK_STOPPED:
             self._stopped = event
         else:
@@ -83,12 +82,15 @@ class StockReader:
             self._running = False
             if event.counts.round:
                 # which sync was the last stage's is known only now: no round follows it
-                yield self._round(event, Kind.SWITCHOVER if state == "completed" else Kind.ITERATIVE)
+                yield self._round(event, Kind.SWITCHOVER if state == "completed" else self._kind(event))
         yield StateChanged(int(event.header.time_ns), state)
+
+    def _kind(self, event: wire.StockEvent) -> Kind:
+        return Kind.BULK if event.counts.round == 1 and not self._partial else Kind.ITERATIVE
 
     def _round(self, event: wire.StockEvent, kind: Kind) -> RoundEnded:
         counts, time_ns = event.counts, int(event.header.time_ns)
-        blind = self._blind(counts, kind)
+        blind = self._blind(event, kind)
         incomplete = self._partial and counts.first_pages and not self._late
         flaws = [
             _LATE if self._late else "",
@@ -123,13 +125,15 @@ class StockReader:
         )
         return RoundEnded(time_ns, ended, flaw="; ".join(flaw for flaw in flaws if flaw))
 
-    def _blind(self, counts: wire.StockCounts, kind: Kind) -> str:
+    def _blind(self, event: wire.StockEvent, kind: Kind) -> str:
         """Why the pages of a round cannot be counted from here; empty when they can."""
+        counts = event.counts
         why = [bypass.reasons(counts.bypassed, self._level)]
         if self._postcopy:
             why.append("postcopy sends pages from two threads")
         if counts.odd_buffers:
             why.append(f"{counts.odd_buffers} buffers were not one page of {1 << PAGE_BITS} bytes")
-        if kind is Kind.BULK and not any(why) and not counts.normal_pages + counts.zero_pages:
+        whole = kind is Kind.BULK and event.header.kind == wire.EVENT_STOCK_ROUND
+        if whole and not any(why) and not counts.normal_pages + counts.zero_pages:
             why.append("no page of all RAM passed the probes (RDMA, or another way of sending)")
         return "; ".join(reason for reason in why if reason)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from fakedirty.errors import TargetError
 
-from .bpf import Bpf
+from .attach import Placed, at
 from .elf import Binary, UsdtLocation
-from .target import Target
 
 _ARGUMENT = re.compile(
     r"(?P<size>-?\d)@(?:\$(?P<constant>-?\w+)"
@@ -33,33 +31,18 @@ _REGISTERS = {
 _TYPES = {1: "u8", 2: "u16", 4: "u32", 8: "u64", -1: "s8", -2: "s16", -4: "s32", -8: "s64"}
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A program for one USDT location."""
-
-    function: str
-    location: UsdtLocation
-
-
-def programs(binary: Binary, names: Iterable[str]) -> list[Program]:
-    """A program for every location of the named probes."""
+def placed(binary: Binary, names: Iterable[str]) -> list[Placed]:
+    """A program for every location of the named probes; the kernel holds their semaphores while it is attached."""
     return [
-        Program(f"usdt_{name}_{number}", location)
+        Placed(
+            function := f"usdt_{name}_{number}",
+            at(binary, name, location.address),
+            binary.offset(location.semaphore) if location.semaphore else 0,
+            program(location, function),
+        )
         for name in names
         for number, location in enumerate(binary.usdt[name])
     ]
-
-
-def text(located: Iterable[Program]) -> str:
-    """The C of programs, to be appended to the file that has their handlers."""
-    return "".join(program(entry.location, entry.function) for entry in located)
-
-
-def attach(bpf: Bpf, binary: Binary, located: Iterable[Program], target: Target) -> None:
-    """Attach programs to one process, their semaphores held by the kernel."""
-    for entry in located:
-        semaphore = binary.offset(entry.location.semaphore) if entry.location.semaphore else 0
-        bpf.attach(entry.function, target.exe, binary.offset(entry.location.address), target.pid, semaphore)
 
 
 def program(location: UsdtLocation, function: str) -> str:

@@ -172,6 +172,6 @@ STRUCTS: dict[int, type[Wire]] = {
 }
 
 
-def decode(raw: bytes) -> Wire:
+def decode(raw: bytes | memoryview) -> Wire:
     """One event of the ring buffer; the records of a batch are ``raw[ctypes.sizeof(BatchEvent):]``."""
     return STRUCTS[EventHeader.from_buffer_copy(raw).kind].from_buffer_copy(raw)
