@@ -98,43 +98,54 @@ def cost_tables(costs: Sequence[Cost]) -> Iterator[Table]:
 
 
 def overhead_line(made: overhead.Overhead) -> str:
-    """One migration on one line."""
-    collector = f"collector {made.collector_seconds:.2f} s" if made.collector_bytes else "not observed"
+    """One job on one line."""
     lost = f", {made.lost_events} events lost" if made.lost_events else ""
-    return f"{made.job.arm}: {made.pages:,} pages in {made.pass_seconds:.2f} s, {collector}{lost}"
+    seconds = f"{made.base_pass_seconds:.2f} s, observed {made.pass_seconds:.2f} s"
+    return f"{made.job.arm}: {made.pages:,} pages in {seconds}; collector {made.collector_seconds:.2f} s{lost}"
 
 
 GIGABIT_PAGES = 1e9 / 8 / PAGE_BYTES  # pages a second that 1 Gbit/s carries
 
 
 def overhead_tables(runs: Sequence[overhead.Overhead]) -> Iterator[Table]:
-    """The arms, the collector beside each, and what each adds to the same migration unobserved."""
-    table = Table(title="by arm: median (range)", title_justify="left", title_style="bold")
-    for head in ("arm", "seconds", "ns of CPU a page", "collector: CPU s", "MiB at most", "pages a CPU s", "lost"):
-        table.add_column(head, justify="left" if head == "arm" else "right")
-    for arm in overhead.ARMS:
-        own = [made for made in runs if made.job.arm == arm.name]
+    """What each arm adds to the same migration unobserved, and the collector beside it."""
+    by_arm = {arm.name: [made for made in runs if made.job.arm == arm.name] for arm in overhead.ARMS}
+    title = "what a migration at full speed pays: median, 95 % interval"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    heads = (
+        "observed",
+        "jobs",
+        "seconds alone",
+        "time",
+        "CPU of the migration thread",
+        "ns a page",
+        "core at 1 Gbit/s",
+    )
+    for head in heads:
+        table.add_column(head, justify="left" if head == "observed" else "right")
+    for name, own in by_arm.items():
         table.add_row(
-            arm.name,
-            spread([made.pass_seconds for made in own], 2),
-            spread([made.thread_ns_per_page for made in own], 0),
-            spread([made.collector_seconds for made in own if arm.level is not None], 2),
-            spread([made.collector_bytes / (1 << 20) for made in own if arm.level is not None], 0),
-            spread([made.pages / made.collector_seconds for made in own if made.collector_seconds], 0),
-            f"{sum(made.lost_events for made in own):,}",
+            name,
+            str(len(own)),
+            spread([made.base_pass_seconds for made in own], 2),
+            interval([made.time_share for made in own]),
+            interval([made.thread_share for made in own]),
+            interval([made.added_ns for made in own], "{:+,.0f}"),
+            interval([made.added_ns * 1e-9 * GIGABIT_PAGES for made in own]),
         )
     yield table
-    table = Table(title="paired differences: median, 95 % interval", title_justify="left", title_style="bold")
-    for head in ("compared", "pairs", "seconds", "ns of CPU a page", "of a core at 1 Gbit/s"):
-        table.add_column(head, justify="left" if head == "compared" else "right")
-    for arm in overhead.ARMS:
-        if not arm.base:
-            continue
-        shares = paired(runs, arm.base, arm.name, "pass_seconds")
-        added = paired(runs, arm.base, arm.name, "thread_ns_per_page", share=False)
-        core = [ns * 1e-9 * GIGABIT_PAGES for ns in added]
-        title = f"{arm.name} over {arm.base}"
-        table.add_row(title, str(len(shares)), interval(shares), interval(added, "{:+,.0f}"), interval(core))
+    table = Table(title="the collector: median (range)", title_justify="left", title_style="bold")
+    for head in ("observed", "CPU s a pass", "pages a CPU s", "MiB at most", "MiB grown", "events lost"):
+        table.add_column(head, justify="left" if head == "observed" else "right")
+    for name, own in by_arm.items():
+        table.add_row(
+            name,
+            spread([made.collector_seconds for made in own], 3),
+            spread([made.pages / made.collector_seconds for made in own], 0),
+            spread([made.collector_bytes / (1 << 20) for made in own], 0),
+            spread([made.grown_bytes / (1 << 20) for made in own], 1),
+            f"{sum(made.lost_events for made in own):,}",
+        )
     yield table
 
 
