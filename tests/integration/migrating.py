@@ -66,20 +66,28 @@ class Pair:
     workload: Workload
     incoming: int = 0
     destination: str = ""  # the name of its VM, made from a number if not given
+    uri: str = ""  # where a destination waits
 
-    def migrate(self, *, autostart: bool = False, **parameters: Any) -> None:
-        """Start a migration to a fresh destination, which keeps the guest stopped unless it is to start it."""
+    def receive(self, *, autostart: bool = False) -> Machine:
+        """A fresh destination, which keeps the guest stopped unless it is to start it."""
         self.incoming += 1
-        uri = f"unix:{self.directory}/migration-{self.incoming}"
+        self.uri = f"unix:{self.directory}/migration-{self.incoming}"
         arguments = build_guest("baremetal").qemu_arguments(self.workload, self.directory / f"serial-{self.incoming}")
         capabilities = self.source.qmp.execute("query-migrate-capabilities")
         name = f"destination-{self.incoming}"
         waiting = [*arguments, *([] if autostart else ["-S"]), "-incoming", "defer"]
         destination = self.stack.enter_context(machine(self.destination or name, self.qemu, waiting))
         destination.qmp.execute("migrate-set-capabilities", capabilities=capabilities)
-        destination.qmp.execute("migrate-incoming", uri=uri)
+        destination.qmp.execute("migrate-incoming", uri=self.uri)
+        return destination
+
+    def migrate(self, *, autostart: bool = False, **parameters: Any) -> None:
+        """Start a migration to the destination that waits, or to a fresh one."""
+        if not self.uri:
+            self.receive(autostart=autostart)
         self.set(**parameters)
-        self.source.qmp.execute("migrate", uri=uri)
+        self.source.qmp.execute("migrate", uri=self.uri)
+        self.uri = ""
 
     def set(self, **parameters: Any) -> None:
         """Set migration parameters, underscores standing for dashes."""

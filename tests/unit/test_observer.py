@@ -92,12 +92,12 @@ def test_a_loss_in_the_middle_is_of_the_round_it_fell_into() -> None:
     assert migration.rounds[0].invalid_reason.endswith("3 events lost")
 
 
-WAITING, STOPPING, RUNNING, PAUSED = range(4)
-RUN_STATES = ["inmigrate", "finish-migrate", "running", "paused"]
+WAITING, STOPPING, RUNNING, PAUSED, SHUTDOWN = range(5)
+RUN_STATES = ["inmigrate", "finish-migrate", "running", "paused", "shutdown"]
 
 
-def peer(pid: int, vm: str, role: str) -> TraceRecord:
-    data = json.dumps({"pid": pid, "vm": vm, "role": role, "states": RUN_STATES}).encode()
+def peer(pid: int, vm: str, role: str, *, waiting: bool = False) -> TraceRecord:
+    data = json.dumps({"pid": pid, "vm": vm, "role": role, "waiting": waiting, "states": RUN_STATES}).encode()
     return TraceRecord(1, Channel.PEER, data)
 
 
@@ -138,6 +138,35 @@ def test_a_guest_that_ran_again_was_not_switched_over() -> None:
     assert migration.stopped_ns is None
 
 
+@pytest.mark.parametrize(
+    ("states", "resumed"),
+    [
+        ([WAITING, RUNNING], [31]),
+        ([PAUSED, RUNNING, PAUSED, RUNNING], [31]),
+        ([PAUSED], [None]),
+        ([SHUTDOWN, RUNNING], []),
+    ],
+    ids=["runs", "runs after a moment", "stays stopped", "waited in vain"],
+)
+def test_the_destination_of_a_migration_sees_its_guest_arrive(states: list[int], resumed: list[int | None]) -> None:
+    told = [runs(1, 30 + number, state) for number, state in enumerate(states)]
+    migrations = observed([peer(1, "web", "source", waiting=True), *told, TraceRecord(5 * 10**9, Channel.TICK)])
+    assert [migration.resumed_ns for migration in migrations] == resumed
+    for migration in migrations:
+        assert migration.incoming
+        assert (migration.state, migration.stopped_ns, migration.outside_downtime_ns) == ("completed", None, None)
+
+
+def test_a_guest_that_arrived_is_sent_on() -> None:
+    first, second = observed([peer(1, "web", "source", waiting=True), runs(1, 5, RUNNING), *whole(10)])
+    assert (first.incoming, second.incoming) == (True, False)
+    assert len(second.rounds) == 2
+
+
+def test_what_runs_already_waits_for_no_guest() -> None:
+    assert not observed([SOURCE, runs(1, 30, PAUSED), runs(1, 31, RUNNING)])
+
+
 class Ends:
     """A sink that notes when it is told of an end."""
 
@@ -163,13 +192,25 @@ class Ends:
     [
         ([], []),
         ([runs(2, 40, RUNNING)], [40]),
-        ([runs(2, 40, PAUSED)], [None]),
+        ([runs(2, 40, PAUSED)], []),
+        ([runs(2, 40, PAUSED), runs(2, 45, RUNNING), runs(2, 46, RUNNING)], [45]),
+        ([runs(2, 40, PAUSED), TraceRecord(2 * 10**9, Channel.TICK)], [None]),
         ([TraceRecord(2 * 10**9, Channel.TICK)], [None]),
         ([TraceRecord(50, Channel.TICK)], []),
         ([event(wire.EVENT_STOCK_STARTED, 60)], [None]),
         ([TraceRecord(60, Channel.GONE)], [None]),
     ],
-    ids=["not yet", "running", "stays stopped", "waited long", "waited", "another migration", "gone"],
+    ids=[
+        "not yet",
+        "running",
+        "stopped",
+        "stopped for a moment",
+        "stays stopped",
+        "waited long",
+        "waited",
+        "another migration",
+        "gone",
+    ],
 )
 def test_an_end_is_told_when_the_guest_has_arrived_or_not_in_time(
     late: list[TraceRecord], told: list[int | None]

@@ -37,7 +37,12 @@ class Exporter(Collector):
         self._vms: dict[str, Vm] = {}
 
     def started(self, migration: Migration) -> None:
-        """Remember `migration` as the last one of its VM, and what the one before it had counted."""
+        """Remember `migration` as the last one of its VM, and what the one before it had counted.
+
+        What the source exports of a migration is not exported once more by its destination.
+        """
+        if migration.incoming:
+            return
         seen = Seen(migration, self._now())
         with self._lock:
             vm = self._vms.get(migration.vm)

@@ -14,10 +14,14 @@ from .words import Mode
 
 @dataclass(frozen=True, slots=True)
 class MigrationStarted:
-    """A migration began (or, with `partial`, was already running when the observer came)."""
+    """A migration began (or, with `partial`, was already running when the observer came).
+
+    Of an `incoming` one, whose destination the observed QEMU is, nothing is seen before its guest arrives.
+    """
 
     time_ns: int
     partial: bool = False
+    incoming: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class GuestStopped:
 
 @dataclass(frozen=True, slots=True)
 class GuestContinued:
-    """The source lets its guest run again: there was no switchover."""
+    """The observed QEMU lets its guest run again: there was no switchover, or the guest had arrived stopped."""
 
     time_ns: int
 
@@ -95,7 +99,7 @@ class DestinationFound:
 
 @dataclass(frozen=True, slots=True)
 class GuestArrived:
-    """The destination, on this host, has the guest: it lets it run, or keeps it stopped."""
+    """The destination, on this host, has the guest: it lets it run, or keeps it stopped, be it for now."""
 
     time_ns: int
     running: bool

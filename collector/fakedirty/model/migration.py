@@ -33,6 +33,7 @@ class Migration:
     migration_id: str
     start_ns: int
     partial: bool = False
+    incoming: bool = False  # the observed QEMU is its destination
     state: str = "active"
     end_ns: int | None = None
     rounds: list[Round] = field(default_factory=list)
@@ -41,7 +42,6 @@ class Migration:
     report: Mapping[str, object] = field(default_factory=dict)
     stopped_ns: int | None = None  # when the source stopped the guest, and when the destination let it run
     resumed_ns: int | None = None
-    arrived: bool = False  # the destination has the guest, whether it lets it run or not
     _unreported_loss: int = 0
 
     @property
@@ -89,12 +89,15 @@ class Migration:
                 self.lost_events[event.where] = self.lost_events.get(event.where, 0) + event.count
                 self._unreported_loss += event.count
             case GuestStopped():
-                self.stopped_ns, self.resumed_ns, self.arrived = event.time_ns, None, False
+                self.stopped_ns, self.resumed_ns = event.time_ns, None
             case GuestContinued():
                 self.stopped_ns = None
+                if self.incoming and self.resumed_ns is None:  # its guest had arrived stopped
+                    self.resumed_ns = event.time_ns
             case GuestArrived():
-                if self.stopped_ns is not None and event.time_ns >= self.stopped_ns:
-                    self.arrived, self.resumed_ns = True, event.time_ns if event.running else None
+                left = self.stopped_ns is not None and event.time_ns >= self.stopped_ns
+                if event.running and (left or self.incoming) and self.resumed_ns is None:
+                    self.resumed_ns = event.time_ns
             case FinalReport():
                 self.report = event.info
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fakedirty.errors import QmpError
 from fakedirty.model.words import Level
+from fakedirty.qmp.answers import understanding
 from fakedirty.qmp.client import Qmp
 
 from . import bypass
@@ -39,11 +39,8 @@ def capabilities(qmp: Qmp) -> list[str]:
 
 def ask(path: Path, timeout: float = 1.5) -> tuple[str, list[str]]:
     """Both, of the QEMU behind a socket; QmpError says why it does not answer."""
-    with Qmp.connect(path, timeout=timeout) as qmp:
-        try:
-            return version(qmp), capabilities(qmp)
-        except (KeyError, TypeError) as error:
-            raise QmpError(f"{path} answers, but not as a QEMU does: {error!r}") from error
+    with Qmp.connect(path, timeout=timeout) as qmp, understanding(path):
+        return version(qmp), capabilities(qmp)
 
 
 def consequences(enabled: Iterable[str], level: Level | None) -> dict[str, str]:

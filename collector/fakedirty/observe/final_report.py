@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import QmpError
+from fakedirty.qmp.answers import understanding
 from fakedirty.qmp.client import Qmp
 
 _TRIES = 20
@@ -22,7 +23,7 @@ def ask(paths: Sequence[Path], state: str) -> Mapping[str, Any]:
     """
     for path in paths:
         try:
-            with Qmp.connect(path) as qmp:
+            with Qmp.connect(path) as qmp, understanding(path):
                 return _settled(qmp, state)
         except QmpError:
             continue

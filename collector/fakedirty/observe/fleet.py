@@ -79,7 +79,12 @@ class Fleet:
 
     def _step(self) -> None:
         for identity, observer in list(self._observers.items()):
-            observer.step(0)
+            try:
+                observer.step(0)
+            except FakedirtyError as error:
+                _log.warning("pid %d is no longer observed: %s", identity[0], error)
+                self._part(identity)
+                continue
             if observer.over:
                 self._part(identity)
 

@@ -108,20 +108,27 @@ class Observer:
         if self._closing:
             self._await_resume(event.time_ns)
         elif self._current.ended:
-            report = self._trace.report(self._current.state)
-            self._tell_tap(lambda tap: tap.take(report))
-            self._apply(self._current, FinalReport(report.time_ns, report.object()))
             self._closing = True
-            self._await_resume(report.time_ns)
+            self._await_resume(event.time_ns if self._current.incoming else self._report(self._current))
+
+    def _report(self, migration: Migration) -> int:
+        """QEMU's own last word on a migration that it sent; when it said it."""
+        report = self._trace.report(migration.state)
+        self._tell_tap(lambda tap: tap.take(report))
+        self._apply(migration, FinalReport(report.time_ns, report.object()))
+        return report.time_ns
 
     def _await_resume(self, now_ns: int) -> None:
-        """End a migration that has ended: at once, or when a destination of this host has its guest."""
+        """End a migration that has ended: at once, or when a destination that is seen from here runs its guest.
+
+        Who manages QEMU may let it arrive stopped and start it a moment later, as libvirt does.
+        """
         migration = self._current
         if migration is None or not self._closing:
             return
-        expected = migration.state == "completed" and migration.stopped_ns is not None and self._destinations > 0
+        seen = migration.incoming or (migration.stopped_ns is not None and self._destinations > 0)
         waited = now_ns - (migration.end_ns or 0) > RESUME_SECONDS * 1e9
-        if not expected or waited or migration.arrived or self.over:
+        if migration.state != "completed" or not seen or migration.resumed_ns is not None or waited or self.over:
             self._end()
 
     def _begin(self, event: MigrationStarted) -> None:
@@ -129,7 +136,7 @@ class Observer:
         self._end()
         seed = f"{self._subject.identity} {event.time_ns}"
         identity = hashlib.blake2b(seed.encode(), digest_size=4).hexdigest()
-        migration = Migration(self._subject.vm, self._subject.level, identity, event.time_ns)
+        migration = Migration(self._subject.vm, self._subject.level, identity, event.time_ns, incoming=event.incoming)
         self._current = migration
         self.migrations.append(migration)
         self._tell(lambda sink: sink.started(migration))

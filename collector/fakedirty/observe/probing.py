@@ -78,7 +78,7 @@ class ProbeTracer:
             appended = "".join(placed.text for placed in plan.placed)
             self._bpf = Bpf((_RINGS, _RUNSTATE, plan.file), headers.find(), defines, appended)
             self._bpf.open_rings(["events", "pages"] if self._pages else ["events"])
-            self._runstates = RunStates(self._bpf, target)
+            self._runstates = RunStates(self._bpf, target, self._qmp_paths)
             for placed in plan.placed:
                 self._bpf.attach(placed.program, target.exe, placed.point.offset, target.pid, placed.semaphore)
         return plan.facts

@@ -14,6 +14,7 @@ from typing import Any
 
 from fakedirty.errors import QmpError, TargetError
 from fakedirty.model.trace import Channel, TraceRecord
+from fakedirty.qmp.answers import understanding
 from fakedirty.qmp.client import Qmp
 
 POLL_SECONDS = 0.1
@@ -56,7 +57,10 @@ class QmpPoller:
 
     def _connect(self) -> None:
         self._qmp = _connect(self._paths)
-        commands = {command["name"] for command in self._qmp.execute("query-commands")}
+        with understanding(self._qmp.path):
+            commands = {command["name"] for command in self._qmp.execute("query-commands")}
+        if "query-migrate" not in commands:
+            raise QmpError(f"{self._qmp.path} has no command query-migrate: it is no QEMU's")
         self._patched = "query-fake-dirty-rounds" in commands
 
     def _look(self) -> TraceRecord:

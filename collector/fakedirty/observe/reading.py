@@ -7,10 +7,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fakedirty.errors import UsageError
-from fakedirty.model.events import DestinationFound, GuestArrived, GuestContinued, GuestStopped
+from fakedirty.model.events import (
+    DestinationFound,
+    GuestArrived,
+    GuestContinued,
+    GuestStopped,
+    MigrationStarted,
+    StateChanged,
+)
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.words import Level
+from fakedirty.qmp.answers import understanding
 
 from . import wire
 from .losses import LossReader
@@ -20,6 +28,8 @@ from .qmp_history import HistoryReader
 from .qmp_polled import PollReader
 from .source import EndUnseen, Observed, Reader
 from .stock_reader import StockReader
+
+_ARRIVED = ("running", "paused", "suspended")  # what a QEMU that waited is next; anything else, and it waited in vain
 
 
 def reader(subject: Subject) -> Reader:
@@ -109,18 +119,26 @@ class QmpTraceReader:
         if record.channel is not Channel.ANSWERS:
             return
         answers = record.object()
+        with understanding("the QMP socket"):
+            yield from self._said(record.time_ns, answers)
+
+    def _said(self, time_ns: int, answers: Mapping[str, Any]) -> Iterator[Observed]:
         if "query-fake-dirty-rounds" in answers:
-            yield from self._history.take(record.time_ns, answers["query-migrate"], answers["query-fake-dirty-rounds"])
+            yield from self._history.take(time_ns, answers["query-migrate"], answers["query-fake-dirty-rounds"])
         else:
-            yield from self._polled.take(record.time_ns, answers["query-migrate"])
+            yield from self._polled.take(time_ns, answers["query-migrate"])
 
 
 class RunStateReader:
-    """Another reader, and what guests do beside it: the source stops, a destination of this host runs."""
+    """Another reader, and what guests do beside it: the source stops, a destination of this host runs.
+
+    The observed QEMU may itself be one: the arrival of its guest is a migration of its own then, without rounds.
+    """
 
     def __init__(self, inner: Reader) -> None:
         self._inner = inner
         self._peers: dict[int, Mapping[str, Any]] = {}
+        self._waiting = False
 
     def take(self, record: TraceRecord) -> Iterator[Observed]:
         """By channel."""
@@ -130,6 +148,8 @@ class RunStateReader:
                 self._peers[int(peer["pid"])] = peer
                 if peer["role"] == "destination":
                     yield DestinationFound(record.time_ns, str(peer["vm"]))
+                else:
+                    self._waiting = bool(peer.get("waiting", False))
             case Channel.RUNSTATE:
                 event = wire.RunStateEvent.from_buffer_copy(record.data)
                 if (peer := self._peers.get(event.pid)) is not None and event.state < len(peer["states"]):
@@ -138,12 +158,19 @@ class RunStateReader:
                 yield from self._inner.take(record)
 
     def _changed(self, peer: Mapping[str, Any], time_ns: int, state: str) -> Iterator[Observed]:
+        if state == "inmigrate":
+            return
         if peer["role"] == "source":
-            if state == "running":
+            waited, self._waiting = self._waiting, False
+            if waited and state in _ARRIVED:
+                yield MigrationStarted(time_ns, incoming=True)
+                yield GuestArrived(time_ns, running=state == "running")
+                yield StateChanged(time_ns, "completed")
+            elif state == "running":
                 yield GuestContinued(time_ns)
             elif state == "finish-migrate":
                 yield GuestStopped(time_ns)
-        elif state != "inmigrate" and self._is_the_destination(peer):
+        elif self._is_the_destination(peer):
             yield GuestArrived(time_ns, running=state == "running")
 
     def _is_the_destination(self, peer: Mapping[str, Any]) -> bool:

@@ -1,5 +1,6 @@
 """When guests stop and run, of the observed QEMU and of those on this host that wait for a migration.
 
+The observed one may be a destination itself: its first state after the one of waiting is the arrival of its guest.
 A destination is looked for while events come from the source: it is there before its migration begins. What
 QEMU lacks the function for is not followed, and an end is not told then.
 """
@@ -9,10 +10,13 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
-from fakedirty.errors import FakedirtyError
+from fakedirty.errors import FakedirtyError, QmpError
 from fakedirty.model.trace import Channel, TraceRecord
+from fakedirty.qmp.answers import understanding
+from fakedirty.qmp.client import Qmp
 
 from . import names
 from .attach import choose
@@ -25,20 +29,38 @@ SEARCH_SECONDS = 0.25
 
 _FUNCTION = "runstate_set"
 _LOOKUP = "RunState_lookup"
+_WAITING = "inmigrate"
 
 _log = logging.getLogger(__name__)
 
 
 class RunStates:
-    """The program of ``probes/runstate.c`` on a source, and on its possible destinations."""
+    """The program of ``probes/runstate.c`` on the observed QEMU, and on possible destinations of its guest."""
 
-    def __init__(self, bpf: Bpf, source: Target, find: Callable[[], Iterable[Target]] = find_all) -> None:
+    def __init__(
+        self,
+        bpf: Bpf,
+        observed: Target,
+        qmp_paths: Sequence[Path] = (),
+        find: Callable[[], Iterable[Target]] = find_all,
+    ) -> None:
         self._bpf = bpf
+        self._qmp_paths = qmp_paths
         self._find = find
         self._known: set[tuple[int, int]] = set()
         self._peers: list[TraceRecord] = []
         self._searched = 0.0
-        self._follow(source, "source")
+        self._follow(observed, "source")
+
+    def _waits(self) -> bool:
+        """Whether the observed QEMU says that it waits for a guest; where none answers, nothing is claimed."""
+        for path in self._qmp_paths:
+            try:
+                with Qmp.connect(path) as qmp, understanding(path):
+                    return bool(qmp.execute("query-status")["status"] == _WAITING)
+            except QmpError:
+                continue
+        return False
 
     def search(self, active: bool) -> list[TraceRecord]:
         """Those that are new; while the source is `active`, destinations are looked for."""
@@ -68,5 +90,6 @@ class RunStates:
         except (FakedirtyError, OSError) as error:
             _log.info("%s (pid %d) is not followed: %s", target.vm, target.pid, error)
             return
-        peer = {"pid": target.pid, "vm": target.vm, "role": role, "states": states}
+        waiting = role == "destination" or (target.incoming and self._waits())
+        peer = {"pid": target.pid, "vm": target.vm, "role": role, "waiting": waiting, "states": states}
         self._peers.append(TraceRecord(before, Channel.PEER, json.dumps(peer).encode()))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fakedirty.errors import QmpError, TargetError
 from fakedirty.model.words import Level
+from fakedirty.qmp.answers import understanding
 from fakedirty.qmp.client import Qmp
 
 from . import bypass, levels, names, usdt
@@ -120,7 +121,7 @@ class StockProbes:
         """Name, address and length of the RAM blocks; none where no QMP socket says where they lie."""
         for path in self.qmp_paths:
             try:
-                with Qmp.connect(path) as qmp:
+                with Qmp.connect(path) as qmp, understanding(path):
                     blocks = ram_blocks(qmp, self.target.pid, self.target.proc)
                     return [(block.name, block.address, block.length) for block in blocks]
             except (QmpError, TargetError) as error:

@@ -65,11 +65,19 @@ ROUNDS = (
 MIGRATIONS = (
     *IDENTITY,
     Column("level", TEXT, "", "how it was observed: `qmp`, `stock`, `usdt` or `patched`"),
-    Column("started_at", TEXT, "", "start of the migration, UTC, ISO 8601"),
+    Column(
+        "side", TEXT, "", "`source`, or `destination`: the observed QEMU waited for this guest, and has no rounds of it"
+    ),
+    Column("started_at", TEXT, "", "start of the migration, UTC, ISO 8601; on the destination, arrival of the guest"),
     Column("outcome", TEXT, "", "`completed`, `failed`, `cancelled`; `unfinished` if the end was not observed"),
     Column("duration_seconds", NUMBER, "s", "from the start to the end as the collector saw them (monotonic clock)"),
     Column("stopped_at", TEXT, "", "when the source stopped the guest for the switchover, UTC; seen by eBPF"),
-    Column("resumed_at", TEXT, "", "when a destination on this host let the guest run, UTC; seen by eBPF"),
+    Column(
+        "resumed_at",
+        TEXT,
+        "",
+        "when the destination let the guest run, UTC; seen by eBPF, on the source where both are on one host",
+    ),
     Column("outside_downtime_ms", NUMBER, "ms", "from the one to the other, on one clock (monotonic)"),
     Column("total_time_ms", COUNT, "ms", "`total-time` of the last query-migrate"),
     Column("setup_time_ms", COUNT, "ms", "`setup-time` of the last query-migrate"),

@@ -10,7 +10,7 @@ from fakedirty.model.events import Event, EventsLost, ModeChanged, RoundEnded
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 
-from .manifest import Clock
+from .manifest import Clock, side
 from .rows import Row, identity, round_row, toggle_row
 from .summary import summary
 
@@ -30,8 +30,8 @@ class JsonLines:
     def started(self, migration: Migration) -> None:
         """Say that it began."""
         started_at = self._clock.date(migration.start_ns).isoformat()
-        row = identity(self._run_id, migration) | {"level": str(migration.level), "started_at": started_at}
-        self._say("started", row)
+        row = {"level": str(migration.level), "side": side(migration), "started_at": started_at}
+        self._say("started", identity(self._run_id, migration) | row)
 
     def changed(self, migration: Migration, event: Event) -> None:
         """Say what a finished round, a toggle or a loss adds."""

@@ -43,6 +43,7 @@ class Manifest:
             "migration_id": migration.migration_id,
             "vm": migration.vm,
             "level": str(migration.level),
+            "side": side(migration),
             "started_at": clock.date(migration.start_ns).isoformat(),
             "clock": {
                 "name": "CLOCK_MONOTONIC",
@@ -53,6 +54,11 @@ class Manifest:
             "versions": versions(self.cpuinfo),
             **self.facts,
         }
+
+
+def side(migration: Migration) -> str:
+    """Which end of the migration the observed QEMU is."""
+    return "destination" if migration.incoming else "source"
 
 
 def versions(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, str | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import conserved
 
-from .manifest import Clock
+from .manifest import Clock, side
 
 #: column of the migrations' table: where query-migrate has it
 REPORTED = {
@@ -35,6 +35,7 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
         "migration_id": migration.migration_id,
         "vm": migration.vm,
         "level": str(migration.level),
+        "side": side(migration),
         "started_at": clock.date(migration.start_ns).isoformat(),
         "outcome": outcome(migration),
         "duration_seconds": None if end_ns is None else (end_ns - migration.start_ns) / 1e9,

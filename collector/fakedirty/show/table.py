@@ -34,7 +34,12 @@ class LiveTable:
         """Head the table."""
         self._columns = fitting(self._console.width)
         self._last = migration
-        self._line(Text(f"{migration.vm}: migration {migration.migration_id}, level {migration.level}", "bold"))
+        incoming = "incoming " if migration.incoming else ""
+        self._line(
+            Text(f"{migration.vm}: {incoming}migration {migration.migration_id}, level {migration.level}", "bold")
+        )
+        if migration.incoming:
+            return
         head = [_set(column, column.title) for column in self._columns]
         self._line(Text(" ".join(head).rstrip(), "underline" if self._console.is_terminal else ""))
 
@@ -83,6 +88,8 @@ class LiveTable:
 
 def outcome_line(migration: Migration) -> Text:
     """One line: how it ended, its times and bytes, and whether it can be believed."""
+    if migration.incoming:
+        return Text("the guest has arrived" + ("" if migration.resumed_ns is None else ", and runs"))
     parts = [
         migration.state if migration.ended else f"not observed to its end (last state: {migration.state})",
         f"total {milliseconds(migration.reported('total-time'))}",
