@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -102,15 +103,16 @@ def _parse(file: Path, text: str, columns: tuple[Column, ...]) -> pd.DataFrame:
 
 def _summary(directory: Path) -> pd.DataFrame:
     """The row of one migration; of one cut off by a crash, what its manifest says."""
-    content = _json(directory / "manifest.json")
+    content = json_object(directory / "manifest.json")
     if (directory / "migration.json").exists():
-        content |= _json(directory / "migration.json")
+        content |= json_object(directory / "migration.json")
     else:
         content["outcome"] = "unfinished"
     return pd.DataFrame([{column.name: content.get(column.name) for column in MIGRATIONS}], dtype=object)
 
 
-def _json(file: Path) -> dict[str, object]:
+def json_object(file: Path) -> dict[str, Any]:
+    """The object in a file of a recording."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -125,7 +127,7 @@ def _pages(directory: Path) -> Iterator[pa.Table]:
     dataset = pages_of(directory)
     if dataset is None:
         return
-    manifest = _json(directory / "manifest.json")
+    manifest = json_object(directory / "manifest.json")
     for fragment in sorted(dataset.get_fragments(), key=lambda fragment: Path(fragment.path).name):
         table = fragment.to_table(SCHEMA)
         zeros = pa.array(np.zeros(len(table), np.int8), pa.int8())

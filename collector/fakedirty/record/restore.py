@@ -1,0 +1,107 @@
+"""A migration of the model, from its recording: so that what was recorded is shown as it was when it ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fakedirty.errors import RecordError
+from fakedirty.model.events import Event, MigrationStarted, ModeChanged, RoundEnded
+from fakedirty.model.migration import Migration
+from fakedirty.model.round import Round
+from fakedirty.model.sink import Sink
+from fakedirty.model.words import Kind, Level, Mode
+
+from .load import json_object, load
+from .manifest import Clock
+
+
+def restore(directory: Path, sinks: Sequence[Sink] = ()) -> Migration:
+    """The migration in a directory as it was at its end; `sinks` are told its rounds and toggles as they were then.
+
+    Of one whose recording was cut off, what had been written. Raises RecordError where nothing can be read.
+    """
+    recording, manifest = load(directory), manifest_of(directory)
+    try:
+        summary = json_object(directory / "migration.json") if (directory / "migration.json").exists() else {}
+        migration = Migration(
+            vm=str(manifest["vm"]),
+            level=Level(Level.parse(manifest["level"])),
+            migration_id=str(manifest["migration_id"]),
+            start_ns=int(manifest["clock"]["start_ns"]),
+            partial=bool(summary.get("partial", False)),
+            incoming=manifest.get("side") == "destination",
+        )
+        started = MigrationStarted(migration.start_ns, migration.partial, migration.incoming)
+        events = [*_events(recording.rounds, recording.toggles, migration.start_ns)]
+        for sink in sinks:
+            sink.started(migration)
+        for event in [started, *sorted(events, key=lambda event: event.time_ns)]:
+            if isinstance(event, RoundEnded):  # as it was judged then
+                migration.rounds.append(event.round)
+            else:
+                migration.apply(event)
+            for sink in sinks:
+                sink.changed(migration, event)
+        _end(migration, manifest, summary)
+        for sink in sinks:
+            sink.ended(migration)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"{directory} is not what fakedirty recorded: {error!r}") from error
+    return migration
+
+
+def manifest_of(directory: Path) -> dict[str, Any]:
+    """The manifest in the directory of a migration."""
+    return json_object(directory / "manifest.json")
+
+
+def clock_of(manifest: Mapping[str, Any]) -> Clock:
+    """The clock by which the migration was dated."""
+    start_ns = int(manifest["clock"]["start_ns"])
+    return Clock(start_ns + int(manifest["clock"]["wall_minus_monotonic_ns"]), start_ns)
+
+
+def _end(migration: Migration, manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+    migration.state = str(summary.get("state", "active"))
+    if migration.ended:
+        migration.end_ns = migration.start_ns + round(summary["duration_seconds"] * 1e9)
+    migration.lost_events.update(summary.get("lost_where", {}))
+    migration.report = summary.get("query_migrate", {})
+    clock = clock_of(manifest)
+    migration.stopped_ns, migration.resumed_ns = (
+        _moment(clock, summary.get(name)) for name in ("stopped_at", "resumed_at")
+    )
+
+
+def _events(rounds: pd.DataFrame, toggles: pd.DataFrame, start_ns: int) -> Iterator[Event]:
+    for row in _rows(toggles):
+        words = [Mode(Mode.parse(row[name])) for name in ("from_mode", "to_mode")]
+        time_ns = start_ns + round(row["seconds"] * 1e9)
+        yield ModeChanged(time_ns, row["round"], words[0], words[1], row["hash"])
+    for row in _rows(rounds):
+        ended = Round(
+            **{name: row[name] for name in Round.__dataclass_fields__ if name not in ("kind", "mode")},
+            kind=Kind(Kind.parse(row["kind"])),
+            mode=None if row["mode"] is None else Mode(Mode.parse(row["mode"])),
+        )
+        yield RoundEnded(start_ns + round((ended.start_seconds + ended.duration_seconds) * 1e9), ended)
+
+
+def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Rows with what was not seen as None."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    for row in plain.to_dict("records"):
+        yield {str(name): value for name, value in row.items()}
+
+
+def _moment(clock: Clock, date: str | None) -> int | None:
+    """A time of day, on the monotonic clock."""
+    if date is None:
+        return None
+    passed = datetime.fromisoformat(date) - clock.date(clock.monotonic_ns)
+    return clock.monotonic_ns + round(passed.total_seconds() * 1e9)
