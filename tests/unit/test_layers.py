@@ -17,6 +17,7 @@ RANKS = {
     "model": 1,
     "qmp": 2,
     "lab": 4,
+    "service": 4,
     "campaign": 5,
     "cli": 6,
 }

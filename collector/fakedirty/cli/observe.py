@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -29,7 +31,9 @@ from fakedirty.observe.target import Target
 from fakedirty.qmp.client import Qmp
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.recorder import Recorder, read_clock
+from fakedirty.record.retention import Limits, prune
 from fakedirty.record.trace_file import Origin, TraceWriter
+from fakedirty.service.configuration import BEST, Observing, read
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
 
@@ -41,6 +45,7 @@ EPILOG = """\
 examples:
   fakedirty observe                            the one QEMU that runs, on the screen, until Ctrl-C
   fakedirty observe --all --listen :9752 --out runs    every QEMU of this host, as they come and go
+  fakedirty observe --all --config /etc/fakedirty.toml
   fakedirty observe --vm web --once            the next migration of the VM named web
   fakedirty observe --out runs --pages         also files: rounds.csv, migration.json, toggles.csv, pages.parquet
   fakedirty observe --listen 127.0.0.1:9752    also Prometheus metrics, at http://127.0.0.1:9752/metrics
@@ -52,6 +57,8 @@ conservation broken: see the table, or the reason in rounds.csv)
 """
 
 VALID, FAILED, INVALID = 0, 1, 3
+
+PRUNE_SECONDS = 60.0  # between two looks at what has been kept long enough
 
 QMP_SECONDS = 0.5  # for a greeting: who holds a socket lets it wait for ever, and attaching is not to wait for facts
 
@@ -68,6 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_selectors(parser)
     parser.add_argument("--all", action="store_true", help="every QEMU of this host, those that start later too")
     parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="with --all: the service's configuration; options given here go first",
+    )
+    parser.add_argument(
         "--level", choices=[str(level) for level in levels.LEVELS], help="not the highest that is possible"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="record into DIR/<vm>/<start>-<migration>/")
@@ -79,9 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="1/N",
         help="look at one of N pages (levels stock and usdt), for links that are too fast: classes are estimates then",
     )
-    parser.add_argument(
-        "--page-ring", type=int, default=16, metavar="MIB", help="room for page records that are not yet read (16)"
-    )
+    parser.add_argument("--page-ring", type=int, metavar="MIB", help="room for page records that are not yet read (16)")
     parser.add_argument("--listen", metavar="HOST:PORT", help="serve Prometheus metrics there; port 0 is any free one")
     parser.add_argument("--record", type=Path, metavar="FILE", help="record the trace itself, to be replayed")
     parser.add_argument("--once", action="store_true", help="end when a migration has ended")
@@ -91,10 +102,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Observe until told to stop, until QEMU ends, or with --once until a migration has ended."""
+    limits = _configure(arguments)
     _check(arguments)
     run_id = arguments.run_id or f"observe-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
     with ExitStack() as stack:
-        outlets = _Outlets(arguments, run_id)
+        outlets = _Outlets(arguments, run_id, limits)
+        stack.callback(outlets.close)
         target = None if arguments.all else choose(arguments)
         if arguments.listen:
             _say(f"metrics: {stack.enter_context(serve(outlets.exporter, *parse_address(arguments.listen)))}")
@@ -108,6 +121,23 @@ def run(arguments: argparse.Namespace) -> int:
     return FAILED if outlets.failed else status
 
 
+def _configure(arguments: argparse.Namespace) -> Limits:
+    """Take from the configuration what the command line leaves open; how long recordings are kept."""
+    if arguments.config is None:
+        return Limits()
+    if not arguments.all:
+        raise UsageError("--config is for the service, which observes every QEMU: add --all")
+    configuration = read(arguments.config)
+    observe, record = configuration.observe, configuration.record
+    arguments.level = arguments.level or (None if observe.level == BEST else observe.level)
+    arguments.pages = arguments.pages or observe.pages
+    arguments.sample = observe.sample if arguments.sample == 1 else arguments.sample
+    arguments.page_ring = observe.page_ring if arguments.page_ring is None else arguments.page_ring
+    arguments.out = arguments.out or (Path(record.directory) if record.directory else None)
+    arguments.listen = arguments.listen or configuration.metrics.listen or None
+    return Limits(record.keep_days * 86400, int(record.keep_gib * (1 << 30)))
+
+
 def _sample(text: str) -> int:
     """The N of ``1/N``."""
     one, slash, number = text.partition("/")
@@ -118,6 +148,8 @@ def _sample(text: str) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     """UsageError for what contradicts itself, before anything is done."""
+    if arguments.page_ring is None:
+        arguments.page_ring = Observing().page_ring
     if arguments.pages and arguments.out is None and arguments.record is None:
         raise UsageError("--pages needs a place to record to: add --out DIR")
     if arguments.all and any((arguments.pid, arguments.vm, arguments.qmp)):
@@ -136,8 +168,10 @@ def _check(arguments: argparse.Namespace) -> None:
 class _Outlets:
     """Where what is seen goes: one screen and one exporter for all, a recorder for each QEMU."""
 
-    def __init__(self, arguments: argparse.Namespace, run_id: str) -> None:
+    def __init__(self, arguments: argparse.Namespace, run_id: str, limits: Limits) -> None:
         self.arguments = arguments
+        self._limits = limits
+        self._pruning = ThreadPoolExecutor(1, thread_name_prefix="prune")
         self.run_id = run_id
         clock = read_clock()
         self.screen = JsonLines(sys.stdout, run_id, clock) if arguments.json else LiveTable(Terminal())
@@ -154,6 +188,16 @@ class _Outlets:
         if self.arguments.listen:
             sinks.append(self.exporter)
         return sinks
+
+    def keep_within_limits(self) -> None:
+        """Remove what has been kept long enough, beside the observation: it may take a while."""
+        if self._limits and self.arguments.out is not None:
+            busy = {path for recorder in self._recorders for path in recorder.busy}
+            self._pruning.submit(prune, self.arguments.out, self._limits, busy)
+
+    def close(self) -> None:
+        """Nothing is removed any more."""
+        self._pruning.shutdown()
 
     @property
     def directories(self) -> list[Path]:
@@ -195,9 +239,18 @@ def _observe_all(outlets: _Outlets, over: Callable[[], bool]) -> int:
     def attached(target: Target) -> None:
         _say(f"attached: {target.vm} pid {target.pid}")
 
+    pruned = -PRUNE_SECONDS
+
+    def stop() -> bool:
+        nonlocal pruned
+        if time.monotonic() - pruned >= PRUNE_SECONDS:
+            pruned = time.monotonic()
+            outlets.keep_within_limits()
+        return over()
+
     fleet = Fleet(make, attached=attached)
     try:
-        fleet.run(over)
+        fleet.run(stop)
     finally:
         fleet.close()
     return VALID if fleet.valid else INVALID

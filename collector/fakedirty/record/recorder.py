@@ -42,6 +42,11 @@ class Recorder:
         self.failure: RecordError | None = None
         self.directories: list[Path] = []  # of finished migrations, in the order of their ends
 
+    @property
+    def busy(self) -> list[Path]:
+        """Directories that are being written."""
+        return [writing.directory for writing in self._writing.values()]
+
     def started(self, migration: Migration) -> None:
         """Make the migration's directory."""
         self._attempt(lambda: self._start(migration))

@@ -1,0 +1,1 @@
+"""What an operator runs once per host: its configuration, and what keeps it going."""

@@ -1,0 +1,190 @@
+"""The service's configuration: the fields below are its one table, of which the checks and the documents are made.
+
+A file in TOML, a table for each section. Whatever is wrong in it is told at once, with line and key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fakedirty.errors import UsageError
+from fakedirty.export.serve import parse_address
+from fakedirty.observe.levels import LEVELS
+from fakedirty.observe.sizes import with_page_ring
+
+BEST = "best"
+_LEVELS = (BEST, *map(str, LEVELS))
+
+Check = Callable[[Any], str]  # what is wrong with a value, empty if nothing
+
+
+def _fine(value: object) -> str:
+    return ""
+
+
+def _at_least(least: float) -> Check:
+    return lambda value: "" if value >= least else f"must be at least {least:g}"
+
+
+def _one_of(words: tuple[str, ...]) -> Check:
+    return lambda value: "" if value in words else f"must be one of {', '.join(words)}"
+
+
+def _as(parse: Callable[[Any], object]) -> Check:
+    """Whatever the command line would say of it."""
+
+    def check(value: object) -> str:
+        try:
+            parse(value)
+        except UsageError as error:
+            return str(error)
+        return ""
+
+    return check
+
+
+def _absolute(value: str) -> str:
+    return "" if not value or value.startswith("/") else "must be an absolute path"
+
+
+def _address(value: str) -> str:
+    return _as(parse_address)(value) if value else ""
+
+
+def option(default: object, meaning: str, *, unit: str = "", check: Check = _fine) -> Any:
+    """A field with what the documents say of it."""
+    return field(default=default, metadata={"meaning": meaning, "unit": unit, "check": check})
+
+
+@dataclass(frozen=True, slots=True)
+class Observing:
+    """``[observe]``"""
+
+    level: str = option(BEST, f"the level for every QEMU: {', '.join(_LEVELS)}", check=_one_of(_LEVELS))
+    pages: bool = option(False, "record every visited page too; needs a `record.directory`, and much room")
+    sample: int = option(1, "look at one of so many pages, at levels stock and usdt", unit="pages", check=_at_least(1))
+    page_ring: int = option(
+        16, "room in the kernel for page records that are not yet read", unit="MiB", check=_as(with_page_ring)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """``[record]``"""
+
+    directory: str = option("", "where migrations are recorded; empty: nowhere", check=_absolute)
+    keep_days: float = option(
+        0.0, "migrations that ended longer ago are removed; 0: none is", unit="days", check=_at_least(0)
+    )
+    keep_gib: float = option(
+        0.0,
+        "the oldest migrations are removed until all of them take no more; 0: no limit",
+        unit="GiB",
+        check=_at_least(0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """``[metrics]``"""
+
+    listen: str = option(
+        "127.0.0.1:9752", "where Prometheus metrics are served, HOST:PORT; empty: nowhere", check=_address
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """All of it."""
+
+    observe: Observing = field(default_factory=Observing)
+    record: Recording = field(default_factory=Recording)
+    metrics: Metrics = field(default_factory=Metrics)
+
+
+SECTIONS: dict[str, type] = {"observe": Observing, "record": Recording, "metrics": Metrics}
+
+
+def read(path: Path) -> Configuration:
+    """The configuration in a file; UsageError tells all that is wrong with it, a line each."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    try:
+        return parse(text)
+    except UsageError as error:
+        lines = [f"{path}:{line}" for line in str(error).splitlines()]
+        raise UsageError("\n".join(lines)) from error
+
+
+def parse(text: str) -> Configuration:
+    """The configuration that a text is; the lines of a UsageError begin with the number of theirs."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"\(at line (\d+)", str(error))
+        raise UsageError(f"{at[1] if at else text.count(chr(10)) + 1}: {error}") from error
+    problems = sorted(_problems(text, content))
+    if problems:
+        raise UsageError("\n".join(f"{line}: {problem}" for line, problem in problems))
+    made = {name: kind(**content.get(name, {})) for name, kind in SECTIONS.items()}
+    configuration = Configuration(**made)
+    if configuration.observe.pages and not configuration.record.directory:
+        line = _line(text, "observe", "pages")
+        raise UsageError(f"{line}: observe.pages: needs a place to record to: set record.directory")
+    return configuration
+
+
+def _problems(text: str, content: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    for section, values in content.items():
+        kind = SECTIONS.get(section)
+        if kind is None or not isinstance(values, dict):
+            yield _line(text, section, None), f"{section}: no such table{_nearest(section, SECTIONS)}"
+            continue
+        fields = {each.name: each for each in dataclasses.fields(kind)}
+        for name, value in values.items():
+            line = _line(text, section, name)
+            if name not in fields:
+                yield line, f"{section}.{name}: no such option{_nearest(name, fields)}"
+            elif problem := _wrong(fields[name], value):
+                yield line, f"{section}.{name}: {problem}, not {value!r}"
+
+
+_TYPES = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
+
+
+def _wrong(of: dataclasses.Field[Any], value: object) -> str:
+    wanted = type(of.default)
+    given = type(value)
+    if given is not wanted and not (wanted is float and given is int):
+        return f"must be {_TYPES[wanted]}"
+    check: Check = of.metadata["check"]
+    return check(value)
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+
+
+def _line(text: str, section: str, name: str | None) -> int:
+    """Where a key stands; its section's line if it cannot be found (TOML has many ways to write one)."""
+    at = 1
+    inside = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if head := re.match(r"\s*\[\s*([^\]]+?)\s*\]", line):
+            inside = head[1].strip("\"'") == section
+            at = number if inside else at
+        key = re.match(r"\s*([\w.\"'-]+)\s*=", line)
+        words = key[1].replace('"', "").replace("'", "").split(".") if key else []
+        if words in ([section, name], [section]) or (inside and words == [name]):
+            return number
+    return at
