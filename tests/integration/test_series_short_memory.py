@@ -19,8 +19,8 @@ from fakedirty.qmp.client import Qmp, QmpRefusedError
 from migrating import wait
 from series import SLOW, TIGHT_MS, assert_equal, bench, let_through, rounds
 
-# a table of 20 MiB, which neither a gap in QEMU's heap nor the stacks of threads that end meanwhile have room for
-WORKLOAD = Workload(fake=1500, changed=300, zero=300, aba=300, pause_ms=2, memory_mib=4096)
+# a table of 15 MiB, which neither a gap in QEMU's heap nor the stacks of threads that end meanwhile have room for
+WORKLOAD = Workload(fake=1500, changed=300, zero=300, aba=300, pause_ms=2, memory_mib=3071)
 HASH = "sha1"
 ROOM_BYTES = 1 << 20  # for whatever else QEMU does meanwhile
 REFUSED = "No memory for the hashes"
