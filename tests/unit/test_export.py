@@ -17,6 +17,7 @@ from fakedirty.model.words import Mode
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import EVENTS, LOSS, START, again, batch, bulk, made, tell, unseen
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 Scraped = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -254,3 +255,33 @@ def test_the_server_ends_with_its_context() -> None:
         urllib.request.urlopen(url).close()
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(url)
+
+
+def test_observations_are_counted_in_buckets_over_all_migrations() -> None:
+    to = exporter()
+    rounds = [*tell(made(), [to]).rounds, *tell(made(migration_id="m2"), [to]).rounds]
+    seen = scrape(to)
+    for bound in ("0.3", "1", "3", "+Inf"):
+        below = sum(
+            value(seen, "round_time_seconds_bucket", kind=kind, le=bound) or 0
+            for kind in ("bulk", "iterative", "switchover")
+        )
+        assert below == sum(r.duration_seconds <= float(bound) for r in rounds)
+    assert value(seen, "round_time_seconds_count", kind="bulk") == 2
+    assert value(seen, "downtime_seconds_sum") == pytest.approx(2 * 0.042)
+    ratios = [r.fake_pages / r.visited_pages for r in rounds if r.fake_pages is not None and r.visited_pages]
+    counted = [value(seen, "round_fake_ratio_sum", kind=kind) or 0 for kind in ("bulk", "iterative", "switchover")]
+    assert sum(counted) == pytest.approx(sum(ratios))
+
+
+def test_a_bucket_names_the_migration_that_was_in_it() -> None:
+    to = exporter()
+    tell(made(), [to])
+    with serve(to, port=0) as url:
+        request = urllib.request.Request(url, headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+        with urllib.request.urlopen(request) as answer:
+            text = answer.read().decode()
+    families = {family.name: family for family in openmetrics(text)}
+    told = [sample for sample in families["fakedirty_downtime_seconds"].samples if sample.exemplar]
+    assert [(sample.labels["le"], sample.exemplar.labels) for sample in told] == [("0.1", {"migration_id": "m1"})]
+    assert "process_resident_memory_bytes" in families

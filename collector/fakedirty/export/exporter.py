@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, Exemplar, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
@@ -16,6 +16,8 @@ from fakedirty.model.sink import PageBatch
 
 from .metrics import BUILD_INFO, METRICS, Metric
 from .seen import LabelValues, Seen, Vm
+
+Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 FAMILIES: dict[str, type[CounterMetricFamily] | type[GaugeMetricFamily]] = {
     "counter": CounterMetricFamily,
@@ -73,7 +75,14 @@ class Exporter(Collector):
 
 
 def _family(metric: Metric, vms: Iterable[tuple[str, Vm]]) -> Family:
-    family = FAMILIES[metric.type](metric.name, metric.help, labels=("vm", *metric.labels))
+    labels = ("vm", *metric.labels)
+    if metric.buckets:
+        histogram = HistogramMetricFamily(metric.name, metric.help, labels=labels)
+        for name, vm in vms:
+            for values, buckets, total in _buckets(metric, vm):
+                histogram.add_metric([_printable(label) for label in (name, *values)], buckets, total)
+        return histogram
+    family = FAMILIES[metric.type](metric.name, metric.help, labels=labels)
     for name, vm in vms:
         for values, value in _read(metric, vm).items():
             family.add_metric([_printable(label) for label in (name, *values)], value)
@@ -81,17 +90,49 @@ def _family(metric: Metric, vms: Iterable[tuple[str, Vm]]) -> Family:
 
 
 def _read(metric: Metric, vm: Vm) -> dict[LabelValues, float]:
-    """What `vm` has to say for `metric`: a counter goes on from its earlier migrations."""
+    """What `vm` has to say for `metric`: a counter goes on from its earlier migrations.
+
+    Of a histogram each bucket and the sum is a counter, told apart by one more label value.
+    """
     values: dict[LabelValues, float] = dict(vm.past.get(metric.name, {}))
     for labels, value in metric.read(vm.last):
-        values[labels] = values.get(labels, 0) + value
+        if metric.buckets:
+            for bound in _bounds(metric):
+                values[*labels, bound] = values.get((*labels, bound), 0) + (value <= float(bound))
+            values[*labels, SUM] = values.get((*labels, SUM), 0) + value
+        else:
+            values[labels] = values.get(labels, 0) + value
     return values
+
+
+SUM = "sum"
+
+
+def _bounds(metric: Metric) -> list[str]:
+    return [*(f"{bound:g}" for bound in metric.buckets), "+Inf"]
+
+
+def _buckets(metric: Metric, vm: Vm) -> Iterator[tuple[LabelValues, list[Bucket], float]]:
+    """By label values: buckets that count all below their bound, each with the last migration that was in it, and the
+    sum.
+    """
+    counted = _read(metric, vm)
+    latest: dict[tuple[LabelValues, str], float] = {}
+    for labels, value in metric.read(vm.last):
+        latest[labels, next(bound for bound in _bounds(metric) if value <= float(bound))] = value
+    who = {"migration_id": vm.last.migration.migration_id}
+    for labels in dict.fromkeys(key[:-1] for key in counted):
+        buckets: list[Bucket] = []
+        for bound in _bounds(metric):
+            count, last = counted[*labels, bound], latest.get((labels, bound))
+            buckets.append((bound, count) if last is None else (bound, count, Exemplar(who, last)))
+        yield labels, buckets, counted[*labels, SUM]
 
 
 def _added_up(vm: Vm) -> dict[str, dict[LabelValues, float]]:
     """What `vm` has counted in all, its last migration taken as over."""
     vm.last.left = True
-    return {metric.name: _read(metric, vm) for metric in METRICS if metric.type == "counter"}
+    return {metric.name: _read(metric, vm) for metric in METRICS if metric.type != "gauge"}
 
 
 def _printable(label: str) -> str:

@@ -24,7 +24,8 @@ Read = Callable[[Seen], Samples]
 class Metric:
     """One family. `labels` come after ``vm``, which every metric of a VM has; `read` gives their values.
 
-    What a counter reads of a VM's migrations is added up; a gauge is of the last migration alone.
+    What a counter reads of a VM's migrations is added up; a gauge is of the last migration alone. A histogram reads
+    single observations, and counts them in `buckets` (upper bounds, without that of infinity).
     """
 
     name: str
@@ -32,6 +33,7 @@ class Metric:
     labels: tuple[str, ...]
     help: str
     read: Read
+    buckets: tuple[float, ...] = ()
 
 
 def _sum(column: str) -> Read:
@@ -141,7 +143,22 @@ def _start_time(seen: Seen) -> Samples:
     yield (), seen.started_at.timestamp()
 
 
-C, G = "counter", "gauge"
+def _round_times(seen: Seen) -> Samples:
+    for r in tuple(seen.migration.rounds):
+        yield (str(r.kind),), r.duration_seconds
+
+
+def _fake_ratios(seen: Seen) -> Samples:
+    for r in tuple(seen.migration.rounds):
+        if r.fake_pages is not None and r.visited_pages:
+            yield (str(r.kind),), r.fake_pages / r.visited_pages
+
+
+def _not_shown(seen: Seen) -> Samples:
+    yield (), max(0, len(seen.migration.rounds) - ROUNDS_SHOWN)
+
+
+C, G, H = "counter", "gauge", "histogram"
 
 METRICS = (
     Metric("fakedirty_pages_total", C, ("class",), "Visited pages by class: first, changed, fake.", _sum_each(CLASSES)),
@@ -171,6 +188,30 @@ METRICS = (
         ("outcome",),
         "Migrations that are over: completed, failed, cancelled, or unfinished if the end was not observed.",
         _migrations,
+    ),
+    Metric(
+        "fakedirty_round_time_seconds",
+        H,
+        ("kind",),
+        "Duration of finished rounds.",
+        _round_times,
+        (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300),
+    ),
+    Metric(
+        "fakedirty_round_fake_ratio",
+        H,
+        ("kind",),
+        "Share of fake pages among the visited pages of finished rounds.",
+        _fake_ratios,
+        (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1),
+    ),
+    Metric(
+        "fakedirty_downtime_seconds",
+        H,
+        (),
+        "Downtime of migrations, as query-migrate reports it.",
+        _reported_ms("downtime"),
+        (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
     ),
     Metric("fakedirty_mode", G, ("mode",), "State set of fake-dirty-mode: 1 for the one in force.", _mode),
     Metric("fakedirty_migration_info", G, ("migration_id", "level"), "1 for the last migration.", _info),
@@ -208,6 +249,13 @@ METRICS = (
         ("round", "disposition"),
         f"Visited pages by what became of them in each of the last {ROUNDS_SHOWN} rounds of the last migration.",
         _per_round(*DISPOSITIONS),
+    ),
+    Metric(
+        "fakedirty_rounds_not_shown",
+        G,
+        (),
+        f"Rounds of the last migration before the last {ROUNDS_SHOWN}, which have no series of their own.",
+        _not_shown,
     ),
     Metric("fakedirty_round_dirty_pages", G, ("round",), "Dirty pages of each round.", _per_round("dirty_pages")),
     Metric("fakedirty_round_left_pages", G, ("round",), "Left pages of each round.", _per_round("left_pages")),

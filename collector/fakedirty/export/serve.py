@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import start_http_server
+from prometheus_client import ProcessCollector, start_http_server
 from prometheus_client.registry import CollectorRegistry
 
 from fakedirty.errors import UsageError
@@ -30,6 +30,7 @@ def serve(exporter: Exporter, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT
     """Serve `exporter` in a thread for as long as the context lasts; gives the URL that answers."""
     registry = CollectorRegistry()
     registry.register(exporter)
+    ProcessCollector(registry=registry)  # the exporter's own CPU time, memory and file descriptors
     try:
         server, thread = start_http_server(port, host, registry)
     except OSError as error:
