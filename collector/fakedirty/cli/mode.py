@@ -4,30 +4,104 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import threading
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+from fakedirty.errors import QmpError, TargetError, UsageError
 from fakedirty.model.words import Mode
 from fakedirty.qmp.client import Qmp
-from fakedirty.qmp.mode import set_mode
+from fakedirty.qmp.mode import read_mode, set_mode
+from fakedirty.service.control import DEFAULT_SOCKET, NoServiceError, asking
+
+from .targets import add_selectors, choose
+from .termination import stop_signals
 
 NAME = "mode"
 HELP = "switch a running QEMU between off, observe and skip"
+EPILOG = """\
+examples:
+  fakedirty mode skip --vm web                      by the service of this host, or by QMP where none runs
+  fakedirty mode skip --vm web --revert-after 60    for a minute; the service puts it back, or this command stays to
+  fakedirty mode skip --vm web --hold               until this command ends, however that is (needs the service)
+  fakedirty mode off --qmp /run/vm.qmp              by this socket, whoever else runs
+
+exit status: 0 done; 1 no QEMU, no socket, or refused; 2 wrong usage
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     parser.add_argument("mode", choices=[str(mode) for mode in Mode], help="what QEMU does from now on")
-    parser.add_argument("--qmp", type=Path, required=True, metavar="SOCKET", help="a QMP socket that is free")
+    add_selectors(parser)
     parser.add_argument("--hash", help="the content hash, for example xxh3-64; the present one if not given")
+    parser.add_argument("--revert-after", type=float, metavar="SECONDS", help="put back then what was before")
+    parser.add_argument("--hold", action="store_true", help="put back what was before when this command ends")
+    parser.add_argument("--control", type=Path, default=DEFAULT_SOCKET, metavar="SOCKET", help="the service's socket")
     parser.add_argument("--json", action="store_true", help="say it in JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Set the mode and say what QEMU reads back."""
-    with Qmp.connect(arguments.qmp) as qmp:
-        mode, hash_name = set_mode(qmp, Mode(Mode.parse(arguments.mode)), arguments.hash)
-    if arguments.json:
-        print(json.dumps({"qmp": str(arguments.qmp), "mode": str(mode), "hash": hash_name}))
-    else:
-        print(f"{arguments.qmp}: fake-dirty-mode is {mode}, hash {hash_name}")
+    if arguments.revert_after is not None and (arguments.hold or arguments.revert_after <= 0):
+        raise UsageError("--revert-after is a number of seconds above 0, and goes without --hold")
+    with stop_signals() as stop:
+        if arguments.qmp is None:
+            try:
+                return _by_service(arguments, stop)
+            except NoServiceError:
+                if arguments.hold:
+                    raise
+        return _by_qmp(arguments, stop)
+
+
+def _by_service(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    wanted: dict[str, Any] = {"mode": arguments.mode, "hash": arguments.hash, "revert_after": arguments.revert_after}
+    which = {"pid": arguments.pid} if arguments.pid is not None else {"vm": arguments.vm}
+    if which == {"vm": None}:
+        which = {"vm": choose(arguments).vm}
+    with asking("mode", path=arguments.control, **wanted, **which, hold=arguments.hold or None) as told:
+        _say(arguments, told["vm"], told["mode"], told["hash"])
+        if arguments.hold:
+            stop.wait()
     return 0
+
+
+def _by_qmp(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    if arguments.qmp is not None:
+        name, paths = str(arguments.qmp), [arguments.qmp]
+    else:
+        target = choose(arguments)
+        name, paths = target.vm, list(target.qmp_paths)
+        if not paths:
+            raise TargetError(f"{name} (pid {target.pid}) was started without a QMP socket that is known: use --qmp")
+    with ExitStack() as stack:
+        qmp = stack.enter_context(_first(paths))
+        before = read_mode(qmp)
+        mode, hash_name = set_mode(qmp, Mode(Mode.parse(arguments.mode)), arguments.hash)
+        _say(arguments, name, str(mode), hash_name)
+        if arguments.revert_after is not None:
+            stop.wait(arguments.revert_after)
+            if read_mode(qmp) == (mode, hash_name):  # whoever has changed it since meant something else
+                mode, hash_name = set_mode(qmp, *before)
+            _say(arguments, name, str(mode), hash_name)
+    return 0
+
+
+def _first(paths: list[Path]) -> Qmp:
+    """The first socket that answers."""
+    problems = []
+    for path in paths:
+        try:
+            return Qmp.connect(path)
+        except QmpError as error:
+            problems.append(error)
+    raise problems[0] if len(problems) == 1 else QmpError("; ".join(map(str, problems)))
+
+
+def _say(arguments: argparse.Namespace, name: str, mode: str, hash_name: str) -> None:
+    said = {"qmp" if arguments.qmp else "vm": name, "mode": mode, "hash": hash_name}
+    text = json.dumps(said) if arguments.json else f"{name}: fake-dirty-mode is {mode}, hash {hash_name}"
+    print(text, file=sys.stdout, flush=True)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -31,13 +28,17 @@ from fakedirty.observe.target import Target
 from fakedirty.qmp.client import Qmp
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.recorder import Recorder, read_clock
-from fakedirty.record.retention import Limits, prune
 from fakedirty.record.trace_file import Origin, TraceWriter
-from fakedirty.service.configuration import BEST, Observing, read
+from fakedirty.service.configuration import BEST, Configuration, Observing, read
+from fakedirty.service.control import serving
+from fakedirty.service.desk import Desk
+from fakedirty.service.manager import Manager
+from fakedirty.service.upkeep import Upkeep
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
 
 from .targets import add_selectors, choose
+from .termination import hangups, stop_signals
 
 NAME = "observe"
 HELP = "observe migrations of a running QEMU: table, files, metrics"
@@ -57,8 +58,6 @@ conservation broken: see the table, or the reason in rounds.csv)
 """
 
 VALID, FAILED, INVALID = 0, 1, 3
-
-PRUNE_SECONDS = 60.0  # between two looks at what has been kept long enough
 
 QMP_SECONDS = 0.5  # for a greeting: who holds a socket lets it wait for ever, and attaching is not to wait for facts
 
@@ -95,6 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--page-ring", type=int, metavar="MIB", help="room for page records that are not yet read (16)")
     parser.add_argument("--listen", metavar="HOST:PORT", help="serve Prometheus metrics there; port 0 is any free one")
     parser.add_argument("--record", type=Path, metavar="FILE", help="record the trace itself, to be replayed")
+    parser.add_argument("--control", type=Path, metavar="SOCKET", help="with --all: answer status and mode there")
     parser.add_argument("--once", action="store_true", help="end when a migration has ended")
     parser.add_argument("--json", action="store_true", help="JSON lines instead of the table")
     parser.add_argument("--run-id", metavar="ID", help="groups what belongs together; made from the time if not given")
@@ -102,40 +102,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Observe until told to stop, until QEMU ends, or with --once until a migration has ended."""
-    limits = _configure(arguments)
+    configuration = _configure(arguments)
     _check(arguments)
     run_id = arguments.run_id or f"observe-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
     with ExitStack() as stack:
-        outlets = _Outlets(arguments, run_id, limits)
-        stack.callback(outlets.close)
+        outlets = _Outlets(arguments, run_id)
         target = None if arguments.all else choose(arguments)
         if arguments.listen:
             _say(f"metrics: {stack.enter_context(serve(outlets.exporter, *parse_address(arguments.listen)))}")
-        stop = stack.enter_context(_stop_signals())
+        stop = stack.enter_context(stop_signals())
         # a reader who leaves, as `| head` does, ends it only if nothing else is done with what is seen
         alone = not (arguments.listen or arguments.out or arguments.record)
         over = partial(_over, stop, outlets.screen, alone)
-        status = _observe_all(outlets, over) if target is None else _observe(target, outlets, over, stack, stop)
+        if target is None:
+            status = _observe_all(outlets, over, configuration)
+        else:
+            status = _observe(target, outlets, over, stack, stop)
     for directory in outlets.directories:
         _say(f"recorded: {directory}")
     return FAILED if outlets.failed else status
 
 
-def _configure(arguments: argparse.Namespace) -> Limits:
-    """Take from the configuration what the command line leaves open; how long recordings are kept."""
+def _configure(arguments: argparse.Namespace) -> Configuration | None:
+    """Take from the configuration what the command line leaves open."""
     if arguments.config is None:
-        return Limits()
+        return None
     if not arguments.all:
         raise UsageError("--config is for the service, which observes every QEMU: add --all")
     configuration = read(arguments.config)
-    observe, record = configuration.observe, configuration.record
+    observe, record, control = configuration.observe, configuration.record, configuration.control
     arguments.level = arguments.level or (None if observe.level == BEST else observe.level)
     arguments.pages = arguments.pages or observe.pages
     arguments.sample = observe.sample if arguments.sample == 1 else arguments.sample
     arguments.page_ring = observe.page_ring if arguments.page_ring is None else arguments.page_ring
     arguments.out = arguments.out or (Path(record.directory) if record.directory else None)
     arguments.listen = arguments.listen or configuration.metrics.listen or None
-    return Limits(record.keep_days * 86400, int(record.keep_gib * (1 << 30)))
+    arguments.control = arguments.control or (Path(control.socket) if control.socket else None)
+    return configuration
 
 
 def _sample(text: str) -> int:
@@ -156,6 +159,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--all means every QEMU of this host: leave --pid, --vm and --qmp out")
     if arguments.all and arguments.record is not None:
         raise UsageError("a trace is of one QEMU: choose it with --pid or --vm, or leave --record out")
+    if arguments.control is not None and not arguments.all:
+        raise UsageError("--control is for the service, which observes every QEMU: add --all")
     if arguments.all and arguments.once:
         raise UsageError("--once ends with the one migration that it waits for: choose a QEMU with --pid or --vm")
     if arguments.record is not None and arguments.record.exists():
@@ -168,10 +173,8 @@ def _check(arguments: argparse.Namespace) -> None:
 class _Outlets:
     """Where what is seen goes: one screen and one exporter for all, a recorder for each QEMU."""
 
-    def __init__(self, arguments: argparse.Namespace, run_id: str, limits: Limits) -> None:
+    def __init__(self, arguments: argparse.Namespace, run_id: str) -> None:
         self.arguments = arguments
-        self._limits = limits
-        self._pruning = ThreadPoolExecutor(1, thread_name_prefix="prune")
         self.run_id = run_id
         clock = read_clock()
         self.screen = JsonLines(sys.stdout, run_id, clock) if arguments.json else LiveTable(Terminal())
@@ -189,15 +192,9 @@ class _Outlets:
             sinks.append(self.exporter)
         return sinks
 
-    def keep_within_limits(self) -> None:
-        """Remove what has been kept long enough, beside the observation: it may take a while."""
-        if self._limits and self.arguments.out is not None:
-            busy = {path for recorder in self._recorders for path in recorder.busy}
-            self._pruning.submit(prune, self.arguments.out, self._limits, busy)
-
-    def close(self) -> None:
-        """Nothing is removed any more."""
-        self._pruning.shutdown()
+    def busy(self) -> set[Path]:
+        """Directories that are being written."""
+        return {path for recorder in self._recorders for path in recorder.busy}
 
     @property
     def directories(self) -> list[Path]:
@@ -219,10 +216,10 @@ def _observe(
 ) -> int:
     """One QEMU."""
     arguments = outlets.arguments
-    observer, level = _observer(target, outlets, stack)
+    observer, trace = _observer(target, outlets, stack)
     stack.callback(observer.close)
     observer.attach()
-    _say(f"attached: {target.vm} pid {target.pid} at level {level}")
+    _say(f"attached: {target.vm} pid {target.pid} at level {trace.level}")
     observer.run(over, once=arguments.once)
     observer.close()
     if arguments.once and not observer.migrations and not stop.is_set():
@@ -230,8 +227,9 @@ def _observe(
     return verdict(observer.migrations)
 
 
-def _observe_all(outlets: _Outlets, over: Callable[[], bool]) -> int:
+def _observe_all(outlets: _Outlets, over: Callable[[], bool], configuration: Configuration | None) -> int:
     """Every QEMU of this host, those that come later too."""
+    arguments = outlets.arguments
 
     def make(target: Target) -> Observer:
         return _observer(target, outlets, None)[0]
@@ -239,25 +237,35 @@ def _observe_all(outlets: _Outlets, over: Callable[[], bool]) -> int:
     def attached(target: Target) -> None:
         _say(f"attached: {target.vm} pid {target.pid}")
 
-    pruned = -PRUNE_SECONDS
-
     def stop() -> bool:
-        nonlocal pruned
-        if time.monotonic() - pruned >= PRUNE_SECONDS:
-            pruned = time.monotonic()
-            outlets.keep_within_limits()
+        upkeep.tick()
         return over()
 
     fleet = Fleet(make, attached=attached)
-    try:
+    desk = Desk(outlets.run_id, lambda: fleet.observers, read_clock())
+    manager = Manager()
+    with ExitStack() as stack:
+        again = stack.enter_context(hangups()) if arguments.config else threading.Event()
+        upkeep = Upkeep(
+            manager,
+            outlets.busy,
+            again,
+            out=arguments.out,
+            path=arguments.config,
+            configuration=configuration,
+        )
+        stack.callback(fleet.close)
+        stack.callback(upkeep.close)
+        if arguments.control is not None:
+            stack.callback(desk.modes.close)
+            stack.enter_context(serving(arguments.control, desk.handlers))
+        manager.ready("observing")
         fleet.run(stop)
-    finally:
-        fleet.close()
     return VALID if fleet.valid else INVALID
 
 
-def _observer(target: Target, outlets: _Outlets, stack: ExitStack | None) -> tuple[Observer, Level]:
-    """An observer that is not yet attached, and its level; a trace that it records is closed by `stack`."""
+def _observer(target: Target, outlets: _Outlets, stack: ExitStack | None) -> tuple[Observer, LiveTrace]:
+    """An observer that is not yet attached, and what it hears; a trace that it records is closed by `stack`."""
     arguments = outlets.arguments
     level, reasons = _level(arguments, target)
     qmp_path, facts = _ask([arguments.qmp] if arguments.qmp else target.qmp_paths)
@@ -275,7 +283,7 @@ def _observer(target: Target, outlets: _Outlets, stack: ExitStack | None) -> tup
         sizes=with_page_ring(arguments.page_ring),
         sample=arguments.sample,
     )
-    return Observer(trace, outlets.sinks(origin), tap), level
+    return Observer(trace, outlets.sinks(origin), tap), trace
 
 
 def verdict(migrations: list[Migration]) -> int:
@@ -320,18 +328,6 @@ def _ask(paths: Iterable[Path]) -> tuple[Path | None, dict[str, object]]:
         except QmpError:
             continue
     return None, {}
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set, so that what was begun is ended properly."""
-    stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _say(text: str) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import socket
 import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from fakedirty.errors import TargetError, UsageError
+from fakedirty.errors import TargetError
+from fakedirty.observe.select import named, only
 from fakedirty.observe.target import Target, by_pid, find_all
 
 
@@ -27,31 +27,12 @@ def choose(arguments: argparse.Namespace) -> Target:
         return by_pid(arguments.pid)
     targets = find_all()
     if arguments.vm is not None:
-        return _named(arguments.vm, targets)
+        return named(arguments.vm, targets)
     if arguments.qmp is not None:
         return _serving(arguments.qmp, targets)
     if not targets:
         raise TargetError("no QEMU runs here (or none that this user may see): start one, or run as root")
-    return _only(targets, "several QEMUs run")
-
-
-def _named(name: str, targets: Sequence[Target]) -> Target:
-    found = [target for target in targets if target.vm == name]
-    if found:
-        return _only(found, f"several QEMUs run a VM named {name}")
-    near = difflib.get_close_matches(name, [target.vm for target in targets])
-    hint = f"did you mean {' or '.join(near)}?" if near else _listed(targets)
-    raise TargetError(f"no VM named {name} runs here; {hint}")
-
-
-def _only(targets: Sequence[Target], trouble: str) -> Target:
-    if len(targets) > 1:
-        raise UsageError(f"{trouble}; choose one with --pid or --vm: {_listed(targets)}")
-    return targets[0]
-
-
-def _listed(targets: Sequence[Target]) -> str:
-    return ", ".join(f"{target.vm} (pid {target.pid})" for target in targets) or "no QEMU runs"
+    return only(targets, "several QEMUs run")
 
 
 def _serving(path: Path, targets: Sequence[Target]) -> Target:

@@ -64,9 +64,9 @@ class Fleet:
             self._part(identity)
 
     @property
-    def observed(self) -> int:
-        """How many QEMUs are being observed."""
-        return len(self._observers)
+    def observers(self) -> list[Observer]:
+        """Those at work, for any thread."""
+        return list(self._observers.values())
 
     def _search(self, pool: ThreadPoolExecutor) -> None:
         """A QEMU that could not be observed is not tried again: it would fail every second."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from fakedirty.errors import TargetError, UsageError
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.words import Level
+from fakedirty.qmp.client import Qmp
 
 from .patched import PatchedProbes
 from .probing import Probes, ProbeTracer
@@ -55,6 +56,21 @@ class LiveTrace:
                 self._tracer = ProbeTracer(target, level, probes, qmp_paths, pages=pages, sizes=sizes)
             case _:
                 self._tracer = QmpPoller(qmp_paths, clock)
+
+    @property
+    def target(self) -> Target:
+        """Whom it hears."""
+        return self._target
+
+    @property
+    def level(self) -> Level:
+        """What it is heard at."""
+        return self._level
+
+    @property
+    def qmp(self) -> Qmp | None:
+        """The connection that the level holds; None where it holds none, or has just lost it."""
+        return self._tracer.qmp if isinstance(self._tracer, QmpPoller) else None
 
     def open(self) -> Subject:
         """Attach."""

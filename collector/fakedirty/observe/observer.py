@@ -48,6 +48,11 @@ class Observer:
         self._destinations = 0
         self._losses: list[EventsLost] = []  # since the last migration began
 
+    @property
+    def trace(self) -> Trace:
+        """What it hears."""
+        return self._trace
+
     def attach(self) -> None:
         """Begin to observe; from the return on nothing is missed. On an error nothing is left attached."""
         self._subject = subject = self._trace.open()

@@ -33,6 +33,11 @@ class QmpPoller:
         self._heard: list[TraceRecord] = []
         self._info: Mapping[str, Any] = {}
 
+    @property
+    def qmp(self) -> Qmp | None:
+        """The connection, for whoever has something to ask meanwhile."""
+        return self._qmp
+
     def attach(self) -> Mapping[str, object]:
         """Connect to the first socket that answers, and look: what begins from here on is seen whole."""
         self._connect()

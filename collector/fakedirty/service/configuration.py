@@ -19,6 +19,8 @@ from fakedirty.export.serve import parse_address
 from fakedirty.observe.levels import LEVELS
 from fakedirty.observe.sizes import with_page_ring
 
+from .control import DEFAULT_SOCKET
+
 BEST = "best"
 _LEVELS = (BEST, *map(str, LEVELS))
 
@@ -101,15 +103,27 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """``[control]``"""
+
+    socket: str = option(
+        str(DEFAULT_SOCKET),
+        "where `fakedirty status` and `fakedirty mode` ask the service; empty: nowhere",
+        check=_absolute,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """All of it."""
 
     observe: Observing = field(default_factory=Observing)
     record: Recording = field(default_factory=Recording)
     metrics: Metrics = field(default_factory=Metrics)
+    control: Control = field(default_factory=Control)
 
 
-SECTIONS: dict[str, type] = {"observe": Observing, "record": Recording, "metrics": Metrics}
+SECTIONS: dict[str, type] = {"observe": Observing, "record": Recording, "metrics": Metrics, "control": Control}
 
 
 def read(path: Path) -> Configuration:

@@ -1,0 +1,59 @@
+"""``fakedirty status``: what the service of this host observes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from fakedirty.service.control import DEFAULT_SOCKET, ask
+from fakedirty.show.figures import UNSEEN
+from fakedirty.show.terminal import Terminal
+
+NAME = "status"
+HELP = "say what the service of this host observes"
+EPILOG = """\
+examples:
+  fakedirty status                   every QEMU that is observed, and its last migration
+  fakedirty status --json            with all figures
+
+exit status: 0 done; 1 no service answers; 2 wrong usage
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    parser.add_argument("--control", type=Path, default=DEFAULT_SOCKET, metavar="SOCKET", help="the service's socket")
+    parser.add_argument("--json", action="store_true", help="say it in JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask, and say."""
+    told: dict[str, Any] = ask("status", path=arguments.control)
+    if arguments.json:
+        print(json.dumps(told, indent=2))
+        return 0
+    terminal = Terminal()
+    vms = told["vms"]
+    head = f"fakedirty {told['version']}, pid {told['pid']}, for {told['up_seconds']:.0f} s: {len(vms)} QEMUs observed"
+    terminal.print(head, highlight=False)
+    if vms:
+        terminal.print(_listing(vms), highlight=False)
+    return 0
+
+
+def _listing(vms: list[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("vm", "pid", "level", "migrations", "last migration", "state", "rounds", "valid"):
+        table.add_column(name, justify="right" if name in ("pid", "migrations", "rounds") else "left")
+    for vm in vms:
+        last = vm["last"]
+        said = [UNSEEN] * 4
+        if last:
+            said = [last["migration_id"], last["state"], str(last["rounds"]), "yes" if last["valid"] else "NO"]
+        table.add_row(vm["vm"], str(vm["pid"]), vm["level"], str(vm["migrations"]), *said)
+    return table

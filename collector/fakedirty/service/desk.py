@@ -1,0 +1,108 @@
+"""What the service answers: the status of all that it observes, and modes set through it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fakedirty import __version__
+from fakedirty.errors import QmpError, UsageError
+from fakedirty.model.words import Mode
+from fakedirty.observe.live import LiveTrace
+from fakedirty.observe.observer import Observer
+from fakedirty.observe.select import named
+from fakedirty.observe.target import Target
+from fakedirty.qmp.client import Qmp
+from fakedirty.record.manifest import Clock
+from fakedirty.record.summary import summary
+
+from .control import Asker, Handler, Held
+from .modes import Doing, Modes, State
+
+
+class Desk:
+    """Answers for the QEMUs whose `observers` are at work; `clock` dates what happened."""
+
+    def __init__(self, run_id: str, observers: Callable[[], Sequence[Observer]], clock: Clock) -> None:
+        self._run_id = run_id
+        self._observers = observers
+        self._clock = clock
+        self._began = time.monotonic()
+        self.modes = Modes(self._with_qmp)
+        self.handlers: dict[str, Handler] = {"status": self._status, "mode": self._mode}
+
+    def _status(self, request: Mapping[str, Any], asker: Asker) -> object:
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "run_id": self._run_id,
+            "up_seconds": round(time.monotonic() - self._began, 1),
+            "vms": [self._vm(observer, trace) for observer, trace in self._live()],
+        }
+
+    def _live(self) -> list[tuple[Observer, LiveTrace]]:
+        return [(each, trace) for each in self._observers() if isinstance(trace := each.trace, LiveTrace)]
+
+    def _vm(self, observer: Observer, trace: LiveTrace) -> dict[str, object]:
+        migrations = tuple(observer.migrations)
+        return {
+            "vm": trace.target.vm,
+            "pid": trace.target.pid,
+            "level": str(trace.level),
+            "migrations": len(migrations),
+            "last": summary(self._run_id, migrations[-1], self._clock) if migrations else None,
+        }
+
+    def _mode(self, request: Mapping[str, Any], asker: Asker) -> object:
+        """``vm`` or ``pid``, ``mode``, and perhaps ``hash``, ``revert_after`` (seconds) or ``hold`` (true)."""
+        target = self._meant(request)
+        mode = Mode(Mode.parse(str(request.get("mode"))))
+        hash_name = _kind(request, "hash", str)
+        seconds, hold = _kind(request, "revert_after", int, float), _kind(request, "hold", bool)
+        if seconds is not None and (hold or not 0 < seconds <= 7 * 86400):
+            raise UsageError("revert_after is a number of seconds, of a week at most, and goes without hold")
+        if hold:
+            state, release = self.modes.hold(target, mode, hash_name)
+            return Held(_told(target, state), release)
+        return _told(target, self.modes.set(target, mode, hash_name, seconds))
+
+    def _meant(self, request: Mapping[str, Any]) -> Target:
+        targets = [trace.target for _, trace in self._live()]
+        pid, vm = _kind(request, "pid", int), _kind(request, "vm", str)
+        if pid is not None:
+            for target in targets:
+                if target.pid == pid:
+                    return target
+            raise UsageError(f"process {pid} is not observed by this service")
+        if vm is None:
+            raise UsageError("say which QEMU: vm or pid")
+        return named(vm, targets)
+
+    def _with_qmp(self, target: Target, do: Doing) -> State:
+        """By the connection that the observation holds, or else by the first socket that answers."""
+        for _, trace in self._live():
+            if trace.target == target and (qmp := trace.qmp) is not None:
+                return do(qmp)
+        problems = []
+        for path in target.qmp_paths:
+            try:
+                with Qmp.connect(path) as qmp:
+                    return do(qmp)
+            except QmpError as error:
+                problems.append(str(error))
+        raise QmpError("; ".join(problems) or f"{target.vm} (pid {target.pid}) has no QMP socket that is known")
+
+
+def _kind(request: Mapping[str, Any], name: str, *kinds: type) -> Any:
+    """The value of a name, None where it is not given."""
+    value = request.get(name)
+    if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+        raise UsageError(f"{name} is to be of the type {kinds[0].__name__}, not {value!r}")
+    return value
+
+
+def _told(target: Target, state: State) -> dict[str, object]:
+    mode, hash_name = state
+    return {"vm": target.vm, "pid": target.pid, "mode": str(mode), "hash": hash_name}

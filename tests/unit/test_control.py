@@ -1,0 +1,174 @@
+"""The service's socket: who asks is answered, who says garbage or nothing harms nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakedirty.errors import TargetError, UsageError
+from fakedirty.service import control
+from fakedirty.service.control import Asker, Held, NoServiceError, ask, asking, serving
+
+
+class Office:
+    """Handlers that note what they were asked."""
+
+    def __init__(self) -> None:
+        self.askers: list[Asker] = []
+        self.released = threading.Event()
+        self.handlers = {
+            "status": self.status,
+            "echo": self.echo,
+            "fail": self.fail,
+            "hold": self.hold,
+            "bug": self.bug,
+        }
+
+    def status(self, request: Mapping[str, Any], asker: Asker) -> object:
+        self.askers.append(asker)
+        return {"pid": os.getpid()}
+
+    def echo(self, request: Mapping[str, Any], asker: Asker) -> object:
+        return request["text"]
+
+    def fail(self, request: Mapping[str, Any], asker: Asker) -> object:
+        raise TargetError("no VM named wbe runs here; did you mean web?")
+
+    def bug(self, request: Mapping[str, Any], asker: Asker) -> object:
+        raise ZeroDivisionError
+
+    def hold(self, request: Mapping[str, Any], asker: Asker) -> object:
+        return Held("held", self.released.set)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "control"
+
+
+@pytest.fixture
+def office(path: Path) -> Iterator[Office]:
+    office = Office()
+    with serving(path, office.handlers):
+        yield office
+
+
+def raw(path: Path, data: bytes) -> dict[str, Any]:
+    with socket.socket(socket.AF_UNIX) as link:
+        link.settimeout(20)
+        link.connect(str(path))
+        link.sendall(data)
+        answer: dict[str, Any] = json.loads(link.makefile().readline())
+        return answer
+
+
+def test_who_asks_is_known_and_answered(office: Office, path: Path) -> None:
+    assert ask("status", path=path) == {"pid": os.getpid()}
+    assert office.askers == [Asker(os.getpid(), os.geteuid())]
+    assert ask("echo", path=path, text="wörd\n") == "wörd\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_errors_come_as_what_they_are(office: Office, path: Path) -> None:
+    with pytest.raises(TargetError, match="did you mean web"):
+        ask("fail", path=path)
+    with pytest.raises(UsageError, match="no command 'stop'; there are status, echo"):
+        ask("stop", path=path)
+
+
+def test_a_bug_is_told_and_ends_nothing(office: Office, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(Exception, match="its log says why"):
+        ask("bug", path=path)
+    assert "ZeroDivisionError" in caplog.text
+    assert ask("echo", path=path, text="still here") == "still here"
+
+
+@pytest.mark.parametrize(
+    "data", [b"garbage\n", b"\xff\xfe\n", b"[]\n", b"7\n", b'{"command": []}\n', b"x" * (control.LONGEST + 1)]
+)
+def test_garbage_is_refused(office: Office, path: Path, data: bytes) -> None:
+    assert raw(path, data)["kind"] == "UsageError"
+    assert ask("echo", path=path, text="still here") == "still here"
+
+
+def test_who_says_nothing_is_let_go_and_keeps_nobody(
+    office: Office, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(control, "MOST_CLIENTS", 3)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(str(path))
+        assert ask("echo", path=path, text="meanwhile") == "meanwhile"
+        silent.settimeout(20)
+        assert silent.recv(1) == b""
+
+
+def test_there_is_an_end_to_clients(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "MOST_CLIENTS", 2)
+    office = Office()
+    with serving(path, office.handlers):
+        with asking("hold", path=path), asking("hold", path=path), pytest.raises(UsageError, match="clients ask"):
+            ask("status", path=path)
+        office.released.wait(20)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                ask("status", path=path)
+                break
+            except UsageError:
+                time.sleep(0.01)
+        assert office.askers
+
+
+def test_what_is_held_is_released_when_the_client_has_left(office: Office, path: Path) -> None:
+    with asking("hold", path=path) as answer:
+        assert answer == "held"
+        assert not office.released.is_set()
+    assert office.released.wait(20)
+
+
+def test_there_is_one_service(office: Office, path: Path) -> None:
+    with pytest.raises(UsageError, match=f"pid {os.getpid()}"), serving(path, {}):
+        pass
+    assert ask("status", path=path)
+
+
+def test_what_a_killed_service_left_is_replaced(path: Path) -> None:
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with serving(path, Office().handlers):
+        assert ask("status", path=path)
+    assert not path.exists()
+    with pytest.raises(NoServiceError, match="fakedirty observe --all"):
+        ask("status", path=path)
+
+
+def test_what_is_no_service_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "other"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+
+        def talk() -> None:
+            for said in (b"SSH-2.0\n", b"[1]\n"):
+                link, _ = other.accept()
+                with link, link.makefile() as asked:
+                    asked.readline()
+                    link.sendall(said)
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        with pytest.raises(NoServiceError, match="does not answer as the service does"):
+            ask("status", path=path)
+        with pytest.raises(NoServiceError, match="is not the service"):
+            ask("status", path=path)
+        thread.join()

@@ -1,0 +1,114 @@
+"""What the service manager hears, and what a service does beside observing."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakedirty.record.retention import Limits
+from fakedirty.service import upkeep
+from fakedirty.service.configuration import parse
+from fakedirty.service.manager import Manager
+from fakedirty.service.upkeep import Upkeep, limits_of
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Iterator[socket.socket]:
+    """The manager's end."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+        link.bind(str(tmp_path / "notify"))
+        link.settimeout(20)
+        yield link
+
+
+def words(link: socket.socket) -> list[str]:
+    return link.recv(4096).decode().splitlines()
+
+
+def test_the_manager_is_told(told: socket.socket, tmp_path: Path) -> None:
+    now = [100.0]
+    watchdog = {"WATCHDOG_USEC": "10000000", "WATCHDOG_PID": str(os.getpid())}
+    manager = Manager({"NOTIFY_SOCKET": str(tmp_path / "notify"), **watchdog}, lambda: now[0])
+    manager.ready("observing")
+    assert words(told) == ["READY=1", "STATUS=observing"]
+    manager.alive()
+    assert words(told) == ["WATCHDOG=1"]
+    now[0] += 4.9
+    manager.alive()
+    now[0] += 0.1
+    manager.alive()
+    manager.stopping()
+    assert [words(told), words(told)] == [["WATCHDOG=1"], ["STOPPING=1"]]
+
+
+def test_without_a_manager_or_with_one_that_has_gone_nothing_is_told(tmp_path: Path) -> None:
+    for known in ({}, {"NOTIFY_SOCKET": str(tmp_path / "gone"), "WATCHDOG_USEC": "2"}, {"WATCHDOG_PID": "1"}):
+        manager = Manager(known)
+        manager.ready("observing")
+        manager.alive()
+        manager.stopping()
+
+
+def test_a_manager_that_does_not_listen_is_not_waited_for(told: socket.socket, tmp_path: Path) -> None:
+    manager = Manager({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    for number in range(1000):
+        manager.ready(str(number))
+    assert words(told) == ["READY=1", "STATUS=0"]
+    while words(told)[1] != "STATUS=1":
+        pass
+    manager.ready("again")
+
+
+def kept(out: Path, days: float) -> Path:
+    path = out / "web" / f"{days:g}"
+    path.mkdir(parents=True)
+    (path / "manifest.json").write_text("{}")
+    then = (path / "manifest.json").stat().st_mtime - days * 86400
+    for each in (path / "manifest.json", path):
+        os.utime(each, (then, then))
+    return path
+
+
+def test_a_configuration_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    out, file, again = tmp_path / "out", tmp_path / "fakedirty.toml", threading.Event()
+    old, older = kept(out, 5), kept(out, 50)
+    file.write_text("record.keep_days = 60\n")
+    keeping = Upkeep(Manager({}), set, again, out=out, path=file, configuration=parse(file.read_text()))
+
+    def tick() -> None:
+        keeping.tick()
+        assert keeping._pruning is not None
+        keeping._pruning.result()
+
+    tick()
+    assert old.exists()
+    assert older.exists()
+    file.write_text("record.keep_days = 10\nobserve.level = 'stock'\n")
+    again.set()
+    tick()
+    assert old.exists()
+    assert not older.exists()
+    assert "observe.level has changed" in caplog.text
+    assert "keep_days" not in caplog.text
+    file.write_text("record.keep_dys = 1\n")
+    again.set()
+    tick()
+    assert old.exists()
+    assert "stays as it was" in caplog.text
+    assert "record.keep_dys" in caplog.text
+    keeping.close()
+
+
+def test_what_is_not_due_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pruned: list[Limits] = []
+    monkeypatch.setattr(upkeep, "prune", lambda out, limits, busy: pruned.append(limits))
+    configuration = parse("record.keep_gib = 1\n")
+    keeping = Upkeep(Manager({}), set, threading.Event(), out=tmp_path, configuration=configuration)
+    for _ in range(3):
+        keeping.tick()
+    keeping.close()
+    assert pruned == [limits_of(configuration)] == [Limits(0, 1 << 30)]
