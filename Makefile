@@ -23,9 +23,16 @@ PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86
             gcc libc6-dev busybox-static cpio \
             dpkg-dev ninja-build pkg-config bison flex patch systemtap-sdt-dev \
             libglib2.0-dev libpixman-1-dev libfdt-dev libxxhash-dev libmurmurhash-dev libgcrypt20-dev zlib1g-dev
-TEST_PACKAGES := prometheus
+TEST_PACKAGES := prometheus systemd util-linux
 LONG_PACKAGES := debootstrap
 
+# where `make install` puts the service
+PREFIX ?= /opt/fakedirty
+SYSCONFDIR ?= /etc
+UNITDIR ?= /etc/systemd/system
+STATEDIR ?= /var/lib/fakedirty
+
+.PHONY: install uninstall
 .PHONY: help setup packages test-packages long-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-cost bench-overhead qemu-check test lint unit integration check-long clean
 
 help:  ## this list
@@ -69,6 +76,30 @@ setup: packages $(VENV)/ready $(if $(filter stock,$(QEMU)),,qemu) guests  ## ins
 
 demo: setup  ## migrate a real guest twice and compare
 	@$(FAKEDIRTY) demo --out runs/demo $(if $(filter stock,$(QEMU)),--stock)
+
+# from a copy: setuptools builds in the tree, and what it leaves there would be in the next wheel
+install: packages  ## the service: a venv in PREFIX (/opt/fakedirty), a systemd unit, a configuration to begin with
+	@copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT
+	cp -r $(filter-out build dist runs,$(wildcard *)) "$$copy"
+	/usr/bin/python3 -m venv --system-site-packages "$(PREFIX)"
+	"$(PREFIX)/bin/pip" install -q --disable-pip-version-check "$$copy"
+	install -D -m 644 README.md "$(PREFIX)/share/doc/fakedirty/README.md"
+	mkdir -p "$(SYSCONFDIR)" "$(UNITDIR)"
+	if [[ ! -e "$(SYSCONFDIR)/fakedirty.toml" ]]; then
+	    "$(PREFIX)/bin/fakedirty" config example |
+	        sed -e 's|^directory = .*|directory = "$(STATEDIR)"|' -e 's|^keep_days = .*|keep_days = 30|' \
+	            -e 's|^keep_gib = .*|keep_gib = 10|' >"$(SYSCONFDIR)/fakedirty.toml"
+	fi
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|' packaging/fakedirty.service \
+	    >"$(UNITDIR)/fakedirty.service"
+	echo "installed; edit $(SYSCONFDIR)/fakedirty.toml, then: systemctl daemon-reload && systemctl enable --now fakedirty"
+
+uninstall:  ## the same away again; the configuration and what was recorded stay
+	@if [[ -d /run/systemd/system && $(UNITDIR) == /etc/systemd/system ]]; then
+	    systemctl disable --now fakedirty || true
+	fi
+	rm -rf "$(PREFIX)" "$(UNITDIR)/fakedirty.service"
+	echo "removed; $(SYSCONFDIR)/fakedirty.toml and what was recorded are still there"
 
 lint: $(VENV)/ready
 	@$(VENV)/bin/ruff check .
