@@ -127,7 +127,7 @@ bench-cost: setup  ## what a page costs without the series and in each mode, at 
 	$(FAKEDIRTY) bench cost --out runs/bench-cost
 	$(FAKEDIRTY) bench hash --out runs/bench-hash
 
-bench-overhead: setup  ## what being observed costs at full speed, at each level, and the collector (about 40 minutes)
+bench-overhead: setup  ## what being observed costs at full speed, at each level, and the collector (about half an hour)
 	@$(FAKEDIRTY) bench overhead --out runs/bench-overhead
 
 WORK ?= $(CURDIR)/build/qemu-check

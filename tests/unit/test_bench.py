@@ -17,8 +17,7 @@ from fakedirty.errors import LabError
 from fakedirty.lab import overhead
 from fakedirty.lab.convergence import MIXES, PAGE_BYTES, Job, Measured, jobs
 from fakedirty.lab.cost import ARMS, Cost, CostJob, cost_jobs, paired
-from fakedirty.lab.full_speed import thread_seconds
-from fakedirty.lab.overhead import Overhead
+from fakedirty.lab.full_speed import Spent, thread_seconds
 from fakedirty.lab.treatments import CONVERGENCE
 from rich.console import Console
 
@@ -163,8 +162,9 @@ def test_being_observed_is_compared_with_the_same_mode_unobserved() -> None:
     """A 10 ms longer pass of a million pages, half of it on the CPU: 5 ns a page."""
     drawn = list(overhead.overhead_jobs(3, seed=3))
     assert len(set(drawn)) == len(drawn) == 3 * sum(arm.turns for arm in overhead.ARMS)
-    figures = {"pages": 1_000_000, "collector_seconds": 0.25, "collector_bytes": 100 << 20, "grown_bytes": 1 << 20}
-    runs = [Overhead(job, 1.01, 0.505, 1.0, 0.5, **figures, lost_events=2) for job in drawn]
+    passes = [(Spent(1.01, 0.505, 1_000_000), Spent(1.0, 0.5, 1_000_000))] * 3
+    parts = [overhead._Observed(passes, [0.25] * 3, 100 << 20, 1 << 20, 1)] * 2
+    runs = [overhead._joined(job, parts) for job in drawn]
     console = Console(width=200)
     with console.capture() as capture:
         for table in overhead_tables(runs):
@@ -178,3 +178,12 @@ def test_being_observed_is_compared_with_the_same_mode_unobserved() -> None:
     assert "4,000,000" in collector
     assert "100 (100-100)" in collector
     assert " 24 " in collector
+
+
+def test_what_one_guest_is_slower_by_in_itself_cancels_out() -> None:
+    slow, fast = Spent(1.2, 0.6, 1000), Spent(1.0, 0.5, 1000)
+    parts = [overhead._Observed([pair] * 3, [0.1], 1, 0, 0) for pair in ((slow, fast), (fast, slow))]
+    made = overhead._joined(overhead.OverheadJob(1, "patched", 1), parts)
+    assert made.time_share == pytest.approx(0)
+    assert made.thread_share == pytest.approx(0)
+    assert made.added_ns == pytest.approx(0)

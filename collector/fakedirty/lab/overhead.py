@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import geometric_mean, mean, median
 
 from fakedirty.errors import LabError
 from fakedirty.model.words import Level
@@ -24,8 +24,7 @@ from .full_speed import FULL, LOCKED, Spent, one_pass, prepare, sink
 from .guest import BuiltGuest
 from .machine import Machine
 
-PASSES = 3  # that are observed in a row, and measured
-AROUND = 2  # unobserved, before and after them: what they are compared with, as near in time as can be
+PAIRS = 6  # of passes, one observed and one not, right after each other
 ATTACH_SECONDS = 60.0
 END_SECONDS = 60.0
 
@@ -55,7 +54,7 @@ ARMS = (
 
 @dataclass(frozen=True, slots=True)
 class OverheadJob:
-    """Passes of one arm, and unobserved ones around them."""
+    """Passes of one arm, in turns with unobserved ones."""
 
     repetition: int
     arm: str
@@ -64,37 +63,25 @@ class OverheadJob:
 
 @dataclass(frozen=True, slots=True)
 class Overhead:
-    """What an observed pass took and what an unobserved one took, medians; the collector's CPU time for one, its
-    largest resident memory, and by how much that grew over the passes; events that were lost in any.
+    """What observed passes took beside unobserved ones of the same seconds.
 
-    Seconds that passed, and those on a CPU of the migration thread, as in :class:`Spent`.
+    `time_share` and `thread_share` are by what share of itself a pass gets longer, and the CPU time of its migration
+    thread grows; `added_ns` is that CPU time by page: medians of the pairs, and the mean of both guests. Seconds, pages
+    and the collector's CPU time are the medians of a pass; `collector_bytes` is its largest resident memory,
+    `grown_bytes` by how much that grew over the passes; lost events are those of all passes.
     """
 
     job: OverheadJob
+    time_share: float
+    thread_share: float
+    added_ns: float
     pass_seconds: float
-    thread_seconds: float
     base_pass_seconds: float
-    base_thread_seconds: float
     pages: int
     collector_seconds: float
     collector_bytes: int
     grown_bytes: int
     lost_events: int
-
-    @property
-    def time_share(self) -> float:
-        """By what share of itself a pass gets longer."""
-        return self.pass_seconds / self.base_pass_seconds - 1
-
-    @property
-    def thread_share(self) -> float:
-        """By what share of itself the CPU time of the migration thread grows."""
-        return self.thread_seconds / self.base_thread_seconds - 1
-
-    @property
-    def added_ns(self) -> float:
-        """CPU time of the migration thread that a page costs more, in nanoseconds."""
-        return (self.thread_seconds - self.base_thread_seconds) / self.pages * 1e9
 
 
 def overhead_jobs(repetitions: int, seed: int) -> Iterator[OverheadJob]:
@@ -108,66 +95,80 @@ def overhead_jobs(repetitions: int, seed: int) -> Iterator[OverheadJob]:
 
 @contextmanager
 def overhead_bench(qemu: Path, guest: BuiltGuest) -> Iterator[Callable[[OverheadJob], Overhead]]:
-    """One stopped guest, and what measures a job on it. A pass of each mode comes first, unmeasured."""
+    """Two stopped guests, and what measures a job on them: each is observed for a while, and the other is not."""
     arms = {arm.name: arm for arm in ARMS}
     with ExitStack() as stack:
         uri = stack.enter_context(sink())
-        source = stack.enter_context(Bench(qemu, guest, FULL, network=None, more=LOCKED, name="overhead").source())
-        prepare(source.qmp, running=False)
+        one, other = (
+            stack.enter_context(Bench(qemu, guest, FULL, network=None, more=LOCKED, name=name).source())
+            for name in ("overhead-1", "overhead-2")
+        )
+        for source in (one, other):
+            prepare(source.qmp, running=False)
 
         def measure(job: OverheadJob) -> Overhead:
             arm = arms[job.arm]
-            source.qmp.execute("migrate-set-parameters", {MODE: arm.mode})
-            around = [one_pass(source, uri) for _ in range(AROUND)]
-            observed = _observed(arm, source, uri)
-            around += [one_pass(source, uri) for _ in range(AROUND)]
-            return Overhead(
-                job,
-                pass_seconds=median(spent.pass_seconds for spent in observed.passes),
-                thread_seconds=median(spent.thread_seconds for spent in observed.passes),
-                base_pass_seconds=median(spent.pass_seconds for spent in around),
-                base_thread_seconds=median(spent.thread_seconds for spent in around),
-                pages=around[0].pages,
-                collector_seconds=observed.collector_seconds,
-                collector_bytes=observed.peak,
-                grown_bytes=observed.grown,
-                lost_events=observed.lost,
-            )
+            for source in (one, other):
+                source.qmp.execute("migrate-set-parameters", {MODE: arm.mode})
+            return _joined(job, [_observed(arm, one, other, uri), _observed(arm, other, one, uri)])
 
-        for mode in ("off", "observe"):
-            source.qmp.execute("migrate-set-parameters", {MODE: mode})
-            one_pass(source, uri)
         yield measure
 
 
 @dataclass(frozen=True, slots=True)
 class _Observed:
-    """Passes that were observed, and what that took the collector."""
+    """Pairs of passes, the first of each observed, and what that took the collector."""
 
-    passes: Sequence[Spent]
-    collector_seconds: float
+    pairs: Sequence[tuple[Spent, Spent]]
+    collector_seconds: Sequence[float]
     peak: int
     grown: int
     lost: int
 
+    def ratio(self, figure: Callable[[Spent], float]) -> float:
+        """Of the observed one of a pair to the other."""
+        return median(figure(own) / figure(base) for own, base in self.pairs)
 
-def _observed(arm: OverheadArm, source: Machine, uri: str) -> _Observed:
-    """By a collector in a process of its own, that records to files and has seen a pass before."""
+
+def _joined(job: OverheadJob, parts: Sequence[_Observed]) -> Overhead:
+    """Both guests together: whatever one of them is slower by in itself cancels out."""
+    pairs = [pair for part in parts for pair in part.pairs]
+    added = [median(own.thread_seconds - base.thread_seconds for own, base in part.pairs) for part in parts]
+    pages = pairs[0][0].pages
+    return Overhead(
+        job,
+        time_share=geometric_mean(part.ratio(lambda spent: spent.pass_seconds) for part in parts) - 1,
+        thread_share=geometric_mean(part.ratio(lambda spent: spent.thread_seconds) for part in parts) - 1,
+        added_ns=mean(added) / pages * 1e9,
+        pass_seconds=median(own.pass_seconds for own, _ in pairs),
+        base_pass_seconds=median(base.pass_seconds for _, base in pairs),
+        pages=pages,
+        collector_seconds=median(seconds for part in parts for seconds in part.collector_seconds),
+        collector_bytes=max(part.peak for part in parts),
+        grown_bytes=max(part.grown for part in parts),
+        lost_events=sum(part.lost for part in parts),
+    )
+
+
+def _observed(arm: OverheadArm, source: Machine, other: Machine, uri: str) -> _Observed:
+    """By a collector in a process of its own, that records to files; a first pass of each is not counted."""
     with tempfile.TemporaryDirectory(prefix="fakedirty-") as directory, ExitStack() as stack:
         out = Path(directory) / "out"
         collector = stack.enter_context(_collector(source, arm, out))
-        passes, seconds, peaks = [], [], []
-        for number in range(1 + PASSES):
+        pairs, seconds, peaks = [], [], []
+        for number in range(1 + PAIRS):
+            base = one_pass(other, uri) if number % 2 else None
             before = _cpu_seconds(collector.pid)
-            passes.append(one_pass(source, uri))
+            own = one_pass(source, uri)
             _await_end(out, number + 1)
             seconds.append(_cpu_seconds(collector.pid) - before)
+            pairs.append((own, base or one_pass(other, uri)))
             peaks.append(_peak_bytes(collector.pid))
         migrations = load(out).migrations
         if arm.level is not Level.QMP and not migrations["rounds"].all():
             raise LabError(f"{arm.name}: the collector saw no round")
         lost = int(migrations["lost_events"].sum())
-        return _Observed(passes[1:], median(seconds[1:]), peaks[-1], peaks[-1] - peaks[0], lost)
+        return _Observed(pairs[1:], seconds[1:], peaks[-1], peaks[-1] - peaks[0], lost)
 
 
 @contextmanager
