@@ -65,7 +65,7 @@ TOGGLES: Sequence[Mapping[str, object]] = (
 SLOW_LINK: Sequence[Mapping[str, object]] = ({"max-bandwidth": 60_000_000},)
 CASES = (
     Case("small pages", "xxh3-64", 2048, 450_000, 12),
-    Case("small pages, slow hash", "sha1", 2048, 450_000, 16, throttled=True),
+    Case("small pages, slow hash", "sha1", 2048, 450_000, 32, throttled=True),
     Case("huge pages", "xxh3-64", 1024, 250_000, 15, huge_mib=1024),
     Case(
         "huge pages, slowest hash, slow link",
