@@ -75,6 +75,7 @@ def test_who_asks_is_known_and_answered(office: Office, path: Path) -> None:
     assert office.askers == [Asker(os.getpid(), os.geteuid())]
     assert ask("echo", path=path, text="wörd\n") == "wörd\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755
 
 
 def test_errors_come_as_what_they_are(office: Office, path: Path) -> None:
@@ -150,6 +151,16 @@ def test_what_a_killed_service_left_is_replaced(path: Path) -> None:
     assert not path.exists()
     with pytest.raises(NoServiceError, match="fakedirty observe --all"):
         ask("status", path=path)
+
+
+def test_what_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "letter"
+    file.write_text("mine")
+    with pytest.raises(UsageError, match="is no socket"), serving(file, {}):
+        pass
+    assert file.read_text() == "mine"
+    with pytest.raises(UsageError, match="cannot listen"), serving(file / "control", {}):
+        pass
 
 
 def test_what_is_no_service_is_told(tmp_path: Path) -> None:

@@ -77,18 +77,19 @@ def serving(path: Path, handlers: Mapping[str, Handler]) -> Iterator[None]:
 def _listening(path: Path) -> Iterator[socket.socket]:
     """Its owner's alone from the first moment. What a killed service left behind is replaced."""
     if path.exists():
+        if not path.is_socket():
+            raise UsageError(f"{path} is there, and is no socket: name another")
         try:
             told = ask("status", path=path)
         except NoServiceError:
             path.unlink(missing_ok=True)
         else:
-            raise UsageError(
-                f"a service answers at {path} already (pid {told['pid']}): stop it, or name another socket"
-            )
+            raise UsageError(f"a service answers at {path} already (pid {told['pid']}): stop it, or name another")
     with socket.socket(socket.AF_UNIX) as listener:
-        before = os.umask(0o177)
+        before = os.umask(0o022)
         try:
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.umask(0o177)
             listener.bind(os.fspath(path))
         except OSError as error:
             raise UsageError(f"cannot listen at {path}: {error.strerror or error}") from error
@@ -189,7 +190,8 @@ def asking(command: str, *, path: Path = DEFAULT_SOCKET, **arguments: object) ->
         except OSError as error:
             raise UsageError(f"cannot ask the service at {path}: {error.strerror or error}") from error
         try:
-            _send(link, {"command": command, **arguments})
+            with contextlib.suppress(BrokenPipeError):  # refused unheard: the reason can still be read
+                _send(link, {"command": command, **arguments})
             with link.makefile("rb") as lines:
                 told = json.loads(lines.readline())
         except (OSError, ValueError) as error:
