@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from fakedirty.errors import QmpError, TargetError, UsageError
+from fakedirty.errors import TargetError, UsageError
 from fakedirty.model.words import Mode
-from fakedirty.qmp.client import Qmp
+from fakedirty.qmp.client import connect_first
 from fakedirty.qmp.mode import read_mode, set_mode
 from fakedirty.service.control import DEFAULT_SOCKET, NoServiceError, asking
 
@@ -78,7 +78,7 @@ def _by_qmp(arguments: argparse.Namespace, stop: threading.Event) -> int:
         if not paths:
             raise TargetError(f"{name} (pid {target.pid}) was started without a QMP socket that is known: use --qmp")
     with ExitStack() as stack:
-        qmp = stack.enter_context(_first(paths))
+        qmp = stack.enter_context(connect_first(paths))
         before = read_mode(qmp)
         mode, hash_name = set_mode(qmp, Mode(Mode.parse(arguments.mode)), arguments.hash)
         _say(arguments, name, str(mode), hash_name)
@@ -88,17 +88,6 @@ def _by_qmp(arguments: argparse.Namespace, stop: threading.Event) -> int:
                 mode, hash_name = set_mode(qmp, *before)
             _say(arguments, name, str(mode), hash_name)
     return 0
-
-
-def _first(paths: list[Path]) -> Qmp:
-    """The first socket that answers."""
-    problems = []
-    for path in paths:
-        try:
-            return Qmp.connect(path)
-        except QmpError as error:
-            problems.append(error)
-    raise problems[0] if len(problems) == 1 else QmpError("; ".join(map(str, problems)))
 
 
 def _say(arguments: argparse.Namespace, name: str, mode: str, hash_name: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from fakedirty.errors import QmpError, TargetError
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.qmp.answers import understanding
-from fakedirty.qmp.client import Qmp
+from fakedirty.qmp.client import Qmp, connect_first
 
 POLL_SECONDS = 0.1
 
@@ -61,7 +61,7 @@ class QmpPoller:
         return self._info
 
     def _connect(self) -> None:
-        self._qmp = _connect(self._paths)
+        self._qmp = connect_first(self._paths)
         with understanding(self._qmp.path):
             commands = {command["name"] for command in self._qmp.execute("query-commands")}
         if "query-migrate" not in commands:
@@ -83,13 +83,3 @@ class QmpPoller:
         if self._qmp is not None:
             self._qmp.close()
             self._qmp = None
-
-
-def _connect(paths: Sequence[Path]) -> Qmp:
-    problems = []
-    for path in paths:
-        try:
-            return Qmp.connect(path)
-        except QmpError as error:
-            problems.append(str(error))
-    raise QmpError("; ".join(problems))

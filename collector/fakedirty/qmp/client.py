@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
@@ -198,6 +198,17 @@ class Qmp:
             self._thread.join()
         if link is not None:
             link.close()
+
+
+def connect_first(paths: Iterable[str | Path]) -> Qmp:
+    """A connection to the first socket that answers; QmpError tells what is wrong with each where none does."""
+    problems = []
+    for path in paths:
+        try:
+            return Qmp.connect(path)
+        except QmpError as error:
+            problems.append(str(error))
+    raise QmpError("; ".join(problems))
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

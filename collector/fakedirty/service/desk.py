@@ -14,7 +14,7 @@ from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.select import named
 from fakedirty.observe.target import Target
-from fakedirty.qmp.client import Qmp
+from fakedirty.qmp.client import connect_first
 from fakedirty.record.manifest import Clock
 from fakedirty.record.summary import summary
 
@@ -85,14 +85,10 @@ class Desk:
         for _, trace in self._live():
             if trace.target == target and (qmp := trace.qmp) is not None:
                 return do(qmp)
-        problems = []
-        for path in target.qmp_paths:
-            try:
-                with Qmp.connect(path) as qmp:
-                    return do(qmp)
-            except QmpError as error:
-                problems.append(str(error))
-        raise QmpError("; ".join(problems) or f"{target.vm} (pid {target.pid}) has no QMP socket that is known")
+        if not target.qmp_paths:
+            raise QmpError(f"{target.vm} (pid {target.pid}) has no QMP socket that is known")
+        with connect_first(target.qmp_paths) as qmp:
+            return do(qmp)
 
 
 def _kind(request: Mapping[str, Any], name: str, *kinds: type) -> Any:
