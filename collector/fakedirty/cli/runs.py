@@ -15,7 +15,7 @@ from rich.text import Text
 
 from fakedirty.errors import RecordError, UsageError
 from fakedirty.record.json_lines import JsonLines
-from fakedirty.record.load import load
+from fakedirty.record.load import load, rows
 from fakedirty.record.restore import clock_of, manifest_of, restore
 from fakedirty.show.compare import comparison
 from fakedirty.show.figures import UNSEEN, milliseconds, size
@@ -103,18 +103,18 @@ def _list(arguments: argparse.Namespace) -> None:
         if migrations.empty:
             known = ", ".join(sorted(set(recording.migrations["vm"])))
             raise RecordError(f"no migration of a VM named {arguments.vm} in {arguments.path}; there are {known}")
-    rows = _rows(migrations)
+    listed = rows(migrations)
     if arguments.json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps(listed, indent=2))
     else:
-        Terminal().print(_listing(rows), highlight=False)
+        Terminal().print(_listing(listed), highlight=False)
 
 
-def _listing(rows: Sequence[dict[str, Any]]) -> Table:
+def _listing(listed: Sequence[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in ("migration", "vm", "started", "outcome", "total", "downtime", "sent", "rounds", "fake", "valid"):
         table.add_column(head, justify="right" if head in ("total", "downtime", "sent", "rounds", "fake") else "left")
-    for row in rows:
+    for row in listed:
         arrived = row["side"] == "destination"
         fake, visited = row["fake_pages"], row["visited_pages"]
         share = None if fake is None or not visited else fake / visited
@@ -142,17 +142,11 @@ def _show(directory: Path, as_json: bool) -> None:
 
 def _compare(directories: Sequence[Path], as_json: bool) -> None:
     if as_json:
-        print(json.dumps([_rows(load(directory).migrations)[0] for directory in directories], indent=2))
+        print(json.dumps([rows(load(directory).migrations)[0] for directory in directories], indent=2))
         return
     migrations = [restore(directory) for directory in directories]
     titled = [(f"{migration.vm} {migration.migration_id}", migration) for migration in migrations]
     Terminal().print(comparison(titled), highlight=False)
-
-
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """What was not seen as None."""
-    plain = frame.astype(object).where(frame.notna(), None)
-    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
 
 
 def _export(arguments: argparse.Namespace) -> None:

@@ -70,7 +70,7 @@ class Fleet:
 
     def _search(self, pool: ThreadPoolExecutor) -> None:
         """A QEMU that could not be observed is not tried again: it would fail every second."""
-        running = {(target.pid, target.start_ticks): target for target in self._find()}
+        running = {target.identity: target for target in self._find()}
         self._seen &= running.keys()
         for identity, target in running.items():
             if identity not in self._seen:

@@ -73,7 +73,7 @@ class RunStates:
         return peers
 
     def _follow(self, target: Target, role: str) -> None:
-        identity = target.pid, target.start_ticks
+        identity = target.identity
         if identity in self._known:
             return
         self._known.add(identity)

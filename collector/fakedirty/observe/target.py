@@ -28,6 +28,11 @@ class Target:
     incoming: bool = False  # it was started to wait for a migration
 
     @property
+    def identity(self) -> tuple[int, int]:
+        """Process id and start time, as ids are used again."""
+        return self.pid, self.start_ticks
+
+    @property
     def runs(self) -> bool:
         """Whether it has not ended, to the best of our knowledge: its id may be another's by now."""
         return (self.proc / str(self.pid)).exists()

@@ -58,6 +58,12 @@ def load(path: str | Path) -> Recording:
     )
 
 
+def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame as plain data; what was not seen is None."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
+
+
 def _gather(
     columns: tuple[Column, ...], directories: Iterable[Path], read: Callable[[Path], pd.DataFrame]
 ) -> pd.DataFrame:

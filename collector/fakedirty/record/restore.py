@@ -16,7 +16,7 @@ from fakedirty.model.round import Round
 from fakedirty.model.sink import Sink
 from fakedirty.model.words import Kind, Level, Mode
 
-from .load import json_object, load
+from .load import json_object, load, rows
 from .manifest import Clock
 
 
@@ -79,24 +79,17 @@ def _end(migration: Migration, manifest: Mapping[str, Any], summary: Mapping[str
 
 
 def _events(rounds: pd.DataFrame, toggles: pd.DataFrame, start_ns: int) -> Iterator[Event]:
-    for row in _rows(toggles):
+    for row in rows(toggles):
         words = [Mode(Mode.parse(row[name])) for name in ("from_mode", "to_mode")]
         time_ns = start_ns + round(row["seconds"] * 1e9)
         yield ModeChanged(time_ns, row["round"], words[0], words[1], row["hash"])
-    for row in _rows(rounds):
+    for row in rows(rounds):
         ended = Round(
             **{name: row[name] for name in Round.__dataclass_fields__ if name not in ("kind", "mode")},
             kind=Kind(Kind.parse(row["kind"])),
             mode=None if row["mode"] is None else Mode(Mode.parse(row["mode"])),
         )
         yield RoundEnded(start_ns + round((ended.start_seconds + ended.duration_seconds) * 1e9), ended)
-
-
-def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Rows with what was not seen as None."""
-    plain = frame.astype(object).where(frame.notna(), None)
-    for row in plain.to_dict("records"):
-        yield {str(name): value for name, value in row.items()}
 
 
 def _moment(clock: Clock, date: str | None) -> int | None:

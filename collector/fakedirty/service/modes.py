@@ -51,7 +51,7 @@ class Modes:
         """Set it until the returned function is called."""
         found, promise = self._set(target, mode, hash_name, None)
         with self._lock:
-            self._promises[_identity(target)] = promise
+            self._promises[target.identity] = promise
         return found, lambda: self._keep(promise, "who asked for it has left")
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class Modes:
             return set_mode(qmp, mode, hash_name)
 
         with self._lock:
-            earlier = self._promises.pop(_identity(target), None)
+            earlier = self._promises.pop(target.identity, None)
         if earlier is not None and earlier.timer is not None:
             earlier.timer.cancel()
         found = self._with_qmp(target, change)
@@ -78,15 +78,15 @@ class Modes:
             promise.timer = threading.Timer(revert_after, self._keep, (promise, f"{revert_after:g} s are over"))
             promise.timer.daemon = True
             with self._lock:
-                self._promises[_identity(target)] = promise
+                self._promises[target.identity] = promise
             promise.timer.start()
         return found, promise
 
     def _keep(self, promise: _Promise, why: str) -> None:
         with self._lock:
-            if self._promises.get(_identity(promise.target)) is not promise:
+            if self._promises.get(promise.target.identity) is not promise:
                 return
-            del self._promises[_identity(promise.target)]
+            del self._promises[promise.target.identity]
         if promise.timer is not None:
             promise.timer.cancel()
         target = promise.target
@@ -103,7 +103,3 @@ class Modes:
             _log.error("%s (pid %d): the mode is not put back: %s", target.vm, target.pid, error)
             return
         _log.warning("%s (pid %d): %s: mode %s, hash %s", target.vm, target.pid, why, *found)
-
-
-def _identity(target: Target) -> tuple[int, int]:
-    return target.pid, target.start_ticks
