@@ -147,7 +147,7 @@ def observed(
     stalled: threading.Event | None = None,
 ) -> Iterator[Observer]:
     """An attached observer that runs in a thread until the block is left; while it is `stalled`, it reads nothing."""
-    trace = LiveTrace(by_pid(source.pid), level, pages=pages, qmp_path=source.observer_socket, sizes=sizes)
+    trace = LiveTrace(by_pid(source.pid), level, pages=pages, monitor=source.observer_socket, sizes=sizes)
     with running(Observer(trace, sinks, tap), stalled) as observer:
         yield observer
 

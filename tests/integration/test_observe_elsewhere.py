@@ -46,12 +46,12 @@ def test_a_qemu_in_a_container(level: Level, tmp_path: Path) -> None:
     qemu.chmod(0o755)
     notes = Notes()
     with pair(qemu, tmp_path) as vm:
-        [target] = [each for each in find_all() if vm.source.observer_socket in each.qmp_paths]
+        [target] = [each for each in find_all() if vm.source.observer_socket in each.monitors]
         assert target.pid != vm.source.pid, "the process of the namespaces is another one"
         assert not Path(target.program).exists()
         [report] = doctor.examine([target]).targets
         assert report.level == "patched"
-        trace = LiveTrace(target, level, qmp_path=vm.source.observer_socket)
+        trace = LiveTrace(target, level, monitor=vm.source.observer_socket)
         with running(Observer(trace, [notes])):
             vm.migrate(max_bandwidth=SLOW)
             ram = vm.converge()["ram"]
@@ -67,7 +67,7 @@ def test_two_collectors_at_once_count_the_same(level: Level, tmp_path: Path) -> 
     with (
         pair(qemu_binary(), tmp_path) as vm,
         observed(vm.source, level, [one]),
-        running(Observer(LiveTrace(by_pid(vm.source.pid), level, qmp_path=vm.source.directory / "none"), [other])),
+        running(Observer(LiveTrace(by_pid(vm.source.pid), level, monitor=vm.source.directory / "none"), [other])),
     ):
         vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
         vm.wait_for_syncs(3)

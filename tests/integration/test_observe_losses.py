@@ -32,7 +32,7 @@ def migrate(vm: Pair, syncs: int, level: Level) -> None:
 def lost(migration: Migration, where: str) -> int:
     assert list(migration.lost_events) == [where]
     assert not migration.valid
-    assert verdict([migration]) == INVALID
+    assert verdict(migration.valid) == INVALID
     told = [entry for entry in migration.rounds if entry.lost_events]
     assert told
     assert all("events lost" in entry.invalid_reason for entry in told)

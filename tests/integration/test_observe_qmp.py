@@ -49,7 +49,7 @@ def test_a_busy_socket_is_an_error_and_a_lost_one_is_not(tmp_path: Path) -> None
     notes = Notes()
     with pair(stock_binary(), tmp_path) as vm:
         with Qmp.connect(vm.source.observer_socket), pytest.raises(QmpError):
-            LiveTrace(by_pid(vm.source.pid), Level.QMP, qmp_path=vm.source.observer_socket).open()
+            LiveTrace(by_pid(vm.source.pid), Level.QMP, monitor=vm.source.observer_socket).open()
         with observed(vm.source, Level.QMP, [notes]):
             vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
             wait(lambda: bool(notes.migrations))

@@ -56,12 +56,12 @@ def qemu(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_every_page_is_counted(qemu: Path, tmp_path: Path) -> None:
     notes = Notes()
     with pair(qemu, tmp_path) as vm:
-        [target] = [each for each in find_all() if vm.source.observer_socket in each.qmp_paths]
+        [target] = [each for each in find_all() if vm.source.observer_socket in each.monitors]
         [report] = doctor.examine([target]).targets
         print(report.version)
         assert report.level == "stock"
         assert all(point.emulated for point in report.attach_points), report.attach_points
-        trace = LiveTrace(target, Level.STOCK, qmp_path=vm.source.observer_socket, pages=True)
+        trace = LiveTrace(target, Level.STOCK, monitor=vm.source.observer_socket, pages=True)
         with running(Observer(trace, [notes])):
             vm.destination = vm.source.name
             vm.migrate(max_bandwidth=SLOW, downtime_limit=1, autostart=True)

@@ -10,11 +10,8 @@ from pathlib import Path
 import pytest
 from fakedirty import __version__
 from fakedirty.cli import main as frame
-from fakedirty.cli import observe
 from fakedirty.cli.main import COMMANDS, main
 from fakedirty.errors import FakedirtyError, LabError, UsageError
-from fakedirty.model.events import RoundEnded
-from made_migrations import LOSS, START, bulk, made, tell
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -123,14 +120,6 @@ def test_observe_refuses_with_the_reason(
     assert error.startswith("fakedirty: ")
     assert error.count("\n") == 1
     assert text in error
-
-
-def test_the_verdict_on_several_migrations() -> None:
-    valid = tell(made(), [])
-    invalid = tell(made(), [], [*LOSS, RoundEnded(START, bulk())])
-    assert observe.verdict([]) == 0
-    assert observe.verdict([valid, valid]) == 0
-    assert observe.verdict([valid, invalid]) == 3
 
 
 def test_every_error_of_ours_is_one_root() -> None:

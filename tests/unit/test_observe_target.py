@@ -50,13 +50,13 @@ def test_qmp_sockets(tmp_path: Path, words: list[str]) -> None:
     proc.mkdir()
     escaped = str(socket).replace(",", ",,")
     process(proc, 9, "/usr/bin/qemu-system-x86_64", *(word.format(socket=escaped) for word in words))
-    assert target.by_pid(9, proc).qmp_paths == (socket,)
+    assert target.by_pid(9, proc).monitors == (socket,)
 
 
 def test_sockets_that_are_not_qmp(tmp_path: Path) -> None:
     words = ["-monitor", "unix:/m,server", "-chardev", "socket,id=a,path=/a", "-mon", "chardev=a,mode=readline"]
     process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", *words, "-qmp", "tcp:localhost:4444")
-    assert target.by_pid(9, tmp_path).qmp_paths == ()
+    assert target.by_pid(9, tmp_path).monitors == ()
 
 
 def test_paths_of_another_root_or_directory(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_paths_of_another_root_or_directory(tmp_path: Path) -> None:
     directory = tmp_path / "9"
     (directory / "root/nowhere/in/its").mkdir(parents=True)
     (directory / "root/nowhere/in/its/root").touch()
-    assert target.by_pid(9, tmp_path).qmp_paths == (
+    assert target.by_pid(9, tmp_path).monitors == (
         directory / "cwd/here",
         directory / "root/nowhere/in/its/root",
         Path("/nowhere/at/all"),

@@ -12,7 +12,7 @@ from fakedirty.model.sink import PageBatch
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.words import Level
 from fakedirty.observe import wire
-from fakedirty.observe.observer import Observer
+from fakedirty.observe.observer import KEPT, Observer
 
 FACTS = {"states": ["completed"], "sees_xbzrle": True, "can_skip": False, "sample": 1, "blocks": []}
 SUBJECT = Subject("web", Level.STOCK, "1 2", FACTS)
@@ -41,17 +41,22 @@ class Told:
         """Nothing."""
 
 
-def observed(*pieces: Sequence[TraceRecord]) -> list[Migration]:
+def observer_of(*pieces: Sequence[TraceRecord]) -> Observer:
+    """One that has heard it all."""
     trace = Told(*pieces)
     observer = Observer(trace, [])
     observer.attach()
     observer.run(lambda: not trace.pieces)
     observer.close()
-    return observer.migrations
+    return observer
+
+
+def observed(*pieces: Sequence[TraceRecord]) -> list[Migration]:
+    return list(observer_of(*pieces).migrations)
 
 
 def event(kind: int, time_ns: int, number: int = 0) -> TraceRecord:
-    counts = wire.StockCounts(round=number, start_ns=time_ns - 1)
+    counts = wire.StockCounts(round=number, start_ns=time_ns - 1, first_pages=1, normal_pages=1)
     raw = wire.StockEvent(wire.EventHeader(time_ns, kind, 9), counts, STATE_COMPLETED)
     return TraceRecord(time_ns, Channel.EVENT, bytes(raw))
 
@@ -90,6 +95,16 @@ def test_a_loss_in_the_middle_is_of_the_round_it_fell_into() -> None:
     [migration] = observed([start], [loss(110)], [bulk], [end])
     assert [entry.lost_events for entry in migration.rounds] == [3, 0]
     assert migration.rounds[0].invalid_reason.endswith("3 events lost")
+
+
+def test_of_many_migrations_the_last_ones_are_kept_and_whether_all_are_valid() -> None:
+    start, bulk, end = whole(100)
+    later = [record for number in range(1, KEPT + 9) for record in whole(1000 * number)]
+    observer = observer_of([start, bulk, end, *later])
+    assert (observer.seen, len(observer.migrations), observer.valid) == (KEPT + 9, KEPT, True)
+    observer = observer_of([start, loss(110), bulk, end, *later])
+    assert (observer.seen, observer.valid) == (KEPT + 9, False)
+    assert all(migration.valid for migration in observer.migrations)
 
 
 WAITING, STOPPING, RUNNING, PAUSED, SHUTDOWN = range(5)

@@ -12,8 +12,8 @@ from typing import Any
 
 from fakedirty.errors import TargetError, UsageError
 from fakedirty.model.words import Mode
-from fakedirty.qmp.client import connect_first
 from fakedirty.qmp.mode import read_mode, set_mode
+from fakedirty.qmp.monitor import Address, connect_first
 from fakedirty.service.control import DEFAULT_SOCKET, NoServiceError, asking
 
 from .targets import add_selectors, choose
@@ -71,14 +71,15 @@ def _by_service(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
 def _by_qmp(arguments: argparse.Namespace, stop: threading.Event) -> int:
     if arguments.qmp is not None:
-        name, paths = str(arguments.qmp), [arguments.qmp]
+        name = str(arguments.qmp)
+        monitors: tuple[Address, ...] = (arguments.qmp,)
     else:
         target = choose(arguments)
-        name, paths = target.vm, list(target.qmp_paths)
-        if not paths:
+        name, monitors = target.vm, target.monitors
+        if not monitors:
             raise TargetError(f"{name} (pid {target.pid}) was started without a QMP socket that is known: use --qmp")
     with ExitStack() as stack:
-        qmp = stack.enter_context(connect_first(paths))
+        qmp = stack.enter_context(connect_first(monitors))
         before = read_mode(qmp)
         mode, hash_name = set_mode(qmp, Mode(Mode.parse(arguments.mode)), arguments.hash)
         _say(arguments, name, str(mode), hash_name)

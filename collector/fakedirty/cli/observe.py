@@ -6,37 +6,30 @@ import argparse
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from fakedirty.errors import FakedirtyError, MissingError, QmpError, TargetError, UsageError
-from fakedirty.export.exporter import Exporter
+from fakedirty.errors import TargetError, UsageError
 from fakedirty.export.serve import parse_address, serve
-from fakedirty.model.migration import Migration
-from fakedirty.model.sink import Sink
-from fakedirty.model.words import Level
 from fakedirty.observe import levels
-from fakedirty.observe.elf import Binary
 from fakedirty.observe.fleet import Fleet
-from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.sizes import with_page_ring
 from fakedirty.observe.target import Target
-from fakedirty.qmp.client import Qmp
 from fakedirty.record.json_lines import JsonLines
-from fakedirty.record.recorder import Recorder, read_clock
-from fakedirty.record.trace_file import Origin, TraceWriter
+from fakedirty.record.recorder import read_clock
 from fakedirty.service.configuration import BEST, Configuration, Observing, read
 from fakedirty.service.control import serving
 from fakedirty.service.desk import Desk
 from fakedirty.service.manager import Manager
 from fakedirty.service.upkeep import Upkeep
 from fakedirty.show.table import LiveTable
-from fakedirty.show.terminal import Terminal
 
+from .observing import observer_of
+from .outlets import Outlets
 from .targets import add_selectors, choose
 from .termination import hangups, stop_signals
 
@@ -58,15 +51,6 @@ conservation broken: see the table, or the reason in rounds.csv)
 """
 
 VALID, FAILED, INVALID = 0, 1, 3
-
-QMP_SECONDS = 0.5  # for a greeting: who holds a socket lets it wait for ever, and attaching is not to wait for facts
-
-#: what QMP is asked for the manifest
-QMP_FACTS = {
-    "version": "query-version",
-    "parameters": "query-migrate-parameters",
-    "capabilities": "query-migrate-capabilities",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     run_id = arguments.run_id or f"observe-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
     with ExitStack() as stack:
-        outlets = _Outlets(arguments, run_id)
+        outlets = Outlets(run_id, out=arguments.out, exports=bool(arguments.listen), json=arguments.json)
         target = None if arguments.all else choose(arguments)
         if arguments.listen:
             _say(f"metrics: {stack.enter_context(serve(outlets.exporter, *parse_address(arguments.listen)))}")
@@ -115,11 +99,9 @@ def run(arguments: argparse.Namespace) -> int:
         alone = not (arguments.listen or arguments.out or arguments.record)
         over = partial(_over, stop, outlets.screen, alone)
         if target is None:
-            status = _observe_all(outlets, over, configuration)
+            status = _observe_all(arguments, outlets, over, configuration)
         else:
-            status = _observe(target, outlets, over, stack, stop)
-    for directory in outlets.directories:
-        _say(f"recorded: {directory}")
+            status = _observe(target, arguments, outlets, over, stop)
     return FAILED if outlets.failed else status
 
 
@@ -170,69 +152,33 @@ def _check(arguments: argparse.Namespace) -> None:
         parse_address(arguments.listen)
 
 
-class _Outlets:
-    """Where what is seen goes: one screen and one exporter for all, a recorder for each QEMU."""
-
-    def __init__(self, arguments: argparse.Namespace, run_id: str) -> None:
-        self.arguments = arguments
-        self.run_id = run_id
-        clock = read_clock()
-        self.screen = JsonLines(sys.stdout, run_id, clock) if arguments.json else LiveTable(Terminal())
-        self.exporter = Exporter()
-        self._recorders: list[Recorder] = []
-
-    def sinks(self, origin: Origin) -> list[Sink]:
-        """Those for one QEMU; what is said has been recorded."""
-        sinks: list[Sink] = [self.screen]
-        if self.arguments.out is not None:
-            recorder = Recorder(self.arguments.out, self.run_id, origin.facts)
-            self._recorders.append(recorder)
-            sinks.insert(0, recorder)
-        if self.arguments.listen:
-            sinks.append(self.exporter)
-        return sinks
-
-    def busy(self) -> set[Path]:
-        """Directories that are being written."""
-        return {path for recorder in self._recorders for path in recorder.busy}
-
-    @property
-    def directories(self) -> list[Path]:
-        """What has been recorded."""
-        return [directory for recorder in self._recorders for directory in recorder.directories]
-
-    @property
-    def failed(self) -> bool:
-        """Whether recording failed."""
-        return any(recorder.failure for recorder in self._recorders)
-
-
 def _over(stop: threading.Event, screen: JsonLines | LiveTable, alone: bool) -> bool:
     return stop.is_set() or (screen.left and alone)
 
 
 def _observe(
-    target: Target, outlets: _Outlets, over: Callable[[], bool], stack: ExitStack, stop: threading.Event
+    target: Target, arguments: argparse.Namespace, outlets: Outlets, over: Callable[[], bool], stop: threading.Event
 ) -> int:
     """One QEMU."""
-    arguments = outlets.arguments
-    observer, trace = _observer(target, outlets, stack)
-    stack.callback(observer.close)
-    observer.attach()
-    _say(f"attached: {target.vm} pid {target.pid} at level {trace.level}")
-    observer.run(over, once=arguments.once)
-    observer.close()
-    if arguments.once and not observer.migrations and not stop.is_set():
+    with ExitStack() as stack:
+        stack.callback(outlets.part, target)
+        observer, trace = observer_of(target, arguments, outlets, stack)
+        stack.callback(observer.close)
+        observer.attach()
+        _say(f"attached: {target.vm} pid {target.pid} at level {trace.level}")
+        observer.run(over, once=arguments.once)
+    if arguments.once and not observer.seen and not stop.is_set():
         raise TargetError(f"QEMU {target.pid} ended before a migration began")
-    return verdict(observer.migrations)
+    return verdict(observer.valid)
 
 
-def _observe_all(outlets: _Outlets, over: Callable[[], bool], configuration: Configuration | None) -> int:
+def _observe_all(
+    arguments: argparse.Namespace, outlets: Outlets, over: Callable[[], bool], configuration: Configuration | None
+) -> int:
     """Every QEMU of this host, those that come later too."""
-    arguments = outlets.arguments
 
     def make(target: Target) -> Observer:
-        return _observer(target, outlets, None)[0]
+        return observer_of(target, arguments, outlets)[0]
 
     def attached(target: Target) -> None:
         _say(f"attached: {target.vm} pid {target.pid}")
@@ -241,8 +187,8 @@ def _observe_all(outlets: _Outlets, over: Callable[[], bool], configuration: Con
         upkeep.tick()
         return over()
 
-    fleet = Fleet(make, attached=attached)
-    desk = Desk(outlets.run_id, lambda: fleet.observers, read_clock())
+    fleet = Fleet(make, attached=attached, parted=outlets.part)
+    desk = Desk(outlets.run_id, lambda: fleet.observers, read_clock)
     manager = Manager()
     with ExitStack() as stack:
         again = stack.enter_context(hangups()) if arguments.config else threading.Event()
@@ -261,73 +207,12 @@ def _observe_all(outlets: _Outlets, over: Callable[[], bool], configuration: Con
             stack.enter_context(serving(arguments.control, desk.handlers))
         manager.ready("observing")
         fleet.run(stop)
-    return VALID if fleet.valid else INVALID
+    return verdict(fleet.valid)
 
 
-def _observer(target: Target, outlets: _Outlets, stack: ExitStack | None) -> tuple[Observer, LiveTrace]:
-    """An observer that is not yet attached, and what it hears; a trace that it records is closed by `stack`."""
-    arguments = outlets.arguments
-    level, reasons = _level(arguments, target)
-    qmp_path, facts = _ask([arguments.qmp] if arguments.qmp else target.qmp_paths)
-    for higher, why in reasons.items():
-        _say(f"{target.vm}: not at level {higher}: {why}" if arguments.all else f"not at level {higher}: {why}")
-    origin = Origin(outlets.run_id, read_clock(), sys.argv, _facts(target, facts, reasons))
-    tap = None
-    if arguments.record and stack is not None:
-        tap = stack.enter_context(TraceWriter(arguments.record, origin))
-    trace = LiveTrace(
-        target,
-        level,
-        pages=arguments.pages,
-        qmp_path=arguments.qmp or qmp_path,
-        sizes=with_page_ring(arguments.page_ring),
-        sample=arguments.sample,
-    )
-    return Observer(trace, outlets.sinks(origin), tap), trace
-
-
-def verdict(migrations: list[Migration]) -> int:
+def verdict(valid: bool) -> int:
     """The exit status that tells whether all that was seen can be believed."""
-    return VALID if all(migration.valid for migration in migrations) else INVALID
-
-
-def _level(arguments: argparse.Namespace, target: Target) -> tuple[Level, Mapping[Level, str]]:
-    """The level that was asked for, or the highest possible with the reasons against higher ones."""
-    if arguments.level is not None:
-        level = Level(Level.parse(arguments.level))
-        if level is not Level.QMP and (why := levels.inability()):
-            raise MissingError(f"level {level} is not possible here: {why}")
-        return level, {}
-    choice = levels.choose(target, qmp_reachable=bool(arguments.qmp or target.qmp_paths))
-    if choice.level is None:
-        why = "; ".join(f"{level}: {reason}" for level, reason in choice.reasons.items())
-        raise TargetError(f"QEMU {target.pid} cannot be observed at any level ({why}); see fakedirty doctor")
-    return choice.level, choice.reasons
-
-
-def _facts(target: Target, qmp: dict[str, object], reasons: Mapping[Level, str]) -> dict[str, object]:
-    """What the manifest says of this QEMU, as it was when the observer came."""
-    qemu: dict[str, object] = {"pid": target.pid, "program": target.program}
-    try:
-        command_line = (target.proc / str(target.pid) / "cmdline").read_bytes()
-        qemu["command_line"] = command_line.decode(errors="replace").split("\0")[:-1]
-        binary = Binary(target.exe)
-        qemu["build_id"] = binary.build_id
-        binary.close()
-    except (OSError, FakedirtyError):
-        pass  # another user's process: what can be read of it is enough
-    return {"qemu": qemu | qmp, "not_at_level": {str(level): why for level, why in reasons.items()}}
-
-
-def _ask(paths: Iterable[Path]) -> tuple[Path | None, dict[str, object]]:
-    """The first socket that answers, and what it says; a socket serves one client, so others may be held."""
-    for path in paths:
-        try:
-            with Qmp.connect(path, timeout=QMP_SECONDS) as qmp:
-                return path, {name: qmp.execute(command) for name, command in QMP_FACTS.items()}
-        except QmpError:
-            continue
-    return None, {}
+    return VALID if valid else INVALID
 
 
 def _say(text: str) -> None:

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         trace = Replay(arguments.trace)
         stack.callback(trace.close)
         origin = trace.origin
-        screen = JsonLines(sys.stdout, origin.run_id, origin.clock) if arguments.json else LiveTable(Terminal())
+        screen = JsonLines(sys.stdout, origin.run_id, lambda: origin.clock) if arguments.json else LiveTable(Terminal())
         sinks: list[Sink] = [screen]
         recorder = None
         if arguments.out is not None:
@@ -56,4 +56,4 @@ def run(arguments: argparse.Namespace) -> int:
         observer.close()
     for directory in recorder.directories if recorder else ():
         print(f"recorded: {directory}", file=sys.stderr, flush=True)
-    return FAILED if recorder and recorder.failure else verdict(observer.migrations)
+    return FAILED if recorder and recorder.failure else verdict(observer.valid)

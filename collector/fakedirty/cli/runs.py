@@ -136,7 +136,7 @@ def _listing(listed: Sequence[dict[str, Any]]) -> Table:
 def _show(directory: Path, as_json: bool) -> None:
     """As it was shown when it ran."""
     manifest = manifest_of(directory)
-    screen = JsonLines(sys.stdout, manifest["run_id"], clock_of(manifest)) if as_json else LiveTable(Terminal())
+    screen = JsonLines(sys.stdout, manifest["run_id"], lambda: clock_of(manifest)) if as_json else LiveTable(Terminal())
     restore(directory, [screen])
 
 

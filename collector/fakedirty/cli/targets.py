@@ -38,7 +38,8 @@ def choose(arguments: argparse.Namespace) -> Target:
 def _serving(path: Path, targets: Sequence[Target]) -> Target:
     """The QEMU behind a socket: the one whose command line offers it, else the one that listens there."""
     for target in targets:
-        if any(offered.exists() and path.exists() and os.path.samefile(offered, path) for offered in target.qmp_paths):
+        sockets = [offered for offered in target.monitors if isinstance(offered, Path) and offered.exists()]
+        if path.exists() and any(os.path.samefile(offered, path) for offered in sockets):
             return target
     return by_pid(_listener(path))
 

@@ -62,7 +62,7 @@ def watched(
 ) -> Iterator[Watch]:
     """Observe process `pid` while the block runs; attached when it begins, gone when it ends."""
     watch = Watch()
-    observer = Observer(LiveTrace(by_pid(pid), level, pages=pages, qmp_path=qmp_path), [*sinks, watch])
+    observer = Observer(LiveTrace(by_pid(pid), level, pages=pages, monitor=qmp_path), [*sinks, watch])
     stop = threading.Event()
 
     def run() -> None:

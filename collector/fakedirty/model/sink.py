@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 from typing import Protocol
 
 from .events import Event
@@ -23,7 +24,7 @@ class PageBatch:
 
 
 class Sink(Protocol):
-    """Told of everything that is observed, in order, from one thread.
+    """Told of everything that is observed, in order, never by two threads at once.
 
     A sink that fails raises :class:`fakedirty.errors.FakedirtyError`; the observer reports it and goes on
     without that sink: neither the guest nor the observation depends on it.
@@ -40,3 +41,31 @@ class Sink(Protocol):
 
     def ended(self, migration: Migration) -> None:
         """The migration is over, or is no longer observed (`migration.ended` tells which)."""
+
+
+class OneAtATime:
+    """`sink` for several observers, each in a thread of its own."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._lock = Lock()
+
+    def started(self, migration: Migration) -> None:
+        """As the sink's own."""
+        with self._lock:
+            self._sink.started(migration)
+
+    def changed(self, migration: Migration, event: Event) -> None:
+        """As the sink's own."""
+        with self._lock:
+            self._sink.changed(migration, event)
+
+    def pages(self, migration: Migration, batch: PageBatch) -> None:
+        """As the sink's own."""
+        with self._lock:
+            self._sink.pages(migration, batch)
+
+    def ended(self, migration: Migration) -> None:
+        """As the sink's own."""
+        with self._lock:
+            self._sink.ended(migration)

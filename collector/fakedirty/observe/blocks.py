@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import TargetError
-from fakedirty.qmp.client import Qmp
+from fakedirty.qmp.monitor import Monitor
 
 NUMBERS = struct.Struct("<3Q")
 HOST_BEFORE = struct.Struct("<Q8x")  # host, colo_cache, and then the numbers
@@ -30,7 +30,7 @@ class RamBlock:
     address: int
 
 
-def ram_blocks(qmp: Qmp, pid: int, proc: Path = Path("/proc")) -> list[RamBlock]:
+def ram_blocks(qmp: Monitor, pid: int, proc: Path = Path("/proc")) -> list[RamBlock]:
     """Every block that migrates (those without a name never do), by name."""
     heading, *lines = qmp.execute("human-monitor-command", {"command-line": "info ramblock"}).splitlines()
     if "HVA" in heading.split():

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any
 
@@ -24,6 +25,7 @@ from .ring import Ring
 
 SOURCE_VARIABLE = "BCC_KERNEL_SOURCE"
 _ENTRY = 0  # BPF_PROBE_ENTRY
+_COMPILING = Lock()  # bcc reads the environment, and one compiler leaves the other cores to the guests
 
 
 class BpfError(FakedirtyError):
@@ -47,7 +49,7 @@ class Bpf:
         self._poll = select.epoll()
         text = "\n".join([*(path.read_text() for path in paths), appended])
         try:
-            with _kernel_source(headers):
+            with _COMPILING, _kernel_source(headers):
                 self._module = bcc.BPF(text=text.encode(), cflags=cflags)
         except Exception as error:  # bcc raises bare Exception
             raise BpfError(f"{files[-1]} could not be compiled against {headers.where}: {error}") from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from fakedirty.model.words import Level
 from fakedirty.qmp.answers import understanding
-from fakedirty.qmp.client import Qmp
+from fakedirty.qmp.monitor import Address, Monitor, connect
 
 from . import bypass
 
@@ -24,22 +24,22 @@ _POSTCOPY = "postcopy-ram"
 BASE_PAGE = 4096
 
 
-def version(qmp: Qmp) -> str:
+def version(qmp: Monitor) -> str:
     """QEMU's version, with its package's."""
     answer: Any = qmp.execute("query-version")
     numbers = ".".join(str(answer["qemu"][part]) for part in ("major", "minor", "micro"))
     return f"{numbers} {answer['package']}".strip()
 
 
-def capabilities(qmp: Qmp) -> list[str]:
+def capabilities(qmp: Monitor) -> list[str]:
     """The capabilities of migration that are on."""
     answer: Any = qmp.execute("query-migrate-capabilities")
     return [str(entry["capability"]) for entry in answer if entry["state"]]
 
 
-def ask(path: Path, timeout: float = 1.5) -> tuple[str, list[str]]:
-    """Both, of the QEMU behind a socket; QmpError says why it does not answer."""
-    with Qmp.connect(path, timeout=timeout) as qmp, understanding(path):
+def ask(address: Address, timeout: float = 1.5) -> tuple[str, list[str]]:
+    """Both, of the QEMU there; QmpError says why it does not answer."""
+    with connect(address, timeout=timeout) as qmp, understanding(address):
         return version(qmp), capabilities(qmp)
 
 

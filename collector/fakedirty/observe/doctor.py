@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import FakedirtyError, QmpError
 from fakedirty.model.words import Level
+from fakedirty.qmp.monitor import Address
 
 from . import capabilities, configuration, headers, kernel, levels, patched, stock
 from .attach import AttachPoint, Placed
@@ -19,7 +21,7 @@ from .target import PROC, Target, find_all
 
 @dataclass(frozen=True, slots=True)
 class QmpSocket:
-    """A QMP socket of a QEMU; `problem` is empty when it answers, and only then the rest is known."""
+    """A monitor of a QEMU: a QMP socket, or libvirt. `problem` is empty if it answers, and only then is more known."""
 
     path: str
     problem: str
@@ -80,8 +82,8 @@ def examine(targets: list[Target] | None = None, *, qmp_path: Path | None = None
 
 def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetReport:
     """One QEMU."""
-    paths = [qmp_path] if qmp_path else list(target.qmp_paths)
-    sockets = [ask(path) for path in paths]
+    monitors: Sequence[Address] = [qmp_path] if qmp_path else target.monitors
+    sockets = [ask(address) for address in monitors]
     choice = levels.choose(target, any(not socket.problem for socket in sockets))
     build_id, points = _instruments(target, choice.level)
     answering = next((socket for socket in sockets if not socket.problem), None)
@@ -101,13 +103,13 @@ def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetRep
     )
 
 
-def ask(path: Path) -> QmpSocket:
-    """What the QEMU behind a socket says of itself."""
+def ask(address: Address) -> QmpSocket:
+    """What the QEMU there says of itself."""
     try:
-        version, enabled = configuration.ask(path)
+        version, enabled = configuration.ask(address)
     except QmpError as error:
-        return QmpSocket(str(path), str(error))
-    return QmpSocket(str(path), "", version, enabled)
+        return QmpSocket(str(address), str(error))
+    return QmpSocket(str(address), "", version, enabled)
 
 
 def _instruments(target: Target, level: Level | None) -> tuple[str | None, list[AttachPoint]]:

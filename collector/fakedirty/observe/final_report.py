@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import QmpError
 from fakedirty.qmp.answers import understanding
-from fakedirty.qmp.client import Qmp
+from fakedirty.qmp.monitor import Address, Monitor, connect
 
-_TRIES = 20
-_PAUSE_SECONDS = 0.05
+_TRIES = 100
+_PAUSE_SECONDS = 0.01  # libvirt ends a QEMU soon after its guest has left
 
 
-def ask(paths: Sequence[Path], state: str) -> Mapping[str, Any]:
-    """What query-migrate says at the first socket that answers; empty when none does (busy, or QEMU gone).
+def ask(monitors: Sequence[Address], state: str) -> Mapping[str, Any]:
+    """What query-migrate says by the first monitor that answers; empty when none does (busy, or QEMU gone).
 
     QEMU sets the state before it has computed the times, so a completed migration is asked until it has them.
     The socket is held only meanwhile: it serves one client at a time.
     """
-    for path in paths:
+    for address in monitors:
         try:
-            with Qmp.connect(path) as qmp, understanding(path):
+            with connect(address) as qmp, understanding(address):
                 return _settled(qmp, state)
         except QmpError:
             continue
     return {}
 
 
-def _settled(qmp: Qmp, state: str) -> Mapping[str, Any]:
+def _settled(qmp: Monitor, state: str) -> Mapping[str, Any]:
     info: Mapping[str, Any] = {}
     for _attempt in range(_TRIES):
         info = qmp.execute("query-migrate")

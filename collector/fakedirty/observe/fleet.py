@@ -1,15 +1,14 @@
 """Every QEMU of the host at once: they are found, observed each by an observer of its own, and let go.
 
-One thread reads all of them, so that sinks are told from one; another attaches, which takes seconds of compiling,
-so that nothing waits for it but the QEMU that is new.
+Each has a thread, so that one that does not answer, or whose monitor lies, keeps no other from being heard.
 """
 
 from __future__ import annotations
 
 import logging
-import time
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 
 from fakedirty.errors import FakedirtyError
 
@@ -17,7 +16,9 @@ from .observer import Observer
 from .target import Target, find_all
 
 SEARCH_SECONDS = 1.0
-PAUSE_SECONDS = 0.05  # between two rounds of reading; buffers hold what happens meanwhile
+PAUSE_SECONDS = 0.1  # between two looks at whether it is to stop
+RETRY_SECONDS = 10.0  # a QEMU that could not be observed is tried again then, and twice as late each time, up to
+LATEST_RETRY_SECONDS = 600.0
 
 _log = logging.getLogger(__name__)
 
@@ -25,91 +26,99 @@ Identity = tuple[int, int]  # process id and start time: ids are used again
 
 
 class Fleet:
-    """All QEMUs that `find` finds: `make` makes the observer of one, `attached` is told when it is at work."""
+    """All QEMUs that `find` finds: `make` makes the observer of one, `attached` is told when it is at work, `parted`
+    when it is no more, or could not be.
+
+    All three, and the sinks of the observers, are called from the threads of the QEMUs.
+    """
 
     def __init__(
         self,
         make: Callable[[Target], Observer],
         find: Callable[[], Iterable[Target]] = find_all,
         attached: Callable[[Target], None] = lambda target: None,
+        parted: Callable[[Target], None] = lambda target: None,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._make = make
         self._find = find
         self._attached = attached
+        self._parted = parted
+        self._retry_seconds = retry_seconds
+        self._threads: dict[Identity, threading.Thread] = {}
         self._observers: dict[Identity, Observer] = {}
-        self._coming: dict[Identity, Future[Observer | None]] = {}
-        self._seen: set[Identity] = set()
-        self.valid = True  # whether all migrations that were seen to their end can be believed
+        self._over = threading.Event()
+        self._searching = threading.Thread(target=self._search, name="search")
+        self._invalid = threading.Event()
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Observe until `stop` says so."""
-        searched = -SEARCH_SECONDS
-        pool = ThreadPoolExecutor(1, thread_name_prefix="attach")
-        try:
-            while not stop():
-                if time.monotonic() - searched >= SEARCH_SECONDS:
-                    searched = time.monotonic()
-                    self._search(pool)
-                self._welcome()
-                self._step()
-                time.sleep(PAUSE_SECONDS)
-        finally:
-            pool.shutdown(cancel_futures=True)
-        self._welcome()
-        self._step()  # what happened up to now is heard
+        """Observe until `stop` says so, and on until :meth:`close`."""
+        self._searching.start()
+        while not stop():
+            self._over.wait(PAUSE_SECONDS)
 
     def close(self) -> None:
-        """Let all of them go."""
-        for identity in list(self._observers):
-            self._part(identity)
+        """Let all of them go; what happened up to now is heard first."""
+        self._over.set()
+        if self._searching.is_alive():
+            self._searching.join()
+        for thread in self._threads.values():
+            thread.join()
+
+    @property
+    def valid(self) -> bool:
+        """Whether all migrations of the observers that have been let go can be believed."""
+        return not self._invalid.is_set()
 
     @property
     def observers(self) -> list[Observer]:
         """Those at work, for any thread."""
         return list(self._observers.values())
 
-    def _search(self, pool: ThreadPoolExecutor) -> None:
-        """A QEMU that could not be observed is not tried again: it would fail every second."""
-        running = {target.identity: target for target in self._find()}
-        self._seen &= running.keys()
-        for identity, target in running.items():
-            if identity not in self._seen:
-                self._seen.add(identity)
-                self._coming[identity] = pool.submit(self._attach, target)
+    def _search(self) -> None:
+        while not self._over.is_set():
+            running = {target.identity: target for target in self._find()}
+            for identity in self._threads.keys() - running.keys():
+                if not self._threads[identity].is_alive():
+                    del self._threads[identity]
+            for identity, target in running.items():
+                if identity not in self._threads:
+                    thread = threading.Thread(target=self._watch, args=(target,), name=f"QEMU {target.pid}")
+                    self._threads[identity] = thread
+                    thread.start()
+            self._over.wait(SEARCH_SECONDS)
 
-    def _step(self) -> None:
-        for identity, observer in list(self._observers.items()):
+    def _watch(self, target: Target) -> None:
+        """One QEMU, for as long as it runs."""
+        pause, told = self._retry_seconds, ""
+        while target.runs and not self._over.is_set():
             try:
-                observer.step(0)
+                self._observe(target)
             except FakedirtyError as error:
-                _log.warning("pid %d is no longer observed: %s", identity[0], error)
-                self._part(identity)
-                continue
-            if observer.over:
-                self._part(identity)
+                if target.runs and str(error) != told:
+                    told = str(error)
+                    _log.warning("%s (pid %d) is not observed: %s", target.vm, target.pid, error)
+            except Exception:  # noqa: BLE001 - the others are to be observed
+                _log.exception("%s (pid %d) is not observed, by a fault of ours", target.vm, target.pid)
+            else:
+                return
+            self._over.wait(pause)
+            pause = min(2 * pause, LATEST_RETRY_SECONDS)
 
-    def _attach(self, target: Target) -> Observer | None:
-        if not target.runs:
-            return None
-        try:
+    def _observe(self, target: Target) -> None:
+        with ExitStack() as stack:
+            stack.callback(self._parted, target)
             observer = self._make(target)
             observer.attach()
-        except FakedirtyError as error:
-            if target.runs:
-                _log.warning("%s (pid %d) is not observed: %s", target.vm, target.pid, error)
-            return None
-        self._attached(target)
-        return observer
+            stack.callback(self._part, target, observer)
+            self._observers[target.identity] = observer
+            self._attached(target)
+            observer.run(self._over.is_set)
+            if not observer.over:
+                observer.step(0)  # what happened up to now
 
-    def _welcome(self) -> None:
-        """Begin to read those that have been attached."""
-        for identity, future in list(self._coming.items()):
-            if future.done():
-                del self._coming[identity]
-                if not future.cancelled() and (observer := future.result()) is not None:
-                    self._observers[identity] = observer
-
-    def _part(self, identity: Identity) -> None:
-        observer = self._observers.pop(identity)
+    def _part(self, target: Target, observer: Observer) -> None:
+        del self._observers[target.identity]
         observer.close()
-        self.valid = self.valid and all(migration.valid for migration in observer.migrations)
+        if not observer.valid:
+            self._invalid.set()

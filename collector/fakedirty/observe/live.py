@@ -7,12 +7,11 @@ import os
 import select
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from fakedirty.errors import TargetError, UsageError
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.words import Level
-from fakedirty.qmp.client import Qmp
+from fakedirty.qmp.monitor import Address, Monitor
 
 from .patched import PatchedProbes
 from .probing import Probes, ProbeTracer
@@ -32,7 +31,7 @@ class LiveTrace:
         level: Level,
         *,
         pages: bool = False,
-        qmp_path: Path | None = None,
+        monitor: Address | None = None,
         sizes: Sizes = DEFAULT,
         sample: int = 1,
         clock: Callable[[], int] = time.monotonic_ns,
@@ -45,17 +44,17 @@ class LiveTrace:
         self._level = level
         self._clock = clock
         self._process: int | None = None
-        qmp_paths = (qmp_path,) if qmp_path else target.qmp_paths
+        monitors: tuple[Address, ...] = (monitor,) if monitor else target.monitors
         self._tracer: Tracer
         match level:
             case Level.PATCHED:
                 probes: Probes = PatchedProbes(target)
-                self._tracer = ProbeTracer(target, level, probes, qmp_paths, pages=pages, sizes=sizes)
+                self._tracer = ProbeTracer(target, level, probes, monitors, pages=pages, sizes=sizes)
             case Level.STOCK | Level.USDT:
-                probes = StockProbes(target, level, qmp_paths, pages, sizes, sample)
-                self._tracer = ProbeTracer(target, level, probes, qmp_paths, pages=pages, sizes=sizes)
+                probes = StockProbes(target, level, monitors, pages, sizes, sample)
+                self._tracer = ProbeTracer(target, level, probes, monitors, pages=pages, sizes=sizes)
             case _:
-                self._tracer = QmpPoller(qmp_paths, clock)
+                self._tracer = QmpPoller(monitors, clock)
 
     @property
     def target(self) -> Target:
@@ -68,7 +67,7 @@ class LiveTrace:
         return self._level
 
     @property
-    def qmp(self) -> Qmp | None:
+    def qmp(self) -> Monitor | None:
         """The connection that the level holds; None where it holds none, or has just lost it."""
         return self._tracer.qmp if isinstance(self._tracer, QmpPoller) else None
 

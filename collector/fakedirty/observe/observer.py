@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -16,7 +17,9 @@ from fakedirty.model.trace import Channel, Subject, TraceRecord
 from .reading import reader
 from .source import EndUnseen, Observed, Reader, Trace
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.1  # while a migration runs
+IDLE_SECONDS = 0.5
+KEPT = 64  # migrations, of a QEMU that sees many
 RESUME_SECONDS = 1.0  # from the end on the source to the run on the destination, at most
 
 _log = logging.getLogger(__name__)
@@ -33,10 +36,16 @@ class Tap(Protocol):
 
 
 class Observer:
-    """Observes from :meth:`attach` to :meth:`close`; `migrations` are those seen, oldest first."""
+    """Observes from :meth:`attach` to :meth:`close`.
+
+    `migrations` are the last ones of those `seen`, oldest first; `valid` says whether all that are over can be
+    believed.
+    """
 
     def __init__(self, trace: Trace, sinks: Sequence[Sink], tap: Tap | None = None) -> None:
-        self.migrations: list[Migration] = []
+        self.migrations: deque[Migration] = deque(maxlen=KEPT)
+        self.seen = 0
+        self.valid = True
         self._trace = trace
         self._sinks = list(sinks)
         self._tap = tap
@@ -66,7 +75,7 @@ class Observer:
     def run(self, stop: Callable[[], bool], once: bool = False) -> None:
         """Observe until `stop` says so, QEMU ends, or (with `once`) a migration has ended."""
         while not stop() and not self.over:
-            self.step(POLL_SECONDS)
+            self.step(IDLE_SECONDS if self._current is None else POLL_SECONDS)
             if once and self._current is None and any(migration.ended for migration in self.migrations):
                 return
 
@@ -144,6 +153,7 @@ class Observer:
         migration = Migration(self._subject.vm, self._subject.level, identity, event.time_ns, incoming=event.incoming)
         self._current = migration
         self.migrations.append(migration)
+        self.seen += 1
         self._tell(lambda sink: sink.started(migration))
         # noticed after it began, though told before: a reader that was late hears of losses first
         self._losses = [loss for loss in self._losses if loss.time_ns > event.time_ns]
@@ -167,6 +177,7 @@ class Observer:
         self._closing = False
         if (migration := self._current) is not None:
             self._current = None
+            self.valid = self.valid and migration.valid
             self._tell(lambda sink: sink.ended(migration))
 
     def _tell(self, say: Callable[[Sink], None]) -> None:

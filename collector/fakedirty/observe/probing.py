@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from pathlib import Path
 from typing import Protocol
 
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.model.words import Level
+from fakedirty.qmp.monitor import Address
 
 from . import final_report, headers, levels
 from .attach import Placed
@@ -53,7 +53,7 @@ class ProbeTracer:
         target: Target,
         level: Level,
         probes: Probes,
-        qmp_paths: Sequence[Path] = (),
+        monitors: Sequence[Address] = (),
         *,
         pages: bool,
         sizes: Sizes,
@@ -61,7 +61,7 @@ class ProbeTracer:
         self._target = target
         self._level = level
         self._probes = probes
-        self._qmp_paths = qmp_paths
+        self._monitors = monitors
         self._pages = pages
         self._sizes = sizes
         self._losses = Losses()
@@ -78,7 +78,7 @@ class ProbeTracer:
             appended = "".join(placed.text for placed in plan.placed)
             self._bpf = Bpf((_RINGS, _RUNSTATE, plan.file), headers.find(), defines, appended)
             self._bpf.open_rings(["events", "pages"] if self._pages else ["events"])
-            self._runstates = RunStates(self._bpf, target, self._qmp_paths)
+            self._runstates = RunStates(self._bpf, target, self._monitors)
             for placed in plan.placed:
                 self._bpf.attach(placed.program, target.exe, placed.point.offset, target.pid, placed.semaphore)
         return plan.facts
@@ -99,7 +99,7 @@ class ProbeTracer:
 
     def report(self, state: str) -> Mapping[str, object]:
         """By QMP."""
-        return final_report.ask(self._qmp_paths, state)
+        return final_report.ask(self._monitors, state)
 
     def close(self) -> None:
         """Detach."""

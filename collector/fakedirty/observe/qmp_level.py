@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import QmpError, TargetError
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.qmp.answers import understanding
-from fakedirty.qmp.client import Qmp, connect_first
+from fakedirty.qmp.monitor import Address, Monitor, connect_first
 
 POLL_SECONDS = 0.1
 
@@ -23,23 +22,23 @@ POLL_SECONDS = 0.1
 class QmpPoller:
     """Polls one QEMU, and connects anew when the connection is lost."""
 
-    def __init__(self, paths: Sequence[Path], clock: Callable[[], int] = time.monotonic_ns) -> None:
-        if not paths:
+    def __init__(self, monitors: Sequence[Address], clock: Callable[[], int] = time.monotonic_ns) -> None:
+        if not monitors:
             raise TargetError("level qmp needs a QMP socket: name one with --qmp")
-        self._paths = paths
+        self._monitors = monitors
         self._clock = clock
-        self._qmp: Qmp | None = None
+        self._qmp: Monitor | None = None
         self._patched = False
         self._heard: list[TraceRecord] = []
         self._info: Mapping[str, Any] = {}
 
     @property
-    def qmp(self) -> Qmp | None:
+    def qmp(self) -> Monitor | None:
         """The connection, for whoever has something to ask meanwhile."""
         return self._qmp
 
     def attach(self) -> Mapping[str, object]:
-        """Connect to the first socket that answers, and look: what begins from here on is seen whole."""
+        """Connect to the first monitor that answers, and look: what begins from here on is seen whole."""
         self._connect()
         self._heard.append(self._look())
         return {}
@@ -61,7 +60,7 @@ class QmpPoller:
         return self._info
 
     def _connect(self) -> None:
-        self._qmp = connect_first(self._paths)
+        self._qmp = connect_first(self._monitors)
         with understanding(self._qmp.path):
             commands = {command["name"] for command in self._qmp.execute("query-commands")}
         if "query-migrate" not in commands:
@@ -70,7 +69,6 @@ class QmpPoller:
 
     def _look(self) -> TraceRecord:
         assert self._qmp is not None
-        self._qmp.drain_events()
         # the state first: rounds that ended before it are then in the history
         answers = {"query-migrate": self._qmp.execute("query-migrate")}
         self._info = answers["query-migrate"]

@@ -11,12 +11,11 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 from fakedirty.errors import FakedirtyError, QmpError
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.qmp.answers import understanding
-from fakedirty.qmp.client import Qmp
+from fakedirty.qmp.monitor import Address, connect
 
 from . import names
 from .attach import choose
@@ -41,11 +40,11 @@ class RunStates:
         self,
         bpf: Bpf,
         observed: Target,
-        qmp_paths: Sequence[Path] = (),
+        monitors: Sequence[Address] = (),
         find: Callable[[], Iterable[Target]] = find_all,
     ) -> None:
         self._bpf = bpf
-        self._qmp_paths = qmp_paths
+        self._monitors = monitors
         self._find = find
         self._known: set[tuple[int, int]] = set()
         self._peers: list[TraceRecord] = []
@@ -54,9 +53,9 @@ class RunStates:
 
     def _waits(self) -> bool:
         """Whether the observed QEMU says that it waits for a guest; where none answers, nothing is claimed."""
-        for path in self._qmp_paths:
+        for address in self._monitors:
             try:
-                with Qmp.connect(path) as qmp, understanding(path):
+                with connect(address) as qmp, understanding(address):
                     return bool(qmp.execute("query-status")["status"] == _WAITING)
             except QmpError:
                 continue

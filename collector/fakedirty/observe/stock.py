@@ -10,12 +10,11 @@ import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from fakedirty.errors import QmpError, TargetError
 from fakedirty.model.words import Level
 from fakedirty.qmp.answers import understanding
-from fakedirty.qmp.client import Qmp
+from fakedirty.qmp.monitor import Address, connect
 
 from . import bypass, levels, names, usdt
 from .attach import Placed, choose
@@ -93,7 +92,7 @@ class StockProbes:
 
     target: Target
     level: Level
-    qmp_paths: Sequence[Path] = ()
+    monitors: Sequence[Address] = ()
     pages: bool = False
     sizes: Sizes = DEFAULT
     sample: int = 1
@@ -118,10 +117,10 @@ class StockProbes:
         return Plan("stock.c", placed(binary, memory, self.level), facts, defines)
 
     def _blocks(self) -> list[tuple[str, int, int]]:
-        """Name, address and length of the RAM blocks; none where no QMP socket says where they lie."""
-        for path in self.qmp_paths:
+        """Name, address and length of the RAM blocks; none where no monitor says where they lie."""
+        for address in self.monitors:
             try:
-                with Qmp.connect(path) as qmp, understanding(path):
+                with connect(address) as qmp, understanding(address):
                     blocks = ram_blocks(qmp, self.target.pid, self.target.proc)
                     return [(block.name, block.address, block.length) for block in blocks]
             except (QmpError, TargetError) as error:

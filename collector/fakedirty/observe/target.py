@@ -9,21 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import TargetError
+from fakedirty.qmp.domain import Domain
+from fakedirty.qmp.monitor import Address
 
 PROC = Path("/proc")
 _NAMES = ("qemu-system-", "qemu-kvm")
+_LIBVIRTS_MONITOR = "charmonitor"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One running QEMU. `exe` opens the executable even when its file was deleted or replaced."""
+    """One running QEMU. `exe` opens the executable even when its file was deleted or replaced.
+
+    `monitors` are the ways to ask it, the best first: a QEMU of libvirt's is asked through libvirt.
+    """
 
     pid: int
     vm: str
     exe: Path
     program: str
     start_ticks: int
-    qmp_paths: tuple[Path, ...]
+    monitors: tuple[Address, ...]
     proc: Path = PROC
     incoming: bool = False  # it was started to wait for a migration
 
@@ -71,7 +77,7 @@ def _examine(pid: int, proc: Path) -> Target | None:
         exe=directory / "exe",
         program=program,
         start_ticks=start_ticks,
-        qmp_paths=tuple(_seen_from_here(directory, path) for path in _qmp_paths(words)),
+        monitors=(*_domain(words, pid, proc), *(_seen_from_here(directory, path) for path in _qmp_paths(words))),
         proc=proc,
         incoming=any(word.lstrip("-") == "incoming" and word.startswith("-") for word in words),
     )
@@ -99,6 +105,13 @@ def _keys(value: str, first: str) -> dict[str, str]:
 def _pair(part: str) -> tuple[str, str]:
     key, _equals, value = part.partition("=")
     return key, value
+
+
+def _domain(words: list[str], pid: int, proc: Path) -> Iterator[Domain]:
+    """The domain that a QEMU is: libvirt starts it with the end of a connection of its own as its monitor."""
+    monitors = [_keys(value, "backend") for value in _options(words, "chardev")]
+    if any(keys.get("id") == _LIBVIRTS_MONITOR and "fd" in keys for keys in monitors):
+        yield from (Domain(uuid, pid, proc) for uuid in _options(words, "uuid"))
 
 
 def _vm_name(words: list[str]) -> str | None:

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Coroutine, Iterable, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
@@ -28,6 +28,8 @@ from .reach import reach
 
 T = TypeVar("T")
 Message = dict[str, Any]
+
+EVENTS_KEPT = 10_000  # for whoever asks for them; the oldest go first
 
 # The library logs what it also raises; the errors below say it once.
 logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
@@ -53,7 +55,7 @@ class Qmp:
         self._client = client
         self._loop = loop
         self._answer_timeout = answer_timeout
-        self._events: deque[Message] = deque()
+        self._events: deque[Message] = deque(maxlen=EVENTS_KEPT)
         self._news = threading.Condition()
         self._closed = False
         self._parting: asyncio.Task[None] | None = None
@@ -198,17 +200,6 @@ class Qmp:
             self._thread.join()
         if link is not None:
             link.close()
-
-
-def connect_first(paths: Iterable[str | Path]) -> Qmp:
-    """A connection to the first socket that answers; QmpError tells what is wrong with each where none does."""
-    problems = []
-    for path in paths:
-        try:
-            return Qmp.connect(path)
-        except QmpError as error:
-            problems.append(str(error))
-    raise QmpError("; ".join(problems))
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

@@ -7,14 +7,14 @@ from typing import Any
 from fakedirty.errors import QmpError
 from fakedirty.model.words import Mode
 
-from .client import Qmp
+from .monitor import Monitor
 
 MODE = "fake-dirty-mode"
 HASH = "fake-dirty-hash"
 SWITCHOVER = "fake-dirty-switchover"
 
 
-def supports(qmp: Qmp) -> bool:
+def supports(qmp: Monitor) -> bool:
     """Whether this QEMU carries the series: its schema, not its version, says so."""
     schema: list[dict[str, Any]] = qmp.execute("query-qmp-schema")
     by_name = {entry["name"]: entry for entry in schema}
@@ -23,7 +23,7 @@ def supports(qmp: Qmp) -> bool:
     return any(member["name"] == MODE for member in members)
 
 
-def read_mode(qmp: Qmp) -> tuple[Mode, str]:
+def read_mode(qmp: Monitor) -> tuple[Mode, str]:
     """The mode and the hash as they are set now."""
     parameters = qmp.execute("query-migrate-parameters")
     if MODE not in parameters:
@@ -31,7 +31,7 @@ def read_mode(qmp: Qmp) -> tuple[Mode, str]:
     return Mode(Mode.parse(parameters[MODE])), str(parameters[HASH])
 
 
-def set_mode(qmp: Qmp, mode: Mode, hash: str | None = None) -> tuple[Mode, str]:
+def set_mode(qmp: Monitor, mode: Mode, hash: str | None = None) -> tuple[Mode, str]:
     """Set the mode, and the hash where one is given; returns both as read back.
 
     A migration that runs adopts them at its next turn (its ``fake_dirty_mode`` event says when).
@@ -46,7 +46,7 @@ def set_mode(qmp: Qmp, mode: Mode, hash: str | None = None) -> tuple[Mode, str]:
     return found
 
 
-def _without_series(qmp: Qmp) -> QmpError:
+def _without_series(qmp: Monitor) -> QmpError:
     return QmpError(
         f"the QEMU at {qmp.path} has no {MODE}: it was built without the fake dirty series. "
         "'fakedirty doctor' says what can be observed on it; 'fakedirty qemu build' builds one that has it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TextIO
 
 from fakedirty.errors import RecordError
@@ -21,15 +22,17 @@ class JsonLines:
     `left` is true once nobody reads them.
     """
 
-    def __init__(self, stream: TextIO, run_id: str, clock: Clock) -> None:
+    def __init__(self, stream: TextIO, run_id: str, clock: Callable[[], Clock]) -> None:
         self._stream = stream
         self._run_id = run_id
         self._clock = clock
+        self._clocks: dict[str, Clock] = {}  # as they were when a migration began
         self.left = False
 
     def started(self, migration: Migration) -> None:
         """Say that it began."""
-        started_at = self._clock.date(migration.start_ns).isoformat()
+        self._clocks[migration.migration_id] = clock = self._clock()
+        started_at = clock.date(migration.start_ns).isoformat()
         row = {"level": str(migration.level), "side": side(migration), "started_at": started_at}
         self._say("started", identity(self._run_id, migration) | row)
 
@@ -48,7 +51,8 @@ class JsonLines:
 
     def ended(self, migration: Migration) -> None:
         """Say how it ended: the content of migration.json."""
-        self._say("ended", summary(self._run_id, migration, self._clock))
+        clock = self._clocks.pop(migration.migration_id)
+        self._say("ended", summary(self._run_id, migration, clock))
 
     def _say(self, kind: str, row: Row) -> None:
         try:

@@ -14,7 +14,7 @@ from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.select import named
 from fakedirty.observe.target import Target
-from fakedirty.qmp.client import connect_first
+from fakedirty.qmp.monitor import connect_first
 from fakedirty.record.manifest import Clock
 from fakedirty.record.summary import summary
 
@@ -25,7 +25,7 @@ from .modes import Doing, Modes, State
 class Desk:
     """Answers for the QEMUs whose `observers` are at work; `clock` dates what happened."""
 
-    def __init__(self, run_id: str, observers: Callable[[], Sequence[Observer]], clock: Clock) -> None:
+    def __init__(self, run_id: str, observers: Callable[[], Sequence[Observer]], clock: Callable[[], Clock]) -> None:
         self._run_id = run_id
         self._observers = observers
         self._clock = clock
@@ -51,8 +51,8 @@ class Desk:
             "vm": trace.target.vm,
             "pid": trace.target.pid,
             "level": str(trace.level),
-            "migrations": len(migrations),
-            "last": summary(self._run_id, migrations[-1], self._clock) if migrations else None,
+            "migrations": observer.seen,
+            "last": summary(self._run_id, migrations[-1], self._clock()) if migrations else None,
         }
 
     def _mode(self, request: Mapping[str, Any], asker: Asker) -> object:
@@ -85,9 +85,9 @@ class Desk:
         for _, trace in self._live():
             if trace.target == target and (qmp := trace.qmp) is not None:
                 return do(qmp)
-        if not target.qmp_paths:
+        if not target.monitors:
             raise QmpError(f"{target.vm} (pid {target.pid}) has no QMP socket that is known")
-        with connect_first(target.qmp_paths) as qmp:
+        with connect_first(target.monitors) as qmp:
             return do(qmp)
 
 

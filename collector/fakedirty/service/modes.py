@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from fakedirty.errors import FakedirtyError
 from fakedirty.model.words import Mode
 from fakedirty.observe.target import Target
-from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import read_mode, set_mode
+from fakedirty.qmp.monitor import Monitor
 
 _log = logging.getLogger(__name__)
 
-Doing = Callable[[Qmp], "State"]
+Doing = Callable[[Monitor], "State"]
 State = tuple[Mode, str]  # the mode, and the hash
 
 # does something with a connection to the QEMU of a target, its own one where the service has one
@@ -64,7 +64,7 @@ class Modes:
     ) -> tuple[State, _Promise]:
         before: list[State] = []
 
-        def change(qmp: Qmp) -> State:
+        def change(qmp: Monitor) -> State:
             before.append(read_mode(qmp))
             return set_mode(qmp, mode, hash_name)
 
@@ -93,7 +93,7 @@ class Modes:
         if not target.runs:
             return
 
-        def put_back(qmp: Qmp) -> State:
+        def put_back(qmp: Monitor) -> State:
             found = read_mode(qmp)
             return set_mode(qmp, *promise.before) if found == promise.after else found
 

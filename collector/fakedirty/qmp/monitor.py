@@ -1,0 +1,62 @@
+"""The monitor of a QEMU: where it is reached, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from fakedirty.errors import QmpError
+
+from .client import Qmp
+from .domain import Domain, DomainMonitor
+
+#: a QMP socket, or a domain of libvirt's
+Address = Path | Domain
+
+ANSWER_SECONDS = 5.0  # QEMU answers in a few milliseconds, a main loop that is busy in a second or two
+
+
+class Monitor(Protocol):
+    """A connection to one QEMU; `path` says which, in messages."""
+
+    @property
+    def path(self) -> Address:
+        """Where it was reached."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended, from either side."""
+
+    def execute(self, command: str, arguments: Mapping[str, object] | None = None, /, **named: object) -> Any:
+        """What QEMU returns for `command`; QmpError where it refuses, is gone, or does not answer."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+    def __enter__(self) -> Self:
+        """Itself."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it."""
+
+
+def connect(address: Address, timeout: float = 1.5, answer_timeout: float = ANSWER_SECONDS) -> Monitor:
+    """Connect within `timeout` seconds; later commands may take `answer_timeout` each. QmpError says what is wrong."""
+    if isinstance(address, Domain):
+        return DomainMonitor.connect(address, timeout, answer_timeout)
+    return Qmp.connect(address, timeout, answer_timeout)
+
+
+def connect_first(addresses: Iterable[Address]) -> Monitor:
+    """A connection to the first that answers; QmpError tells what is wrong with each where none does."""
+    problems = []
+    for address in addresses:
+        try:
+            return connect(address)
+        except QmpError as error:
+            problems.append(str(error))
+    raise QmpError("; ".join(problems))
