@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakedirty.errors import TargetError
+from fakedirty.errors import QmpError, TargetError
 from fakedirty.observe import target
+from fakedirty.qmp.domain import Domain
+from fakedirty.qmp.monitor import connect
 
 STAT = "{pid} (qemu (odd) name) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0"
 
@@ -78,3 +82,32 @@ def test_what_is_no_qemu_is_refused(tmp_path: Path) -> None:
         target.by_pid(6, tmp_path)
     with pytest.raises(TargetError, match="not a QEMU"):
         target.by_pid(5, tmp_path)
+
+
+LIBVIRTS = (
+    *("-name", "guest=web,debug-threads=on", "-uuid", "7a0f7f71-496e-4142-a1e5-ba5bd800390c"),
+    *(
+        "-chardev",
+        "socket,id=charmonitor,fd=28,server=on,wait=off",
+        "-mon",
+        "chardev=charmonitor,id=monitor,mode=control",
+    ),
+)
+
+
+def test_a_qemu_of_libvirts_is_asked_through_libvirt_first(tmp_path: Path) -> None:
+    domain = Domain("7a0f7f71-496e-4142-a1e5-ba5bd800390c", 9, tmp_path)
+    process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", *LIBVIRTS)
+    assert target.by_pid(9, tmp_path).vm == "web"
+    assert target.by_pid(9, tmp_path).monitors == (domain,)
+    process(tmp_path, 10, "/usr/bin/qemu-system-x86_64", *LIBVIRTS, "-qmp", "unix:/own")
+    assert target.by_pid(10, tmp_path).monitors == (replace(domain, pid=10), Path("/own"))
+    # who gives a socket a path of its own is nobody of libvirt's
+    process(tmp_path, 11, "/usr/bin/qemu-system-x86_64", "-uuid", "1", "-chardev", "socket,id=charmonitor,path=/own")
+    assert target.by_pid(11, tmp_path).monitors == ()
+
+
+def test_without_its_module_libvirt_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "libvirt", None)
+    with pytest.raises(QmpError, match="install python3-libvirt"):
+        connect(Domain("7a0f7f71-496e-4142-a1e5-ba5bd800390c", 9))

@@ -13,6 +13,7 @@ from fakedirty.model.events import DestinationFound, Event, EventsLost, FinalRep
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch, Sink
 from fakedirty.model.trace import Channel, Subject, TraceRecord
+from fakedirty.model.words import Level
 
 from .reading import reader
 from .source import EndUnseen, Observed, Reader, Trace
@@ -165,9 +166,14 @@ class Observer:
         self._tell(lambda sink: sink.changed(migration, event))
 
     def _abandon(self, time_ns: int) -> None:
-        """QEMU is gone: a migration that it was in has failed."""
+        """QEMU is gone: a migration that it was in has failed.
+
+        Where states are polled, it may have come to its end a moment before, unseen: managers end a QEMU that has
+        handed over its guest.
+        """
+        assert self._subject is not None
         self.over = True
-        if self._closing:
+        if self._closing or self._subject.level is Level.QMP:
             self._end()
         elif self._current is not None:
             _log.warning("QEMU ended in the middle of a migration of %s", self._current.vm)

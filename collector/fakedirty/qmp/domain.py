@@ -62,8 +62,11 @@ class DomainMonitor:
         monitor = cls(domain, _Worker(libvirt), answer_timeout)
         monitor._ask = libvirt_qemu.qemuMonitorCommand
         try:
-            monitor._worker.do(lambda: monitor._open(libvirt), timeout, "connect")
+            monitor._worker.do(lambda: monitor._open(libvirt), timeout, f"to reach {domain}")
             monitor._check_process()
+        except QmpError as error:
+            monitor.close()
+            raise QmpError(f"{error}; LIBVIRT_DEFAULT_URI says which libvirt is asked") from error
         except BaseException:
             monitor.close()
             raise
@@ -110,10 +113,7 @@ class DomainMonitor:
         vcpus = self.execute("query-cpus-fast")
         with understanding(self.path):
             if not all((threads / str(int(vcpu["thread-id"]))).exists() for vcpu in vcpus):
-                raise QmpError(
-                    f"{self.path} is not process {self.path.pid}: another libvirt keeps that; name it in "
-                    "LIBVIRT_DEFAULT_URI"
-                )
+                raise QmpError(f"{self.path} is not process {self.path.pid}: another libvirt keeps that")
 
 
 class _Worker:
