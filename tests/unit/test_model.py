@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from fakedirty.model.events import EventsLost, FinalReport, MigrationStarted, RoundEnded, StateChanged
+from fakedirty.model.events import EventsLost, FinalReport, MigrationStarted, ModeChanged, RoundEnded, StateChanged
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import ACCOUNTED, CLASSES, DISPOSITIONS, LAWS, MARKED, Round, broken_law, conserved
 from fakedirty.model.words import Disposition, Kind, Level, Mode, PageClass, Word
@@ -96,6 +96,21 @@ def test_a_whole_migration() -> None:
     assert migration.reported("ram", "nothing") is None
     assert migration.reported("status") is None
     assert migration.reported("nothing", "at-all") is None
+
+
+def test_a_toggle_is_read_back_from_what_qemu_said_next() -> None:
+    def toggle(number: int, before: Mode, after: Mode) -> ModeChanged:
+        return ModeChanged(START, number, before, after, "xxh3-64")
+
+    events = [
+        first := toggle(0, Mode.OFF, Mode.OBSERVE),
+        second := toggle(1, Mode.SKIP, Mode.OFF),
+        RoundEnded(START, dataclasses.replace(bulk(), mode=Mode.SKIP)),
+        last := toggle(2, Mode.OFF, Mode.SKIP),
+    ]
+    migration = tell(made(), [], events)
+    # QEMU denies both: the first by what it left at the second, the second by the round's end
+    assert [migration.read_back(each) for each in (first, second, last)] == [Mode.SKIP, Mode.SKIP, None]
 
 
 def test_losses_make_the_next_round_invalid_and_no_other() -> None:

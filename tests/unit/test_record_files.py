@@ -68,6 +68,7 @@ def test_a_migration_is_a_directory_that_reads_back(tmp_path: Path) -> None:
     assert row["conservation"]
     assert list(recording.toggles["to_mode"]) == ["observe", "skip"]
     assert list(recording.toggles["seconds"]) == [0, 5]
+    assert list(recording.toggles["read_back"]) == ["observe", "skip"]
     assert recording.pages.empty
 
 
@@ -221,6 +222,7 @@ def test_a_killed_collector_leaves_what_it_had(tmp_path: Path) -> None:
     recording = fakedirty.load(tmp_path)
     assert list(recording.rounds["round"]) == [1, 2]
     assert list(recording.toggles["to_mode"]) == ["observe"]
+    assert recording.toggles["read_back"].isna().all()  # which is known at the end alone
     assert len(recording.pages) == 200
     assert recording.directories[0].name.endswith(".partial")
 

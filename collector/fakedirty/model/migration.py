@@ -19,7 +19,7 @@ from .events import (
     StateChanged,
 )
 from .round import Round, broken_law
-from .words import Level
+from .words import Level, Mode
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 
@@ -71,6 +71,18 @@ class Migration:
         for name in path:
             value = value.get(name) if isinstance(value, Mapping) else None
         return value if isinstance(value, int) else None
+
+    def read_back(self, toggle: ModeChanged) -> Mode | None:
+        """The mode by what QEMU said next: that of the round's end, or what a later toggle within it began from.
+
+        None if it said nothing more.
+        """
+        number = self.toggles.index(toggle)
+        within = max(toggle.round, 1)
+        for later in self.toggles[number + 1 : number + 2]:
+            if max(later.round, 1) == within:
+                return later.from_mode
+        return next((r.mode for r in self.rounds if r.round == within), None)
 
     def apply(self, event: Event) -> None:
         """Take one event in. Events come in the order in which they happened."""

@@ -98,6 +98,12 @@ TOGGLES = (
     Column("from_mode", TEXT, "", "the mode before"),
     Column("to_mode", TEXT, "", "the mode after"),
     Column("hash", TEXT, "", "the hash after"),
+    Column(
+        "read_back",
+        TEXT,
+        "",
+        "the mode by what QEMU said next: of the round when it ended, or before a later toggle in it; empty if nothing",
+    ),
 )
 
 PAGES = (

@@ -29,7 +29,8 @@ FILES = {
         "last answer in full). Not there where the collector was killed: then the manifest stands for it."
     ),
     "toggles.csv": (
-        "One line whenever QEMU adopts a mode or a hash, by whoever. `fakedirty.load(path).toggles`. A round whose "
+        "One line whenever QEMU adopts a mode or a hash, by whoever, written at once; `read_back` is filled in when "
+        "the migration has ended. `fakedirty.load(path).toggles`. A round whose "
         "mode changed within has its classes empty if the mode was off in any part of it."
     ),
     "pages.parquet": (

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -53,10 +53,7 @@ class Lines:
 
     def append(self, values: Sequence[object]) -> None:
         """Add one line; None becomes an empty field, a truth `true` or `false`. Raises OSError."""
-        text = io.StringIO()
-        # told of both characters, the writer quotes a text that has one of them
-        csv.writer(text, lineterminator="\r\n").writerow([_spell(value) for value in values])
-        line = (text.getvalue().removesuffix("\r\n") + "\n").encode("utf-8", "replace")
+        line = _line(values)
         rest = memoryview(line)
         try:
             while rest:
@@ -78,6 +75,19 @@ class Lines:
         with self._file:
             if sync:
                 os.fsync(self._file.fileno())
+
+
+def write_lines(path: Path, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
+    """Write the whole of such a file at once, in the place of what is there. Raises OSError."""
+    with replacing(path) as file:
+        file.writelines(map(_line, [header, *lines]))
+
+
+def _line(values: Sequence[object]) -> bytes:
+    text = io.StringIO()
+    # told of both characters, the writer quotes a text that has one of them
+    csv.writer(text, lineterminator="\r\n").writerow([_spell(value) for value in values])
+    return (text.getvalue().removesuffix("\r\n") + "\n").encode("utf-8", "replace")
 
 
 def _spell(value: object) -> object:

@@ -29,4 +29,5 @@ def toggle_row(run_id: str, migration: Migration, event: ModeChanged) -> Row:
         "from_mode": str(event.from_mode),
         "to_mode": str(event.to_mode),
         "hash": event.hash,
+        "read_back": None if (mode := migration.read_back(event)) is None else str(mode),
     }

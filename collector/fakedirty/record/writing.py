@@ -9,7 +9,7 @@ from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 
 from .columns import ROUNDS, TOGGLES, Column
-from .durable import Lines, sync_directory, write_json
+from .durable import Lines, sync_directory, write_json, write_lines
 from .manifest import Clock, Manifest
 from .naming import PARTIAL, safe_name
 from .pages import PageDataset
@@ -51,11 +51,18 @@ class Writing:
         """Write the summary and give the directory its final name, which is returned."""
         self._pages.flush()
         self.close(sync=True)
+        self._read_back()
         write_json(self.directory / "migration.json", summary(self._run_id, self._migration, self._clock))
         sync_directory(self.directory)
         self.directory.rename(self.final)
         sync_directory(self.final.parent)
         return self.final
+
+    def _read_back(self) -> None:
+        """Write the toggles once more, now that it is known what QEMU said after them."""
+        rows = [_values(TOGGLES, toggle_row(self._run_id, self._migration, each)) for each in self._migration.toggles]
+        if rows:
+            write_lines(self.directory / "toggles.csv", [column.name for column in TOGGLES], rows)
 
     def close(self, sync: bool = False) -> None:
         """Close the files; the directory keeps its name and what is in it."""
