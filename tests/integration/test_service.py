@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.qmp.mode import HASH, MODE
 from fakedirty.record.load import load
 from fakedirty.service.control import asking
-from migrating import PATIENCE_SECONDS, SLOW, Pair, pair, wait
+from migrating import PATIENCE_SECONDS, SLOW, WORKLOAD, Pair, pair, wait
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF")
 
@@ -81,10 +82,11 @@ def test_modes_are_set_through_it(level: str, tmp_path: Path) -> None:
         assert (wrong.returncode, "sha3" in wrong.stderr) == (1, True)
         assert mode_of(vm) == "skip"
         process.terminate()
-        process.communicate(timeout=PATIENCE_SECONDS)
+        _, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+    assert f"web (pid {vm.source.pid}): mode skip, hash xxh3-64, for process" in stderr
     recording = load(tmp_path / "out")
     toggles = recording.toggles[recording.toggles["vm"] == "web"]
-    assert list(toggles["to_mode"])[-1] == "skip"
+    assert list(toggles["to_mode"])[-1] == list(toggles["read_back"])[-1] == "skip"
 
 
 def test_modes_are_put_back(tmp_path: Path) -> None:
@@ -147,3 +149,29 @@ def test_without_a_service_qmp_is_asked(tmp_path: Path) -> None:
         assert mode_of(vm) == "observe"
         assert said("mode", "skip", "--hold", *nobody).returncode == 1
     assert said("status", "--control", str(tmp_path / "none")).returncode == 1
+
+
+@pytest.mark.parametrize(("fake", "changed", "left"), [(0, 500, "off"), (300, 200, "skip")], ids=["costs", "saves"])
+def test_skip_is_switched_off_where_hashing_costs_more_than_it_saves(
+    fake: int, changed: int, left: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "service.toml"
+    config.write_text("[metrics]\nlisten = ''\n[policy]\nskip_off = true\nskip_off_seconds = 0.0001\n")
+    workload = replace(WORKLOAD, fake=fake, changed=changed)
+    with (
+        pair(qemu_binary(), tmp_path, name="web", workload=workload) as vm,
+        service(tmp_path, "--config", str(config)) as (control, process),
+    ):
+        wait(lambda: observed_there(control, vm))
+        vm.migrate(max_bandwidth=SLOW, downtime_limit=1, fake_dirty_mode="skip", fake_dirty_switchover=False)
+        vm.wait_for_syncs(7)
+        if left == "off":
+            wait(lambda: mode_of(vm) == "off")
+        else:
+            assert mode_of(vm) == "skip"
+        vm.converge()
+        process.terminate()
+        _, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+    assert ("skip is switched off: hashing took" in stderr) == (left == "off"), stderr
+    toggles = load(tmp_path / "out").toggles
+    assert list(toggles[toggles["vm"] == "web"]["to_mode"]) == ["skip", *(["off"] if left == "off" else [])]

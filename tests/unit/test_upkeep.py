@@ -112,3 +112,30 @@ def test_what_is_not_due_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyP
         keeping.tick()
     keeping.close()
     assert pruned == [limits_of(configuration)] == [Limits(0, 1 << 30)]
+
+
+def test_a_clock_that_jumps_removes_nothing_by_age(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    out, file, again, booted = tmp_path / "out", tmp_path / "fakedirty.toml", threading.Event(), [0.0]
+    file.write_text("record.keep_days = 60\n")
+    configuration, recording = parse(file.read_text()), kept(out, 100)
+
+    def keeping(ticks: int, jump: float) -> None:
+        upkeep = Upkeep(
+            Manager({}), set, again, out=out, path=file, configuration=configuration, boot_time=lambda: booted[0]
+        )
+        booted[0] += jump
+        for _ in range(ticks):
+            upkeep.tick()
+        upkeep.close()
+
+    keeping(3, -90 * 86400)
+    assert recording.exists()
+    assert [record.message for record in caplog.records] == [
+        "the clock was set by -7776000 s: nothing goes by its age until the configuration is read again"
+    ]
+    again.set()  # somebody has looked
+    keeping(1, 90 * 86400)
+    assert not recording.exists()
+    recording = kept(out, 100)
+    keeping(1, 60)  # a correction
+    assert not recording.exists()

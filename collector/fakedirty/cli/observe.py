@@ -25,6 +25,7 @@ from fakedirty.service.configuration import BEST, Configuration, Observing, read
 from fakedirty.service.control import serving
 from fakedirty.service.desk import Desk
 from fakedirty.service.manager import Manager
+from fakedirty.service.policy import Policy
 from fakedirty.service.upkeep import Upkeep
 from fakedirty.show.table import LiveTable
 
@@ -200,6 +201,10 @@ def _observe_all(
             path=arguments.config,
             configuration=configuration,
         )
+        if configuration is not None and (wanted := configuration.policy).skip_off:
+            policy = Policy(desk.modes.set, wanted.skip_off_rounds, wanted.skip_off_seconds)
+            stack.callback(policy.close)
+            outlets.add(policy.of)
         stack.callback(fleet.close)
         stack.callback(upkeep.close)
         if arguments.control is not None:

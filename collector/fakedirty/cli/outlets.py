@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from fakedirty.export.exporter import Exporter
@@ -26,14 +27,20 @@ class Outlets:
         self._screens: list[Sink] = [OneAtATime(self.screen), *([self.exporter] if exports else ())]
         self._recorders: dict[tuple[int, int], Recorder] = {}
         self._failed = False
+        self._more: list[Callable[[Target], Sink]] = []
+
+    def add(self, make: Callable[[Target], Sink]) -> None:
+        """One more sink for each QEMU to come."""
+        self._more.append(make)
 
     def sinks(self, target: Target, origin: Origin) -> list[Sink]:
         """Those for one QEMU; what is said has been recorded."""
+        others = [*self._screens, *(make(target) for make in self._more)]
         if self.out is None:
-            return self._screens
+            return others
         recorder = Recorder(self.out, self.run_id, origin.facts)
         self._recorders[target.identity] = recorder
-        return [recorder, *self._screens]
+        return [recorder, *others]
 
     def part(self, target: Target) -> None:
         """That QEMU is not observed any more: what was recorded of it is said."""

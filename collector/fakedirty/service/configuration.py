@@ -16,6 +16,7 @@ from typing import Any
 
 from fakedirty.errors import UsageError
 from fakedirty.export.serve import parse_address
+from fakedirty.model.economy import LAST_ROUNDS
 from fakedirty.observe.levels import LEVELS
 from fakedirty.observe.sizes import with_page_ring
 
@@ -60,9 +61,9 @@ def _address(value: str) -> str:
     return _as(parse_address)(value) if value else ""
 
 
-def option(default: object, meaning: str, *, unit: str = "", check: Check = _fine) -> Any:
-    """A field with what the documents say of it."""
-    return field(default=default, metadata={"meaning": meaning, "unit": unit, "check": check})
+def option(default: object, meaning: str, *, unit: str = "", check: Check = _fine, live: bool = False) -> Any:
+    """A field with what the documents say of it; a `live` one takes effect when the configuration is read again."""
+    return field(default=default, metadata={"meaning": meaning, "unit": unit, "check": check, "live": live})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +84,14 @@ class Recording:
 
     directory: str = option("", "where migrations are recorded; empty: nowhere", check=_absolute)
     keep_days: float = option(
-        0.0, "migrations that ended longer ago are removed; 0: none is", unit="days", check=_at_least(0)
+        0.0, "migrations that ended longer ago are removed; 0: none is", unit="days", check=_at_least(0), live=True
     )
     keep_gib: float = option(
         0.0,
         "the oldest migrations are removed until all of them take no more; 0: no limit",
         unit="GiB",
         check=_at_least(0),
+        live=True,
     )
 
 
@@ -114,6 +116,22 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """``[policy]``"""
+
+    skip_off: bool = option(False, "switch skip off, once in a migration, where hashing costs more time than it saves")
+    skip_off_rounds: int = option(
+        LAST_ROUNDS,
+        "over so many of the last rounds in which pages could be skipped",
+        unit="rounds",
+        check=_at_least(1),
+    )
+    skip_off_seconds: float = option(
+        1.0, "and not before hashing has taken this long in them", unit="seconds", check=_at_least(0)
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """All of it."""
 
@@ -121,9 +139,16 @@ class Configuration:
     record: Recording = field(default_factory=Recording)
     metrics: Metrics = field(default_factory=Metrics)
     control: Control = field(default_factory=Control)
+    policy: Policy = field(default_factory=Policy)
 
 
-SECTIONS: dict[str, type] = {"observe": Observing, "record": Recording, "metrics": Metrics, "control": Control}
+SECTIONS: dict[str, type] = {
+    "observe": Observing,
+    "record": Recording,
+    "metrics": Metrics,
+    "control": Control,
+    "policy": Policy,
+}
 
 
 def read(path: Path) -> Configuration:

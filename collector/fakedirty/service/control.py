@@ -40,6 +40,9 @@ class Asker:
     pid: int
     uid: int
 
+    def __str__(self) -> str:
+        return f"process {self.pid} of user {self.uid}"
+
 
 @dataclass(frozen=True, slots=True)
 class Held:

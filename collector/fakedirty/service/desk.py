@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,8 @@ from fakedirty.record.summary import summary
 
 from .control import Asker, Handler, Held
 from .modes import Doing, Modes, State
+
+_log = logging.getLogger(__name__)
 
 
 class Desk:
@@ -65,8 +68,10 @@ class Desk:
             raise UsageError("revert_after is a number of seconds, of a week at most, and goes without hold")
         if hold:
             state, release = self.modes.hold(target, mode, hash_name)
-            return Held(_told(target, state), release)
-        return _told(target, self.modes.set(target, mode, hash_name, seconds))
+        else:
+            state = self.modes.set(target, mode, hash_name, seconds)
+        _log.warning("%s (pid %d): mode %s, hash %s, for %s", target.vm, target.pid, *state, asker)
+        return Held(_told(target, state), release) if hold else _told(target, state)
 
     def _meant(self, request: Mapping[str, Any]) -> Target:
         targets = [trace.target for _, trace in self._live()]

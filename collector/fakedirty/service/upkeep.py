@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from fakedirty.errors import UsageError
@@ -17,8 +17,14 @@ from .configuration import Configuration, read
 from .manager import Manager
 
 PRUNE_SECONDS = 60.0  # between two looks at what has been kept long enough
+JUMP_SECONDS = 3600.0  # by which a clock is set, and not corrected
 
 _log = logging.getLogger(__name__)
+
+
+def boot_time() -> float:
+    """When the host was started, by its clock of today: another time once that has been set."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def limits_of(configuration: Configuration) -> Limits:
@@ -43,6 +49,7 @@ class Upkeep:
         out: Path | None = None,
         path: Path | None = None,
         configuration: Configuration | None = None,
+        boot_time: Callable[[], float] = boot_time,
     ) -> None:
         self._manager = manager
         self._busy = busy
@@ -53,6 +60,9 @@ class Upkeep:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="prune")
         self._pruning: Future[list[Path]] | None = None
         self._pruned = -PRUNE_SECONDS
+        self._boot_time = boot_time
+        self._booted = boot_time()
+        self._jumped = False
 
     def tick(self) -> None:
         """What is due."""
@@ -60,7 +70,7 @@ class Upkeep:
         if self._again.is_set():
             self._again.clear()
             self._reload()
-        limits = limits_of(self._configuration)
+        limits = self._limits()
         idle = self._pruning is None or self._pruning.done()
         if limits and self._out is not None and idle and time.monotonic() - self._pruned >= PRUNE_SECONDS:
             self._pruned = time.monotonic()
@@ -70,6 +80,20 @@ class Upkeep:
         """Nothing is removed any more."""
         self._manager.stopping()
         self._pool.shutdown()
+
+    def _limits(self) -> Limits:
+        """By age nothing goes once the clock has been set: recordings would be as old as it jumped."""
+        limits = limits_of(self._configuration)
+        jump = self._boot_time() - self._booted
+        if not limits.seconds or abs(jump) < JUMP_SECONDS:
+            return limits
+        if not self._jumped:
+            self._jumped = True
+            _log.warning(
+                "the clock was set by %+.0f s: nothing goes by its age until the configuration is read again",
+                jump,
+            )
+        return replace(limits, seconds=0.0)
 
     def _reload(self) -> None:
         """Take what can change while the service runs; a file that is wrong changes nothing."""
@@ -85,17 +109,17 @@ class Upkeep:
             for name in _unlike(before, found):
                 _log.warning("%s has changed: it takes effect when the service is started again", name)
             self._pruned = -PRUNE_SECONDS
+            self._booted, self._jumped = self._boot_time(), False
             _log.warning("read %s again", self._path)
         self._manager.ready("observing")
 
 
 def _unlike(one: Configuration, other: Configuration) -> list[str]:
     """Options that differ and cannot change while the service runs."""
-    lasting = {"record.keep_days", "record.keep_gib"}
-    names = [
+    return [
         f"{section.name}.{option.name}"
         for section in fields(one)
         for option in fields(getattr(one, section.name))
         if getattr(getattr(one, section.name), option.name) != getattr(getattr(other, section.name), option.name)
+        and not option.metadata["live"]
     ]
-    return [name for name in names if name not in lasting]
