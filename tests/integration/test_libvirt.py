@@ -7,17 +7,16 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from fakedirty.record.load import load
-from migrating import PATIENCE_SECONDS, wait
+from migrating import wait
 
 pytest.importorskip("libvirt", reason="libvirt's Python module is not installed: apt-get install python3-libvirt")
 from libvirts import Libvirt, libvirtd, moving, start
+from serving import said, service
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF, mounts and libvirtd"),
@@ -35,35 +34,8 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Libvirt, L
         yield a, b
 
 
-def fakedirty(host: Libvirt, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "fakedirty.cli.main", *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        env=host.environment,
-    )
-
-
-@contextmanager
-def service(host: Libvirt, directory: Path, *arguments: str) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
-    """Its socket, and its process."""
-    control = directory / "control"
-    command = ["observe", "--all", "--control", str(control), "--out", str(directory / "out"), *arguments]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fakedirty.cli.main", *command],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=host.environment,
-    )
-    try:
-        wait(lambda: control.exists() or process.poll() is not None)
-        yield control, process
-    finally:
-        process.kill()
-        process.communicate()
+def asked(host: Libvirt, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return said(*arguments, environment=host.environment)
 
 
 @pytest.mark.parametrize("level", ["patched", "qmp"])
@@ -72,27 +44,20 @@ def test_a_domain_is_observed_and_toggled_while_libvirt_migrates_it(
 ) -> None:
     a, b = hosts
     start(a, "web")
-    with service(a, tmp_path, "--level", level) as (control, process):
-        by_service = ("--control", str(control))
-
-        def observed() -> bool:
-            told = json.loads(fakedirty(a, "status", "--json", *by_service).stdout)
-            return [vm["vm"] for vm in told["vms"]] == ["web"]
-
-        wait(observed)
-        assert fakedirty(a, "mode", "observe", "--vm", "web", *by_service).returncode == 0
+    with service(tmp_path, "--level", level, environment=a.environment) as daemon:
+        daemon.wait_for(a.pids["web"])
+        assert daemon.said("mode", "observe", "--vm", "web").returncode == 0
         with moving(a, "web", b) as migration:
             wait(lambda: migration.syncs() >= 2)
-            told = fakedirty(a, "mode", "skip", "--json", "--pid", str(a.pids["web"]), *by_service)
+            told = daemon.said("mode", "skip", "--json", "--pid", str(a.pids["web"]))
             assert (told.returncode, json.loads(told.stdout)["mode"]) == (0, "skip"), told.stderr
             # the other QEMU is the same domain, of another libvirt
-            other = fakedirty(a, "mode", "off", "--pid", str(b.pids["web"]), "--control", str(tmp_path / "none"))
+            other = asked(a, "mode", "off", "--pid", str(b.pids["web"]), "--control", str(tmp_path / "none"))
             assert (other.returncode, "another libvirt keeps that" in other.stderr) == (1, True), other.stderr
             wait(lambda: migration.syncs() >= 4)
             migration.finish()
-        wait(lambda: bool(list((tmp_path / "out").glob("web/*/migration.json"))))
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=PATIENCE_SECONDS)
+        daemon.wait_for_recordings("web")
+        daemon.stop()
     recording = load(tmp_path / "out")
     sources = recording.migrations[recording.migrations["side"] == "source"]
     [web] = sources.to_dict("records")
@@ -113,22 +78,20 @@ def test_without_a_service_libvirt_is_asked(hosts: tuple[Libvirt, Libvirt], tmp_
     a, b = hosts
     start(a, "db")
     nobody = ("--vm", "db", "--control", str(tmp_path / "none"))
-    told = fakedirty(a, "mode", "observe", "--json", *nobody)
+    told = asked(a, "mode", "observe", "--json", *nobody)
     assert (told.returncode, json.loads(told.stdout)["mode"]) == (0, "observe"), told.stderr
-    [db] = json.loads(fakedirty(a, "doctor", "--vm", "db", "--json").stdout)["targets"]
+    [db] = json.loads(asked(a, "doctor", "--vm", "db", "--json").stdout)["targets"]
     assert db["version"].startswith("10.")
     assert [(asked["path"][:16], asked["problem"]) for asked in db["qmp"]] == [("libvirt's domain", "")]
     # the libvirt of another host does not know it
-    unknown = fakedirty(b, "mode", "skip", *nobody)
+    unknown = asked(b, "mode", "skip", *nobody)
     assert (unknown.returncode, "LIBVIRT_DEFAULT_URI" in unknown.stderr) == (1, True), unknown.stderr
     # one that has stopped is not waited for, and the QEMU is observed nevertheless
     a.process.send_signal(signal.SIGSTOP)
     try:
-        stopped = fakedirty(a, "mode", "skip", *nobody)
+        stopped = asked(a, "mode", "skip", *nobody)
         assert (stopped.returncode, "is libvirtd stopped?" in stopped.stderr) == (1, True), stopped.stderr
-        with service(a, tmp_path) as (_control, process):
-            assert process.stderr
-            while "attached: db" not in (line := process.stderr.readline()):
-                assert line, "it ended"
+        with service(tmp_path, environment=a.environment) as daemon:
+            daemon.wait_for(a.pids["db"])
     finally:
         a.process.send_signal(signal.SIGCONT)
