@@ -9,9 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import Message
 
-from prometheus_client import ProcessCollector
-from prometheus_client.registry import CollectorRegistry
-
 from fakedirty.errors import UsageError
 
 from .access import Access, check, is_loopback, permitted
@@ -44,16 +41,13 @@ def serve(
     """Serve `exporter` in threads for as long as the context lasts; gives the URL that answers."""
     access = access or Access()
     check(access, host, port)
-    registry = CollectorRegistry()
-    registry.register(exporter)
-    ProcessCollector(registry=registry)  # the exporter's own CPU time, memory and file descriptors
     tls, users = certificates(access), users_of(access.users)
     listener = _listening(host, port, access)
     bound = listener.getsockname()
     shown = f"[{host}]:{bound[1]}" if ":" in host else f"{host}:{bound[1]}"
     if not (access.closed or is_loopback(bound)):
         _log.warning("all that is served at %s can be read by whoever gets there: it is configured so", shown)
-    server = Server(listener, {"/": _front, "/metrics": metrics_page(registry)}, tls, users)
+    server = Server(listener, {"/": _front, "/metrics": metrics_page(exporter)}, tls, users)
     server.start()
     try:
         yield f"{'http' if tls is None else 'https'}://{shown}/metrics"

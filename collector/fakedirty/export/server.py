@@ -17,7 +17,7 @@ from .answering import Answering, Page
 from .fresh import Fresh
 from .users import Users
 
-MOST_CLIENTS = 64  # at once; others wait in the backlog
+MOST_CLIENTS = 32  # at once, as each may hold an answer of megabytes; others wait in the backlog
 SILENT_SECONDS = 10.0  # that a client may take over its next bytes
 WHOLE_SECONDS = 60.0  # that it may take over everything
 LOOK_SECONDS = 1.0  # between two looks at who takes too long
