@@ -10,7 +10,7 @@ import pytest
 from fakedirty import __version__
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import Attached, Build, build
-from fakedirty.export.text import Described, Said, Series, head, lines, number
+from fakedirty.export.text import Described, Said, head, lines, number, series
 from fakedirty.model.events import Event, RoundEnded
 from fakedirty.model.words import Mode
 from hypothesis import given
@@ -90,7 +90,7 @@ def test_the_time_of_a_scrape_is_told_by_the_next() -> None:
     assert 0 < sample.value < 60
 
 
-def series(text: str) -> Iterable[str]:
+def names(text: str) -> Iterable[str]:
     return (line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#"))
 
 
@@ -104,7 +104,7 @@ def test_no_series_is_there_twice() -> None:
     twice = [RoundEnded(START, again(2, skip=True)), RoundEnded(START, again(2, skip=False))]
     for name in ("web", "web", "vm-\udcfe", "vm-\udcff"):
         tell(made(name), [exporter], [*EVENTS, *twice])
-    counted = Counter(series(exporter.text()))
+    counted = Counter(names(exporter.text()))
     assert counted.most_common(1)[0][1] == 1
     assert 'fakedirty_qemu_info{vm="web",pid="7",level="stock",qemu_version=""}' in counted
     assert 'fakedirty_qemu_info{vm="web",pid="8",level="qmp",qemu_version=""}' in counted
@@ -159,4 +159,4 @@ def test_help_is_escaped() -> None:
     of = Described("x_total", "counter", (), 'a "b"\\\n')
     assert head(of, openmetrics=False) == '# HELP x_total a "b"\\\\\\n\n# TYPE x_total counter\n'
     assert head(of, openmetrics=True) == '# HELP x a \\"b\\"\\\\\\n\n# TYPE x counter\n'
-    assert lines([Said(Series("x_total", ()), (), 1)]).prometheus == "x_total 1\n"
+    assert lines([Said(series("x_total", ()), (), 1)]).prometheus == "x_total 1\n"

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -90,10 +91,11 @@ class Exporter(Collector):
         """Nothing: single pages are no metric."""
 
     def ended(self, migration: Migration) -> None:
-        """Remember that nobody looks at `migration` any more."""
+        """Remember that nobody looks at `migration` any more, and what will be said of it for long."""
         with self._lock:
             if vm := self._vm(migration):
                 vm.last.left_at = self._now()
+                vm.lines()
 
     def collect(self) -> Iterator[Family]:
         """The families of prometheus_client, for whoever registers it in a registry."""
@@ -119,7 +121,7 @@ class Exporter(Collector):
             written: list[tuple[Described, Iterable[Lines]]] = [(each, [lines(each.say(host))]) for each in HOST]
             by_vm = [self._lines(vm) for vm in vms]
             written += [(metric, [own[index] for own in by_vm]) for index, metric in enumerate(METRICS)]
-            text = "".join(_text(of, blocks, openmetrics) for of, blocks in written)
+            text = "".join(chain.from_iterable(_pieces(of, blocks, openmetrics) for of, blocks in written))
             self._scrape_seconds = time.perf_counter() - began
             return text
 
@@ -167,6 +169,8 @@ def _family(of: Described, said: Iterable[Said]) -> Family:
     return family
 
 
-def _text(of: Described, blocks: Iterable[Lines], openmetrics: bool) -> str:
-    text = "".join(block.openmetrics if openmetrics else block.prometheus for block in blocks)
-    return head(of, openmetrics) + text if text else ""
+def _pieces(of: Described, blocks: Iterable[Lines], openmetrics: bool) -> Iterator[str]:
+    pieces = [block.openmetrics if openmetrics else block.prometheus for block in blocks]
+    if any(pieces):
+        yield head(of, openmetrics)
+        yield from pieces

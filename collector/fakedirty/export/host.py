@@ -10,7 +10,7 @@ from importlib import metadata
 from fakedirty import __version__
 
 from .readers import Samples
-from .text import Described, Said, Series, printable
+from .text import Described, Said, printable, series
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class HostMetric(Described):
     def say(self, host: Host) -> Iterator[Said]:
         """Its samples."""
         for labels, value in self.read(host):
-            yield Said(Series(self.name, self.labels), labels, value)
+            yield Said(series(self.name, self.labels), labels, value)
 
 
 def _build(host: Host) -> Samples:

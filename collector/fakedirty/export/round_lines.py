@@ -8,7 +8,7 @@ from fakedirty.model.round import Round
 
 from .metrics import METRICS
 from .readers import ByRound
-from .text import Said, Series, lines
+from .text import Lines, Said, lines, series
 
 
 class RoundLines:
@@ -25,15 +25,16 @@ class RoundLines:
             written = before.get(r.round)
             self._written[r.round] = written if written is not None and written[0] is r else (r, self._write(r))
 
-    def of(self, metric: str) -> str:
+    def of(self, metric: str) -> Lines:
         """The lines of a metric, a round after the other."""
-        return "".join([by_metric[metric] for _, by_metric in self._written.values()])
+        text = "".join([by_metric[metric] for _, by_metric in self._written.values()])
+        return Lines(text, text)
 
     def _write(self, r: Round) -> dict[str, str]:
         written = {}
         for metric in METRICS:
             if isinstance(metric.read, ByRound):
-                series = Series(metric.name, ("vm", *metric.labels))
-                said = (Said(series, (self._vm, *labels), value) for labels, value in metric.read.read(r))
+                own = series(metric.name, ("vm", *metric.labels))
+                said = (Said(own, (self._vm, *labels), value) for labels, value in metric.read.read(r))
                 written[metric.name] = lines(said).prometheus
         return written

@@ -34,11 +34,20 @@ class Described:
         return self.name.removesuffix(_SUFFIXES.get(self.type, ""))
 
 
-class Series(NamedTuple):
-    """What samples have in common: name, and names of labels."""
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What samples have in common: name, and names of labels; `form` takes the values of these, and the number."""
 
     name: str
     labels: tuple[str, ...]
+    form: str
+
+
+@cache
+def series(name: str, labels: tuple[str, ...]) -> Series:
+    """The one of that name."""
+    named = ",".join(f'{label}="%s"' for label in labels)
+    return Series(name, labels, f"{name}{{{named}}} %s\n" if labels else f"{name} %s\n")
 
 
 class Said(NamedTuple):
@@ -67,23 +76,21 @@ def head(of: Described, openmetrics: bool) -> str:
 
 def lines(said: Iterable[Said]) -> Lines:
     """A line each."""
-    plain: list[str] = []
-    full: list[str] = []
-    exemplars = False
-    for series, values, value, exemplar in said:
-        line = _form(series) % (*map(_escaped, values), number(value))
-        plain.append(line)
+    written: list[str] = []
+    exemplars: list[tuple[int, str]] = []
+    for of, values, value, exemplar in said:
         if exemplar is not None:
-            exemplars = True
-            line = f"{line[:-1]} # {_labels(exemplar.labels)} {number(exemplar.value)}\n"
-        full.append(line)
-    text = "".join(plain)
-    return Lines(text, "".join(full) if exemplars else text)
+            exemplars.append((len(written), f" # {_labels(exemplar.labels)} {number(exemplar.value)}\n"))
+        written.append(of.form % (*map(_escaped, values), number(value)))
+    prometheus = "".join(written)
+    for at, text in exemplars:
+        written[at] = written[at][:-1] + text
+    return Lines(prometheus, "".join(written) if exemplars else prometheus)
 
 
 def number(value: float) -> str:
     """A value as both formats have it."""
-    if math.isfinite(value):
+    if isinstance(value, int) or math.isfinite(value):
         return repr(+value)  # + makes a number of a truth
     return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
 
@@ -91,12 +98,6 @@ def number(value: float) -> str:
 def printable(label: str) -> str:
     """`label` as UTF-8 can have it: one bad name must not end the scrape of all."""
     return label.encode("utf-8", "replace").decode()
-
-
-@cache
-def _form(series: Series) -> str:
-    labels = ",".join(f'{label}="%s"' for label in series.labels)
-    return f"{series.name}{{{labels}}} %s\n" if labels else f"{series.name} %s\n"
 
 
 @lru_cache(1 << 14)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .count import INFINITE, SUM, Count, bounds
+from .count import Count, Tally, bounds
 from .metrics import METRICS, Metric
 from .readers import ByRound, EachRound, EachToggle
 from .round_lines import RoundLines
-from .seen import Seen
-from .text import Lines, Said, Series, lines
+from .seen import LabelValues, Seen
+from .text import Lines, Said, lines, series
 
 
 class Vm:
@@ -60,43 +60,46 @@ class Vm:
         if state != self._state:
             self.count()
             self._rounds.show(self.last.shown)
-            self._lines = tuple(self._written(metric) for metric in METRICS)
+            self._lines = tuple(self._write(metric) for metric in METRICS)
             self._state = state
         return self._lines
 
     def say(self, metric: Metric) -> Iterator[Said]:
         """The samples of `metric`, as they are counted."""
         count = self._standing(metric)
-        if metric.buckets:
-            yield from self._histogram(metric, count)
-        else:
-            series = Series(metric.name, ("vm", *metric.labels))
-            for labels, value in count.values.items():
-                yield Said(series, (self.name, *labels), value)
+        own = series(metric.name, ("vm", *metric.labels))
+        for labels, value in count.values.items():
+            yield Said(own, (self.name, *labels), value)
+        for labels, tally in count.tallies.items():
+            yield from self._say_tally(metric, labels, tally)
 
-    def _written(self, metric: Metric) -> Lines:
+    def _write(self, metric: Metric) -> Lines:
         if isinstance(metric.read, ByRound):
-            text = self._rounds.of(metric.name)
-            return Lines(text, text)
-        return lines(self.say(metric))
+            return self._rounds.of(metric.name)
+        if not metric.buckets:
+            return lines(self.say(metric))
+        written = [self._write_tally(metric, *each) for each in self._standing(metric).tallies.items()]
+        return Lines("".join(each.prometheus for each in written), "".join(each.openmetrics for each in written))
 
-    def _histogram(self, metric: Metric, count: Count) -> Iterator[Said]:
-        names = ("vm", *metric.labels)
-        buckets = Series(f"{metric.name}_bucket", (*names, "le"))
-        for labels in dict.fromkeys(key[:-1] for key in count.values):
-            own = (self.name, *labels)
-            for bound, _ in bounds(metric.buckets):
-                key = (*labels, bound)
-                yield Said(buckets, (*own, bound), count.values[key], count.exemplars.get(key))
-            yield Said(Series(f"{metric.name}_count", names), own, count.values[*labels, INFINITE])
-            yield Said(Series(f"{metric.name}_sum", names), own, count.values[*labels, SUM])
+    def _write_tally(self, metric: Metric, labels: LabelValues, tally: Tally) -> Lines:
+        if tally.lines is None:
+            tally.lines = lines(self._say_tally(metric, labels, tally))
+        return tally.lines
+
+    def _say_tally(self, metric: Metric, labels: LabelValues, tally: Tally) -> Iterator[Said]:
+        names, own = ("vm", *metric.labels), (self.name, *labels)
+        buckets = series(f"{metric.name}_bucket", (*names, "le"))
+        for bound, below, exemplar in zip(bounds(metric.buckets), tally.counts, tally.exemplars, strict=True):
+            yield Said(buckets, (*own, bound), below, exemplar)
+        yield Said(series(f"{metric.name}_count", names), own, tally.counts[-1])
+        yield Said(series(f"{metric.name}_sum", names), own, tally.total)
 
     def _standing(self, metric: Metric) -> Count:
         """What is counted, and what the last migration says for now."""
         counted, seen, read = self._counted[metric.name], self.last, metric.read
         if isinstance(read, EachRound | EachToggle):
             return counted
-        count = Count(dict(counted.values), dict(counted.exemplars))
+        count = counted.copy()
         for samples in [*map(read.read, seen.shown)] if isinstance(read, ByRound) else [read(seen)]:
             count.add(metric, samples, seen.migration.migration_id)
         return count
