@@ -23,7 +23,7 @@ PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86
             gcc libc6-dev busybox-static cpio \
             dpkg-dev ninja-build pkg-config bison flex patch systemtap-sdt-dev \
             libglib2.0-dev libpixman-1-dev libfdt-dev libxxhash-dev libmurmurhash-dev libgcrypt20-dev zlib1g-dev
-TEST_PACKAGES := prometheus systemd util-linux
+TEST_PACKAGES := openssl prometheus systemd util-linux
 LONG_PACKAGES := debootstrap
 
 # where `make install` puts the service
