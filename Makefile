@@ -23,7 +23,7 @@ PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86
             gcc libc6-dev busybox-static cpio \
             dpkg-dev ninja-build pkg-config bison flex patch systemtap-sdt-dev \
             libglib2.0-dev libpixman-1-dev libfdt-dev libxxhash-dev libmurmurhash-dev libgcrypt20-dev zlib1g-dev
-TEST_PACKAGES := prometheus systemd util-linux libvirt-daemon libvirt-daemon-driver-qemu python3-libvirt
+TEST_PACKAGES := openssl prometheus systemd util-linux libvirt-daemon libvirt-daemon-driver-qemu python3-libvirt
 LONG_PACKAGES := debootstrap
 
 # where `make install` puts the service
@@ -33,7 +33,7 @@ UNITDIR ?= /etc/systemd/system
 STATEDIR ?= /var/lib/fakedirty
 
 .PHONY: install uninstall
-.PHONY: help setup packages test-packages long-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-cost bench-overhead qemu-check test lint unit integration check-long clean
+.PHONY: help setup packages test-packages long-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-cost bench-overhead bench-scrape qemu-check test lint unit integration check-long clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -129,6 +129,9 @@ bench-cost: setup  ## what a page costs without the series and in each mode, at 
 
 bench-overhead: setup  ## what being observed costs at full speed, at each level, and the collector (about half an hour)
 	@$(FAKEDIRTY) bench overhead --out runs/bench-overhead
+
+bench-scrape: $(VENV)/ready  ## what a scrape of the metrics of 1 to 500 VMs takes (about two minutes)
+	@$(FAKEDIRTY) bench scrape --out runs/bench-scrape
 
 WORK ?= $(CURDIR)/build/qemu-check
 qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration tests on it (an hour or two; WORK=directory)

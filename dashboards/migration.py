@@ -248,7 +248,7 @@ PANELS = (
         "fake-dirty-mode as QEMU last adopted it.",
         "short",
         {
-            "mode": f"{last('fakedirty_mode', mode='observe')} + 2 * {last('fakedirty_mode', mode='skip')}",
+            "mode": " + 2 * ".join(last("fakedirty_mode", fakedirty_mode=word) for word in ("observe", "skip")),
         },
         states,
         24,

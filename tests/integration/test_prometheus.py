@@ -14,10 +14,14 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from certificates import certificate, needs_openssl, users_file
+from fakedirty.export.access import Access
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.serve import serve
 from fakedirty.lab.guest import build_guest
@@ -58,12 +62,16 @@ def fetch(url: str) -> bytes:
 
 
 @contextmanager
-def prometheus(target: str, directory: Path) -> Iterator[str]:
-    """The address of a Prometheus that scrapes `target` with the provisioned configuration, only faster."""
-    text = (ROOT / "dashboards/prometheus/prometheus.yml").read_text()
+def prometheus(target: str, directory: Path, access: dict[str, Any] | None = None) -> Iterator[str]:
+    """The address of a Prometheus that scrapes `target` with the provisioned configuration, only faster.
+
+    `access` is what the configuration says beside it of how to get there.
+    """
+    configured = yaml.safe_load((ROOT / "dashboards/prometheus/prometheus.yml").read_text())
+    (scrape,) = configured["scrape_configs"]
+    scrape |= {"static_configs": [{"targets": [target]}], "scrape_interval": "200ms", **(access or {})}
     config = directory / "prometheus.yml"
-    config.write_text(text.replace("127.0.0.1:9752", target).replace("scrape_interval: 2s", "scrape_interval: 200ms"))
-    assert target in config.read_text()
+    config.write_text(yaml.safe_dump(configured))
     address = f"127.0.0.1:{free_port()}"
     with (directory / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(
@@ -104,6 +112,11 @@ def ask(address: str, what: str, **parameters: object) -> Any:
     return answer["data"]
 
 
+def values(address: str, query: str) -> list[str]:
+    """Those of the series that `query` finds."""
+    return [found["value"][1] for found in ask(address, "query", query=query)["result"]]
+
+
 def check_metrics(url: str) -> None:
     """``promtool check metrics`` accepts it, and its linter says nothing."""
     check = subprocess.run(["promtool", "check", "metrics"], input=fetch(url), capture_output=True, check=False)
@@ -139,6 +152,33 @@ def test_hand_made_migrations(tmp_path: Path) -> None:
     with serve(exporter, port=0) as url:
         check_metrics(url)
         check_dashboard(url, "vm", tmp_path)
+
+
+@needs_openssl
+@pytest.mark.parametrize("certified", [False, True], ids=["password", "password and certificate"])
+def test_over_https(tmp_path: Path, certified: bool) -> None:
+    exporter = Exporter()
+    tell(made("vm"), [exporter])
+    own, authority = certificate(tmp_path, "server"), certificate(tmp_path, "authority")
+    client = certificate(tmp_path, "client", authority)
+    users = users_file(tmp_path / "users", prometheus="secret")
+    access = Access(own.certificate, own.key, authority.certificate if certified else None, users)
+    shown = {"cert_file": str(client.certificate), "key_file": str(client.key)} if certified else {}
+    right = {
+        "scheme": "https",
+        "tls_config": {"ca_file": str(own.certificate), **shown},
+        "basic_auth": {"username": "prometheus", "password": "secret"},
+    }
+    wrong = {**right, "basic_auth": {"username": "prometheus", "password": "guessed"}}
+    with serve(exporter, "0.0.0.0", 0, access) as url:
+        target = f"127.0.0.1:{urllib.parse.urlsplit(url).port}"
+        for configured, up, series in ((wrong, "0", 0), (right, "1", 1)):
+            directory = tmp_path / up
+            directory.mkdir()
+            with prometheus(target, directory, configured) as server:
+                (found,) = _wait(partial(values, server, "up"))
+                assert found == up
+                assert len(values(server, "fakedirty_migration_valid")) == series
 
 
 @pytest.fixture(scope="module")

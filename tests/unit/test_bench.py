@@ -10,14 +10,25 @@ from types import SimpleNamespace
 
 import pytest
 from fakedirty.cli import bench
-from fakedirty.cli.bench_report import convergence_tables, cost_line, cost_tables, interval, overhead_tables, spread
+from fakedirty.cli.bench_report import (
+    convergence_tables,
+    cost_line,
+    cost_tables,
+    interval,
+    overhead_tables,
+    scrape_line,
+    scrape_tables,
+    spread,
+)
 from fakedirty.cli.bench_results import Results
 from fakedirty.cli.main import main
 from fakedirty.errors import LabError
+from fakedirty.export.seen import ROUNDS_SHOWN
 from fakedirty.lab import overhead
 from fakedirty.lab.convergence import MIXES, PAGE_BYTES, Job, Measured, jobs
 from fakedirty.lab.cost import ARMS, Cost, CostJob, cost_jobs, paired
 from fakedirty.lab.full_speed import Spent, thread_seconds
+from fakedirty.lab.scrape_speed import NEWS, ROUNDS, VMS, WAYS, ScrapeJob, ScrapeSpeed, measure_scrapes, scrape_jobs
 from fakedirty.lab.treatments import CONVERGENCE
 from rich.console import Console
 
@@ -187,3 +198,21 @@ def test_what_one_guest_is_slower_by_in_itself_cancels_out() -> None:
     assert made.time_share == pytest.approx(0)
     assert made.thread_share == pytest.approx(0)
     assert made.added_ns == pytest.approx(0)
+
+
+def test_scrapes_are_measured_in_every_way(tmp_path: Path) -> None:
+    assert Counter(scrape_jobs(2)) == Counter(ScrapeJob(number, vms) for number in (1, 2) for vms in VMS)
+    run = measure_scrapes(ScrapeJob(1, 2))
+    assert list(run.ms) == list(NEWS)
+    for figures in (*run.ms.values(), run.bytes):
+        assert list(figures) == list(WAYS)
+        assert all(figure > 0 for figure in figures.values())
+    assert run.series > 2 * 13 * min(ROUNDS, ROUNDS_SHOWN)
+    assert "2 VMs" in scrape_line(run)
+    Results(tmp_path, {}, {}, ScrapeSpeed, ScrapeJob).add(run.job, run)
+    assert Results(tmp_path, {}, {}, ScrapeSpeed, ScrapeJob).runs == {run.job: run}
+    console = Console(width=200)
+    with console.capture() as capture:
+        for table in scrape_tables([run]):
+            console.print(table)
+    assert all(news in capture.get() for news in NEWS)

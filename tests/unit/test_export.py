@@ -10,7 +10,9 @@ import pytest
 from fakedirty import __version__
 from fakedirty.errors import UsageError
 from fakedirty.export.exporter import Exporter
-from fakedirty.export.metrics import METRICS, ROUNDS_SHOWN
+from fakedirty.export.host import HOST, Build
+from fakedirty.export.metrics import METRICS
+from fakedirty.export.seen import ROUNDS_SHOWN
 from fakedirty.export.serve import parse_address, serve
 from fakedirty.model.events import MigrationStarted, ModeChanged, RoundEnded, StateChanged
 from fakedirty.model.words import Mode
@@ -40,7 +42,14 @@ def value(scraped: Scraped, name: str, **labels: str) -> float | None:
 
 
 def test_nothing_seen_is_nothing_said() -> None:
-    assert scrape(exporter()) == {("fakedirty_build_info", (("version", __version__),)): 1}
+    to = Exporter(built=Build(bcc="0.26.0"))
+    labels = (("bcc", "0.26.0"), ("kernel", ""), ("python", ""), ("version", __version__))
+    assert scrape(to) == {
+        ("fakedirty_build_info", labels): 1,
+        ("fakedirty_observed_qemus", ()): 0,
+        ("fakedirty_policy_skip_off_total", ()): 0,
+        ("fakedirty_vms_dropped_total", ()): 0,
+    }
 
 
 def test_a_whole_migration() -> None:
@@ -55,7 +64,7 @@ def test_a_whole_migration() -> None:
     assert value(seen, "hash_seconds_total") == pytest.approx(0.0625)
     assert [value(seen, "rounds_total", kind=kind) for kind in ("bulk", "iterative", "switchover")] == [1, 2, 1]
     assert value(seen, "invalid_rounds_total") == 0
-    assert [value(seen, "mode", mode=str(mode)) for mode in Mode] == [0, 0, 1]
+    assert [value(seen, "mode", fakedirty_mode=str(mode)) for mode in Mode] == [0, 0, 1]
     assert value(seen, "migration_active") == 0
     assert value(seen, "migration_valid") == 1
     assert value(seen, "migrations_total", outcome="completed") == 1
@@ -155,7 +164,7 @@ def test_the_mode_is_that_of_the_last_toggle_also_within_a_round() -> None:
     to = exporter()
     toggles = [ModeChanged(START, 2, Mode.OFF, Mode.OBSERVE, "x"), ModeChanged(START, 2, Mode.OBSERVE, Mode.SKIP, "x")]
     tell(made(), [to], [RoundEnded(START, bulk(mode=Mode.OFF)), *toggles], end=False)
-    assert value(scrape(to), "mode", mode="skip") == 1
+    assert value(scrape(to), "mode", fakedirty_mode="skip") == 1
 
 
 def test_invalid_rounds_and_losses() -> None:
@@ -210,11 +219,12 @@ def test_scraping_while_it_changes() -> None:
 
 
 def test_names_follow_the_conventions() -> None:
-    names = [metric.name for metric in METRICS]
+    names = [metric.name for metric in (*METRICS, *HOST)]
     assert len(names) == len(set(names))
-    for metric in METRICS:
+    for metric in (*METRICS, *HOST):
         assert metric.name.startswith("fakedirty_")
         assert metric.name.endswith("_total") == (metric.type == "counter")
+        assert metric.name.endswith("_info") == (metric.type == "info")
         assert metric.help.endswith(".")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from fakedirty.errors import LabError, UsageError
-from fakedirty.lab import convergence, cost, hash_speed, overhead
+from fakedirty.lab import convergence, cost, hash_speed, overhead, scrape_speed
 from fakedirty.lab.guest import build_guest
 from fakedirty.lab.qemu import qemu_binary, qemu_facts, unpatched_binary
 from fakedirty.lab.treatments import CONVERGENCE
@@ -29,6 +29,8 @@ from .bench_report import (
     hash_tables,
     overhead_line,
     overhead_tables,
+    scrape_line,
+    scrape_tables,
 )
 from .bench_results import Results, row_of
 from .termination import tidy_when_terminated
@@ -42,6 +44,7 @@ benchmarks:
                 to a sink on loopback; and rounds in which all of them are fake
   overhead      a pass at full speed, observed at each level, with page records and without, or not at all
   hash          every hash alone, on the same 1 GiB of pages, and reading them
+  scrape        a scrape of the metrics of 1 to 500 VMs, in the exporter and over HTTP: needs neither QEMU nor root
 
 examples:
   fakedirty bench convergence --out results    all treatments on all mixes, three times (about an hour)
@@ -50,10 +53,11 @@ examples:
   fakedirty bench cost --out cost --repetitions 100
   fakedirty bench overhead --out overhead
   fakedirty bench hash --out hashes --json
+  fakedirty bench scrape --out scrape
 
 exit status: 0 done; 1 a memory differed, or a migration failed
 """
-REPETITIONS = {"convergence": 3, "cost": 60, "overhead": 4, "hash": 10}
+REPETITIONS = {"convergence": 3, "cost": 60, "overhead": 4, "hash": 10, "scrape": 10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--repetitions",
         type=int,
         metavar="N",
-        help="of every migration; default: 3, cost 60, overhead 4, hash 10",
+        help="of every migration; default: 3, cost 60, overhead 4, hash and scrape 10",
     )
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="what the order is drawn from; default: 1")
     parser.add_argument("--qemu", type=Path, help="a QEMU with the series; the one that was built if not given")
@@ -208,9 +212,23 @@ def _hash(arguments: argparse.Namespace) -> Benchmark:
     )
 
 
+def _scrape(arguments: argparse.Namespace) -> Benchmark:
+    return Benchmark(
+        settings={"benchmark": "scrape", "rounds": scrape_speed.ROUNDS},
+        jobs=list(scrape_speed.scrape_jobs(arguments.repetitions)),
+        measuring=lambda: nullcontext(scrape_speed.measure_scrapes),
+        made_type=scrape_speed.ScrapeSpeed,
+        job_type=scrape_speed.ScrapeJob,
+        line=scrape_line,
+        tables=scrape_tables,
+        most_seconds=10.0,
+    )
+
+
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], Benchmark]] = {
     "convergence": _convergence,
     "cost": _cost,
     "overhead": _overhead,
     "hash": _hash,
+    "scrape": _scrape,
 }

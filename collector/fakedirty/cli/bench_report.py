@@ -13,6 +13,7 @@ from fakedirty.lab.convergence import Measured, Mix
 from fakedirty.lab.cost import ARMS, Cost, paired
 from fakedirty.lab.guest_content import PAGE_BYTES
 from fakedirty.lab.hash_speed import READ, HashSpeed
+from fakedirty.lab.scrape_speed import NEWS, WAYS, ScrapeSpeed
 
 RESAMPLES, RESAMPLE_SEED = 10_000, 1
 
@@ -178,4 +179,34 @@ def hash_tables(runs: Sequence[HashSpeed]) -> Iterator[Table]:
             spread([made.ns_per_page[READ] / made.ns_per_page[name] for made in runs], 2),
             spread([made.ns_per_page["sha1"] / made.ns_per_page[name] for made in runs if "sha1" in rows], 1),
         )
+    yield table
+
+
+def scrape_line(made: ScrapeSpeed) -> str:
+    """One run on one line."""
+    slowest = max(made.first_ms, *(each for by_way in made.ms.values() for each in by_way.values()))
+    return f"{made.job.vms} VMs, {made.series:,} series: {slowest:.1f} ms at most"
+
+
+def scrape_tables(runs: Sequence[ScrapeSpeed]) -> Iterator[Table]:
+    """By number of VMs: how much a scrape has, and how long each way of it takes."""
+    by_vms = {vms: [made for made in runs if made.job.vms == vms] for vms in sorted({made.job.vms for made in runs})}
+    table = Table(title="what is scraped", title_justify="left", title_style="bold")
+    for head in ("VMs", "series", *(f"MB {way}" for way in WAYS), "us to tell of a round"):
+        table.add_column(head, justify="right")
+    for vms, own in by_vms.items():
+        table.add_row(
+            str(vms),
+            spread([own[0].series], 0),
+            *(spread([made.bytes[way] / 1e6 for made in own][:1], 2) for way in WAYS),
+            spread([made.round_us for made in own], 0),
+        )
+    yield table
+    table = Table(title="ms of a scrape: median (range)", title_justify="left", title_style="bold")
+    for head in ("VMs", "since the last scrape", *WAYS):
+        table.add_column(head, justify="left" if head.startswith("since") else "right")
+    for vms, own in by_vms.items():
+        table.add_row(str(vms), "there was none", "", spread([made.first_ms for made in own], 1), "", "")
+        for news in NEWS:
+            table.add_row(str(vms), news, *(spread([made.ms[news][way] for made in own], 1) for way in WAYS))
     yield table

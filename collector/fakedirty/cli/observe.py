@@ -13,9 +13,12 @@ from functools import partial
 from pathlib import Path
 
 from fakedirty.errors import TargetError, UsageError
+from fakedirty.export import access
+from fakedirty.export.access import Access
 from fakedirty.export.serve import parse_address, serve
 from fakedirty.observe import levels
 from fakedirty.observe.fleet import Fleet
+from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.sizes import with_page_ring
 from fakedirty.observe.target import Target
@@ -78,6 +81,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--page-ring", type=int, metavar="MIB", help="room for page records that are not yet read (16)")
     parser.add_argument("--listen", metavar="HOST:PORT", help="serve Prometheus metrics there; port 0 is any free one")
+    for field, text in {
+        "tls_certificate": "serve them over HTTPS, by this certificate in PEM; it is read again when it changes",
+        "tls_key": "the key of that certificate, in PEM",
+        "tls_client_ca": "serve them to clients alone that show a certificate of this authority",
+        "users": "serve them to the users of this file alone, as htpasswd -B writes it",
+    }.items():
+        parser.add_argument(access.option(field), type=Path, metavar="FILE", help=text)
+    parser.add_argument(
+        access.option("insecure"), action="store_true", help="serve off the loopback address also without TLS, to all"
+    )
     parser.add_argument("--record", type=Path, metavar="FILE", help="record the trace itself, to be replayed")
     parser.add_argument("--control", type=Path, metavar="SOCKET", help="with --all: answer status and mode there")
     parser.add_argument("--once", action="store_true", help="end when a migration has ended")
@@ -94,7 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
         outlets = Outlets(run_id, out=arguments.out, exports=bool(arguments.listen), json=arguments.json)
         target = None if arguments.all else choose(arguments)
         if arguments.listen:
-            _say(f"metrics: {stack.enter_context(serve(outlets.exporter, *parse_address(arguments.listen)))}")
+            address, permits = parse_address(arguments.listen), _access(arguments)
+            _say(f"metrics: {stack.enter_context(serve(outlets.exporter, *address, permits))}")
         stop = stack.enter_context(stop_signals())
         # a reader who leaves, as `| head` does, ends it only if nothing else is done with what is seen
         alone = not (arguments.listen or arguments.out or arguments.record)
@@ -120,6 +134,10 @@ def _configure(arguments: argparse.Namespace) -> Configuration | None:
     arguments.page_ring = observe.page_ring if arguments.page_ring is None else arguments.page_ring
     arguments.out = arguments.out or (Path(record.directory) if record.directory else None)
     arguments.listen = arguments.listen or configuration.metrics.listen or None
+    for field in access.FILES:
+        name = f"metrics_{field}"
+        setattr(arguments, name, getattr(arguments, name) or getattr(configuration.metrics.access, field))
+    arguments.insecure_listen = arguments.insecure_listen or configuration.metrics.insecure
     arguments.control = arguments.control or (Path(control.socket) if control.socket else None)
     return configuration
 
@@ -149,8 +167,17 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.record is not None and arguments.record.exists():
         raise UsageError(f"{arguments.record} exists: name another file for --record, or remove it")
     with_page_ring(arguments.page_ring)
+    permits = _access(arguments)
     if arguments.listen:
-        parse_address(arguments.listen)
+        access.check(permits, *parse_address(arguments.listen))
+    elif permits != Access() and arguments.config is None:
+        raise UsageError("--metrics-* and --insecure-listen say how metrics are served: add --listen HOST:PORT")
+
+
+def _access(arguments: argparse.Namespace) -> Access:
+    """How metrics are served."""
+    files = {field: getattr(arguments, f"metrics_{field}") for field in access.FILES}
+    return Access(**files, insecure=arguments.insecure_listen)
 
 
 def _over(stop: threading.Event, screen: JsonLines | LiveTable, alone: bool) -> bool:
@@ -166,6 +193,7 @@ def _observe(
         observer, trace = observer_of(target, arguments, outlets, stack)
         stack.callback(observer.close)
         observer.attach()
+        outlets.join(trace)
         _say(f"attached: {target.vm} pid {target.pid} at level {trace.level}")
         observer.run(over, once=arguments.once)
     if arguments.once and not observer.seen and not stop.is_set():
@@ -181,8 +209,10 @@ def _observe_all(
     def make(target: Target) -> Observer:
         return observer_of(target, arguments, outlets)[0]
 
-    def attached(target: Target) -> None:
-        _say(f"attached: {target.vm} pid {target.pid}")
+    def attached(observer: Observer) -> None:
+        if isinstance(trace := observer.trace, LiveTrace):
+            outlets.join(trace)
+            _say(f"attached: {trace.target.vm} pid {trace.target.pid} at level {trace.level}")
 
     def stop() -> bool:
         upkeep.tick()
@@ -204,7 +234,7 @@ def _observe_all(
         if configuration is not None and (wanted := configuration.policy).skip_off:
             policy = Policy(desk.modes.set, wanted.skip_off_rounds, wanted.skip_off_seconds)
             stack.callback(policy.close)
-            outlets.add(policy.of)
+            outlets.follow(policy)
         stack.callback(fleet.close)
         stack.callback(upkeep.close)
         if arguments.control is not None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from fakedirty.errors import FakedirtyError, MissingError, QmpError, TargetError
 from fakedirty.model.words import Level
 from fakedirty.observe import levels
+from fakedirty.observe.configuration import version_text
 from fakedirty.observe.elf import Binary
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
@@ -52,7 +53,7 @@ def observer_of(
         sizes=with_page_ring(arguments.page_ring),
         sample=arguments.sample,
     )
-    return Observer(trace, outlets.sinks(target, origin), tap), trace
+    return Observer(trace, outlets.sinks(target, origin, _version(facts)), tap), trace
 
 
 def _level(arguments: argparse.Namespace, target: Target) -> tuple[Level, Mapping[Level, str]]:
@@ -81,6 +82,13 @@ def _facts(target: Target, qmp: dict[str, object], reasons: Mapping[Level, str])
     except (OSError, FakedirtyError):
         pass  # another user's process: what can be read of it is enough
     return {"qemu": qemu | qmp, "not_at_level": {str(level): why for level, why in reasons.items()}}
+
+
+def _version(facts: Mapping[str, object]) -> str:
+    """Empty where no monitor answered, or none as QEMU's does."""
+    with suppress(KeyError, TypeError):
+        return version_text(facts["version"])
+    return ""
 
 
 def _ask(monitors: Iterable[Address]) -> tuple[Address | None, dict[str, object]]:

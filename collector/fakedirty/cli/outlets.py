@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from fakedirty.export.exporter import Exporter
+from fakedirty.export.host import Attached
 from fakedirty.model.sink import OneAtATime, Sink
+from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.target import Target
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.recorder import Recorder, read_clock
 from fakedirty.record.trace_file import Origin
+from fakedirty.service.policy import Policy
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
 
@@ -23,27 +25,44 @@ class Outlets:
         self.run_id = run_id
         self.out = out
         self.screen = JsonLines(sys.stdout, run_id, read_clock) if json else LiveTable(Terminal())
-        self.exporter = Exporter()
+        self.exporter = Exporter(attached=self._observed, skip_off=self._skip_off)
+        self._attached: dict[tuple[int, int], Attached] = {}
+        self._versions: dict[tuple[int, int], str] = {}
         self._screens: list[Sink] = [OneAtATime(self.screen), *([self.exporter] if exports else ())]
         self._recorders: dict[tuple[int, int], Recorder] = {}
         self._failed = False
-        self._more: list[Callable[[Target], Sink]] = []
+        self._policy: Policy | None = None
 
-    def add(self, make: Callable[[Target], Sink]) -> None:
-        """One more sink for each QEMU to come."""
-        self._more.append(make)
+    def follow(self, policy: Policy) -> None:
+        """Have it decide for each QEMU to come."""
+        self._policy = policy
 
-    def sinks(self, target: Target, origin: Origin) -> list[Sink]:
+    def _skip_off(self) -> int:
+        return self._policy.decisions if self._policy else 0
+
+    def sinks(self, target: Target, origin: Origin, qemu_version: str) -> list[Sink]:
         """Those for one QEMU; what is said has been recorded."""
-        others = [*self._screens, *(make(target) for make in self._more)]
+        self._versions[target.identity] = qemu_version
+        others = [*self._screens, *([self._policy.of(target)] if self._policy else ())]
         if self.out is None:
             return others
         recorder = Recorder(self.out, self.run_id, origin.facts)
         self._recorders[target.identity] = recorder
         return [recorder, *others]
 
+    def join(self, trace: LiveTrace) -> None:
+        """A QEMU is observed now."""
+        target = trace.target
+        version = self._versions[target.identity]
+        self._attached[target.identity] = Attached(target.vm, target.pid, str(trace.level), trace.probes, version)
+
+    def _observed(self) -> list[Attached]:
+        return list(self._attached.values())
+
     def part(self, target: Target) -> None:
         """That QEMU is not observed any more: what was recorded of it is said."""
+        self._attached.pop(target.identity, None)
+        self._versions.pop(target.identity, None)
         if recorder := self._recorders.pop(target.identity, None):
             self._failed = self._failed or bool(recorder.failure)
             for directory in recorder.directories:

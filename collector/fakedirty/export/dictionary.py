@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from .metrics import BUILD_INFO, METRICS
+from .host import HOST
+from .kept import DEPARTED_VMS, KEPT, VMS_WITH_ROUNDS
+from .metrics import METRICS
+from .seen import ROUNDS_SHOWN
 from .serve import DEFAULT_HOST, DEFAULT_PORT
 
 HEAD = f"""# Metrics
@@ -12,6 +15,15 @@ Made from `fakedirty.export.metrics` by `python -m fakedirty.export.dictionary`;
 `fakedirty observe --listen HOST:PORT` serves them at `/metrics`; port {DEFAULT_PORT} on {DEFAULT_HOST} is what the
 provisioned Prometheus scrapes. Counters add up over the migrations of a VM for as long as the exporter runs;
 gauges are of its last migration. A value that the level of observation cannot see is not exported, never 0.
+
+Types are those of OpenMetrics; in Prometheus' own format an info or a state set is a gauge. Exemplars of histograms
+name the migration that was last in a bucket.
+
+The number of series is bounded. The last {ROUNDS_SHOWN} rounds of a VM's last migration have series of their own, of
+the {VMS_WITH_ROUNDS} VMs that migrate or did last; `fakedirty_rounds_not_shown` counts the others, and the sums have
+all. A VM that is no longer observed keeps its series for {KEPT.total_seconds() / 3600:g} hour after the end of its last
+migration, and of more than {DEPARTED_VMS} such VMs the oldest are dropped before; `fakedirty_vms_dropped_total` counts
+those that were.
 
 Ratios are two counters. The share of fake pages among those that were classified:
 
@@ -25,9 +37,8 @@ Ratios are two counters. The share of fake pages among those that were classifie
 
 def dictionary() -> str:
     """The whole document."""
-    name, labels, text, _ = BUILD_INFO
     rows = [(metric.name, metric.type, ("vm", *metric.labels), metric.help) for metric in METRICS]
-    rows.append((name, "gauge", labels, text))
+    rows += [(metric.name, metric.type, metric.labels, metric.help) for metric in HOST]
     lines = [
         f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in names)} | {text} |"
         for name, kind, names, text in rows

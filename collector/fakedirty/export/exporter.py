@@ -1,27 +1,41 @@
-"""The sink that Prometheus scrapes: families are built from the model at scrape time, none is kept."""
+"""The sink that Prometheus scrapes: what it says is read from the model when it is asked."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 
-from prometheus_client.core import CounterMetricFamily, Exemplar, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    StateSetMetricFamily,
+)
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from fakedirty.model.events import Event
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 
-from .metrics import BUILD_INFO, METRICS, Metric
-from .seen import LabelValues, Seen, Vm
+from .host import HOST, Attached, Build, Host, build, by_identity
+from .kept import dropped, with_rounds
+from .metrics import METRICS, Metric
+from .seen import ROUNDS_SHOWN, Seen
+from .text import Described, Lines, Said, head, lines, printable
+from .vm import Vm
 
-Bucket = tuple[str, float] | tuple[str, float, Exemplar]
-
-FAMILIES: dict[str, type[CounterMetricFamily] | type[GaugeMetricFamily]] = {
+FAMILIES: dict[str, Callable[[str, str], Family]] = {
     "counter": CounterMetricFamily,
     "gauge": GaugeMetricFamily,
+    "histogram": HistogramMetricFamily,
+    "info": InfoMetricFamily,
+    "stateset": StateSetMetricFamily,
 }
 
 
@@ -31,12 +45,28 @@ def utc_now() -> datetime:
 
 
 class Exporter(Collector):
-    """Knows the last migration of each VM; told of them from one thread, scraped from another."""
+    """Knows the last migration of each VM; told of them from one thread, scraped from others.
 
-    def __init__(self, now: Callable[[], datetime] = utc_now) -> None:
+    `attached` gives the QEMUs that are observed, to any thread: their VMs are kept, however long ago they migrated.
+    `skip_off` counts how often a policy has switched skip off.
+    """
+
+    def __init__(
+        self,
+        now: Callable[[], datetime] = utc_now,
+        attached: Callable[[], Iterable[Attached]] = lambda: (),
+        built: Build | None = None,
+        skip_off: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._now = now
-        self._lock = threading.Lock()
+        self._attached = attached
+        self._skip_off = skip_off
+        self._build = built or build()
+        self._lock = threading.Lock()  # held for one VM at a time, so that whoever observes need not wait for a scrape
+        self._scraping = threading.Lock()  # by one client at a time: together they take no longer
         self._vms: dict[str, Vm] = {}
+        self._dropped = 0
+        self._scrape_seconds: float | None = None
 
     def started(self, migration: Migration) -> None:
         """Remember `migration` as the last one of its VM, and what the one before it had counted.
@@ -45,96 +75,105 @@ class Exporter(Collector):
         """
         if migration.incoming:
             return
-        seen = Seen(migration, self._now())
+        name, seen, attached = printable(migration.vm), Seen(migration, self._now()), self._observed()
         with self._lock:
-            vm = self._vms.get(migration.vm)
-            self._vms[migration.vm] = Vm(seen) if vm is None else Vm(seen, _added_up(vm))
+            vm = self._vms.get(name)
+            if vm is None:
+                self._vms[name] = Vm(name, seen)
+            else:
+                vm.begin(seen)
+            self._drop({vm for vm, _ in attached})
 
     def changed(self, migration: Migration, event: Event) -> None:
-        """Nothing: the migration is read when Prometheus asks."""
+        """Count what is new of it, so that a scrape after a long time has no more to do than any other."""
+        with self._lock:
+            if vm := self._vm(migration):
+                vm.count()
 
     def pages(self, migration: Migration, batch: PageBatch) -> None:
         """Nothing: single pages are no metric."""
 
     def ended(self, migration: Migration) -> None:
-        """Remember that nobody looks at `migration` any more."""
+        """Remember that nobody looks at `migration` any more, and what will be said of it for long."""
         with self._lock:
-            vm = self._vms.get(migration.vm)
-            if vm is not None and vm.last.migration is migration:
-                vm.last.left = True
+            if vm := self._vm(migration):
+                vm.last.left_at = self._now()
+                vm.lines()
 
     def collect(self) -> Iterator[Family]:
-        """Fresh families; the observing thread may go on meanwhile, as what is read was finished."""
+        """The families of prometheus_client, for whoever registers it in a registry."""
+        with self._scraping:
+            host, vms = self._look()
+            said: list[tuple[Described, list[Said]]] = [(each, list(each.say(host))) for each in HOST]
+            of_vms: list[tuple[Metric, list[Said]]] = [(metric, []) for metric in METRICS]
+            for vm in vms:
+                with self._lock:
+                    vm.count()
+                    for metric, samples in of_vms:
+                        samples.extend(vm.say(metric))
+        said += of_vms
+        for of, samples in said:
+            if samples:
+                yield _family(of, samples)
+
+    def text(self, openmetrics: bool = False) -> str:
+        """The same, written; without the line that ends OpenMetrics."""
+        with self._scraping:
+            began = time.perf_counter()
+            host, vms = self._look()
+            written: list[tuple[Described, Iterable[Lines]]] = [(each, [lines(each.say(host))]) for each in HOST]
+            by_vm = [self._lines(vm) for vm in vms]
+            written += [(metric, [own[index] for own in by_vm]) for index, metric in enumerate(METRICS)]
+            text = "".join(chain.from_iterable(_pieces(of, blocks, openmetrics) for of, blocks in written))
+            self._scrape_seconds = time.perf_counter() - began
+            return text
+
+    def _look(self) -> tuple[Host, list[Vm]]:
+        """All that a scrape is about to say."""
+        attached = self._observed()
         with self._lock:
-            families = [_family(metric, self._vms.items()) for metric in METRICS]
-        name, labels, text, values = BUILD_INFO
-        build = GaugeMetricFamily(name, text, labels=labels)
-        build.add_metric(values, 1)
-        yield build
-        yield from (family for family in families if family.samples)
+            self._drop({vm for vm, _ in attached})
+            recent = with_rounds({name: vm.last for name, vm in self._vms.items()})
+            for name, vm in self._vms.items():
+                vm.last.rounds_shown = ROUNDS_SHOWN if name in recent else 0
+            host = Host(self._build, attached, self._dropped, self._skip_off(), self._scrape_seconds)
+            return host, list(self._vms.values())
+
+    def _lines(self, vm: Vm) -> tuple[Lines, ...]:
+        with self._lock:
+            return vm.lines()
+
+    def _observed(self) -> dict[tuple[str, int], Attached]:
+        return by_identity(self._attached())
+
+    def _vm(self, migration: Migration) -> Vm | None:
+        """The VM whose last migration it is."""
+        vm = self._vms.get(printable(migration.vm))
+        return vm if vm is not None and vm.last.migration is migration else None
+
+    def _drop(self, attached: Collection[str]) -> None:
+        for name in dropped({name: vm.last for name, vm in self._vms.items()}, attached, self._now()):
+            del self._vms[name]
+            self._dropped += 1
 
 
-def _family(metric: Metric, vms: Iterable[tuple[str, Vm]]) -> Family:
-    labels = ("vm", *metric.labels)
-    if metric.buckets:
-        histogram = HistogramMetricFamily(metric.name, metric.help, labels=labels)
-        for name, vm in vms:
-            for values, buckets, total in _buckets(metric, vm):
-                histogram.add_metric([_printable(label) for label in (name, *values)], buckets, total)
-        return histogram
-    family = FAMILIES[metric.type](metric.name, metric.help, labels=labels)
-    for name, vm in vms:
-        for values, value in _read(metric, vm).items():
-            family.add_metric([_printable(label) for label in (name, *values)], value)
+def _family(of: Described, said: Iterable[Said]) -> Family:
+    family = FAMILIES[of.type](of.family, of.help)
+    family.samples = [
+        Sample(
+            each.series.name,
+            dict(zip(each.series.labels, map(printable, each.values), strict=True)),
+            each.value,
+            None,
+            each.exemplar,
+        )
+        for each in said
+    ]
     return family
 
 
-def _read(metric: Metric, vm: Vm) -> dict[LabelValues, float]:
-    """What `vm` has to say for `metric`: a counter goes on from its earlier migrations.
-
-    Of a histogram each bucket and the sum is a counter, told apart by one more label value.
-    """
-    values: dict[LabelValues, float] = dict(vm.past.get(metric.name, {}))
-    for labels, value in metric.read(vm.last):
-        if metric.buckets:
-            for bound in _bounds(metric):
-                values[*labels, bound] = values.get((*labels, bound), 0) + (value <= float(bound))
-            values[*labels, SUM] = values.get((*labels, SUM), 0) + value
-        else:
-            values[labels] = values.get(labels, 0) + value
-    return values
-
-
-SUM = "sum"
-
-
-def _bounds(metric: Metric) -> list[str]:
-    return [*(f"{bound:g}" for bound in metric.buckets), "+Inf"]
-
-
-def _buckets(metric: Metric, vm: Vm) -> Iterator[tuple[LabelValues, list[Bucket], float]]:
-    """By label values: buckets that count all below their bound, each with the last migration that was in it, and the
-    sum.
-    """
-    counted = _read(metric, vm)
-    latest: dict[tuple[LabelValues, str], float] = {}
-    for labels, value in metric.read(vm.last):
-        latest[labels, next(bound for bound in _bounds(metric) if value <= float(bound))] = value
-    who = {"migration_id": vm.last.migration.migration_id}
-    for labels in dict.fromkeys(key[:-1] for key in counted):
-        buckets: list[Bucket] = []
-        for bound in _bounds(metric):
-            count, last = counted[*labels, bound], latest.get((labels, bound))
-            buckets.append((bound, count) if last is None else (bound, count, Exemplar(who, last)))
-        yield labels, buckets, counted[*labels, SUM]
-
-
-def _added_up(vm: Vm) -> dict[str, dict[LabelValues, float]]:
-    """What `vm` has counted in all, its last migration taken as over."""
-    vm.last.left = True
-    return {metric.name: _read(metric, vm) for metric in METRICS if metric.type != "gauge"}
-
-
-def _printable(label: str) -> str:
-    """`label` as UTF-8 can have it: one bad name must not end the scrape of all."""
-    return label.encode("utf-8", "replace").decode()
+def _pieces(of: Described, blocks: Iterable[Lines], openmetrics: bool) -> Iterator[str]:
+    pieces = [block.openmetrics if openmetrics else block.prometheus for block in blocks]
+    if any(pieces):
+        yield head(of, openmetrics)
+        yield from pieces

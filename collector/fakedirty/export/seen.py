@@ -1,27 +1,37 @@
-"""What the exporter holds of one VM: its last migration, and what the ones before it have counted."""
+"""A migration as the exporter holds it: with when it was told of, and how much of it has been counted."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from fakedirty.model.migration import Migration
+from fakedirty.model.round import Round
 
 LabelValues = tuple[str, ...]
+
+ROUNDS_SHOWN = 64  # bounds the series of the last migration's rounds: its latest ones
 
 
 @dataclass(slots=True)
 class Seen:
-    """A migration that is, or was last, observed; `left` once the observer has turned away from it."""
+    """One that is, or was last, observed; `left_at` is when the observer turned away from it.
+
+    Its rounds and toggles only become more: those counted already are not looked at again.
+    """
 
     migration: Migration
     started_at: datetime
-    left: bool = False
+    left_at: datetime | None = None
+    rounds_counted: int = 0
+    toggles_counted: int = 0
+    invalid_rounds: int = 0  # among those counted
+    rounds_shown: int = ROUNDS_SHOWN  # the latest, which have series of their own; 0 while others are of more interest
 
     @property
     def active(self) -> bool:
         """Whether it runs, as far as anyone knows."""
-        return not self.left and not self.migration.ended
+        return self.left_at is None and not self.migration.ended
 
     @property
     def outcome(self) -> str | None:
@@ -30,13 +40,22 @@ class Seen:
             return None
         return self.migration.state if self.migration.ended else "unfinished"
 
+    @property
+    def valid(self) -> bool:
+        """Whether all that was counted can be believed, as the migration itself would say, without a look at it all."""
+        return not (self.migration.partial or self.migration.lost_events or self.invalid_rounds)
 
-@dataclass(slots=True)
-class Vm:
-    """One VM. `past` sums, by metric and label values, what migrations before `last` have counted.
+    @property
+    def shown(self) -> list[Round]:
+        """The rounds that have series of their own."""
+        rounds = self.migration.rounds[-self.rounds_shown :] if self.rounds_shown else []
+        return list({r.round: r for r in rounds}.values())  # a number twice would be a series twice
 
-    Without it counters would fall back when the next migration of the VM begins.
-    """
-
-    last: Seen
-    past: dict[str, dict[LabelValues, float]] = field(default_factory=dict)
+    @property
+    def state(self) -> tuple[object, ...]:
+        """All that series are made of: where it is equal, they are."""
+        migration = self.migration
+        return (
+            *(len(migration.rounds), len(migration.toggles), dict(migration.lost_events), migration.report),
+            *(migration.state, migration.partial, migration.outside_downtime_ns, self.left_at, self.rounds_shown),
+        )

@@ -1,20 +1,29 @@
-"""``/metrics`` over HTTP, on the loopback address unless told otherwise."""
+"""``/metrics`` over HTTP or HTTPS, on the loopback address unless told otherwise."""
 
 from __future__ import annotations
 
-import threading
+import contextlib
+import logging
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from wsgiref.simple_server import WSGIServer
-
-from prometheus_client import ProcessCollector, start_http_server
-from prometheus_client.registry import CollectorRegistry
+from email.message import Message
 
 from fakedirty.errors import UsageError
 
+from .access import Access, check, is_loopback, permitted
+from .answering import Answer
 from .exporter import Exporter
+from .scrape import metrics_page
+from .server import Server
+from .tls import certificates
+from .users import users_of
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 9752
+BACKLOG = 128  # clients that wait until others have been answered
+FRONT = b'<!doctype html><title>fakedirty</title><p>fakedirty: <a href="/metrics">metrics</a>\n'
+
+_log = logging.getLogger(__name__)
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -26,26 +35,44 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 @contextmanager
-def serve(exporter: Exporter, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT) -> Iterator[str]:
-    """Serve `exporter` in a thread for as long as the context lasts; gives the URL that answers."""
-    registry = CollectorRegistry()
-    registry.register(exporter)
-    ProcessCollector(registry=registry)  # the exporter's own CPU time, memory and file descriptors
+def serve(
+    exporter: Exporter, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT, access: Access | None = None
+) -> Iterator[str]:
+    """Serve `exporter` in threads for as long as the context lasts; gives the URL that answers."""
+    access = access or Access()
+    check(access, host, port)
+    tls, users = certificates(access), users_of(access.users)
+    listener = _listening(host, port, access)
+    bound = listener.getsockname()
+    shown = f"[{host}]:{bound[1]}" if ":" in host else f"{host}:{bound[1]}"
+    if not (access.closed or is_loopback(bound)):
+        _log.warning("all that is served at %s can be read by whoever gets there: it is configured so", shown)
+    server = Server(listener, {"/": _front, "/metrics": metrics_page(exporter)}, tls, users)
+    server.start()
     try:
-        server, thread = start_http_server(port, host, registry)
-    except OSError as error:
-        raise UsageError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another address with "
-            "--listen HOST:PORT (port 0 takes any free one)"
-        ) from error
-    try:
-        shown = f"[{host}]" if ":" in host else host
-        yield f"http://{shown}:{server.server_port}/metrics"
+        yield f"{'http' if tls is None else 'https'}://{shown}/metrics"
     finally:
-        _stop(server, thread)
+        server.stop()
 
 
-def _stop(server: WSGIServer, thread: threading.Thread) -> None:
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def _listening(host: str, port: int, access: Access) -> socket.socket:
+    try:
+        family, address = permitted(access, host, port)
+        with contextlib.ExitStack() as stack:
+            listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+            stack.pop_all()
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UsageError(
+            f"cannot listen on {host}:{port}: {why}; choose another address with --listen HOST:PORT (port 0 takes any "
+            "free one)"
+        ) from error
+    return listener
+
+
+def _front(headers: Message) -> Answer:
+    """Where to go from the root."""
+    return Answer(FRONT, "text/html; charset=utf-8")

@@ -9,7 +9,7 @@ from .round import Round
 from .words import Kind, Mode
 
 LAST_ROUNDS = 3  # what a guest writes changes
-RECENT_ROUNDS = 256  # in which the link is looked for
+RECENT_ROUNDS = 64  # in which the link is looked for
 TELLING_SECONDS = 0.1  # a shorter round says nothing of the link: its pages may still wait in a buffer
 
 

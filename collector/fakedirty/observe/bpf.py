@@ -72,6 +72,11 @@ class Bpf:
             raise BpfError(f"the kernel refused to attach {function} to {path} at offset {offset:#x}")
         self._attached.append(descriptor)
 
+    @property
+    def attached(self) -> int:
+        """How many programs are."""
+        return len(self._attached)
+
     def _load(self, function: str) -> Any:
         try:
             return self._module.load_func(function.encode(), self._bcc.BPF.KPROBE)

@@ -26,7 +26,11 @@ BASE_PAGE = 4096
 
 def version(qmp: Monitor) -> str:
     """QEMU's version, with its package's."""
-    answer: Any = qmp.execute("query-version")
+    return version_text(qmp.execute("query-version"))
+
+
+def version_text(answer: Any) -> str:
+    """What query-version answers, as people write it."""
     numbers = ".".join(str(answer["qemu"][part]) for part in ("major", "minor", "micro"))
     return f"{numbers} {answer['package']}".strip()
 

@@ -36,7 +36,7 @@ class Fleet:
         self,
         make: Callable[[Target], Observer],
         find: Callable[[], Iterable[Target]] = find_all,
-        attached: Callable[[Target], None] = lambda target: None,
+        attached: Callable[[Observer], None] = lambda observer: None,
         parted: Callable[[Target], None] = lambda target: None,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
@@ -112,7 +112,7 @@ class Fleet:
             observer.attach()
             stack.callback(self._part, target, observer)
             self._observers[target.identity] = observer
-            self._attached(target)
+            self._attached(observer)
             observer.run(self._over.is_set)
             if not observer.over:
                 observer.step(0)  # what happened up to now

@@ -71,6 +71,11 @@ class LiveTrace:
         """The connection that the level holds; None where it holds none, or has just lost it."""
         return self._tracer.qmp if isinstance(self._tracer, QmpPoller) else None
 
+    @property
+    def probes(self) -> int:
+        """How many probes are attached."""
+        return self._tracer.probes
+
     def open(self) -> Subject:
         """Attach."""
         target = self._target

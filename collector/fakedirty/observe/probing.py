@@ -68,6 +68,11 @@ class ProbeTracer:
         self._bpf: Bpf | None = None
         self._runstates: RunStates | None = None
 
+    @property
+    def probes(self) -> int:
+        """On this QEMU, and on destinations of its guest."""
+        return 0 if self._bpf is None else self._bpf.attached
+
     def attach(self) -> Mapping[str, object]:
         """Compile, choose the instructions, attach."""
         target = self._target

@@ -33,6 +33,11 @@ class QmpPoller:
         self._info: Mapping[str, Any] = {}
 
     @property
+    def probes(self) -> int:
+        """None."""
+        return 0
+
+    @property
     def qmp(self) -> Monitor | None:
         """The connection, for whoever has something to ask meanwhile."""
         return self._qmp

@@ -49,6 +49,10 @@ class Trace(Protocol):
 class Tracer(Protocol):
     """What a level does to hear: the part of a live trace that differs by level."""
 
+    @property
+    def probes(self) -> int:
+        """How many are attached in the kernel."""
+
     def attach(self) -> Mapping[str, object]:
         """As :meth:`Trace.open`; the facts for :attr:`Subject.facts`."""
 

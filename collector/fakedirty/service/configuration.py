@@ -9,12 +9,13 @@ import dataclasses
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import UsageError
+from fakedirty.export.access import FILES, Access, permitted
 from fakedirty.export.serve import parse_address
 from fakedirty.model.economy import LAST_ROUNDS
 from fakedirty.observe.levels import LEVELS
@@ -100,8 +101,24 @@ class Metrics:
     """``[metrics]``"""
 
     listen: str = option(
-        "127.0.0.1:9752", "where Prometheus metrics are served, HOST:PORT; empty: nowhere", check=_address
+        "127.0.0.1:9752",
+        "where Prometheus metrics are served, HOST:PORT; empty: nowhere. Anywhere but on a loopback address this needs "
+        "TLS, and users or certificates of clients",
+        check=_address,
     )
+    tls_certificate: str = option("", "file in PEM with the server's certificate: HTTPS", check=_absolute)
+    tls_key: str = option("", "file in PEM with the key of that certificate", check=_absolute)
+    tls_client_ca: str = option(
+        "", "file in PEM with the authority of which a client must show a certificate; empty: of none", check=_absolute
+    )
+    users: str = option("", "file of users who may scrape, as `htpasswd -B` writes it; empty: all may", check=_absolute)
+    insecure: bool = option(False, "serve off the loopback address also without TLS, to everybody")
+
+    @property
+    def access(self) -> Access:
+        """The same as the server takes it."""
+        files = {name: Path(value) for name in FILES if (value := getattr(self, name))}
+        return Access(**files, insecure=self.insecure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +190,33 @@ def parse(text: str) -> Configuration:
         raise UsageError(f"{at[1] if at else text.count(chr(10)) + 1}: {error}") from error
     problems = sorted(_problems(text, content))
     if problems:
-        raise UsageError("\n".join(f"{line}: {problem}" for line, problem in problems))
+        raise _all_of(problems)
     made = {name: kind(**content.get(name, {})) for name, kind in SECTIONS.items()}
     configuration = Configuration(**made)
-    if configuration.observe.pages and not configuration.record.directory:
-        line = _line(text, "observe", "pages")
-        raise UsageError(f"{line}: observe.pages: needs a place to record to: set record.directory")
+    problems = sorted((_line(text, *key.split(".")), f"{key}: {why}") for key, why in _contradictions(configuration))
+    if problems:
+        raise _all_of(problems)
     return configuration
+
+
+def _all_of(problems: Iterable[tuple[int, str]]) -> UsageError:
+    return UsageError("\n".join(f"{line}: {problem}" for line, problem in problems))
+
+
+def _contradictions(configuration: Configuration) -> Iterator[tuple[str, str]]:
+    """Options that are right in themselves and wrong together, and why."""
+    if configuration.observe.pages and not configuration.record.directory:
+        yield "observe.pages", "needs a place to record to: set record.directory"
+    metrics = configuration.metrics
+    for name, why in metrics.access.contradictions(lambda field: f"metrics.{field}"):
+        yield f"metrics.{name}", why
+    if metrics.listen:
+        try:
+            permitted(metrics.access, *parse_address(metrics.listen))
+        except UsageError as error:
+            yield "metrics.listen", str(error)
+        except (OSError, UnicodeError):
+            pass  # a name that is not known here and now: serving tells it
 
 
 def _problems(text: str, content: Mapping[str, Any]) -> Iterator[tuple[int, str]]:

@@ -1,0 +1,190 @@
+"""How metrics are read: from a migration as it stands, or once from each of its rounds or toggles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from fakedirty.model.economy import economy
+from fakedirty.model.events import ModeChanged
+from fakedirty.model.round import Round
+from fakedirty.model.words import Mode
+
+from .seen import ROUNDS_SHOWN, LabelValues, Seen
+
+Samples = Iterator[tuple[LabelValues, float]]
+Read = Callable[[Seen], Samples]
+
+
+@dataclass(frozen=True, slots=True)
+class EachRound:
+    """Reads a round, once it has ended."""
+
+    read: Callable[[Round], Samples]
+
+
+@dataclass(frozen=True, slots=True)
+class EachToggle:
+    """Reads a toggle."""
+
+    read: Callable[[ModeChanged], Samples]
+
+
+@dataclass(frozen=True, slots=True)
+class ByRound:
+    """Reads each of the rounds that are shown, which is the first label of what it reads."""
+
+    read: Callable[[Round], Samples]
+
+
+def column(name: str) -> EachRound:
+    """The column, where it was seen."""
+
+    @EachRound
+    def read(r: Round) -> Samples:
+        if (value := getattr(r, name)) is not None:
+            yield (), value
+
+    return read
+
+
+def columns(names: tuple[str, ...]) -> EachRound:
+    """One sample a column, labelled with the word in its name."""
+    words = {name: (name.removesuffix("_pages"),) for name in names}
+
+    @EachRound
+    def read(r: Round) -> Samples:
+        for name, word in words.items():
+            if (value := getattr(r, name)) is not None:
+                yield word, value
+
+    return read
+
+
+def latest(name: str) -> Read:
+    """The column of the last finished round."""
+
+    def read(seen: Seen) -> Samples:
+        for r in seen.migration.rounds[-1:]:
+            if (value := getattr(r, name)) is not None:
+                yield (), value
+
+    return read
+
+
+def by_round(each: EachRound) -> ByRound:
+    """The same of every round that is shown, on its own."""
+
+    @ByRound
+    def read(r: Round) -> Samples:
+        for labels, value in each.read(r):
+            yield (str(r.round), *labels), value
+
+    return read
+
+
+def reported_ms(name: str) -> Read:
+    """A time of the last ``query-migrate``, which has it in milliseconds."""
+
+    def read(seen: Seen) -> Samples:
+        if (value := seen.migration.reported(name)) is not None:
+            yield (), value / 1e3
+
+    return read
+
+
+@EachRound
+def one_by_kind(r: Round) -> Samples:
+    """1, by what it is."""
+    yield (str(r.kind),), 1
+
+
+@EachRound
+def invalid(r: Round) -> Samples:
+    """Whether it cannot be believed."""
+    yield (), not r.valid
+
+
+@EachRound
+def seconds_by_kind(r: Round) -> Samples:
+    """How long it took."""
+    yield (str(r.kind),), r.duration_seconds
+
+
+@EachRound
+def fake_ratio_by_kind(r: Round) -> Samples:
+    """The share of fake pages among the visited."""
+    if r.fake_pages is not None and r.visited_pages:
+        yield (str(r.kind),), r.fake_pages / r.visited_pages
+
+
+@EachToggle
+def one_by_mode(toggle: ModeChanged) -> Samples:
+    """1, by the new mode."""
+    yield (str(toggle.to_mode),), 1
+
+
+def lost_events(seen: Seen) -> Samples:
+    """By where they were lost."""
+    for where, count in dict(seen.migration.lost_events).items():
+        yield (where,), count
+
+
+def over(seen: Seen) -> Samples:
+    """1 by its outcome, once it has one."""
+    if outcome := seen.outcome:
+        yield (outcome,), 1
+
+
+def mode(seen: Seen) -> Samples:
+    """1 for the mode that QEMU is in as far as was seen, 0 for the others; nothing if never seen."""
+    migration = seen.migration
+    told = [(r.round, r.mode) for r in migration.rounds[-ROUNDS_SHOWN:] if r.mode is not None][-1:]
+    told += [(toggle.round, toggle.to_mode) for toggle in migration.toggles[-1:]]
+    if told:
+        now = sorted(told, key=lambda each: each[0])[-1][1]
+        for word in Mode:
+            yield (str(word),), word == now
+
+
+def identity(seen: Seen) -> Samples:
+    """1, with what it is called and seen at."""
+    yield (seen.migration.migration_id, str(seen.migration.level)), 1
+
+
+def active(seen: Seen) -> Samples:
+    """Whether it runs."""
+    yield (), seen.active
+
+
+def valid(seen: Seen) -> Samples:
+    """Whether it can be believed."""
+    yield (), seen.valid
+
+
+def start_time(seen: Seen) -> Samples:
+    """When it began."""
+    yield (), seen.started_at.timestamp()
+
+
+def outside_downtime(seen: Seen) -> Samples:
+    """From the stop on the source to the run on the destination."""
+    if (nanoseconds := seen.migration.outside_downtime_ns) is not None:
+        yield (), nanoseconds / 1e9
+
+
+def skip_cost(seen: Seen) -> Samples:
+    """What hashing took in the last rounds that could skip."""
+    if (found := economy(seen.migration.rounds)) is not None:
+        yield (), found.hash_seconds
+
+
+def skip_gain(seen: Seen) -> Samples:
+    """What sending the skipped pages would have taken."""
+    if (found := economy(seen.migration.rounds)) is not None:
+        yield (), found.saved_seconds
+
+
+def rounds_not_shown(seen: Seen) -> Samples:
+    """How many have no series of their own."""
+    yield (), max(0, len(seen.migration.rounds) - seen.rounds_shown)
