@@ -80,7 +80,7 @@ class Service:
 
     def wait_for(self, *pids: int) -> None:
         """Until these QEMUs are observed."""
-        wait(lambda: set(pids) <= {vm["pid"] for vm in self.status()["vms"]})
+        wait(lambda: set(pids) <= {int(pid) for pid in re.findall(r"^attached: .* pid (\d+) at level", self.log, re.M)})
 
     def wait_for_recordings(self, vm: str, count: int = 1) -> list[Path]:
         """Until so many migrations of a VM are over, and recorded."""

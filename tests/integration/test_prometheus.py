@@ -6,20 +6,16 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from certificates import certificate, needs_openssl, users_file
 from fakedirty.export.access import Access
 from fakedirty.export.exporter import Exporter
@@ -35,6 +31,7 @@ from fakedirty.qmp.mode import set_mode
 from fakedirty.record.load import load
 from made_migrations import made, tell
 from observing import observe
+from scraping import PATIENCE, ask, fetch, prometheus, values, wait_for
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF and network namespaces"),
@@ -45,76 +42,6 @@ pytestmark = [
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "dashboards/json/migration.json").read_text())
-PATIENCE = 60  # seconds; a failure, never a measurement
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        content: bytes = answer.read()
-    return content
-
-
-@contextmanager
-def prometheus(target: str, directory: Path, access: dict[str, Any] | None = None) -> Iterator[str]:
-    """The address of a Prometheus that scrapes `target` with the provisioned configuration, only faster.
-
-    `access` is what the configuration says beside it of how to get there.
-    """
-    configured = yaml.safe_load((ROOT / "dashboards/prometheus/prometheus.yml").read_text())
-    (scrape,) = configured["scrape_configs"]
-    scrape |= {"static_configs": [{"targets": [target]}], "scrape_interval": "200ms", **(access or {})}
-    config = directory / "prometheus.yml"
-    config.write_text(yaml.safe_dump(configured))
-    address = f"127.0.0.1:{free_port()}"
-    with (directory / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                "prometheus",
-                f"--config.file={config}",
-                f"--storage.tsdb.path={directory / 'data'}",
-                f"--web.listen-address={address}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        _wait(lambda: fetch(f"http://{address}/-/ready"), process)
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait(look: Any, process: subprocess.Popen[bytes] | None = None) -> Any:
-    """What `look` gives, once it gives something."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            if found := look():
-                return found
-        except (urllib.error.URLError, ConnectionError):
-            pass
-        assert process is None or process.poll() is None, "the process has ended"
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.1)
-
-
-def ask(address: str, what: str, **parameters: object) -> Any:
-    answer = json.loads(fetch(f"http://{address}/api/v1/{what}?{urllib.parse.urlencode(parameters)}"))
-    assert answer["status"] == "success", answer
-    return answer["data"]
-
-
-def values(address: str, query: str) -> list[str]:
-    """Those of the series that `query` finds."""
-    return [found["value"][1] for found in ask(address, "query", query=query)["result"]]
 
 
 def check_metrics(url: str) -> None:
@@ -128,7 +55,7 @@ def check_dashboard(url: str, vm: str, directory: Path) -> None:
     target = urllib.parse.urlsplit(url).netloc
     with prometheus(target, directory) as address:
         samples = "count_over_time(fakedirty_build_info[1m]) > 5"
-        _wait(lambda: ask(address, "query", query=samples)["result"])
+        wait_for(lambda: ask(address, "query", query=samples)["result"])
         (variable,) = [each for each in DASHBOARD["templating"]["list"] if each["name"] == "vm"]
         metric = variable["query"].removeprefix("label_values(").partition(",")[0]
         assert ask(address, "label/vm/values", **{"match[]": metric}) == [vm]
@@ -176,7 +103,7 @@ def test_over_https(tmp_path: Path, certified: bool) -> None:
             directory = tmp_path / up
             directory.mkdir()
             with prometheus(target, directory, configured) as server:
-                (found,) = _wait(partial(values, server, "up"))
+                (found,) = wait_for(partial(values, server, "up"))
                 assert found == up
                 assert len(values(server, "fakedirty_migration_valid")) == series
 

@@ -129,15 +129,15 @@ def _kernel_source(headers: Headers) -> Iterator[None]:
     if headers.source is None:
         yield
         return
-    before = os.environ.get(SOURCE_VARIABLE)
-    os.environ[SOURCE_VARIABLE] = str(headers.source)
+    # in the C library's environment alone, which bcc reads: other threads look for headers meanwhile
+    os.putenv(SOURCE_VARIABLE, str(headers.source))
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[SOURCE_VARIABLE]
+        if (before := os.environ.get(SOURCE_VARIABLE)) is None:
+            os.unsetenv(SOURCE_VARIABLE)
         else:
-            os.environ[SOURCE_VARIABLE] = before
+            os.putenv(SOURCE_VARIABLE, before)
 
 
 def now_ns() -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
@@ -102,8 +103,13 @@ class Fleet:
                 _log.exception("%s (pid %d) is not observed, by a fault of ours", target.vm, target.pid)
             else:
                 return
-            self._over.wait(pause)
+            self._rest(target, pause)
             pause = min(2 * pause, LATEST_RETRY_SECONDS)
+
+    def _rest(self, target: Target, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while target.runs and not self._over.is_set() and (left := until - time.monotonic()) > 0:
+            self._over.wait(min(left, SEARCH_SECONDS))
 
     def _observe(self, target: Target) -> None:
         with ExitStack() as stack:

@@ -1,0 +1,77 @@
+"""Guests that come, move and go, and what a service still holds of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakedirty.lab.qemu import qemu_binary, stock_binary
+from migrating import pair, wait
+from serving import Service
+
+LANES = 2  # guests at a time
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a process holds: KiB of memory, threads, file descriptors of each kind."""
+
+    kib: int
+    threads: int
+    descriptors: Counter[str]
+
+    @property
+    def in_kernel(self) -> int:
+        """BPF programs, their maps, and the probes that they are attached to."""
+        return sum(count for kind, count in self.descriptors.items() if "bpf" in kind or "perf_event" in kind)
+
+
+def held(pid: int) -> Held:
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    kinds: Counter[str] = Counter()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            kinds[os.readlink(entry).partition(":[")[0]] += 1
+        except FileNotFoundError:  # closed meanwhile
+            continue
+    return Held(int(status["VmRSS"].split()[0]), int(status["Threads"]), kinds)
+
+
+def come_and_go(daemon: Service, directory: Path, enough: Callable[[int], bool]) -> list[Held]:
+    """Guest after guest until there were `enough`; what the service held each time that none was there."""
+    samples: list[Held] = []
+    count, threads = 0, held(daemon.process.pid).threads
+
+    def alone() -> bool:
+        now = held(daemon.process.pid)
+        return now.in_kernel == 0 and now.threads <= threads
+
+    with ThreadPoolExecutor(LANES) as pool:
+        while not enough(count):
+            lanes = range(count, count + LANES)
+            list(pool.map(lambda number: _guest(daemon, directory / str(number), number), lanes))
+            count += LANES
+            wait(alone)
+            samples.append(held(daemon.process.pid))
+    return samples
+
+
+def _guest(daemon: Service, directory: Path, number: int) -> None:
+    """Every other one has the series."""
+    directory.mkdir()
+    with pair(stock_binary() if number % 2 else qemu_binary(), directory, name=f"vm{number}") as vm:
+        daemon.wait_for(vm.source.pid)
+        vm.migrate(max_bandwidth=1 << 40, downtime_limit=10_000, autostart=True)
+        vm.converge()
+        daemon.wait_for_recordings(f"vm{number}")
+
+
+def until(seconds: float) -> Callable[[int], bool]:
+    """Enough is what comes in so long a time."""
+    began = time.monotonic()
+    return lambda count: time.monotonic() - began > seconds

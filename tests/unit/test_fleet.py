@@ -1,0 +1,132 @@
+"""QEMUs that nobody started: each is observed on its own, and tried again where that fails."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from fakedirty.errors import TargetError
+from fakedirty.model.trace import Channel, Subject, TraceRecord
+from fakedirty.model.words import Level
+from fakedirty.observe.fleet import Fleet
+from fakedirty.observe.observer import Observer
+from fakedirty.observe.target import Target
+
+PATIENCE_SECONDS = 20
+
+
+class Quiet:
+    """A trace in which nothing happens until `gone`; `stuck` ones never come back from listening before that."""
+
+    def __init__(self, target: Target, stuck: bool = False) -> None:
+        self.target = target
+        self.gone = threading.Event()
+        self.polls = 0
+        self.closed = False
+        self._stuck = stuck
+
+    def open(self) -> Subject:
+        """A subject."""
+        facts = {"states": [], "sees_xbzrle": True, "can_skip": False, "sample": 1, "blocks": []}
+        return Subject(self.target.vm, Level.STOCK, str(self.target.pid), facts)
+
+    def poll(self, timeout: float) -> Sequence[TraceRecord]:
+        """Nothing, or the end."""
+        self.polls += 1
+        self.gone.wait(PATIENCE_SECONDS if self._stuck else 0.01)
+        return [TraceRecord(1, Channel.GONE if self.gone.is_set() else Channel.TICK)]
+
+    def report(self, state: str) -> TraceRecord:
+        """Nothing."""
+        return TraceRecord(1, Channel.REPORT, b"{}")
+
+    def close(self) -> None:
+        """It is."""
+        self.closed = True
+
+
+def target(proc: Path, pid: int) -> Target:
+    (proc / str(pid)).mkdir()
+    return Target(pid, f"vm{pid}", Path("exe"), "qemu", 1, (), proc)
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def running(fleet: Fleet, stop: threading.Event) -> threading.Thread:
+    thread = threading.Thread(target=lambda: (fleet.run(stop.is_set), fleet.close()))
+    thread.start()
+    return thread
+
+
+def test_one_that_is_stuck_keeps_no_other_from_being_heard(tmp_path: Path) -> None:
+    targets = [target(tmp_path, pid) for pid in (1, 2)]
+    traces = {each.pid: Quiet(each, stuck=each.pid == 1) for each in targets}
+    joined: list[str] = []
+    left: list[str] = []
+    fleet = Fleet(
+        lambda each: Observer(traces[each.pid], []),
+        find=lambda: targets,
+        attached=lambda observer: joined.append(observer.trace.target.vm),  # type: ignore[attr-defined]
+        parted=lambda each: left.append(each.vm),
+    )
+    stop = threading.Event()
+    thread = running(fleet, stop)
+    wait(lambda: traces[2].polls > 20)
+    assert sorted(joined) == ["vm1", "vm2"]
+    assert traces[1].polls == 1
+    assert len(fleet.observers) == 2
+    traces[1].gone.set()
+    wait(lambda: left == ["vm1"])
+    assert traces[1].closed
+    stop.set()
+    thread.join()
+    assert left == ["vm1", "vm2"]
+    assert fleet.valid
+
+
+def test_one_that_could_not_be_observed_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one = target(tmp_path, 1)
+    faults: list[Exception] = [TargetError("not yet"), TargetError("not yet"), RuntimeError("ours")]
+    trace = Quiet(one)
+
+    def make(each: Target) -> Observer:
+        if faults:
+            raise faults.pop(0)
+        return Observer(trace, [])
+
+    fleet, stop = Fleet(make, find=lambda: [one], retry_seconds=0.01), threading.Event()
+    with caplog.at_level(logging.WARNING):
+        thread = running(fleet, stop)
+        wait(lambda: len(fleet.observers) == 1)
+        stop.set()
+        thread.join()
+    assert [record.getMessage() for record in caplog.records] == [
+        "vm1 (pid 1) is not observed: not yet",  # and not once more for the same
+        "vm1 (pid 1) is not observed, by a fault of ours",
+    ]
+
+
+def test_one_that_is_gone_is_not_tried_again(tmp_path: Path) -> None:
+    one = target(tmp_path, 1)
+    tried = threading.Event()
+
+    def make(each: Target) -> Observer:
+        (tmp_path / "1").rmdir()
+        tried.set()
+        raise TargetError("it has just ended")
+
+    fleet, stop = Fleet(make, find=lambda: [one] if one.runs else [], retry_seconds=3600), threading.Event()
+    thread = running(fleet, stop)
+    assert tried.wait(PATIENCE_SECONDS)
+    wait(lambda: not any(each.name == "QEMU 1" for each in threading.enumerate()))
+    stop.set()
+    thread.join()
