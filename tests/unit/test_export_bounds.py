@@ -188,7 +188,7 @@ def test_a_scrape_looks_at_no_more_however_many_rounds_there_are() -> None:
         assert host.values("rounds_total", "kind") == {"iterative": number - 1}
         looked_at.append(grown.looked_at)
         migration.apply(RoundEnded(START, again(number, skip=True)))
-    assert max(looked_at) < 6 * ROUNDS_SHOWN
+    assert max(looked_at) < 8 * ROUNDS_SHOWN
     grown.looked_at = 0
     assert host.values("rounds_total", "kind") == {"iterative": 5002}
     first = grown.looked_at

@@ -43,6 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
     terminal.print(head, highlight=False)
     if vms:
         terminal.print(_listing(vms), highlight=False)
+    for vm in vms:
+        if vm["verdict"] and vm["last"]["outcome"] == "unfinished":  # so far: it runs
+            terminal.print(f"\n{vm['vm']}: {vm['verdict']}", highlight=False, markup=False)
     return 0
 
 

@@ -141,6 +141,34 @@ METRICS = (
         readers.skip_gain,
     ),
     Metric(
+        "fakedirty_verdict_unchanged_ratio",
+        G,
+        (),
+        "Share of what the last migration sends again that has not changed.",
+        readers.unchanged_ratio,
+    ),
+    Metric(
+        "fakedirty_verdict_converges",
+        G,
+        ("plan",),
+        "Verdict on the last migration: 1 if it is expected to converge, as it is and with skip.",
+        readers.converges,
+    ),
+    Metric(
+        "fakedirty_verdict_total_time_seconds",
+        G,
+        ("plan", "estimate"),
+        "Total time that is predicted for plans that converge: low, expected, and high if there is an end at worst.",
+        readers.total_times,
+    ),
+    Metric(
+        "fakedirty_verdict_downtime_seconds",
+        G,
+        ("plan", "estimate"),
+        "Downtime that is predicted, in the same way.",
+        readers.downtimes,
+    ),
+    Metric(
         "fakedirty_dirty_pages", G, (), "Dirty pages at the start of the last finished round.", latest("dirty_pages")
     ),
     Metric("fakedirty_left_pages", G, (), "Pages still dirty after the last finished round.", latest("left_pages")),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fakedirty.model.economy import economy
 from fakedirty.model.events import ModeChanged
 from fakedirty.model.round import Round
+from fakedirty.model.verdict import Estimate, Prediction
 from fakedirty.model.words import Mode
 
 from .seen import ROUNDS_SHOWN, LabelValues, Seen
@@ -183,6 +184,44 @@ def skip_gain(seen: Seen) -> Samples:
     """What sending the skipped pages would have taken."""
     if (found := economy(seen.migration.rounds)) is not None:
         yield (), found.saved_seconds
+
+
+def unchanged_ratio(seen: Seen) -> Samples:
+    """Of what is sent again."""
+    if (found := seen.migration.verdict) is not None:
+        yield (), found.unchanged_ratio
+
+
+def converges(seen: Seen) -> Samples:
+    """By plan, 1 where the verdict is that it does."""
+    for plan, prediction in _plans(seen):
+        yield (plan,), prediction.converges
+
+
+def total_times(seen: Seen) -> Samples:
+    """By plan, of those that converge."""
+    for plan, prediction in _plans(seen):
+        yield from _estimates(plan, prediction.total_seconds)
+
+
+def downtimes(seen: Seen) -> Samples:
+    """By plan, of those that converge."""
+    for plan, prediction in _plans(seen):
+        yield from _estimates(plan, prediction.downtime_seconds)
+
+
+def _plans(seen: Seen) -> Iterator[tuple[str, Prediction]]:
+    if (found := seen.migration.verdict) is not None:
+        yield "as-is", found.as_is
+        yield "skip", found.with_skip
+
+
+def _estimates(plan: str, estimate: Estimate | None) -> Samples:
+    if estimate is not None:
+        yield (plan, "low"), estimate.low
+        yield (plan, "expected"), estimate.expected
+        if estimate.high is not None:
+            yield (plan, "high"), estimate.high
 
 
 def rounds_not_shown(seen: Seen) -> Samples:

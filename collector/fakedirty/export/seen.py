@@ -57,5 +57,12 @@ class Seen:
         migration = self.migration
         return (
             *(len(migration.rounds), len(migration.toggles), dict(migration.lost_events), migration.report),
-            *(migration.state, migration.partial, migration.outside_downtime_ns, self.left_at, self.rounds_shown),
+            *(
+                migration.state,
+                migration.partial,
+                migration.outside_downtime_ns,
+                migration.downtime_limit_ms,
+                self.left_at,
+                self.rounds_shown,
+            ),
         )

@@ -76,6 +76,14 @@ class FinalReport:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsTold:
+    """What QEMU was told of how long the guest may be stopped."""
+
+    time_ns: int
+    downtime_limit_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class GuestStopped:
     """The source stopped its guest, for the switchover or for another reason."""
 
@@ -116,4 +124,5 @@ Event = (
     | StateChanged
     | EventsLost
     | FinalReport
+    | LimitsTold
 )

@@ -13,13 +13,17 @@ from .events import (
     GuestArrived,
     GuestContinued,
     GuestStopped,
+    LimitsTold,
     MigrationStarted,
     ModeChanged,
     RoundEnded,
     StateChanged,
 )
 from .round import Round, broken_law
-from .words import Level, Mode
+from .verdict import Verdict, verdict
+from .words import Kind, Level, Mode
+
+LOOKED_AT = 64  # rounds, for a verdict
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 
@@ -42,7 +46,9 @@ class Migration:
     report: Mapping[str, object] = field(default_factory=dict)
     stopped_ns: int | None = None  # when the source stopped the guest, and when the destination let it run
     resumed_ns: int | None = None
+    downtime_limit_ms: int | None = None  # as QEMU said last; None if it was not asked, or did not answer
     _unreported_loss: int = 0
+    _verdict: tuple[object, Verdict | None] = (None, None)  # and what it was made of
 
     @property
     def ended(self) -> bool:
@@ -84,6 +90,18 @@ class Migration:
                 return later.from_mode
         return next((r.mode for r in self.rounds if r.round == within), None)
 
+    @property
+    def verdict(self) -> Verdict | None:
+        """Whether it converges, and would with skip, by what was seen before the guest was stopped; see `verdict`."""
+        before = len(self.rounds)
+        while before and self.rounds[before - 1].kind is Kind.SWITCHOVER:
+            before -= 1
+        made_of = before, self.downtime_limit_ms
+        if self._verdict[0] != made_of:
+            limit = {} if self.downtime_limit_ms is None else {"downtime_limit_seconds": self.downtime_limit_ms / 1e3}
+            self._verdict = made_of, verdict(self.rounds[max(0, before - LOOKED_AT) : before], **limit)
+        return self._verdict[1]
+
     def apply(self, event: Event) -> None:
         """Take one event in. Events come in the order in which they happened."""
         match event:
@@ -100,6 +118,16 @@ class Migration:
             case EventsLost():
                 self.lost_events[event.where] = self.lost_events.get(event.where, 0) + event.count
                 self._unreported_loss += event.count
+            case GuestStopped() | GuestContinued() | GuestArrived():
+                self._move(event)
+            case FinalReport():
+                self.report = event.info
+            case LimitsTold():
+                self.downtime_limit_ms = event.downtime_limit_ms
+
+    def _move(self, event: GuestStopped | GuestContinued | GuestArrived) -> None:
+        """The guest stops or runs, on either side."""
+        match event:
             case GuestStopped():
                 self.stopped_ns, self.resumed_ns = event.time_ns, None
             case GuestContinued():
@@ -110,8 +138,6 @@ class Migration:
                 left = self.stopped_ns is not None and event.time_ns >= self.stopped_ns
                 if event.running and (left or self.incoming) and self.resumed_ns is None:
                     self.resumed_ns = event.time_ns
-            case FinalReport():
-                self.report = event.info
 
     def _judged(self, event: RoundEnded) -> Round:
         """The round with its losses and, if it cannot be believed, the reason."""

@@ -26,6 +26,7 @@ class Channel(Word):
     GONE = 6  # the QEMU has ended
     RUNSTATE = 7  # a guest stops or runs: struct runstate_event
     PEER = 8  # whose run states follow, and what their numbers mean: a JSON object
+    LIMITS = 9  # what query-migrate-parameters said while a migration ran: a JSON object
 
 
 @dataclass(frozen=True, slots=True)

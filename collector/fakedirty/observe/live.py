@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import select
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from fakedirty.errors import TargetError, UsageError
+from fakedirty.errors import QmpError, TargetError, UsageError
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.words import Level
-from fakedirty.qmp.monitor import Address, Monitor
+from fakedirty.qmp.mode import read_parameters
+from fakedirty.qmp.monitor import Address, Monitor, connect_first
 
 from .patched import PatchedProbes
 from .probing import Probes, ProbeTracer
@@ -20,6 +23,8 @@ from .sizes import DEFAULT, Sizes
 from .source import Tracer
 from .stock import StockProbes
 from .target import Target
+
+LIMITS = ("downtime-limit",)  # of query-migrate-parameters
 
 
 class LiveTrace:
@@ -44,7 +49,9 @@ class LiveTrace:
         self._level = level
         self._clock = clock
         self._process: int | None = None
-        monitors: tuple[Address, ...] = (monitor,) if monitor else target.monitors
+        self._told: queue.SimpleQueue[TraceRecord] = queue.SimpleQueue()
+        self._asking: threading.Thread | None = None
+        self._monitors = monitors = (monitor,) if monitor else target.monitors
         self._tracer: Tracer
         match level:
             case Level.PATCHED:
@@ -97,6 +104,8 @@ class LiveTrace:
         """What was heard; the last record ever is that the QEMU is gone."""
         gone = self._gone()
         records = self._tracer.poll(0 if gone else timeout)
+        while not self._told.empty():
+            records.append(self._told.get())
         records.append(TraceRecord(self._clock(), Channel.GONE if gone else Channel.TICK))
         return records
 
@@ -104,6 +113,26 @@ class LiveTrace:
         """Ask QEMU."""
         info = self._tracer.report(state)
         return TraceRecord(self._clock(), Channel.REPORT, json.dumps(info).encode())
+
+    def look_up_limits(self) -> None:
+        """In a thread of its own: a socket may be held by somebody else, or its QEMU stand still."""
+        if self._asking is None or not self._asking.is_alive():
+            self._asking = threading.Thread(target=self._ask_limits, name=f"limits {self._target.pid}", daemon=True)
+            self._asking.start()
+
+    def _ask_limits(self) -> None:
+        try:
+            parameters = self._parameters()
+        except QmpError:  # they are not known then
+            return
+        limits = {name: parameters[name] for name in LIMITS if name in parameters}
+        self._told.put(TraceRecord(self._clock(), Channel.LIMITS, json.dumps(limits).encode()))
+
+    def _parameters(self) -> Mapping[str, object]:
+        if (held := self.qmp) is not None:
+            return read_parameters(held)
+        with connect_first(self._monitors) as qmp:
+            return read_parameters(qmp)
 
     def close(self) -> None:
         """Detach."""

@@ -21,6 +21,7 @@ from .source import EndUnseen, Observed, Reader, Trace
 POLL_SECONDS = 0.1  # while a migration runs
 IDLE_SECONDS = 0.5
 KEPT = 64  # migrations, of a QEMU that sees many
+LIMITS_SECONDS = 10.0  # between two looks at how long the guest may be stopped
 RESUME_SECONDS = 1.0  # from the end on the source to the run on the destination, at most
 
 _log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Observer:
         self._subject: Subject | None = None
         self._reader: Reader | None = None
         self.over = False  # the QEMU has ended: nothing will ever be heard again
+        self._limits_ns = 0
         self._closing = False  # the migration has ended, and is not yet told to have
         self._destinations = 0
         self._losses: list[EventsLost] = []  # since the last migration began
@@ -100,6 +102,8 @@ class Observer:
             self._abandon(record.time_ns)
         elif record.channel is Channel.TICK:
             self._await_resume(record.time_ns)
+            if self._current is not None and record.time_ns - self._limits_ns > LIMITS_SECONDS * 1e9:
+                self._look_up_limits(record.time_ns)
 
     def _take(self, observed: Observed) -> None:
         if isinstance(observed, EndUnseen):
@@ -156,10 +160,16 @@ class Observer:
         self.migrations.append(migration)
         self.seen += 1
         self._tell(lambda sink: sink.started(migration))
+        self._look_up_limits(event.time_ns)
         # noticed after it began, though told before: a reader that was late hears of losses first
         self._losses = [loss for loss in self._losses if loss.time_ns > event.time_ns]
         for loss in self._losses:
             self._apply(migration, loss)
+
+    def _look_up_limits(self, now_ns: int) -> None:
+        """They can be changed while it runs."""
+        self._limits_ns = now_ns
+        self._trace.look_up_limits()
 
     def _apply(self, migration: Migration, event: Event) -> None:
         migration.apply(event)

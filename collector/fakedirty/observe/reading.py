@@ -12,6 +12,7 @@ from fakedirty.model.events import (
     GuestArrived,
     GuestContinued,
     GuestStopped,
+    LimitsTold,
     MigrationStarted,
     StateChanged,
 )
@@ -35,8 +36,8 @@ _ARRIVED = ("running", "paused", "suspended")  # what a QEMU that waited is next
 def reader(subject: Subject) -> Reader:
     """A fresh reader for one QEMU; UsageError where the facts are not those of its level."""
     if subject.level is Level.QMP:
-        return QmpTraceReader()
-    return RunStateReader(_reader(subject))
+        return LimitsReader(QmpTraceReader())
+    return LimitsReader(RunStateReader(_reader(subject)))
 
 
 def _reader(subject: Subject) -> Reader:
@@ -54,6 +55,20 @@ def _reader(subject: Subject) -> Reader:
                 return StockTraceReader(events, PageNames(blocks))
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"facts of level {subject.level} are missing or wrong: {error}") from error
+
+
+class LimitsReader:
+    """Another reader, and what QEMU was told of its limits beside it."""
+
+    def __init__(self, inner: Reader) -> None:
+        self._inner = inner
+
+    def take(self, record: TraceRecord) -> Iterator[Observed]:
+        """By channel."""
+        if record.channel is not Channel.LIMITS:
+            yield from self._inner.take(record)
+        elif isinstance(limit := record.object().get("downtime-limit"), int):
+            yield LimitsTold(record.time_ns, limit)
 
 
 class PatchedTraceReader:

@@ -42,6 +42,9 @@ class Trace(Protocol):
     def report(self, state: str) -> TraceRecord:
         """What QEMU says of a migration that should be in `state` by now; an empty object when it says nothing."""
 
+    def look_up_limits(self) -> None:
+        """Ask QEMU how long a guest may be stopped. Does not wait: what it says is heard like everything else."""
+
     def close(self) -> None:
         """Leave nothing behind in the kernel or in QEMU; may be called twice."""
 

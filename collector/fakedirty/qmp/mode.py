@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fakedirty.errors import QmpError
 from fakedirty.model.words import Mode
 
+from .answers import understanding
 from .monitor import Monitor
 
 MODE = "fake-dirty-mode"
@@ -21,6 +23,12 @@ def supports(qmp: Monitor) -> bool:
     command = by_name.get("migrate-set-parameters", {})
     members = by_name.get(command.get("arg-type", ""), {}).get("members", [])
     return any(member["name"] == MODE for member in members)
+
+
+def read_parameters(qmp: Monitor) -> Mapping[str, object]:
+    """Those of migration, by QEMU's names."""
+    with understanding(qmp.path):
+        return {str(name): value for name, value in qmp.execute("query-migrate-parameters").items()}
 
 
 def read_mode(qmp: Monitor) -> tuple[Mode, str]:

@@ -82,6 +82,7 @@ MIGRATIONS = (
     Column("total_time_ms", COUNT, "ms", "`total-time` of the last query-migrate"),
     Column("setup_time_ms", COUNT, "ms", "`setup-time` of the last query-migrate"),
     Column("downtime_ms", COUNT, "ms", "`downtime` of the last query-migrate"),
+    Column("downtime_limit_ms", COUNT, "ms", "how long the guest was allowed to be stopped, as QEMU said last"),
     Column("transferred_bytes", COUNT, "bytes", "`ram.transferred` of the last query-migrate"),
     Column("rounds", COUNT, "rounds", "rounds that were recorded"),
     Column("invalid_rounds", COUNT, "rounds", "rounds whose `valid` is false"),

@@ -25,8 +25,9 @@ FILES = {
     "rounds.csv": "One line per finished round, written when the round ends. `fakedirty.load(path).rounds`.",
     "migration.json": (
         "One object. These members are the columns of `fakedirty.load(path).migrations`; beside them stand `state` "
-        "(QEMU's last), `lost_where` (lost events by place), `invalid_reasons` (by round) and `query_migrate` (the "
-        "last answer in full). Not there where the collector was killed: then the manifest stands for it."
+        "(QEMU's last), `lost_where` (lost events by place), `invalid_reasons` (by round), `verdict` (the last one "
+        "before the guest was stopped, see docs/verdict.md) and `query_migrate` (the last answer in full). Not there "
+        "where the collector was killed: then the manifest stands for it."
     ),
     "toggles.csv": (
         "One line whenever QEMU adopts a mode or a hash, by whoever, written at once; `read_back` is filled in when "

@@ -72,6 +72,7 @@ def _end(migration: Migration, manifest: Mapping[str, Any], summary: Mapping[str
         migration.end_ns = migration.start_ns + round(summary["duration_seconds"] * 1e9)
     migration.lost_events.update(summary.get("lost_where", {}))
     migration.report = summary.get("query_migrate", {})
+    migration.downtime_limit_ms = summary.get("downtime_limit_ms")
     clock = clock_of(manifest)
     migration.stopped_ns, migration.resumed_ns = (
         _moment(clock, summary.get(name)) for name in ("stopped_at", "resumed_at")

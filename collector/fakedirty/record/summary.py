@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import conserved
 
@@ -42,6 +44,7 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
         "stopped_at": _date(clock, migration.stopped_ns),
         "resumed_at": _date(clock, migration.resumed_ns),
         "outside_downtime_ms": None if (outside := migration.outside_downtime_ns) is None else outside / 1e6,
+        "downtime_limit_ms": migration.downtime_limit_ms,
         **{column: migration.reported(*path) for column, path in REPORTED.items()},
         "rounds": len(migration.rounds),
         "invalid_rounds": sum(not r.valid for r in migration.rounds),
@@ -52,6 +55,7 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
         "state": migration.state,
         "lost_where": dict(migration.lost_events),
         "invalid_reasons": {str(r.round): r.invalid_reason for r in migration.rounds if not r.valid},
+        "verdict": None if (found := migration.verdict) is None else asdict(found),
         "query_migrate": dict(migration.report),
     }
 

@@ -18,6 +18,7 @@ from fakedirty.observe.target import Target
 from fakedirty.qmp.monitor import connect_first
 from fakedirty.record.manifest import Clock
 from fakedirty.record.summary import summary
+from fakedirty.show.verdict import in_words
 
 from .control import Asker, Handler, Held
 from .modes import Doing, Modes, State
@@ -55,6 +56,7 @@ class Desk:
             "pid": trace.target.pid,
             "level": str(trace.level),
             "migrations": observer.seen,
+            "verdict": in_words(found) if migrations and (found := migrations[-1].verdict) else None,
             "last": summary(self._run_id, migrations[-1], self._clock()) if migrations else None,
         }
 

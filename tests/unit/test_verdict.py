@@ -1,0 +1,197 @@
+"""The verdict on migrations that were played here, by arithmetic: what it predicts is what comes of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import pytest
+from fakedirty.model.dirtying import fitted, observed, saturated, steady
+from fakedirty.model.round import Round
+from fakedirty.model.verdict import Verdict, verdict
+from fakedirty.model.words import Kind, Mode
+from fakedirty.show.verdict import in_words
+from hypothesis import given
+from hypothesis import strategies as st
+
+PAGE = 4104
+RAM = 131_072
+LOOK = 0.05  # seconds of sending between two looks of QEMU's at what is left
+
+
+@dataclass(frozen=True)
+class Guest:
+    """It rewrites `pages` in `sweep` seconds, of which a share changes; the link takes `rate` bytes a second."""
+
+    pages: int
+    changed: float
+    sweep: float = 0.03
+    rate: float = 125e6
+    limit: float = 0.3
+    hashing: float = 0.3e-6
+
+    def dirties(self, seconds: float) -> int:
+        return round(self.pages * min(1.0, seconds / self.sweep))
+
+
+def played(guest: Guest, rounds: int, *, skip_after: int | None = None) -> tuple[list[Round], float | None]:
+    """So many rounds at most, and the total time if it came to its end within them. The last one is the switchover."""
+    done: list[Round] = []
+    now, dirty, left = 0.0, RAM, 0
+    while len(done) < rounds:
+        skip = skip_after is not None and len(done) >= skip_after
+        first = not done
+        cost = PAGE / guest.rate
+        sent = 1.0 if first or not skip else guest.changed
+        seconds = dirty * (cost * sent + guest.hashing * (not first))
+        if seconds <= guest.limit and not first:
+            return done, now + seconds
+        # the pages at the end of a round are left, of both kinds alike
+        kept = 0 if first else round(dirty * max(0.0, guest.limit - LOOK) / seconds)
+        visited = dirty - kept
+        took = seconds * visited / dirty
+        fake = 0 if first else round(visited * (1 - guest.changed))
+        skipped = fake if skip else 0
+        done.append(
+            Round(
+                round=len(done) + 1,
+                kind=Kind.BULK if first else Kind.ITERATIVE,
+                mode=Mode.SKIP if skip else Mode.OBSERVE,
+                hash="xxh3-64",
+                start_seconds=now,
+                duration_seconds=took,
+                dirty_pages=dirty,
+                visited_pages=visited,
+                first_pages=visited if first else 0,
+                changed_pages=0 if first else visited - fake,
+                fake_pages=fake,
+                zero_pages=0,
+                normal_pages=visited - skipped,
+                skipped_pages=skipped,
+                left_pages=kept,
+                transferred_bytes=(visited - skipped) * PAGE,
+                saved_bytes=skipped * PAGE,
+                hash_seconds=visited * guest.hashing,
+            )
+        )
+        now += took
+        left = kept
+        fresh = guest.dirties(took)
+        dirty = max(fresh, left) if fresh >= guest.pages else left + fresh - left * fresh // guest.pages
+    return done, None
+
+
+def judged(guest: Guest, rounds: int = 2, **plan: int) -> Verdict:
+    done, _ = played(guest, rounds, **plan)
+    found = verdict(done, guest.limit)
+    assert found
+    return found
+
+
+SILENT = Guest(65_000, changed=0.08)
+
+
+def test_a_guest_that_rewrites_silently_converges_with_skip_alone() -> None:
+    found = judged(SILENT)
+    assert not found.as_is.converges
+    assert judged(SILENT, 3).as_is.certain  # after two rounds it might yet be one that gets around slowly
+    assert found.with_skip.converges
+    assert found.unchanged_ratio == pytest.approx(0.92, abs=0.001)
+    assert found.dirty_seconds == pytest.approx(65_000 * PAGE / 125e6, rel=0.02)
+    _, total = played(SILENT, 100, skip_after=2)
+    assert total
+    assert found.with_skip.total_seconds
+    assert found.with_skip.total_seconds.expected == pytest.approx(total, rel=0.01)
+    assert "probably does not converge: each round leaves 65,000 dirty pages" in in_words(found)
+    assert "With skip it would" in in_words(found)
+
+
+def test_where_too_much_changes_skip_does_not_help() -> None:
+    found = judged(Guest(60_000, changed=0.5))
+    assert not found.with_skip.converges
+    assert "Skip would not help: those that have changed take 9" in in_words(found)  # 985 ms
+
+
+def test_what_converges_anyway_needs_no_skip() -> None:
+    """A guest that dirties less than the link takes: each round is shorter than the one before."""
+    slow = Guest(60_000, changed=0.9, sweep=8.0)
+    done, total = played(slow, 100)
+    assert total
+    found = verdict(done[:3], slow.limit)
+    assert found
+    assert found.as_is.total_seconds
+    assert found.as_is.total_seconds.expected == pytest.approx(total, rel=0.05)
+    assert "As it is, it" in in_words(found)
+    assert "converge" in in_words(found)
+
+
+def test_with_skip_on_it_says_what_comes_without() -> None:
+    found = judged(replace(SILENT, changed=0.3), rounds=4, skip_after=2)
+    assert found.skipping
+    text = in_words(found)
+    assert text.startswith("70% of what is sent again")
+    assert "with skip on, it" in text.lower()
+
+
+@given(
+    st.integers(2_000, 120_000),
+    st.floats(0.01, 0.99),
+    st.sampled_from([62.5e6, 125e6, 1.25e9]),
+    st.sampled_from([0.05, 0.3, 1.0]),
+)
+def test_what_is_certain_comes_true(pages: int, changed: float, rate: float, limit: float) -> None:
+    """Of guests that rewrite all they have in every round."""
+    guest = Guest(pages, changed, sweep=1e-9, rate=rate, limit=limit)
+    done, total = played(guest, 2)
+    found = verdict(done, limit) if total is None else None
+    if found is None:
+        return
+    for plan, skip_after in ((found.as_is, None), (found.with_skip, 2)):
+        _, real = played(guest, 60, skip_after=skip_after)
+        if plan.certain:
+            assert plan.converges == (real is not None)
+        if plan.total_seconds and real is not None:
+            assert plan.total_seconds.low <= real * 1.02
+            assert plan.total_seconds.high is None or real <= plan.total_seconds.high * 1.02
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_before_the_second_round_nothing_is_said(count: int) -> None:
+    done, _ = played(SILENT, 2)
+    assert verdict(done[:count]) is None
+
+
+def test_where_no_page_was_classified_nothing_is_said() -> None:
+    done, _ = played(SILENT, 4)
+    assert verdict([replace(each, fake_pages=None, changed_pages=None) for each in done]) is None
+
+
+def test_what_was_left_may_be_of_either_kind() -> None:
+    """QEMU leaves the end of its memory: if that is where all changes are, none was seen."""
+    done, _ = played(Guest(65_000, changed=0.0), 2)
+    found = verdict(done)
+    assert found
+    assert found.with_skip.total_seconds
+    assert found.with_skip.total_seconds.high is not None
+    assert found.with_skip.total_seconds.high > found.with_skip.total_seconds.expected + 0.1
+
+
+def test_dirtying_between_its_bounds() -> None:
+    points = [(1.0, round(10_000 * -math.expm1(-1.0 / 0.7))), (0.2, round(10_000 * -math.expm1(-0.2 / 0.7)))]
+    found = fitted(points)
+    assert found(0.5) == pytest.approx(10_000 * -math.expm1(-0.5 / 0.7), rel=0.05)
+    for seconds in (0.01, 0.2, 0.5, 1.0):
+        assert steady(points)(seconds) <= found(seconds) * 1.05
+        assert found(seconds) <= saturated(points)(seconds) * 1.05
+    # one length of rounds says nothing of how fast a guest gets around
+    assert fitted([(1.0, 500), (1.1, 510)])(0.01) == 510
+
+
+def test_at_level_stock_the_next_round_says_what_got_dirty() -> None:
+    done, _ = played(SILENT, 3)
+    unseen = [replace(each, dirty_pages=None, left_pages=None, transferred_bytes=None) for each in done]
+    assert [pages for _, pages in observed(unseen)] == [each.visited_pages for each in done[1:]]
+    found = verdict(unseen)
+    assert found
+    assert found.link_rate == pytest.approx(125e6, rel=0.05)
+    assert not found.as_is.converges
