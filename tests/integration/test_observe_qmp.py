@@ -55,4 +55,4 @@ def test_a_busy_socket_is_an_error_and_a_lost_one_is_not(tmp_path: Path) -> None
             wait(lambda: bool(notes.migrations))
             vm.source.process.kill()
             wait(lambda: len(notes.over) == 1)
-    assert notes.over[0].state == "failed"
+    assert not notes.over[0].ended  # it may have come to its end between two looks

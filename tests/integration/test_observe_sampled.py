@@ -18,7 +18,7 @@ from migrating import SLOW, Notes, observed, pair, running, wait
 def test_one_page_of_four(level: Level, tmp_path: Path) -> None:
     whole, sampled = Notes(), Notes()
     with pair(qemu_binary(), tmp_path) as vm:
-        trace = LiveTrace(by_pid(vm.source.pid), level, qmp_path=tmp_path / "none", sample=4)
+        trace = LiveTrace(by_pid(vm.source.pid), level, monitor=tmp_path / "none", sample=4)
         with observed(vm.source, level, [whole]), running(Observer(trace, [sampled])):
             vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
             vm.wait_for_syncs(8)
