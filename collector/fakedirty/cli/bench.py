@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from fakedirty.errors import LabError, UsageError
-from fakedirty.lab import convergence, cost, hash_speed, overhead, scrape_speed
+from fakedirty.lab import convergence, cost, hash_speed, overhead, scrape_speed, verdicts
 from fakedirty.lab.guest import build_guest
 from fakedirty.lab.qemu import qemu_binary, qemu_facts, unpatched_binary
 from fakedirty.lab.treatments import CONVERGENCE
@@ -33,6 +33,7 @@ from .bench_report import (
     scrape_tables,
 )
 from .bench_results import Results, row_of
+from .bench_verdicts import verdict_line, verdict_tables
 from .termination import tidy_when_terminated
 
 NAME = "bench"
@@ -44,6 +45,8 @@ benchmarks:
                 to a sink on loopback; and rounds in which all of them are fake
   overhead      a pass at full speed, observed at each level, with page records and without, or not at all
   hash          every hash alone, on the same 1 GiB of pages, and reading them
+  verdict       what is predicted after two rounds, as it is and with skip, and what comes of it: mixes of writes at two
+                speeds of the link
   scrape        a scrape of the metrics of 1 to 500 VMs, in the exporter and over HTTP: needs neither QEMU nor root
 
 examples:
@@ -52,12 +55,13 @@ examples:
   fakedirty bench convergence --out quick --mix 60k/5k --treatment vanilla --treatment skip --repetitions 1
   fakedirty bench cost --out cost --repetitions 100
   fakedirty bench overhead --out overhead
+  fakedirty bench verdict --out verdicts
   fakedirty bench hash --out hashes --json
   fakedirty bench scrape --out scrape
 
 exit status: 0 done; 1 a memory differed, or a migration failed
 """
-REPETITIONS = {"convergence": 3, "cost": 60, "overhead": 4, "hash": 10, "scrape": 10}
+REPETITIONS = {"convergence": 3, "cost": 60, "overhead": 4, "hash": 10, "scrape": 10, "verdict": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--repetitions",
         type=int,
         metavar="N",
-        help="of every migration; default: 3, cost 60, overhead 4, hash and scrape 10",
+        help="of every migration; default: 3, cost 60, overhead 4, hash and scrape 10, verdict 2",
     )
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="what the order is drawn from; default: 1")
     parser.add_argument("--qemu", type=Path, help="a QEMU with the series; the one that was built if not given")
@@ -225,10 +229,38 @@ def _scrape(arguments: argparse.Namespace) -> Benchmark:
     )
 
 
+def _verdict(arguments: argparse.Namespace) -> Benchmark:
+    guest, qemu = build_guest("linux"), arguments.qemu or qemu_binary()
+
+    def measure(job: verdicts.VerdictJob) -> verdicts.Checked:
+        return verdicts.check_verdict(job, qemu, guest, time_limit=arguments.time_limit)
+
+    return Benchmark(
+        settings={
+            "benchmark": "verdict",
+            "qemu": qemu_facts(qemu),
+            "guest": guest.directory.name,
+            "seed": arguments.seed,
+            "time_limit_seconds": arguments.time_limit,
+            "downtime_limit_ms": convergence.DOWNTIME_LIMIT_MS,
+            "frozen_after_round": verdicts.FROZEN_AFTER,
+        },
+        jobs=list(verdicts.verdict_jobs(arguments.repetitions, arguments.seed)),
+        measuring=lambda: nullcontext(measure),
+        made_type=verdicts.Checked,
+        job_type=verdicts.VerdictJob,
+        line=verdict_line,
+        tables=verdict_tables,
+        most_seconds=arguments.time_limit + 15.0,
+        wrong=lambda made: not made.memory_equal,
+    )
+
+
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], Benchmark]] = {
     "convergence": _convergence,
     "cost": _cost,
     "overhead": _overhead,
     "hash": _hash,
     "scrape": _scrape,
+    "verdict": _verdict,
 }
