@@ -21,6 +21,7 @@ COMMANDS = {
     "pages": "say what page records tell: hot pages, streaks, RAM blocks, duplicates, a picture of RAM",
     "replay": "make tables and files of a recorded trace again",
     "status": "say what the service of this host observes",
+    "watch": "the migrations of this host as they go, with the verdict on each",
     "config": "check the configuration of the service, or print one to begin with",
     "runs": "look back at what was recorded: list, show, compare, export",
     "mode": "switch a running QEMU between off, observe and skip",

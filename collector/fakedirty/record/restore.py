@@ -85,12 +85,17 @@ def _events(rounds: pd.DataFrame, toggles: pd.DataFrame, start_ns: int) -> Itera
         time_ns = start_ns + round(row["seconds"] * 1e9)
         yield ModeChanged(time_ns, row["round"], words[0], words[1], row["hash"])
     for row in rows(rounds):
-        ended = Round(
-            **{name: row[name] for name in Round.__dataclass_fields__ if name not in ("kind", "mode")},
-            kind=Kind(Kind.parse(row["kind"])),
-            mode=None if row["mode"] is None else Mode(Mode.parse(row["mode"])),
-        )
+        ended = round_of(row)
         yield RoundEnded(start_ns + round((ended.start_seconds + ended.duration_seconds) * 1e9), ended)
+
+
+def round_of(row: Mapping[str, Any]) -> Round:
+    """The round that a row of rounds.csv is, or a line of JSON."""
+    return Round(
+        **{name: row[name] for name in Round.__dataclass_fields__ if name not in ("kind", "mode")},
+        kind=Kind(Kind.parse(row["kind"])),
+        mode=None if row["mode"] is None else Mode(Mode.parse(row["mode"])),
+    )
 
 
 def _moment(clock: Clock, date: str | None) -> int | None:

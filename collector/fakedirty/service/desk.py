@@ -10,6 +10,7 @@ from typing import Any
 
 from fakedirty import __version__
 from fakedirty.errors import QmpError, UsageError
+from fakedirty.model.migration import Migration
 from fakedirty.model.words import Mode
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
@@ -17,11 +18,14 @@ from fakedirty.observe.select import named
 from fakedirty.observe.target import Target
 from fakedirty.qmp.monitor import connect_first
 from fakedirty.record.manifest import Clock
+from fakedirty.record.rows import round_row, toggle_row
 from fakedirty.record.summary import summary
 from fakedirty.show.verdict import in_words
 
 from .control import Asker, Handler, Held
 from .modes import Doing, Modes, State
+
+SET_SECONDS = 1.0  # by which a clock is set, and not slewed
 
 _log = logging.getLogger(__name__)
 
@@ -33,31 +37,51 @@ class Desk:
         self._run_id = run_id
         self._observers = observers
         self._clock = clock
+        self._dated = clock()
         self._began = time.monotonic()
         self.modes = Modes(self._with_qmp)
         self.handlers: dict[str, Handler] = {"status": self._status, "mode": self._mode}
 
     def _status(self, request: Mapping[str, Any], asker: Asker) -> object:
+        """With ``rounds``, so many of the latest rounds of each VM too, and its toggles."""
+        rounds = _kind(request, "rounds", int) or 0
+        return self.status(rounds)
+
+    def status(self, rounds: int = 0) -> dict[str, object]:
+        """What is observed."""
         return {
             "pid": os.getpid(),
             "version": __version__,
             "run_id": self._run_id,
             "up_seconds": round(time.monotonic() - self._began, 1),
-            "vms": [self._vm(observer, trace) for observer, trace in self._live()],
+            "vms": [self._vm(observer, trace, rounds) for observer, trace in self._live()],
         }
 
     def _live(self) -> list[tuple[Observer, LiveTrace]]:
         return [(each, trace) for each in self._observers() if isinstance(trace := each.trace, LiveTrace)]
 
-    def _vm(self, observer: Observer, trace: LiveTrace) -> dict[str, object]:
+    def _vm(self, observer: Observer, trace: LiveTrace, rounds: int) -> dict[str, object]:
         migrations = tuple(observer.migrations)
-        return {
+        return (self._rows(migrations[-1], rounds) if rounds and migrations else {}) | {
             "vm": trace.target.vm,
             "pid": trace.target.pid,
             "level": str(trace.level),
             "migrations": observer.seen,
             "verdict": in_words(found) if migrations and (found := migrations[-1].verdict) else None,
-            "last": summary(self._run_id, migrations[-1], self._clock()) if migrations else None,
+            "last": summary(self._run_id, migrations[-1], self._date()) if migrations else None,
+        }
+
+    def _date(self) -> Clock:
+        """The same for as long as nobody sets the clock of the host: what did not change is to be said alike."""
+        now = self._clock()
+        if abs((now.wall_ns - now.monotonic_ns) - (self._dated.wall_ns - self._dated.monotonic_ns)) > SET_SECONDS * 1e9:
+            self._dated = now
+        return self._dated
+
+    def _rows(self, migration: Migration, rounds: int) -> dict[str, object]:
+        return {
+            "rounds": [round_row(self._run_id, migration, each) for each in migration.rounds[-rounds:]],
+            "toggles": [toggle_row(self._run_id, migration, each) for each in tuple(migration.toggles)],
         }
 
     def _mode(self, request: Mapping[str, Any], asker: Asker) -> object:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.text import Text
 
@@ -40,8 +42,7 @@ class LiveTable:
         )
         if migration.incoming:
             return
-        head = [_set(column, column.title) for column in self._columns]
-        self._line(Text(" ".join(head).rstrip(), "underline" if self._console.is_terminal else ""))
+        self._line(heading(self._columns, underlined=self._console.is_terminal))
 
     def changed(self, migration: Migration, event: Event) -> None:
         """A line for what `event` adds, after a heading where the line before was of another migration."""
@@ -54,9 +55,8 @@ class LiveTable:
                 self._round(migration.rounds[-1])
             case ModeChanged():
                 seconds = (event.time_ns - migration.start_ns) / 1e9
-                where = f"in round {event.round}" if event.round else "before round 1"
-                text = f"-- mode {event.from_mode} -> {event.to_mode} ({event.hash}) after {seconds:.2f} s, {where}"
-                self._line(Text(text, "magenta"))
+                words = (str(event.from_mode), str(event.to_mode), event.hash)
+                self._line(Text(f"-- {toggle_words(*words, seconds, event.round)}", "magenta"))
             case EventsLost():
                 self._line(Text(f"!! {event.count} events lost ({event.where})", "bold red"))
 
@@ -74,16 +74,32 @@ class LiveTable:
             self._line(Text(f"{migration.vm}:", "bold"))
 
     def _round(self, counts: Round) -> None:
-        line = Text()
-        for column in self._columns:
-            line.append(_set(column, column.cell(counts)), column.style).append(" ")
-        line.rstrip()
-        self._line(line)
+        self._line(line(self._columns, counts))
         if not counts.valid:
             self._line(Text(f"    ! round {counts.round} is invalid: {counts.invalid_reason}", "bold red"))
 
     def _line(self, line: Text) -> None:
         self._console.print(line, soft_wrap=True, highlight=False)
+
+
+def heading(columns: Sequence[Column], underlined: bool = True) -> Text:
+    """The titles of the columns."""
+    return Text(" ".join(_set(column, column.title) for column in columns).rstrip(), "underline" if underlined else "")
+
+
+def line(columns: Sequence[Column], counts: Round) -> Text:
+    """One round."""
+    text = Text()
+    for column in columns:
+        text.append(_set(column, column.cell(counts)), column.style).append(" ")
+    text.rstrip()
+    return text
+
+
+def toggle_words(from_mode: str, to_mode: str, hash_name: str, seconds: float, number: int) -> str:
+    """A toggle: what it was, when, and in which round."""
+    where = f"in round {number}" if number else "before round 1"
+    return f"mode {from_mode} -> {to_mode} ({hash_name}) after {seconds:.2f} s, {where}"
 
 
 def outcome_line(migration: Migration) -> Text:

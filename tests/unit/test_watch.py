@@ -1,0 +1,114 @@
+"""The screen of ``fakedirty watch``, and its lines, of migrations that nobody ran."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakedirty.cli.main import main
+from fakedirty.cli.watch import watched
+from fakedirty.record.manifest import Clock
+from fakedirty.record.rows import round_row, toggle_row
+from fakedirty.record.summary import summary
+from fakedirty.service import control
+from fakedirty.show.verdict import in_words
+from fakedirty.show.watch import Watched, screen
+from made_migrations import EVENTS, made, tell
+from rich.console import Console
+
+CLOCK = Clock(0, 0)
+ODD = 'web [bold]"umlaut ü</b> 名'
+
+
+def vm(name: str, events: int) -> dict[str, Any]:
+    """As the service would say it after so many events."""
+    migration = tell(made(name), [], EVENTS[:events], end=False)
+    found = migration.verdict
+    return {
+        "vm": name,
+        "pid": 4711,
+        "level": "patched",
+        "migrations": 1,
+        "verdict": in_words(found) if found else None,
+        "last": summary("run", migration, CLOCK),
+        "rounds": [round_row("run", migration, each) for each in migration.rounds],
+        "toggles": [toggle_row("run", migration, each) for each in migration.toggles],
+    }
+
+
+def quiet(name: str) -> dict[str, Any]:
+    return {"vm": name, "pid": 1, "level": "stock", "migrations": 0, "verdict": None, "last": None}
+
+
+def drawn(vms: list[Watched], width: int = 80, height: int = 24) -> str:
+    console = Console(file=StringIO(), width=width, height=height)
+    console.print(screen(vms, width, height))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_a_migration_fits_eighty_columns() -> None:
+    text = drawn([watched(vm("web", len(EVENTS) - 2)), watched(quiet("db"))])
+    assert max(map(len, text.splitlines())) <= 80
+    assert "web  pid 4711, level patched" in text
+    assert "-- mode observe -> skip" in text
+    assert "of what is sent again has not changed" in text.replace("\n  ", " ")
+    assert "nothing seen of: db" in text
+
+
+def test_no_room_is_for_all_rounds() -> None:
+    one = watched(vm("web", len(EVENTS)))
+    many = replace(one, rounds=[replace(one.rounds[-1], round=number) for number in range(1, 1001)], round_count=1000)
+    text = drawn([many])
+    assert len(text.splitlines()) <= 24
+    assert "1000 rounds" in text
+
+
+def test_names_are_text_and_nothing_else() -> None:
+    assert ODD in drawn([watched(vm(ODD, 4))], width=200)
+
+
+def test_before_there_is_anything() -> None:
+    assert "it waits for one" in drawn([])
+    assert drawn([watched(quiet("web"))]).strip() == "nothing seen of: web"
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Path]:
+    """One that says a little more at each look, and then that it ends."""
+    looks = iter([[quiet("web")], *([vm("web", count), vm(ODD, 3)] for count in (3, 4, 4, len(EVENTS)))])
+
+    def status(request: Mapping[str, Any], asker: control.Asker) -> object:
+        if (found := next(looks, None)) is None:
+            raise control.MissingError("it ends")
+        return {"vms": found, "pid": 1}
+
+    path = tmp_path / "control"
+    with control.serving(path, {"status": status}):
+        yield path
+
+
+def test_lines_where_there_is_no_terminal(service: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", "--vm", "web", "--every", "0.01", "--control", str(service)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("web: migration ")
+    assert len(lines) == len(set(lines))
+    assert all(line.startswith("web: ") for line in lines)
+    assert lines[-1].startswith("web: completed")
+
+
+def test_json_whenever_it_has_changed(service: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", "--json", "--every", "0.01", "--control", str(service)]) == 1
+    looks = [json.loads(line)["vms"] for line in capsys.readouterr().out.splitlines()]
+    assert len(looks) == 4  # of five, two were the same
+    assert looks[-1][0]["last"]["outcome"] == "completed"
+
+
+def test_without_a_service_it_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", "--control", str(tmp_path / "none")]) == 1
+    assert "fakedirty observe --all runs one" in capsys.readouterr().err
