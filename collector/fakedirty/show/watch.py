@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from fakedirty.model.round import Round
+from fakedirty.model.words import Kind
 
 from .columns import fitting
 from .figures import size
@@ -78,8 +79,9 @@ def _of_one(of: Watched, width: int, room: int) -> Iterator[RenderableType]:
 
 
 def _shares(rounds: Sequence[Round]) -> Iterator[Text]:
-    """The share of fake pages of each round, as bars; and what was sent and saved in all that is known."""
-    shares = [(r.fake_pages or 0) / r.visited_pages for r in rounds if r.fake_pages is not None and r.visited_pages]
+    """The share of fake pages of each round after the first, as bars; and what was sent and saved in all that is known."""
+    again = [r for r in rounds if r.kind is not Kind.BULK]
+    shares = [(r.fake_pages or 0) / r.visited_pages for r in again if r.fake_pages is not None and r.visited_pages]
     if not shares:
         return
     bars = "".join(BARS[min(len(BARS) - 1, int(share * len(BARS)))] for share in shares[-SHARES_SHOWN:])
