@@ -79,7 +79,7 @@ def _of_one(of: Watched, width: int, room: int) -> Iterator[RenderableType]:
 
 
 def _shares(rounds: Sequence[Round]) -> Iterator[Text]:
-    """The share of fake pages of each round after the first, as bars; and what was sent and saved in all that is known."""
+    """The share of fake pages of each round after the first, as bars; and what was saved in them."""
     again = [r for r in rounds if r.kind is not Kind.BULK]
     shares = [(r.fake_pages or 0) / r.visited_pages for r in again if r.fake_pages is not None and r.visited_pages]
     if not shares:
