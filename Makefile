@@ -33,7 +33,7 @@ UNITDIR ?= /etc/systemd/system
 STATEDIR ?= /var/lib/fakedirty
 
 .PHONY: install uninstall
-.PHONY: help setup packages test-packages long-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-cost bench-overhead bench-scrape qemu-check test lint unit integration check-long clean
+.PHONY: help setup packages test-packages long-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-cost bench-overhead bench-scrape bench-verdict qemu-check test lint unit integration check-long clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -133,6 +133,9 @@ bench-overhead: setup  ## what being observed costs at full speed, at each level
 bench-scrape: $(VENV)/ready  ## what a scrape of the metrics of 1 to 500 VMs takes (about two minutes)
 	@$(FAKEDIRTY) bench scrape --out runs/bench-scrape
 
+bench-verdict: setup  ## what is predicted after two rounds, and what comes of it (about 50 minutes; goes on where it was)
+	@$(FAKEDIRTY) bench verdict --out runs/bench-verdict
+
 WORK ?= $(CURDIR)/build/qemu-check
 qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration tests on it (an hour or two; WORK=directory)
 	@qemu-patches/check.sh patches $(WORK)
@@ -141,7 +144,7 @@ qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration
 test: setup test-packages lint  ## every check: style, types, unit and integration tests
 	@$(VENV)/bin/pytest -q tests --ignore=tests/long
 
-check-long: setup long-packages  ## what takes longer: Debian's QEMUs of three releases, 100 random migrations, answers of QMP (15 minutes)
+check-long: setup long-packages  ## what takes longer: Debian's QEMUs of three releases, 100 random migrations, answers of QMP, guests that come and go (half an hour)
 	@$(FAKEDIRTY) demo --stock --out runs/check-long
 	$(FAKEDIRTY) fuzz --runs 100 --seed 1
 	$(VENV)/bin/pytest -q -rP tests/long
