@@ -75,6 +75,7 @@ def test_prometheus_has_what_was_recorded(tmp_path: Path) -> None:
     outcomes = dict(zip(sources["vm"], sources["outcome"], strict=True))
     assert outcomes == {"web": "completed", "db": "completed", "lost": "failed"}
     assert sources["valid"].all()
+    assert set(sources["downtime_limit_ms"]) == {1}
     assert not recording.rounds["lost_events"].any()
 
 

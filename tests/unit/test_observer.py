@@ -24,6 +24,7 @@ class Told:
 
     def __init__(self, *pieces: Sequence[TraceRecord]) -> None:
         self.pieces = list(pieces)
+        self.looks = 0
 
     def open(self) -> Subject:
         """The subject."""
@@ -38,7 +39,8 @@ class Told:
         return TraceRecord(0, Channel.REPORT, b"{}")
 
     def look_up_limits(self) -> None:
-        """Nobody answers."""
+        """Count it: nobody answers."""
+        self.looks += 1
 
     def close(self) -> None:
         """Nothing."""
@@ -242,3 +244,22 @@ def test_an_end_is_told_when_the_guest_has_arrived_or_not_in_time(
     assert ends.ended_at == told
     assert observer.migrations[0].state == "completed"
     observer.close()
+
+
+def test_limits_are_looked_up_while_a_migration_runs() -> None:
+    start, bulk, end = whole(100)
+    limit = TraceRecord(110, Channel.LIMITS, b'{"downtime-limit": 42}')
+    ticks = [TraceRecord(seconds * 10**9, Channel.TICK) for seconds in range(1, 26)]
+    trace = Told([ticks[0]], [start], [limit], [*ticks], [bulk, end], ticks)
+    observer = Observer(trace, [])
+    observer.attach()
+    observer.run(lambda: not trace.pieces)
+    assert trace.looks == 3  # when it began, and twice in 25 seconds
+    assert observer.migrations[0].downtime_limit_ms == 42
+
+
+@pytest.mark.parametrize("said", [b"{}", b'{"downtime-limit": "no"}'])
+def test_who_says_no_limit_has_none(said: bytes) -> None:
+    start, bulk, end = whole(100)
+    [migration] = observed([start, TraceRecord(110, Channel.LIMITS, said), bulk, end])
+    assert migration.downtime_limit_ms is None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 
 from fakedirty.errors import FakedirtyError
@@ -78,16 +78,21 @@ class Fleet:
 
     def _search(self) -> None:
         while not self._over.is_set():
-            running = {target.identity: target for target in self._find()}
-            for identity in self._threads.keys() - running.keys():
-                if not self._threads[identity].is_alive():
-                    del self._threads[identity]
-            for identity, target in running.items():
-                if identity not in self._threads:
-                    thread = threading.Thread(target=self._watch, args=(target,), name=f"QEMU {target.pid}")
-                    self._threads[identity] = thread
-                    thread.start()
+            try:
+                self._welcome({target.identity: target for target in self._find()})
+            except Exception:  # noqa: BLE001 - those that were found are to be observed, and others be found yet
+                _log.exception("QEMUs could not be looked for")
             self._over.wait(SEARCH_SECONDS)
+
+    def _welcome(self, running: Mapping[Identity, Target]) -> None:
+        for identity in self._threads.keys() - running.keys():
+            if not self._threads[identity].is_alive():
+                del self._threads[identity]
+        for identity, target in running.items():
+            if identity not in self._threads:
+                thread = threading.Thread(target=self._watch, args=(target,), name=f"QEMU {target.pid}")
+                self._threads[identity] = thread
+                thread.start()
 
     def _watch(self, target: Target) -> None:
         """One QEMU, for as long as it runs."""
