@@ -142,7 +142,7 @@ qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration
 	qemu-patches/check.sh suite $(WORK)
 
 test: setup test-packages lint  ## every check: style, types, unit and integration tests
-	@$(VENV)/bin/pytest -q tests --ignore=tests/long
+	@$(VENV)/bin/pytest -q --durations=30 tests --ignore=tests/long
 
 check-long: setup long-packages  ## what takes longer: Debian's QEMUs of three releases, 100 random migrations, answers of QMP, guests that come and go (half an hour)
 	@$(FAKEDIRTY) demo --stock --out runs/check-long

@@ -6,6 +6,7 @@ import statistics
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from coming_and_going import LANES, come_and_go, until
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.record.load import load
@@ -49,6 +50,7 @@ def test_ten_thousand_scrapes_while_eight_guests_move(tmp_path: Path) -> None:
     assert not recording.rounds["lost_events"].any()
 
 
+@pytest.mark.timeout(2 * SECONDS)
 def test_ten_minutes_of_guests_that_come_and_go(tmp_path: Path) -> None:
     with service(tmp_path, "--listen", "127.0.0.1:0") as daemon:
         samples = come_and_go(daemon, tmp_path, until(SECONDS))
