@@ -82,15 +82,14 @@ def test_hand_made_migrations(tmp_path: Path) -> None:
 
 
 @needs_openssl
-@pytest.mark.parametrize("certified", [False, True], ids=["password", "password and certificate"])
-def test_over_https(tmp_path: Path, certified: bool) -> None:
+def test_over_https_with_a_password_and_a_certificate(tmp_path: Path) -> None:
     exporter = Exporter()
     tell(made("vm"), [exporter])
     own, authority = certificate(tmp_path, "server"), certificate(tmp_path, "authority")
     client = certificate(tmp_path, "client", authority)
     users = users_file(tmp_path / "users", prometheus="secret")
-    access = Access(own.certificate, own.key, authority.certificate if certified else None, users)
-    shown = {"cert_file": str(client.certificate), "key_file": str(client.key)} if certified else {}
+    access = Access(own.certificate, own.key, authority.certificate, users)
+    shown = {"cert_file": str(client.certificate), "key_file": str(client.key)}
     right = {
         "scheme": "https",
         "tls_config": {"ca_file": str(own.certificate), **shown},
