@@ -36,9 +36,11 @@ def held(pid: int) -> Held:
     kinds: Counter[str] = Counter()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         try:
-            kinds[os.readlink(entry).partition(":[")[0]] += 1
+            name = os.readlink(entry)
         except FileNotFoundError:  # closed meanwhile
             continue
+        if not name.startswith("/proc/"):  # a look at a process, by who searches
+            kinds[name.partition(":[")[0]] += 1
     return Held(int(status["VmRSS"].split()[0]), int(status["Threads"]), kinds)
 
 

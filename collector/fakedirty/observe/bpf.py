@@ -11,9 +11,9 @@ import os
 import select
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 from types import TracebackType
 from typing import Any
 
@@ -25,7 +25,10 @@ from .ring import Ring
 
 SOURCE_VARIABLE = "BCC_KERNEL_SOURCE"
 _ENTRY = 0  # BPF_PROBE_ENTRY
-_COMPILING = Lock()  # bcc reads the environment, and one compiler leaves the other cores to the guests
+
+# bcc reads the environment, one compiler leaves the other cores to the guests, and in one thread its tens of megabytes
+# are taken again from the same arena of malloc each time
+_COMPILER = ThreadPoolExecutor(1, thread_name_prefix="compile")
 
 
 class BpfError(FakedirtyError):
@@ -49,8 +52,7 @@ class Bpf:
         self._poll = select.epoll()
         text = "\n".join([*(path.read_text() for path in paths), appended])
         try:
-            with _COMPILING, _kernel_source(headers):
-                self._module = bcc.BPF(text=text.encode(), cflags=cflags)
+            self._module = _COMPILER.submit(_compile, bcc, text, cflags, headers).result()
         except Exception as error:  # bcc raises bare Exception
             raise BpfError(f"{files[-1]} could not be compiled against {headers.where}: {error}") from error
         # bcc 0.26 declares six of the seven parameters, which leaves ref_ctr_offset to chance
@@ -121,6 +123,11 @@ class Bpf:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _compile(bcc: Any, text: str, cflags: list[str], headers: Headers) -> Any:
+    with _kernel_source(headers):
+        return bcc.BPF(text=text.encode(), cflags=cflags)
 
 
 @contextmanager
