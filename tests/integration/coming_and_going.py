@@ -47,7 +47,7 @@ def held(pid: int) -> Held:
 def come_and_go(daemon: Service, directory: Path, enough: Callable[[int], bool]) -> list[Held]:
     """Guest after guest until there were `enough`; what the service held each time that none was there."""
     samples: list[Held] = []
-    count, threads = 0, held(daemon.process.pid).threads
+    count, threads = 0, held(daemon.process.pid).threads + 1  # the one that compiles stays
 
     def alone() -> bool:
         now = held(daemon.process.pid)
