@@ -40,11 +40,14 @@ def fetch(url: str) -> bytes:
 
 @contextmanager
 def prometheus(target: str, directory: Path, access: dict[str, Any] | None = None) -> Iterator[str]:
-    """The address of a Prometheus that scrapes `target` with the provisioned configuration, only faster.
+    """The address of a Prometheus that scrapes `target` with the provisioned configuration and rules, only faster.
 
     `access` is what the configuration says beside it of how to get there.
     """
-    configured = yaml.safe_load((ROOT / "dashboards/prometheus/prometheus.yml").read_text())
+    provisioned = ROOT / "dashboards/prometheus/prometheus.yml"
+    configured = yaml.safe_load(provisioned.read_text())
+    configured["global"]["evaluation_interval"] = "1s"
+    configured["rule_files"] = [str(provisioned.parent / files) for files in configured["rule_files"]]
     (scrape,) = configured["scrape_configs"]
     scrape |= {"static_configs": [{"targets": [target]}], "scrape_interval": "200ms", **(access or {})}
     config = directory / "prometheus.yml"

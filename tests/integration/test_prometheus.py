@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from certificates import certificate, needs_openssl, users_file
 from fakedirty.export.access import Access
 from fakedirty.export.exporter import Exporter
@@ -71,6 +73,22 @@ def check_dashboard(url: str, vm: str, directory: Path) -> None:
                 if not found["result"]:
                     empty.append(f"{panel['title']}: {expression}")
         assert not empty
+        check_rules(address, vm)
+
+
+def check_rules(address: str, vm: str) -> None:
+    """All are loaded and can be evaluated, and record something of `vm`."""
+
+    def loaded() -> list[dict[str, Any]]:
+        groups = ask(address, "rules")["groups"]
+        found = [rule for group in groups for rule in group["rules"]]
+        return found if all(rule["health"] != "unknown" for rule in found) else []
+
+    rules = wait_for(loaded)
+    assert {rule["health"] for rule in rules} == {"ok"}, rules
+    assert {rule["type"] for rule in rules} == {"recording", "alerting"}
+    wait_for(lambda: values(address, f'instance_vm_class:fakedirty_pages:increase5m{{vm="{vm}"}}'))
+    wait_for(lambda: values(address, "instance:fakedirty_vms_migrating:sum"))
 
 
 def test_hand_made_migrations(tmp_path: Path) -> None:
@@ -79,6 +97,16 @@ def test_hand_made_migrations(tmp_path: Path) -> None:
     with serve(exporter, port=0) as url:
         check_metrics(url)
         check_dashboard(url, "vm", tmp_path)
+
+
+def test_how_its_container_is_looked_at(tmp_path: Path) -> None:
+    container = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["prometheus"]
+    command = container["healthcheck"]["test"][1:]
+    with prometheus("127.0.0.1:1", tmp_path) as address:
+        here = [re.sub("^http://.*", f"http://{address}", word) for word in command]
+        assert here != command
+        assert subprocess.run(here, capture_output=True, check=False).returncode == 0
+    assert subprocess.run(here, capture_output=True, check=False).returncode != 0
 
 
 @needs_openssl

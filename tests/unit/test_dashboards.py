@@ -1,4 +1,4 @@
-"""Dashboards and provisioning: JSON equal to the code, metrics that exist, mounted paths that are there."""
+"""Dashboards and provisioning: JSON equal to the code, metrics that exist, parts that know each other."""
 
 from __future__ import annotations
 
@@ -73,16 +73,6 @@ def test_panels_do_not_overlap() -> None:
 
 def test_variables() -> None:
     assert [variable["name"] for variable in DASHBOARD["templating"]["list"]] == ["datasource", "vm"]
-
-
-def test_every_mounted_path_exists_and_images_are_pinned() -> None:
-    services = read_yaml("docker-compose.yml")["services"]
-    assert set(services) == {"prometheus", "grafana"}
-    for service in services.values():
-        assert re.search(r":v?\d+\.\d+\.\d+$", service["image"])
-        for mount in service["volumes"]:
-            source = mount.split(":")[0]
-            assert not source.startswith(".") or (ROOT / source).exists(), source
 
 
 def test_the_parts_of_the_stack_know_each_other() -> None:
