@@ -15,6 +15,7 @@ from migrating import pair, wait
 from serving import Service
 
 LANES = 2  # guests at a time
+NAMES = 2 * LANES
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,14 @@ def come_and_go(daemon: Service, directory: Path, enough: Callable[[int], bool])
 
 
 def _guest(daemon: Service, directory: Path, number: int) -> None:
-    """Every other one has the series."""
+    """Every other one has the series. Names come again: what is said of a VM that has gone is kept for an hour."""
     directory.mkdir()
-    with pair(stock_binary() if number % 2 else qemu_binary(), directory, name=f"vm{number}") as vm:
+    name = f"vm{number % NAMES}"
+    with pair(stock_binary() if number % 2 else qemu_binary(), directory, name=name) as vm:
         daemon.wait_for(vm.source.pid)
         vm.migrate(max_bandwidth=1 << 40, downtime_limit=10_000, autostart=True)
         vm.converge()
-        daemon.wait_for_recordings(f"vm{number}")
+        daemon.wait_for_recordings(name, number // NAMES + 1)
 
 
 def until(seconds: float) -> Callable[[int], bool]:
