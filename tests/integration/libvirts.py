@@ -84,7 +84,7 @@ class Libvirt:
     @property
     def pids(self) -> dict[str, int]:
         """The processes of its domains, by name."""
-        files = Path(f"/proc/{self.process.pid}/root/run/libvirt/qemu").glob("*.pid")
+        files = (Path("/proc") / str(self.process.pid) / "root" / "run/libvirt/qemu").glob("*.pid")
         return {file.stem: int(text) for file in files if file.stem != "driver" and (text := file.read_text())}
 
     def connect(self) -> Any:
