@@ -115,7 +115,11 @@ def test_no_series_is_there_twice() -> None:
 EVERYTHING: list[Event] = [*EVENTS, *LOSS, RoundEnded(START, unseen(9))]
 
 
-@given(st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5), st.lists(st.sampled_from(EVERYTHING))), max_size=3))
+# what a migration id can be; its own parser of OpenMetrics reads no exemplar whose label begins with a quote
+IDS = st.text("0123456789abcdef", max_size=8)
+
+
+@given(st.lists(st.tuples(st.text(max_size=5), IDS, st.lists(st.sampled_from(EVERYTHING))), max_size=3))
 def test_it_is_written_as_prometheus_client_writes_it(told: list[tuple[str, str, list[Event]]]) -> None:
     """But for the order of labels: both are read by its parsers, and say the same."""
     exporter = Exporter(attached=lambda: [Attached(vm, 1, "qmp", 0, version) for vm, version, _ in told])
