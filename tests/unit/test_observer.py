@@ -22,8 +22,9 @@ STATE_COMPLETED = 0
 class Told:
     """A trace that is handed over in the given pieces; QEMU's reports are empty."""
 
-    def __init__(self, *pieces: Sequence[TraceRecord]) -> None:
+    def __init__(self, *pieces: Sequence[TraceRecord], reported_ns: int = 0) -> None:
         self.pieces = list(pieces)
+        self.reported_ns = reported_ns
         self.looks = 0
 
     def open(self) -> Subject:
@@ -36,7 +37,7 @@ class Told:
 
     def report(self, state: str) -> TraceRecord:
         """Nothing."""
-        return TraceRecord(0, Channel.REPORT, b"{}")
+        return TraceRecord(self.reported_ns, Channel.REPORT, b"{}")
 
     def look_up_limits(self) -> None:
         """Count it: nobody answers."""
@@ -207,6 +208,7 @@ class Ends:
         self.ended_at.append(migration.resumed_ns)
 
 
+@pytest.mark.parametrize("reported_ns", [41, 3 * 10**9], ids=["asked", "asked and kept waiting"])
 @pytest.mark.parametrize(
     ("late", "told"),
     [
@@ -233,10 +235,11 @@ class Ends:
     ],
 )
 def test_an_end_is_told_when_the_guest_has_arrived_or_not_in_time(
-    late: list[TraceRecord], told: list[int | None]
+    late: list[TraceRecord], told: list[int | None], reported_ns: int
 ) -> None:
     start, bulk, end = whole(10)
-    trace = Told([SOURCE, start, peer(2, "web", "destination"), bulk, runs(1, 32, STOPPING), end, *late])
+    heard = [SOURCE, start, peer(2, "web", "destination"), bulk, runs(1, 32, STOPPING), end, *late]
+    trace = Told(heard, reported_ns=reported_ns)
     ends = Ends()
     observer = Observer(trace, [ends])
     observer.attach()

@@ -128,14 +128,17 @@ class Observer:
             self._await_resume(event.time_ns)
         elif self._current.ended:
             self._closing = True
-            self._await_resume(event.time_ns if self._current.incoming else self._report(self._current))
+            if not self._current.incoming:
+                self._report(self._current)
+            self._await_resume(
+                event.time_ns
+            )  # the report may have been long in coming: what happened meanwhile is next
 
-    def _report(self, migration: Migration) -> int:
-        """QEMU's own last word on a migration that it sent; when it said it."""
+    def _report(self, migration: Migration) -> None:
+        """QEMU's own last word on a migration that it sent."""
         report = self._trace.report(migration.state)
         self._tell_tap(lambda tap: tap.take(report))
         self._apply(migration, FinalReport(report.time_ns, report.object()))
-        return report.time_ns
 
     def _await_resume(self, now_ns: int) -> None:
         """End a migration that has ended: at once, or when a destination that is seen from here runs its guest.
