@@ -54,6 +54,7 @@ class Quiet:
 
 def target(proc: Path, pid: int) -> Target:
     (proc / str(pid)).mkdir()
+    (proc / str(pid) / "cmdline").write_text("qemu")
     return Target(pid, f"vm{pid}", Path("exe"), "qemu", 1, (), proc)
 
 
@@ -123,7 +124,7 @@ def test_one_that_is_gone_is_not_tried_again(tmp_path: Path) -> None:
     tried = threading.Event()
 
     def make(each: Target) -> Observer:
-        (tmp_path / "1").rmdir()
+        (tmp_path / "1" / "cmdline").write_text("")  # its entry is there until its parent has looked
         tried.set()
         raise TargetError("it has just ended")
 

@@ -40,8 +40,14 @@ class Target:
 
     @property
     def runs(self) -> bool:
-        """Whether it has not ended, to the best of our knowledge: its id may be another's by now."""
-        return (self.proc / str(self.pid)).exists()
+        """Whether it has not ended, to the best of our knowledge: its id may be another's by now.
+
+        A process that is ending has no memory any more, and so no command line, while it still has an entry.
+        """
+        try:
+            return bool((self.proc / str(self.pid) / "cmdline").read_bytes())
+        except OSError:
+            return False
 
 
 def find_all(proc: Path = PROC) -> list[Target]:
