@@ -90,6 +90,12 @@ class Libvirt:
     def connect(self) -> Any:
         return libvirt.open(self.uri)
 
+    def destroy_all(self) -> None:
+        connection = self.connect()
+        for domain in connection.listAllDomains():
+            domain.destroy()
+        connection.close()
+
     def domain(self, name: str, identity: str) -> str:
         guest = build_guest("baremetal")
         return DOMAIN.format(
@@ -119,9 +125,7 @@ def libvirtd(directory: Path) -> Iterator[Libvirt]:
     try:
         wait(lambda: _answers(it) or process.poll() is not None)
         yield it
-        for domain in (connection := it.connect()).listAllDomains():
-            domain.destroy()
-        connection.close()
+        it.destroy_all()
     finally:
         if process.poll() is None:
             for pid in it.pids.values():  # of a test that failed before its domains were gone

@@ -34,6 +34,13 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Libvirt, L
         yield a, b
 
 
+@pytest.fixture(autouse=True)
+def no_domain_is_left(hosts: tuple[Libvirt, Libvirt]) -> Iterator[None]:
+    yield
+    for host in hosts:
+        host.destroy_all()
+
+
 def asked(host: Libvirt, *arguments: str) -> subprocess.CompletedProcess[str]:
     return said(*arguments, environment=host.environment)
 
@@ -64,14 +71,11 @@ def test_a_domain_is_observed_and_toggled_while_libvirt_migrates_it(
     assert (web["level"], web["valid"]) == (level, True)
     assert list(recording.toggles["to_mode"])[-1] == "skip"
     assert recording.rounds["skipped_pages"].sum() > 0
-    if level == "patched":  # libvirt ends the QEMU at once, and whoever polls may not have seen its last state
+    if level == "patched":  # libvirt ends the QEMU at once: whoever asks may not have seen its last state
         assert web["outcome"] == "completed"
-        assert web["total_time_ms"] > 0
-        assert web["downtime_ms"] >= 0
         assert web["outside_downtime_ms"] > 0
     [arrived] = b.connect().listAllDomains()
     assert arrived.isActive()
-    arrived.destroy()
 
 
 def test_without_a_service_libvirt_is_asked(hosts: tuple[Libvirt, Libvirt], tmp_path: Path) -> None:
