@@ -77,10 +77,17 @@ def test_modes_are_put_back(tmp_path: Path) -> None:
         own = ("--qmp", str(vm.source.observer_socket))
         assert said("mode", "skip", "--revert-after", "0.2", *own).returncode == 0
         assert mode_of(vm) == "off"
-        # and before the service ends
-        assert daemon.said("mode", "skip", "--revert-after", "600", *here).returncode == 0
-        daemon.stop()
+        # by the next service, where one is killed
+        with asking("mode", path=daemon.control, vm="web", mode="skip", hold=True):
+            daemon.kill()
+        assert mode_of(vm) == "skip"
+        with service(tmp_path) as another:
+            wait(lambda: mode_of(vm) == "off")
+            # and before the service ends
+            assert another.said("mode", "skip", "--revert-after", "600", *here).returncode == 0
+            another.stop()
         assert mode_of(vm) == "off"
+    assert "an earlier service promised it" in another.log
 
 
 def test_two_guests_of_one_name_and_a_qemu_without_the_series(tmp_path: Path) -> None:

@@ -219,7 +219,9 @@ def _observe_all(
         return over()
 
     fleet = Fleet(make, attached=attached, parted=outlets.part)
-    desk = Desk(outlets.run_id, lambda: fleet.observers, read_clock)
+    # beside the socket, as that is one service's alone
+    promises = control.with_name(f"{control.name}.promises") if (control := arguments.control) else None
+    desk = Desk(outlets.run_id, lambda: fleet.observers, read_clock, promises)
     manager = Manager()
     with ExitStack() as stack:
         again = stack.enter_context(hangups()) if arguments.config else threading.Event()
@@ -240,6 +242,7 @@ def _observe_all(
         if arguments.control is not None:
             stack.callback(desk.modes.close)
             stack.enter_context(serving(arguments.control, desk.handlers))
+            desk.modes.resume()
         manager.ready("observing")
         fleet.run(stop)
     return verdict(fleet.valid)

@@ -7,6 +7,7 @@ or from the kernel, the name is what people read.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Self
 
 
 class Word(IntEnum):
@@ -16,7 +17,7 @@ class Word(IntEnum):
         return self.name.lower().replace("_", "-")
 
     @classmethod
-    def parse(cls, text: str) -> Word:
+    def parse(cls, text: str) -> Self:
         """The member that prints as `text`; ValueError lists those that exist."""
         for member in cls:
             if str(member) == text:

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from fakedirty import __version__
@@ -23,7 +24,8 @@ from fakedirty.record.summary import summary
 from fakedirty.show.verdict import in_words
 
 from .control import Asker, Handler, Held
-from .modes import Doing, Modes, State
+from .modes import Doing, Modes
+from .promises import State
 
 SET_SECONDS = 1.0  # by which a clock is set, and not slewed
 
@@ -31,15 +33,24 @@ _log = logging.getLogger(__name__)
 
 
 class Desk:
-    """Answers for the QEMUs whose `observers` are at work; `clock` dates what happened."""
+    """Answers for the QEMUs whose `observers` are at work; `clock` dates what happened.
 
-    def __init__(self, run_id: str, observers: Callable[[], Sequence[Observer]], clock: Callable[[], Clock]) -> None:
+    What is promised of modes is written to the file `promises`.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        observers: Callable[[], Sequence[Observer]],
+        clock: Callable[[], Clock],
+        promises: Path | None = None,
+    ) -> None:
         self._run_id = run_id
         self._observers = observers
         self._clock = clock
         self._dated = clock()
         self._began = time.monotonic()
-        self.modes = Modes(self._with_qmp)
+        self.modes = Modes(self._with_qmp, promises)
         self.handlers: dict[str, Handler] = {"status": self._status, "mode": self._mode}
 
     def _status(self, request: Mapping[str, Any], asker: Asker) -> object:

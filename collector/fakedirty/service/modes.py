@@ -1,25 +1,30 @@
 """Modes of QEMUs, set for somebody: now, for a time, or for as long as somebody stays.
 
-What was set is put back only where it is still in force: whoever has changed it since meant something else.
+What was set is put back only where it is still in force: whoever has changed it since meant something else. A service
+that is killed leaves what it promised to the next one.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from fakedirty.errors import FakedirtyError
+from fakedirty.errors import FakedirtyError, TargetError
 from fakedirty.model.words import Mode
-from fakedirty.observe.target import Target
+from fakedirty.observe.target import Target, by_pid
 from fakedirty.qmp.mode import read_mode, set_mode
 from fakedirty.qmp.monitor import Monitor
 
+from . import promises
+from .promises import State, Written
+
 _log = logging.getLogger(__name__)
 
-Doing = Callable[[Monitor], "State"]
-State = tuple[Mode, str]  # the mode, and the hash
+Doing = Callable[[Monitor], State]
 
 # does something with a connection to the QEMU of a target, its own one where the service has one
 WithQmp = Callable[[Target, Doing], State]
@@ -32,14 +37,17 @@ class _Promise:
     target: Target
     before: State
     after: State
+    due: float | None = None  # by the host's monotonic clock
     timer: threading.Timer | None = None
 
 
 class Modes:
-    """Sets modes, and keeps what was promised of putting them back."""
+    """Sets modes, and keeps what was promised of putting them back; `path` is where that is written down."""
 
-    def __init__(self, with_qmp: WithQmp) -> None:
+    def __init__(self, with_qmp: WithQmp, path: Path | None = None) -> None:
         self._with_qmp = with_qmp
+        self._path = path
+        self._inherited = promises.read(path) if path is not None else []
         self._lock = threading.Lock()
         self._promises: dict[tuple[int, int], _Promise] = {}
 
@@ -50,9 +58,21 @@ class Modes:
     def hold(self, target: Target, mode: Mode, hash_name: str | None) -> tuple[State, Callable[[], None]]:
         """Set it until the returned function is called."""
         found, promise = self._set(target, mode, hash_name, None)
-        with self._lock:
-            self._promises[target.identity] = promise
+        self._give(promise)
         return found, lambda: self._keep(promise, "who asked for it has left")
+
+    def resume(self) -> None:
+        """Take over what an earlier service promised, of QEMUs that still run."""
+        for each in self._inherited:
+            try:
+                target = by_pid(each.pid)
+            except TargetError:
+                continue
+            if target.identity == (each.pid, each.start_ticks) and target.identity not in self._promises:
+                due = time.monotonic() if each.due is None else each.due
+                self._give(_Promise(target, each.before, each.after, due), "an earlier service promised it")
+        with self._lock:
+            self._write()
 
     def close(self) -> None:
         """Keep every promise now."""
@@ -70,17 +90,32 @@ class Modes:
 
         with self._lock:
             earlier = self._promises.pop(target.identity, None)
+            self._write()
         if earlier is not None and earlier.timer is not None:
             earlier.timer.cancel()
         found = self._with_qmp(target, change)
         promise = _Promise(target, before[-1], found)
         if revert_after is not None:
-            promise.timer = threading.Timer(revert_after, self._keep, (promise, f"{revert_after:g} s are over"))
-            promise.timer.daemon = True
-            with self._lock:
-                self._promises[target.identity] = promise
-            promise.timer.start()
+            promise.due = time.monotonic() + revert_after
+            self._give(promise, f"{revert_after:g} s are over")
         return found, promise
+
+    def _give(self, promise: _Promise, why: str = "") -> None:
+        """To be kept when it is due, and else when somebody leaves."""
+        with self._lock:
+            self._promises[promise.target.identity] = promise
+            self._write()
+        if promise.due is not None:
+            promise.timer = threading.Timer(max(0.0, promise.due - time.monotonic()), self._keep, (promise, why))
+            promise.timer.daemon = True
+            promise.timer.start()
+
+    def _write(self) -> None:
+        if self._path is not None:
+            given = self._promises.values()
+            promises.write(
+                self._path, [Written(*each.target.identity, each.before, each.after, each.due) for each in given]
+            )
 
     def _keep(self, promise: _Promise, why: str) -> None:
         with self._lock:
@@ -89,9 +124,13 @@ class Modes:
             del self._promises[promise.target.identity]
         if promise.timer is not None:
             promise.timer.cancel()
+        if promise.target.runs:
+            self._put_back(promise, why)
+        with self._lock:
+            self._write()
+
+    def _put_back(self, promise: _Promise, why: str) -> None:
         target = promise.target
-        if not target.runs:
-            return
 
         def put_back(qmp: Monitor) -> State:
             found = read_mode(qmp)

@@ -17,7 +17,7 @@ from fakedirty.model.sink import PageBatch
 from fakedirty.model.words import Mode
 from fakedirty.observe.target import Target
 
-from .modes import State
+from .promises import State
 
 _log = logging.getLogger(__name__)
 

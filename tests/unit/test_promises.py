@@ -1,0 +1,59 @@
+"""What a service that is killed leaves to the next one."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from fakedirty.model.words import Mode
+from fakedirty.service.promises import Written, read, write
+
+TIMED = Written(4711, 99, (Mode.OFF, "xxh3-64"), (Mode.SKIP, "sha1"), 12.5)
+HELD = Written(4712, 100, (Mode.OBSERVE, "xxh3-64"), (Mode.SKIP, "xxh3-64"), None)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "promises"
+    assert read(path) == []
+    write(path, [TIMED, HELD])
+    assert read(path) == [TIMED, HELD]
+    write(path, [])
+    assert not path.exists()
+    write(path, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"promises": [{}]}',
+        '{"promises": [{"pid": 1, "start_ticks": 2, "before": ["on", ""]}]}',
+        "\xff",
+    ],
+)
+def test_what_cannot_be_read_is_said_and_left_out(text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "promises"
+    path.write_text(text, encoding="latin-1")
+    with caplog.at_level(logging.WARNING):
+        assert read(path) == []
+    assert str(path) in caplog.text
+
+
+def test_what_others_can_write_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path, link = tmp_path / "promises", tmp_path / "link"
+    write(path, [TIMED])
+    link.symlink_to(path)
+    with caplog.at_level(logging.WARNING):
+        assert read(link) == []
+        path.chmod(0o666)
+        assert read(path) == []
+    assert "can write it" in caplog.text
+
+
+def test_a_disk_that_fails_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        write(tmp_path / "none" / "promises", [TIMED])
+    assert "puts no mode back" in caplog.text
