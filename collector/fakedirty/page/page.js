@@ -31,6 +31,9 @@ function say(id, text) {
   at(id).hidden = !text;
 }
 
+// What has figures in it keeps its width while it is away: they are laid out by that.
+const away = (id, gone) => at(id).classList.toggle("away", gone);
+
 const pairs = (list) => list.map(([name, value]) => {
   const both = make("div");
   both.append(make("dt", name), make("dd", value));
@@ -86,13 +89,14 @@ function showOne(told) {
   at("what").textContent = `migration ${told.migration_id}: ${told.state}, observed at level ${told.level}`;
   at("notes").replaceChildren(...told.notes.map((text) => make("li", text)));
   at("notes").hidden = !told.notes.length;
-  const why = told.running ? "The verdict comes with the second round, where pages are told into changed and fake ones." : "";
-  say("verdict", told.verdict || (told.arrived ? "" : why));
+  say("verdict", told.verdict);
   at("figures").replaceChildren(...pairs(told.figures));
   at("behind").hidden = !told.verdict_figures.length;
   at("verdict-figures").replaceChildren(...pairs(told.verdict_figures));
-  at("drawn").hidden = told.arrived;
+  away("drawn", told.arrived || !told.rows.length);
   for (const name of ["marks", "rounds", "sums"]) fill(name, told[name]);
+  const untold = told.rounds.untold_top.some((pages) => pages);
+  for (const item of sources["untold in legend"]) item.visible = untold;
   const drawn = told.rounds.said.length;
   at("plot-pages").setAttribute("aria-label", `Bars of ${counted(drawn, "round")}; the table below has the figures. ${told.rounds.said.at(-1) ?? ""}`);
   at("plot-bytes").setAttribute("aria-label", told.figures.map((pair) => pair.join(" ")).join(", "));
@@ -102,12 +106,12 @@ function showOne(told) {
   at("toggles").replaceChildren(...toggles.map((text) => make("li", text)));
   const total = Number(told.figures[0][1].replaceAll(",", ""));
   at("rows-said").textContent = total > told.rows.length
-    ? `The last ${told.rows.length} of ${counted(total, "round")}; the figures have the last ${drawn}.`
-    : "Pages; sent and saved in bytes, secs in seconds; “-” is not seen.";
-  at("heads").replaceChildren(...told.heads.map((text) => make("th", text)));
-  at("rows").replaceChildren(...told.rows.map((cells) => {
+    ? `The last ${told.rows.length} of ${counted(total, "round")}, the latest first; the figures have the last ${drawn.toLocaleString("en")}.`
+    : "The latest first, in pages; sent and saved in bytes, secs in seconds; “-” is not seen.";
+  at("heads").replaceChildren(...told.heads.map(([text, side]) => make("th", text, side)));
+  at("rows").replaceChildren(...told.rows.toReversed().map((cells) => {
     const row = make("tr");
-    row.append(...cells.map((text) => make("td", text)));
+    row.append(...cells.map((text, number) => make("td", text, told.heads[number][1])));
     return row;
   }));
 }
@@ -115,18 +119,18 @@ function showOne(told) {
 async function lookAtOne(key) {
   const listed = state.migrations.find((each) => each.key === key);
   const other = key !== shown.key;
-  if (other) at("ram").hidden = true;
+  if (other) away("ram", true);
   if (other || listed?.stamp !== shown.stamp) {
     const told = await ask(`/page/migration.json?key=${encodeURIComponent(key)}`);
     say("problem", "");
-    at("one").hidden = false;
+    away("one", false);
     showOne(told);
     Object.assign(shown, {key, stamp: told.stamp});
     if (other) at("ram-none").textContent = "Looking for page records …";
   }
   if (other || shown.ramLeft || shown.ramStamp !== shown.stamp) {
     const told = await ask(`/page/ram.json?key=${encodeURIComponent(key)}`);
-    at("ram").hidden = !told.shares;
+    away("ram", !told.shares);
     say("ram-none", told.shares ? "" : "No page records: fakedirty observe --pages --out DIR, or observe.pages of the service, keeps them.");
     if (told.shares) fillRam(told);
     Object.assign(shown, {ramStamp: shown.stamp, ramLeft: told.files_left ?? 0});
@@ -160,7 +164,7 @@ async function look() {
   at("version").textContent = state.version;
   document.title = `fakedirty on ${state.host}`;
   at("none").hidden = Boolean(key);
-  if (!key) at("one").hidden = true;
+  if (!key) away("one", true);
   say("attached", state.attached.length ? `Observed now: ${state.attached.join(", ")}.` : "No QEMU is observed now: one that is started is found by itself.");
   showList(key);
   if (key) {
@@ -168,7 +172,7 @@ async function look() {
       await lookAtOne(key);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      at("one").hidden = false;
+      away("one", false);
       say("problem", `This migration cannot be shown: ${error.message}`);
     }
   }
@@ -194,7 +198,7 @@ async function tick() {
   timer = setTimeout(tick, failures ? Math.min(LOST_MS, failures * 2000) : running ? RUNNING_MS : IDLE_MS);
 }
 
-Bokeh.set_log_level("warn");
+Bokeh.set_log_level("error");  // it warns of a line without a point, as where bytes are not seen
 dark.addEventListener("change", () => { delete sources["rounds"]; tick(); });
 document.addEventListener("visibilitychange", tick);
 addEventListener("hashchange", tick);

@@ -27,20 +27,19 @@ def plots(theme: str) -> bytes:
 def _pages(colours: Palette) -> Any:
     """Pages of each round by class, stacked, over time."""
     from bokeh.models import ColumnDataSource, HoverTool
-    from bokeh.transform import stack
 
     plot = _empty(colours, "seconds since the start", "pages visited in a round")
-    source = ColumnDataSource({name: [] for name in ("left", "right", "said", *CLASSES)}, name="rounds")
-    below: list[str] = []
+    ends = [f"{name}_{end}" for name in CLASSES for end in ("bottom", "top")]
+    source = ColumnDataSource({name: [0] for name in ("left", "right", "said", *ends)}, name="rounds")
     for name, title in CLASSES.items():
         colour = getattr(colours, name)
         plot.quad(
-            left="left", right="right", bottom=stack(*below) if below else 0, top=stack(*below, name), source=source,
+            left="left", right="right", bottom=f"{name}_bottom", top=f"{name}_top", source=source,
             fill_color=colour, line_color=colour, legend_label=title,
             hatch_pattern=PATTERNS[name], hatch_color=colours.ground, hatch_alpha=0.7, hatch_scale=8, hatch_weight=1.5,
         )  # fmt: skip
-        below.append(name)
     plot.add_tools(HoverTool(tooltips="@said", point_policy="follow_mouse"))
+    plot.legend.items[-1].name = "untold in legend"  # which is there where there are such
     return _finished(plot, colours)
 
 
@@ -49,7 +48,7 @@ def _bytes(colours: Palette) -> Any:
     from bokeh.models import ColumnDataSource
 
     plot = _empty(colours, "seconds since the start", "MB, up to then")
-    source = ColumnDataSource({name: [] for name in ("seconds", *SUMS)}, name="sums")
+    source = ColumnDataSource({name: [0] for name in ("seconds", *SUMS)}, name="sums")
     for name, (title, dash) in SUMS.items():
         plot.line(
             "seconds", name, source=source, line_color=getattr(colours, name), line_dash=dash, line_width=3,
@@ -60,7 +59,15 @@ def _bytes(colours: Palette) -> Any:
 
 def _ram(colours: Palette) -> Any:
     """RAM by round: a row for each, the share of fake pages as a shade."""
-    from bokeh.models import ColorBar, ColumnDataSource, FixedTicker, LinearColorMapper, Range1d
+    from bokeh.models import (
+        BasicTicker,
+        ColorBar,
+        ColumnDataSource,
+        FixedTicker,
+        LinearColorMapper,
+        NumeralTickFormatter,
+        Range1d,
+    )
     from bokeh.palettes import cividis
 
     plot = _empty(colours, "page, RAM blocks side by side", "round")
@@ -70,7 +77,8 @@ def _ram(colours: Palette) -> Any:
     plot.image("image", "x", "y", "dw", "dh", source=source, color_mapper=shades)
     plot.x_range, plot.y_range = Range1d(0, 1, name="stretches"), Range1d(2, 1, name="ram rounds")
     plot.grid.visible = False
-    plot.xaxis.formatter.use_scientific = False
+    plot.xaxis.formatter, plot.xaxis.ticker = NumeralTickFormatter(format="0.[0]a"), BasicTicker(desired_num_ticks=5)
+    plot.yaxis.ticker = BasicTicker(min_interval=1)
     bar = ColorBar(
         color_mapper=shades, height=10, title="% fake of the pages visited", background_fill_color=None,
         title_text_color=colours.text, major_label_text_color=colours.text, title_text_font_size=FONT,
@@ -111,11 +119,12 @@ def _finished(plot: Any, colours: Palette) -> Any:
             text="word",
             source=source,
             angle=1.5707963,
-            x_offset=-3,
+            x_offset=16,
             text_color=colours.mark,
             text_font_size=FONT,
             text_font_style="bold",
-            text_outline_color=colours.ground,
+            background_fill_color=colours.ground,
+            background_fill_alpha=0.85,
         )
     )
     plot.y_range.start = 0

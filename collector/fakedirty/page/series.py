@@ -1,6 +1,6 @@
 """The columns that the figures are drawn from; a round is drawn from its start to its end.
 
-What a level cannot see is None, which is not drawn; bars that are stacked have a height of 0 there, and a text says so.
+What a level cannot see, or what there is none of, is None, which is not drawn.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ def rounds_series(migration: Migration) -> Columns:
         "right": [r.start_seconds + r.duration_seconds for r in rounds],
         "said": [_said(r) for r in rounds],
     }
-    for name in CLASSES:
-        word = name.removesuffix("_pages")
-        columns[word] = [getattr(r, name) or 0 if _classified(r) else 0 for r in rounds]
-    columns["untold"] = [0 if _classified(r) else _visits(r) or 0 for r in rounds]
+    below = [0] * len(rounds)
+    for name, counts in _heights(rounds).items():
+        above = [start + count for start, count in zip(below, counts, strict=True)]
+        columns[f"{name}_bottom"] = [start if count else None for start, count in zip(below, counts, strict=True)]
+        columns[f"{name}_top"] = [end if count else None for end, count in zip(above, counts, strict=True)]
+        below = above
     return columns
 
 
@@ -59,6 +61,15 @@ def marks(migration: Migration) -> Columns:
 
 def _drawn(migration: Migration) -> Sequence[Round]:
     return tuple(migration.rounds[-MOST_ROUNDS:])
+
+
+def _heights(rounds: Sequence[Round]) -> dict[str, list[int]]:
+    """Pages by class, from below; 0 where there is nothing to be drawn."""
+    told = {
+        name.removesuffix("_pages"): [getattr(r, name) or 0 if _classified(r) else 0 for r in rounds]
+        for name in CLASSES
+    }
+    return {**told, "untold": [0 if _classified(r) else _visits(r) or 0 for r in rounds]}
 
 
 def _classified(r: Round) -> bool:

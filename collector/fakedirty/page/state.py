@@ -85,13 +85,13 @@ def details(migration: Migration, told: Told | None = None) -> Plain:
         "state": _state(migration.state if running or migration.ended else "unfinished", migration.incoming),
         "notes": list(_notes(migration)),
         "figures": list(_figures(migration)),
-        "verdict": "" if found is None else in_words(found),
+        "verdict": in_words(found) if found is not None else _no_verdict(migration) if running else "",
         "verdict_figures": [] if found is None else list(_behind(found)),
         "toggles": [_toggle(migration, each) for each in tuple(migration.toggles)],
         "marks": marks(migration),
         "rounds": rounds_series(migration),
         "sums": sums_series(migration),
-        "heads": [column.title for column in WIDE],
+        "heads": [[column.title, "left" if column.left else ""] for column in WIDE],
         "rows": [[column.cell(r) for column in WIDE] for r in migration.rounds[-ROUNDS_LISTED:]],
     }
 
@@ -113,6 +113,18 @@ def _notes(migration: Migration) -> Iterable[str]:
         yield f"Round {r.round} is invalid: {r.invalid_reason}."
     if len(invalid) > 3:
         yield f"{len(invalid):,} rounds are invalid in all; the table marks them with “!”."
+
+
+def _no_verdict(migration: Migration) -> str:
+    """What it waits for."""
+    if migration.incoming:
+        return ""
+    rounds = tuple(migration.rounds)
+    if not rounds:
+        return "No round has ended yet."
+    if len(rounds) > 1 and all(r.changed_pages is None and r.fake_pages is None for r in rounds):
+        return "No verdict: pages are not told into changed and fake ones."
+    return "No verdict yet: it needs two rounds, long enough, whose pages are told into changed and fake ones."
 
 
 def _figures(migration: Migration) -> Iterable[tuple[str, str]]:
