@@ -6,7 +6,7 @@ const RUNNING_MS = 1000, IDLE_MS = 5000, LOST_MS = 15000;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const at = (id) => document.getElementById(id);
 const sources = {};       // of the figures, by name; those of one name hold the same
-const shown = {key: "", stamp: "", ramStamp: "", ramLeft: 0, busy: false};
+const shown = {key: "", stamp: "", ramStamp: "", ramLeft: 0, ram: null, busy: false};
 let state = null, timer = 0, failures = 0;
 
 class Refused extends Error {}
@@ -56,7 +56,27 @@ async function draw() {
       if (model.name) (sources[model.name] ??= []).push(model);
     }
   }
+  for (const source of sources["rounds"]) source.inspect.connect(() => sayRound(source));
+  for (const source of sources["ram"]) source.inspect.connect(() => sayStretch(source));
   shown.stamp = shown.ramStamp = "";
+}
+
+function sayRound(source) {
+  const [index] = source.inspected.indices;
+  if (index !== undefined) say("round-said", source.data.said[index]);
+}
+
+function sayStretch(source) {
+  const [place] = source.inspected.image_indices;
+  if (!place || !shown.ram) return;
+  const {shares, blocks, stretch, first_round: first, rounds_per_row: rounds} = shown.ram;
+  const share = shares[place.j]?.[place.i];
+  const block = blocks.findLast(({column}) => column <= place.i);
+  if (share === undefined || !block) return;
+  const page = (place.i - block.column) * stretch, round = first + place.j * rounds;
+  const when = rounds === 1 ? `round ${round}` : `rounds ${round} to ${round + rounds - 1}`;
+  const what = share < 0 ? "not visited" : `${share} % of the visits were fake`;
+  say("stretch-said", `${when}, ${block.name} from page ${page.toLocaleString("en")} on: ${what}`);
 }
 
 function fill(name, columns) {
@@ -71,6 +91,7 @@ function fillRam(told) {
   const shares = Float64Array.from(told.shares.flat(), (share) => share < 0 ? NaN : share);
   const image = ndarray(shares, {dtype: "float64", shape: [rows, columns]});
   const top = told.first_round - 0.5, height = rows * told.rounds_per_row;
+  shown.ram = told;
   for (const range of sources["stretches"]) range.setv({start: 0, end: pages});
   for (const range of sources["ram rounds"]) range.setv({start: top + height, end: top});
   fill("ram", {image: [image], x: [0], y: [top], dw: [pages], dh: [height]});
@@ -126,7 +147,11 @@ async function lookAtOne(key) {
     away("one", false);
     showOne(told);
     Object.assign(shown, {key, stamp: told.stamp});
-    if (other) at("ram-none").textContent = "Looking for page records …";
+    if (other) {
+      say("ram-none", "Looking for page records …");
+      say("round-said", "Point at a bar for the figures of its round.");
+      say("stretch-said", "Point at the map for a place in RAM.");
+    }
   }
   if (other || shown.ramLeft || shown.ramStamp !== shown.stamp) {
     const told = await ask(`/page/ram.json?key=${encodeURIComponent(key)}`);

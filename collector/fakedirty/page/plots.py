@@ -38,7 +38,7 @@ def _pages(colours: Palette) -> Any:
             fill_color=colour, line_color=colour, legend_label=title,
             hatch_pattern=PATTERNS[name], hatch_color=colours.ground, hatch_alpha=0.7, hatch_scale=8, hatch_weight=1.5,
         )  # fmt: skip
-    plot.add_tools(HoverTool(tooltips="@said", point_policy="follow_mouse"))
+    plot.add_tools(HoverTool(tooltips=None))  # the page says it, as text
     plot.legend.items[-1].name = "untold in legend"  # which is there where there are such
     return _finished(plot, colours)
 
@@ -64,6 +64,7 @@ def _ram(colours: Palette) -> Any:
         ColorBar,
         ColumnDataSource,
         FixedTicker,
+        HoverTool,
         LinearColorMapper,
         NumeralTickFormatter,
         Range1d,
@@ -77,6 +78,7 @@ def _ram(colours: Palette) -> Any:
     plot.image("image", "x", "y", "dw", "dh", source=source, color_mapper=shades)
     plot.x_range, plot.y_range = Range1d(0, 1, name="stretches"), Range1d(2, 1, name="ram rounds")
     plot.grid.visible = False
+    plot.add_tools(HoverTool(tooltips=None))
     plot.xaxis.formatter, plot.xaxis.ticker = NumeralTickFormatter(format="0.[0]a"), BasicTicker(desired_num_ticks=5)
     plot.yaxis.ticker = BasicTicker(min_interval=1)
     bar = ColorBar(

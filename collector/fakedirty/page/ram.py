@@ -23,6 +23,7 @@ from fakedirty.record.pages import NAME, PARTITION
 MOST_STRETCHES = 384  # of all RAM blocks together, but for one that each block has
 MOST_ROWS = 192
 FIRST_STRETCH = 64  # pages
+FILES = f"{PARTITION}=[0-9]*/[!.]*.parquet"
 FILES_AT_ONCE = 8  # of a million pages each: who asks shall not wait for long
 
 Counts = npt.NDArray[np.int64]
@@ -60,7 +61,7 @@ class RamByRound:
     """Counts on from where it was: :meth:`read` takes what has been recorded since."""
 
     def __init__(self) -> None:
-        self._files: set[str] = set()
+        self._files: set[tuple[int, str]] = set()
         self._stretch = FIRST_STRETCH
         self._rounds_per_row = 1
         self._blocks: dict[str, Counts] = {}  # visits and fake, by row and stretch
@@ -69,17 +70,17 @@ class RamByRound:
 
     def read(self, directory: Path) -> Picture | None:
         """What the files in the directory of a migration come to; None where there are none. Raises RecordError."""
-        files = sorted((directory / NAME).glob(f"{PARTITION}=*/[!.]*.parquet"), key=lambda file: file.name)
-        waiting = [file for file in files if file.name not in self._files]
-        for file in waiting[:FILES_AT_ONCE]:
+        files = sorted((_round_of(file), file.name, file) for file in (directory / NAME).glob(FILES))
+        waiting = [file for file in files if file[:2] not in self._files]
+        for number, name, file in waiting[:FILES_AT_ONCE]:
             try:
                 table = pq.ParquetFile(file).read(["block", "page", "class"])
-                self.count(int(file.parent.name.partition("=")[2]), table)
+                self.count(number, table)
             except (OSError, ValueError, pa.ArrowException) as error:
                 if not directory.exists():  # it has just got its final name
                     break
                 raise RecordError(f"cannot read {file}: {error}") from error
-            self._files.add(file.name)
+            self._files.add((number, name))
         return self._picture(len(waiting[FILES_AT_ONCE:])) if self._blocks else None
 
     def count(self, number: int, table: pa.Table) -> None:
@@ -118,6 +119,10 @@ class RamByRound:
         visits, fake = np.concatenate(whole, axis=2)
         blocks = [(name, int(start), self._pages[name]) for name, start in zip(names, starts, strict=False)]
         return Picture(self._first_round, self._rounds_per_row, self._stretch, visits, fake, blocks, files_left)
+
+
+def _round_of(file: Path) -> int:
+    return int(file.parent.name.partition("=")[2])
 
 
 def _grown(counts: Counts, rows: int, stretches: int) -> Counts:
