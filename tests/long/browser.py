@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -113,9 +114,9 @@ class Tab:
 @contextmanager
 def browser(directory: Path) -> Iterator[Tab]:
     """A tab of a fresh browser, whose profile goes into `directory`; it ends with the block."""
-    to_read, theirs_to_write = os.pipe()
-    theirs_to_read, to_write = os.pipe()
-    command = ["sh", "-c", f'exec "$@" 3<&{theirs_to_read} 4>&{theirs_to_write}', "sh"]
+    to_read, theirs_to_write = map(_out_of_the_way, os.pipe())
+    theirs_to_read, to_write = map(_out_of_the_way, os.pipe())
+    command = ["bash", "-c", f'exec "$@" 3<&{theirs_to_read} 4>&{theirs_to_write}', "bash"]
     arguments = [*CHROMIUM, f"--user-data-dir={directory}", "about:blank"]
     with (directory.parent / f"{directory.name}.log").open("wb") as log:
         process = subprocess.Popen(
@@ -134,13 +135,19 @@ def browser(directory: Path) -> Iterator[Tab]:
         os.close(to_read)
 
 
+def _out_of_the_way(descriptor: int) -> int:
+    """The same by another number than those that the browser takes for the pipe."""
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(descriptor)
+    return moved
+
+
 def _close(to_write: int, process: subprocess.Popen[bytes]) -> None:
-    quit_: Callable[[], object] = process.terminate
     try:
         os.write(to_write, b'{"id":0,"method":"Browser.close"}\0')
         process.wait(timeout=PATIENCE_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
-        quit_()
+        process.kill()
         process.wait()
     finally:
         os.close(to_write)
