@@ -74,7 +74,7 @@ class Tab:
         """Its value, once that is true."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not (found := self.value(f"Boolean({expression}) && ({expression})")):
-            assert time.monotonic() < deadline, f"waited in vain for {expression}; {self.complaints}"
+            assert time.monotonic() < deadline, f"waited in vain for {expression}: {self.complaints}\n{self.text()}"
             time.sleep(0.05)
         return found
 

@@ -59,7 +59,10 @@ def painted(tab: Tab, plot: str) -> int:
             const colours = new Set();
             for (const canvas of find(document.getElementById("{plot}"))) {{
                 if (!canvas.width || !canvas.height) continue;
-                const {{data}} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+                const copy = new OffscreenCanvas(canvas.width, canvas.height);
+                const context = copy.getContext("2d", {{willReadFrequently: true}});
+                context.drawImage(canvas, 0, 0);
+                const {{data}} = context.getImageData(0, 0, canvas.width, canvas.height);
                 for (let at = 0; at < data.length; at += 4) if (data[at + 3] === 255)
                     colours.add(data[at] << 16 | data[at + 1] << 8 | data[at + 2]);
             }}

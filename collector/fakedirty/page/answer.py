@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs
 
 from prometheus_client.exposition import gzip_accepted
@@ -24,7 +23,6 @@ from fakedirty.export.host import Attached
 
 from .assets import ASSETS, Body, asset, body
 from .desk import Desk
-from .palette import PALETTES
 from .plots import plots
 from .recorded import Recorded
 from .told import Witness
@@ -104,15 +102,14 @@ def _refusal(error: Exception) -> Answer:
     return Answer(json.dumps({"error": why}).encode(), JSON, status, HEADERS)
 
 
-def _one_at_a_time(make: Callable[[Asked], Any]) -> Make:
+def _one_at_a_time(make: Make) -> Make:
     lock = threading.Lock()
 
     def made(asked: Asked) -> Body:
         if not lock.acquire(timeout=PATIENCE_SECONDS):
             raise TimeoutError
         try:
-            found = make(asked)
-            return found if isinstance(found, Body) else body(json.dumps(found, allow_nan=False).encode())
+            return make(asked)
         finally:
             lock.release()
 
@@ -124,10 +121,7 @@ def _asset(path: str, asked: Asked) -> Body:
 
 
 def _plots(asked: Asked) -> Body:
-    theme = _word(asked, "theme")
-    if theme not in PALETTES:
-        raise KeyError(theme)
-    return body(plots(theme))
+    return body(plots(_word(asked, "theme")))
 
 
 def _word(asked: Asked, name: str) -> str:

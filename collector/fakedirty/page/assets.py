@@ -6,7 +6,10 @@ import gzip
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+
+from fakedirty.errors import MissingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +21,12 @@ class Asset:
     content_type: str
 
 
-BOKEH = "bokeh.server.static"
 ASSETS = {
-    "/": Asset(__package__, "page.html", "text/html; charset=utf-8"),
-    "/page/page.js": Asset(__package__, "page.js", "text/javascript; charset=utf-8"),
-    "/page/page.css": Asset(__package__, "page.css", "text/css; charset=utf-8"),
-    "/page/icon.svg": Asset(__package__, "icon.svg", "image/svg+xml"),
-    "/page/bokeh.js": Asset(BOKEH, "js/bokeh.min.js", "text/javascript; charset=utf-8"),
+    "/": Asset("fakedirty.page", "page.html", "text/html; charset=utf-8"),
+    "/page/page.js": Asset("fakedirty.page", "page.js", "text/javascript; charset=utf-8"),
+    "/page/page.css": Asset("fakedirty.page", "page.css", "text/css; charset=utf-8"),
+    "/page/icon.svg": Asset("fakedirty.page", "icon.svg", "image/svg+xml"),
+    "/page/bokeh.js": Asset("bokeh", "server/static/js/bokeh.min.js", "text/javascript; charset=utf-8"),
 }
 
 
@@ -44,6 +46,9 @@ def body(content: bytes, level: int = 1) -> Body:
 
 @cache
 def asset(path: str) -> Body:
-    """That at a path of the table."""
+    """That at a path of the table; the package that it is in is found, and not imported."""
     of = ASSETS[path]
-    return body(resources.files(of.package).joinpath(of.name).read_bytes(), level=6)
+    found = find_spec(of.package)
+    if found is None or not found.submodule_search_locations:
+        raise MissingError(f"the page needs the Python package {of.package}, which is not installed")
+    return body(Path(found.submodule_search_locations[0], of.name).read_bytes(), level=6)

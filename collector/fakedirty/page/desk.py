@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from fakedirty.export.host import Attached
@@ -32,11 +33,11 @@ class Desk:
         self._attached = attached
         self._host = host
         self._details: _Latest[tuple[str, Body]] = _Latest()
-        self._maps: _Latest[RamByRound] = _Latest()
+        self._maps: _Latest[_Map] = _Latest()
 
-    def overview(self) -> Plain:
+    def overview(self) -> Body:
         """All migrations."""
-        return overview(self._host, self._witness.all(), self._recorded.listing(), self._attached())
+        return _body(overview(self._host, self._witness.all(), self._recorded.listing(), self._attached()))
 
     def details(self, key: str) -> Body:
         """One of them; KeyError if it is not known."""
@@ -49,21 +50,38 @@ class Desk:
         """As it was made for that stamp, or anew."""
         kept = self._details.get(key)
         if kept is None or kept[0] != stamp:
-            kept = stamp, body(json.dumps({**make(), "stamp": stamp}, allow_nan=False).encode())
+            kept = stamp, _body({**make(), "stamp": stamp})
             self._details.keep(key, kept)
         return kept[1]
 
-    def ram(self, key: str) -> Plain:
+    def ram(self, key: str) -> Body:
         """Its RAM by round, as far as it has been read; empty where there are no page records."""
         found = self._recorded.listing().found.get(key)
-        if found is None:
-            if key not in self._witness.all():
-                raise KeyError(key)
-            return {}
-        counts = self._maps.get(key) or RamByRound()
-        picture = counts.read(found.directory)
-        self._maps.keep(key, counts)
-        return picture.plain() if picture is not None else {}
+        if found is None or not found.directory.exists():  # it has just begun, or got its final name
+            found = self._recorded.listing(fresh=True).found.get(key)
+        if found is None and key not in self._witness.all():
+            raise KeyError(key)
+        known = self._maps.get(key) or _Map()
+        if found is not None:
+            picture = known.counts.read(found.directory)
+            if known.files != known.counts.files:
+                known.files = known.counts.files
+                known.body = _body({} if picture is None else picture.plain())
+            self._maps.keep(key, known)
+        return known.body
+
+
+def _body(plain: Plain) -> Body:
+    return body(json.dumps(plain, allow_nan=False).encode())
+
+
+@dataclass(slots=True)
+class _Map:
+    """What has been counted, and how it was written after so many files."""
+
+    counts: RamByRound = field(default_factory=RamByRound)
+    files: int = 0
+    body: Body = field(default_factory=lambda: _body({}))
 
 
 class _Latest(Generic[Kept_]):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from functools import cache
 from typing import Any
 
@@ -11,17 +13,27 @@ from .palette import PALETTES, PATTERNS, Palette
 CLASSES = {"first": "first", "changed": "changed", "fake": "fake", "untold": "not told apart"}
 SUMS = {"sent": ("sent", "solid"), "saved": ("saved by skip", "dashed")}
 HEIGHT = 280
+PATIENCE_SECONDS = 60.0
 FONT = "12px"
 
 
 @cache
 def plots(theme: str) -> bytes:
-    """All of them as JSON for BokehJS, by name; KeyError for a theme that is none."""
-    from bokeh.embed import json_item  # takes a second and 25 MB: only for who looks at the page
+    """All of them as JSON for BokehJS, by name; KeyError for a theme that is none.
 
-    colours = PALETTES[theme]
+    They are made by another process, once: Bokeh takes a second and 25 MB, and who is served beside it shall not wait.
+    """
+    command = [sys.executable, "-m", __name__]
+    made = subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE_SECONDS)
+    return json.dumps(json.loads(made.stdout)[theme]).encode()
+
+
+def make(colours: Palette) -> dict[str, Any]:
+    """Those in these colours."""
+    from bokeh.embed import json_item
+
     made = {"pages": _pages(colours), "bytes": _bytes(colours), "ram": _ram(colours)}
-    return json.dumps({name: json_item(plot) for name, plot in made.items()}).encode()
+    return {name: json_item(plot) for name, plot in made.items()}
 
 
 def _pages(colours: Palette) -> Any:
@@ -138,3 +150,7 @@ def _finished(plot: Any, colours: Palette) -> Any:
     legend.glyph_width = legend.glyph_height = 18
     plot.add_layout(legend, "above")
     return plot
+
+
+if __name__ == "__main__":
+    print(json.dumps({theme: make(colours) for theme, colours in PALETTES.items()}))

@@ -83,6 +83,11 @@ class RamByRound:
             self._files.add((number, name))
         return self._picture(len(waiting[FILES_AT_ONCE:])) if self._blocks else None
 
+    @property
+    def files(self) -> int:
+        """How many have been read."""
+        return len(self._files)
+
     def count(self, number: int, table: pa.Table) -> None:
         """Take the visits of a round, or of a part of it."""
         self._first_round = self._first_round or number

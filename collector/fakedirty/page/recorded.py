@@ -51,10 +51,10 @@ class Recorded:
         self._read: dict[str, tuple[str, dict[str, Any] | None]] = {}  # by directory: stamp and content
         self._listing = Listing()
 
-    def listing(self) -> Listing:
-        """What there is now, or was a moment ago."""
+    def listing(self, fresh: bool = False) -> Listing:
+        """What there is now, or (unless it is to be `fresh`) was a moment ago."""
         with self._lock:
-            if self._out is not None and self._clock() - self._looked >= LOOK_SECONDS:
+            if self._out is not None and (fresh or self._clock() - self._looked >= LOOK_SECONDS):
                 self._listing = self._look(self._out)
                 self._looked = self._clock()
             return self._listing
