@@ -296,6 +296,13 @@ def test_names_go_through_as_they_are(tmp_path: Path) -> None:
         assert body.isascii()
 
 
+def test_a_name_that_is_no_text_is_one_migration(tmp_path: Path) -> None:
+    """A command line has any bytes; what is recorded of them is text."""
+    with page(tmp_path) as served:
+        tell(made(NASTY), [Recorder(tmp_path, "r"), served.witness])
+        assert len(served.state()["migrations"]) == 1
+
+
 def test_a_recording_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, "r")
     for number in range(5):

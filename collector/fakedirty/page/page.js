@@ -27,7 +27,7 @@ function make(tag, text = "", name = "") {
 }
 
 function say(id, text) {
-  at(id).textContent = text;
+  if (at(id).textContent !== text) at(id).textContent = text;  // what is read aloud is read once
   at(id).hidden = !text;
 }
 
@@ -165,6 +165,7 @@ async function lookAtOne(key) {
 // ---- all of them
 
 function showList(key) {
+  const focused = document.activeElement.closest("#list a")?.hash;
   at("list").replaceChildren(...state.migrations.map((each) => {
     const item = make("li"), link = make("a"), text = make("small");
     link.href = `#${each.key}`;
@@ -176,6 +177,7 @@ function showList(key) {
     item.append(link);
     return item;
   }));
+  if (focused) [...at("list").querySelectorAll("a")].find((link) => link.hash === focused)?.focus({preventScroll: true});
   say("older", state.older ? `${counted(state.older, "older migration")}: fakedirty runs list, on the host.` : "");
   say("broken", state.broken.length ? `Left out, as they cannot be read: ${state.broken.join(", ")}` : "");
 }
@@ -212,10 +214,12 @@ async function tick() {
     await look();
     failures = 0;
     at("link").className = "";
+    at("link").removeAttribute("role");
     at("link").textContent = `as of ${new Date().toLocaleTimeString()}`;
   } catch (error) {
     failures += 1;
     at("link").className = "lost";
+    at("link").setAttribute("role", "alert");
     at("link").textContent = `not up to date, trying again: ${error.message}`;
   }
   shown.busy = false;

@@ -47,7 +47,7 @@ def told_entry(told: Told) -> Plain:
     elapsed = None if last is None else round(1000 * (last.start_seconds + last.duration_seconds))
     return {
         "vm": of.vm,
-        "started_at": told.clock.date(of.start_ns).isoformat(timespec="seconds"),
+        "started_at": told.clock.date(of.start_ns).isoformat(),
         "running": told.running,
         "state": _state(of.state if told.running or of.ended else "unfinished", of.incoming),
         "rounds": len(of.rounds),
@@ -63,7 +63,7 @@ def recorded_entry(found: Found) -> Plain:
     total = content.get("total_time_ms")
     return {
         "vm": content["vm"],
-        "started_at": content["started_at"][:19] + "+00:00",
+        "started_at": content["started_at"],
         "running": False,
         "state": _state(content["outcome"], content.get("side") == "destination"),
         "rounds": rounds if isinstance(rounds, int) else None,

@@ -40,7 +40,7 @@ class Told:
 
 def key_of(vm: str, migration_id: str) -> str:
     """What a migration is called in an address, whether it runs or has been recorded."""
-    name = f"{vm}\0{migration_id}".encode(errors="surrogatepass")
+    name = f"{vm}\0{migration_id}".encode(errors="replace")  # as it is recorded
     return hashlib.blake2b(name, digest_size=8).hexdigest()
 
 
