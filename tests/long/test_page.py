@@ -23,15 +23,16 @@ from fakedirty.page.answer import pages_of
 from fakedirty.page.told import Witness, key_of
 from fakedirty.record.recorder import Recorder
 from made_migrations import EVENTS, LOSS, START, again, batch, bulk, made, tell
-from migrating import SLOW, pair
+from migrating import pair
 from serving import service
 
 PHONE, DESKTOP = (390, 844), (1280, 900)
 NASTY = '<img src=x onerror="document.title=1"><script>document.title=2</script>\'ü/\\ &lt;'
 TRACES = Path(__file__).parents[1] / "unit" / "traces"
 UP_TO_DATE = "document.getElementById('link').textContent.startsWith('as of')"
-#: large enough that a round is some tenths of a second at SLOW, small enough for the link to send it in seconds
-WORKLOAD = Workload(fake=3000, changed=500, untouched=2000, pause_ms=5, memory_mib=64)
+#: a round takes a second or two at LINK, with skip most of one: it does not end by itself
+WORKLOAD = Workload(fake=6000, changed=3000, untouched=2000, pause_ms=5, memory_mib=64)
+LINK = 20_000_000  # bytes a second
 
 
 @contextmanager
@@ -153,7 +154,7 @@ def test_it_follows_a_migration_that_runs(tmp_path: Path) -> None:
         tab.open(daemon.metrics.removesuffix("metrics"))
         tab.wait(UP_TO_DATE)
         assert f"Observed now: {name}" in tab.text()
-        vm.migrate(max_bandwidth=5 * SLOW, downtime_limit=1, fake_dirty_mode="observe")
+        vm.migrate(max_bandwidth=LINK, downtime_limit=1, fake_dirty_mode="observe")
         tab.wait("sources['rounds']?.[0].data.left.length >= 2")
         tab.wait("document.getElementById('verdict').textContent.includes('has not changed')")
         before = tab.value("sources['rounds'][0].data.left.length")
@@ -166,6 +167,7 @@ def test_it_follows_a_migration_that_runs(tmp_path: Path) -> None:
         assert painted(tab, "plot-ram") > 20
         assert "mode observe -> skip" in tab.text()
         _pictures(tab)
+        assert vm.info()["status"] == "active", "all of that was seen while it ran"
         vm.converge()
         tab.wait("document.getElementById('what').textContent.includes('completed')")
         tab.wait("sources['marks'][0].data.word.includes('stop')")

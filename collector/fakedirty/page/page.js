@@ -2,7 +2,7 @@
 // Asks for the list of migrations again and again, and for the one that is shown whenever that has changed.
 // Texts go into the page as text alone: names of VMs and of RAM blocks are whatever somebody chose.
 
-const RUNNING_MS = 1000, IDLE_MS = 5000, LOST_MS = 15000;
+const RUNNING_MS = 1000, IDLE_MS = 5000, LOST_MS = 15000, PATIENCE_MS = 30000;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const at = (id) => document.getElementById(id);
 const sources = {};       // of the figures, by name; those of one name hold the same
@@ -12,7 +12,7 @@ let state = null, timer = 0, failures = 0;
 class Refused extends Error {}
 
 async function ask(path) {
-  const answer = await fetch(path, {cache: "no-cache", credentials: "same-origin"});
+  const answer = await fetch(path, {cache: "no-cache", credentials: "same-origin", signal: AbortSignal.timeout(PATIENCE_MS)});
   const told = await answer.json().catch(() => ({error: `${answer.status} ${answer.statusText}`}));
   if (answer.status === 503) throw new Error(told.error);
   if (!answer.ok) throw new Refused(told.error);
@@ -165,7 +165,7 @@ async function lookAtOne(key) {
 // ---- all of them
 
 function showList(key) {
-  const focused = document.activeElement.closest("#list a")?.hash;
+  const focused = document.activeElement?.closest("#list a")?.hash;
   at("list").replaceChildren(...state.migrations.map((each) => {
     const item = make("li"), link = make("a"), text = make("small");
     link.href = `#${each.key}`;
@@ -182,7 +182,11 @@ function showList(key) {
   say("broken", state.broken.length ? `Left out, as they cannot be read: ${state.broken.join(", ")}` : "");
 }
 
-const chosen = () => location.hash.slice(1) || state.migrations[0]?.key || "";
+// A guest that has come to this host, from this host maybe, does not push aside the migration that it came by.
+function chosen() {
+  const first = state.migrations.find((each) => each.state !== "arrived") ?? state.migrations[0];
+  return location.hash.slice(1) || first?.key || "";
+}
 
 async function look() {
   state = await ask("/page/state.json");
