@@ -22,7 +22,7 @@ from fakedirty.model.words import PageClass
 from fakedirty.page.answer import pages_of
 from fakedirty.page.told import Witness, key_of
 from fakedirty.record.recorder import Recorder
-from made_migrations import EVENTS, LOSS, START, again, batch, bulk, made, tell
+from made_migrations import EVENTS, LOSS, SECOND, START, again, batch, bulk, made, tell
 from migrating import pair
 from serving import service
 
@@ -100,7 +100,7 @@ def test_what_was_recorded_at_every_level_is_drawn(tmp_path: Path) -> None:
     for trace in TRACES.glob("*.trace"):
         main(["replay", str(trace), "--out", str(tmp_path / "out"), "--json"])
     with page(tmp_path / "out") as (root, witness), browser(tmp_path / "profile") as tab:
-        tell(replace(made("arrived", "a"), incoming=True), [witness], [])
+        tell(replace(made("arrived", "a"), incoming=True, start_ns=START + SECOND), [witness], [])
         tell(made("lost", "b"), [witness], [*EVENTS[:3], *LOSS, *EVENTS[3:]])
         tab.size(*PHONE, dark=True)
         tab.open(root)
@@ -108,6 +108,8 @@ def test_what_was_recorded_at_every_level_is_drawn(tmp_path: Path) -> None:
         links = "document.querySelectorAll('#list a')"
         keys = tab.value(f"[...{links}].map((link) => link.hash.slice(1))")
         assert len(keys) == 12
+        assert keys[0] == key_of("arrived", "a")
+        assert tab.value("document.getElementById('vm').textContent") == "lost", "the latest of those that went"
         for key in keys:
             tab.value(f"location.hash = '{key}'")
             tab.wait(f"document.querySelector('#list a[aria-current]')?.hash === '#{key}' && shown.key === '{key}'")
