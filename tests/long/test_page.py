@@ -21,6 +21,7 @@ from fakedirty.model.events import RoundEnded
 from fakedirty.model.words import PageClass
 from fakedirty.page.answer import pages_of
 from fakedirty.page.told import Witness, key_of
+from fakedirty.record.naming import safe_name
 from fakedirty.record.recorder import Recorder
 from made_migrations import EVENTS, LOSS, SECOND, START, again, batch, bulk, made, tell
 from migrating import pair
@@ -173,7 +174,7 @@ def test_it_follows_a_migration_that_runs(tmp_path: Path) -> None:
         vm.converge()
         tab.wait("document.getElementById('what').textContent.includes('completed')")
         tab.wait("sources['marks'][0].data.word.includes('stop')")
-        [directory] = daemon.wait_for_recordings("*")
+        [directory] = daemon.wait_for_recordings(safe_name(name))
         rounds = len((directory / "rounds.csv").read_text().splitlines()) - 1
         tab.wait(f"sources['rounds'][0].data.left.length === {rounds}")
         tab.wait("shown.ramStamp === shown.stamp")
