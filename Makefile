@@ -25,7 +25,7 @@ PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86
             libglib2.0-dev libpixman-1-dev libfdt-dev libxxhash-dev libmurmurhash-dev libgcrypt20-dev zlib1g-dev
 TEST_PACKAGES := openssl prometheus docker-compose systemd util-linux \
                  libvirt-daemon libvirt-daemon-driver-qemu python3-libvirt
-LONG_PACKAGES := debootstrap buildah
+LONG_PACKAGES := debootstrap buildah chromium fonts-dejavu-core
 
 # where `make install` puts the service
 PREFIX ?= /opt/fakedirty
@@ -145,7 +145,7 @@ qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration
 test: setup test-packages lint  ## every check: style, types, unit and integration tests
 	@$(VENV)/bin/pytest -q --durations=30 tests --ignore=tests/long
 
-check-long: setup test-packages long-packages  ## what takes longer: Debian's QEMUs of three releases, 100 random migrations, answers of QMP, guests that come and go (half an hour)
+check-long: setup test-packages long-packages  ## what takes longer: Debian's QEMUs of three releases, 100 random migrations, answers of QMP, guests that come and go, the page in Chromium (half an hour)
 	@$(FAKEDIRTY) demo --stock --out runs/check-long
 	$(FAKEDIRTY) fuzz --runs 100 --seed 1
 	$(VENV)/bin/pytest -q -rP tests/long

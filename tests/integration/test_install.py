@@ -19,6 +19,12 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF")
 
 CHECKOUT = Path(__file__).parents[2]
 LOCATE = "from fakedirty.carried import carried; print(*(carried(*n.split('/')) for n in {names!r}), sep='\\n')"
+PAGE = """
+from fakedirty.page.assets import ASSETS, asset
+from fakedirty.page.plots import plots
+print(*(f"{path}: {len(asset(path).plain)}" for path in ASSETS))
+print(plots("light").decode())
+"""
 CARRIED = ["probes/patched.c", "probes/events.h", "guests/workingset.c", "guests/linux/init", "qemu-patches/build.sh"]
 
 
@@ -74,6 +80,14 @@ def test_probes_guests_and_series_are_in_it(installed: Installation) -> None:
     found = done.stdout.split()
     assert len(found) == len(CARRIED)
     assert all(Path(path).is_relative_to(installed.home) for path in found), found
+
+
+def test_the_page_is_in_it(installed: Installation) -> None:
+    """Its files, BokehJS, and figures that Bokeh makes."""
+    command = [installed.program.with_name("python"), "-c", PAGE]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=installed.home)
+    assert "page.js" in done.stdout
+    assert json.loads(done.stdout.splitlines()[-1]).keys() == {"pages", "bytes", "ram"}
 
 
 def test_the_unit_is_one(installed: Installation) -> None:

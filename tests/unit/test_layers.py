@@ -18,6 +18,7 @@ RANKS = {
     "qmp": 2,
     "lab": 4,
     "service": 4,
+    "page": 4,
     "campaign": 5,
     "cli": 6,
 }

@@ -46,7 +46,7 @@ examples:
   fakedirty observe --all --config /etc/fakedirty.toml
   fakedirty observe --vm web --once            the next migration of the VM named web
   fakedirty observe --out runs --pages         also files: rounds.csv, migration.json, toggles.csv, pages.parquet
-  fakedirty observe --listen 127.0.0.1:9752    also Prometheus metrics, at http://127.0.0.1:9752/metrics
+  fakedirty observe --listen 127.0.0.1:9752    also a page, at http://127.0.0.1:9752/, and metrics, at /metrics
   fakedirty observe --record web.trace         also all that was heard, for `fakedirty replay web.trace`
   fakedirty observe --qmp /run/vm.qmp --level qmp      without root, by QMP alone
 
@@ -80,7 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="look at one of N pages (levels stock and usdt), for links that are too fast: classes are estimates then",
     )
     parser.add_argument("--page-ring", type=int, metavar="MIB", help="room for page records that are not yet read (16)")
-    parser.add_argument("--listen", metavar="HOST:PORT", help="serve Prometheus metrics there; port 0 is any free one")
+    parser.add_argument(
+        "--listen", metavar="HOST:PORT", help="serve a page and Prometheus metrics there; port 0: any free one"
+    )
     for field, text in {
         "tls_certificate": "serve them over HTTPS, by this certificate in PEM; it is read again when it changes",
         "tls_key": "the key of that certificate, in PEM",
@@ -108,7 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
         target = None if arguments.all else choose(arguments)
         if arguments.listen:
             address, permits = parse_address(arguments.listen), _access(arguments)
-            _say(f"metrics: {stack.enter_context(serve(outlets.exporter, *address, permits))}")
+            serving_it = serve(outlets.exporter, *address, permits, outlets.pages())
+            _say(f"metrics: {stack.enter_context(serving_it)}")
         stop = stack.enter_context(stop_signals())
         # a reader who leaves, as `| head` does, ends it only if nothing else is done with what is seen
         alone = not (arguments.listen or arguments.out or arguments.record)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+from fakedirty.export.answering import Page
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import Attached
 from fakedirty.model.sink import OneAtATime, Sink
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.target import Target
+from fakedirty.page.answer import pages_of
+from fakedirty.page.told import Witness
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.recorder import Recorder, read_clock
 from fakedirty.record.trace_file import Origin
@@ -26,12 +30,17 @@ class Outlets:
         self.out = out
         self.screen = JsonLines(sys.stdout, run_id, read_clock) if json else LiveTable(Terminal())
         self.exporter = Exporter(attached=self._observed, skip_off=self._skip_off)
+        self._witness = Witness()
         self._attached: dict[tuple[int, int], Attached] = {}
         self._versions: dict[tuple[int, int], str] = {}
-        self._screens: list[Sink] = [OneAtATime(self.screen), *([self.exporter] if exports else ())]
+        self._screens: list[Sink] = [OneAtATime(self.screen), *([self.exporter, self._witness] if exports else ())]
         self._recorders: dict[tuple[int, int], Recorder] = {}
         self._failed = False
         self._policy: Policy | None = None
+
+    def pages(self) -> Mapping[str, Page]:
+        """What is served beside the metrics, by path."""
+        return pages_of(self._witness, self.out, self._observed)
 
     def follow(self, policy: Policy) -> None:
         """Have it decide for each QEMU to come."""

@@ -30,7 +30,15 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Page = Callable[[Message], Answer]  # of the headers of a request
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request says beside its path; `query` is what came after a question mark, as it came."""
+
+    headers: Message
+    query: str = ""
+
+
+Page = Callable[[Asked], Answer]
 
 
 class Site(Protocol):
@@ -70,19 +78,22 @@ class Answering(BaseHTTPRequestHandler):
             return _plain(HTTPStatus.UNAUTHORIZED, **{"WWW-Authenticate": REALM})
         if self.command not in ("GET", "HEAD"):
             return _plain(HTTPStatus.METHOD_NOT_ALLOWED, Allow="GET, HEAD")
-        page = self._site.pages.get(self.path.partition("?")[0])
+        path, _, query = self.path.partition("?")
+        page = self._site.pages.get(path)
         if page is None:
             return _plain(HTTPStatus.NOT_FOUND)
         try:
-            return page(self.headers)
+            return page(Asked(self.headers, query))
         except Exception:  # noqa: BLE001 - a fault in one page must not end the service
             _log.exception("%s could not be served", self.path)
             return _plain(HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)
-        headers = {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body)), "Connection": "close"}
-        for name, value in {**headers, **answer.headers}.items():
+        headers = {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body))}
+        if answer.status is HTTPStatus.NOT_MODIFIED:  # which tells of a body that is not sent
+            headers = {}
+        for name, value in {"Connection": "close", **headers, **answer.headers}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":

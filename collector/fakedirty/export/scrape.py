@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import gzip
-from email.message import Message
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
-from .answering import Answer, Page
+from .answering import Answer, Asked, Page
 from .exporter import Exporter
 
 GZIP_LEVEL = 1  # metrics are so repetitive that more effort saves little and costs much
@@ -20,11 +19,11 @@ def metrics_page(exporter: Exporter) -> Page:
     process = CollectorRegistry()
     ProcessCollector(registry=process)  # the exporter's own CPU time, memory and file descriptors
 
-    def page(headers: Message) -> Answer:
-        openmetrics = choose_encoder(headers.get("Accept", ""))[1].startswith(OPENMETRICS)
+    def page(asked: Asked) -> Answer:
+        openmetrics = choose_encoder(asked.headers.get("Accept", ""))[1].startswith(OPENMETRICS)
         encoder, content_type = choose_encoder(f"{OPENMETRICS};version=1.0.0" if openmetrics else "")
         body = exporter.text(openmetrics).encode() + encoder(process)  # which ends it
-        if gzip_accepted(headers.get("Accept-Encoding", "")):
+        if gzip_accepted(asked.headers.get("Accept-Encoding", "")):
             return Answer(gzip.compress(body, GZIP_LEVEL), content_type, headers={"Content-Encoding": "gzip"})
         return Answer(body, content_type)
 

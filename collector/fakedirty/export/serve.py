@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from email.message import Message
 
 from fakedirty.errors import UsageError
 
 from .access import Access, check, is_loopback, permitted
-from .answering import Answer
+from .answering import Answer, Asked, Page
 from .exporter import Exporter
 from .scrape import metrics_page
 from .server import Server
@@ -36,9 +35,16 @@ def parse_address(text: str) -> tuple[str, int]:
 
 @contextmanager
 def serve(
-    exporter: Exporter, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT, access: Access | None = None
+    exporter: Exporter,
+    host: str = DEFAULT_HOST,
+    port: int = DEFAULT_PORT,
+    access: Access | None = None,
+    pages: Mapping[str, Page] | None = None,
 ) -> Iterator[str]:
-    """Serve `exporter` in threads for as long as the context lasts; gives the URL that answers."""
+    """Serve `exporter` in threads for as long as the context lasts; gives the URL that answers.
+
+    `pages` are served beside it, to the same clients; one of them may take the place of the root.
+    """
     access = access or Access()
     check(access, host, port)
     tls, users = certificates(access), users_of(access.users)
@@ -47,7 +53,7 @@ def serve(
     shown = f"[{host}]:{bound[1]}" if ":" in host else f"{host}:{bound[1]}"
     if not (access.closed or is_loopback(bound)):
         _log.warning("all that is served at %s can be read by whoever gets there: it is configured so", shown)
-    server = Server(listener, {"/": _front, "/metrics": metrics_page(exporter)}, tls, users)
+    server = Server(listener, {"/": _front, **(pages or {}), "/metrics": metrics_page(exporter)}, tls, users)
     server.start()
     try:
         yield f"{'http' if tls is None else 'https'}://{shown}/metrics"
@@ -73,6 +79,6 @@ def _listening(host: str, port: int, access: Access) -> socket.socket:
     return listener
 
 
-def _front(headers: Message) -> Answer:
+def _front(asked: Asked) -> Answer:
     """Where to go from the root."""
     return Answer(FRONT, "text/html; charset=utf-8")

@@ -102,8 +102,8 @@ class Metrics:
 
     listen: str = option(
         "127.0.0.1:9752",
-        "where Prometheus metrics are served, HOST:PORT; empty: nowhere. Anywhere but on a loopback address this needs "
-        "TLS, and users or certificates of clients",
+        "where Prometheus metrics and the page are served, HOST:PORT; empty: nowhere. Anywhere but on a loopback "
+        "address this needs TLS, and users or certificates of clients",
         check=_address,
     )
     tls_certificate: str = option("", "file in PEM with the server's certificate: HTTPS", check=_absolute)

@@ -29,15 +29,15 @@ def _as_it_is(found: Verdict) -> str:
     may = "does not converge" if plan.certain else "probably does not converge"
     return (
         f"As it is, it {may}: each round leaves {found.dirty_pages:,} dirty pages, which take "
-        f"{_seconds(found.dirty_seconds)} at {found.link_rate / 1e6:.0f} MB/s, and the guest may be stopped for "
-        f"no longer than {_seconds(found.downtime_limit_seconds)}."
+        f"{seconds_words(found.dirty_seconds)} at {found.link_rate / 1e6:.0f} MB/s, and the guest may be stopped for "
+        f"no longer than {seconds_words(found.downtime_limit_seconds)}."
     )
 
 
 def _with_skip(found: Verdict) -> str:
     skip, plain = found.with_skip, found.as_is
     if not skip.total_seconds:
-        return f"Skip would not help: those that have changed take {_seconds(found.changed_seconds)} alone."
+        return f"Skip would not help: those that have changed take {seconds_words(found.changed_seconds)} alone."
     if plain.total_seconds and skip.total_seconds.expected > GAIN * plain.total_seconds.expected:
         return "Skip would gain little."
     would = "would end" if skip.certain else "would probably end"
@@ -50,9 +50,9 @@ def _with_skip_on(found: Verdict) -> str:
         return f"With skip on, it {_converges(plan)} {_end(plan)}."
     may = "does not converge" if plan.certain else "probably does not converge"
     return (
-        f"Even with skip on, it {may}: what changes in a round takes {_seconds(found.changed_seconds)} at "
+        f"Even with skip on, it {may}: what changes in a round takes {seconds_words(found.changed_seconds)} at "
         f"{found.link_rate / 1e6:.0f} MB/s, and the guest may be stopped for no longer than "
-        f"{_seconds(found.downtime_limit_seconds)}."
+        f"{seconds_words(found.downtime_limit_seconds)}."
     )
 
 
@@ -72,19 +72,21 @@ def _converges(plan: Prediction) -> str:
 def _end(plan: Prediction) -> str:
     assert plan.total_seconds
     assert plan.downtime_seconds
-    return f"after {_range(plan.total_seconds)} in all, with the guest stopped for {_range(plan.downtime_seconds)}"
+    total, downtime = estimate_words(plan.total_seconds), estimate_words(plan.downtime_seconds)
+    return f"after {total} in all, with the guest stopped for {downtime}"
 
 
-def _range(of: Estimate) -> str:
+def estimate_words(of: Estimate) -> str:
     """The number, and where it may lie if that is far from it."""
     if of.high is None:
-        return f"{_seconds(of.expected)} (at best {_seconds(of.low)})"
+        return f"{seconds_words(of.expected)} (at best {seconds_words(of.low)})"
     if of.high - of.low < 0.1 * of.expected:
-        return _seconds(of.expected)
-    return f"{_seconds(of.expected)} ({_seconds(of.low)} to {_seconds(of.high)})"
+        return seconds_words(of.expected)
+    return f"{seconds_words(of.expected)} ({seconds_words(of.low)} to {seconds_words(of.high)})"
 
 
-def _seconds(value: float) -> str:
+def seconds_words(value: float) -> str:
+    """A time as a person says it."""
     if value < 0.9995:
         return f"{value * 1e3:.0f} ms"
     return f"{value:.1f} s" if value < 120 else f"{value / 60:.0f} min"
