@@ -1,4 +1,4 @@
-"""Packages for what a test installs elsewhere, from where this machine gets its own: Debian's by apt, Python's by pip."""
+"""Packages for what a test installs elsewhere, from where this machine gets its own: by apt, and by pip."""
 
 from __future__ import annotations
 

@@ -97,9 +97,10 @@ def test_it_has_what_observing_needs_and_nothing_of_whoever_built_it(built: Buil
 
 
 def _elsewhere(files: Path) -> set[str]:
-    """What is where no package puts anything."""
+    """Files where no package puts any."""
     tops = [files / "usr/local", *(path for path in files.iterdir() if path.name not in FILLED)]
-    return {str(path.relative_to(files)) for top in tops for path in [top, *top.rglob("*")]}
+    found = [path for top in tops for path in [top, *top.rglob("*")]]
+    return {str(path.relative_to(files)) for path in found if not path.is_dir()}
 
 
 @contextmanager
