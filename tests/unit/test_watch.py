@@ -11,17 +11,18 @@ from typing import Any
 
 import pytest
 from fakedirty.cli.main import main
-from fakedirty.cli.watch import watched
+from fakedirty.cli.watching import watched
 from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row, toggle_row
 from fakedirty.record.summary import summary
 from fakedirty.service import control
 from fakedirty.show.verdict import in_words
 from fakedirty.show.watch import Watched, screen
-from made_migrations import EVENTS, made, tell
+from made_migrations import EVENTS, SECOND, START, made, tell
 from rich.console import Console
 
 CLOCK = Clock(0, 0)
+NOW = START / SECOND + 7.25
 ODD = 'web [bold]"umlaut ü</b> 名'
 
 
@@ -53,7 +54,7 @@ def drawn(vms: list[Watched], width: int = 80, height: int = 24) -> str:
 
 
 def test_a_migration_fits_eighty_columns() -> None:
-    text = drawn([watched(vm("web", len(EVENTS) - 2)), watched(quiet("db"))])
+    text = drawn([watched(vm("web", len(EVENTS) - 2), NOW), watched(quiet("db"), NOW)])
     assert max(map(len, text.splitlines())) <= 80
     assert "web  pid 4711, level patched" in text
     assert "-- mode observe -> skip" in text
@@ -62,20 +63,20 @@ def test_a_migration_fits_eighty_columns() -> None:
 
 
 def test_no_room_is_for_all_rounds() -> None:
-    one = watched(vm("web", len(EVENTS)))
+    one = watched(vm("web", len(EVENTS)), NOW)
     many = replace(one, rounds=[replace(one.rounds[-1], round=number) for number in range(1, 1001)], round_count=1000)
     text = drawn([many])
     assert len(text.splitlines()) <= 24
-    assert "1000 rounds" in text
+    assert "1000 swch skip" in text
 
 
 def test_names_are_text_and_nothing_else() -> None:
-    assert ODD in drawn([watched(vm(ODD, 4))], width=200)
+    assert ODD in drawn([watched(vm(ODD, 4), NOW)], width=200)
 
 
 def test_before_there_is_anything() -> None:
     assert "it waits for one" in drawn([])
-    assert drawn([watched(quiet("web"))]).strip() == "nothing seen of: web"
+    assert drawn([watched(quiet("web"), NOW)]).strip() == "nothing seen of: web"
 
 
 @pytest.fixture

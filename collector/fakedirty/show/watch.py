@@ -15,6 +15,7 @@ from fakedirty.model.words import Kind
 from .columns import Column, fitting
 from .figures import seconds, size
 from .table import heading, line
+from .terminal import harmless
 
 BARS = "▁▂▃▄▅▆▇█"
 SHARES_SHOWN = 32  # rounds, in a line of bars
@@ -70,7 +71,10 @@ def screen(vms: Sequence[Watched], width: int, height: int) -> Group:
     order = sorted((each for each in vms if each.state), key=lambda each: (not each.running, each.gone, each.vm))
     quiet = sorted(each.vm for each in vms if not each.state)
     last = [_cut(f"nothing seen of: {', '.join(quiet)}", width, "dim")] if quiet else []
-    return Group(*_filled(order, width, height - len(last)), *last)
+    lines = [*_filled(order, width, height - len(last)), *last]
+    for each in lines:  # of a terminal that is narrower than the table
+        each.no_wrap, each.overflow = True, "crop"
+    return Group(*lines)
 
 
 def _filled(order: Sequence[Watched], width: int, height: int) -> list[Text]:
@@ -117,7 +121,7 @@ def _head(of: Watched, width: int) -> Text:
 
 
 def _cut(text: str, width: int, style: str) -> Text:
-    found = Text(text.replace("\n", " "), style)
+    found = Text(harmless(text), style)
     found.truncate(width, overflow="ellipsis")
     return found
 
