@@ -96,8 +96,9 @@ def _say_lines(looks: Iterable[list[Watched]], terminal: Terminal) -> None:
     """What is new since the look before, each line with its VM."""
     said: dict[str, set[str]] = {}
     for vms in looks:
+        said = {each.migration_id: said.get(each.migration_id, set()) for each in vms}
         for each in vms:
-            known = said.setdefault(each.migration_id, set())
+            known = said[each.migration_id]
             for text in _lines(each):
                 if text not in known:
                     known.add(text)

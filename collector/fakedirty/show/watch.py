@@ -57,7 +57,8 @@ class _Block:
     tail: list[Text]
 
     def lines(self, rounds: int) -> list[Text]:
-        return [*self.head, *self.rounds[len(self.rounds) - min(rounds, len(self.rounds)) :], *self.tail, Text()]
+        body = [*self.rounds[len(self.rounds) - min(rounds, len(self.rounds)) :], *self.tail]
+        return [*self.head, *body, Text()] if body else self.head
 
     @property
     def least(self) -> int:
@@ -68,7 +69,9 @@ def screen(vms: Sequence[Watched], width: int, height: int) -> Group:
     """All of them: those that migrate first, each with as many rounds as there is room for."""
     if not vms:
         return Group(Text("no QEMU is observed: it waits for one", "dim"))
-    order = sorted((each for each in vms if each.state), key=lambda each: (not each.running, each.gone, each.vm))
+    order = sorted(
+        (each for each in vms if each.state), key=lambda each: (not each.running, not each.rounds, each.gone, each.vm)
+    )
     quiet = sorted(each.vm for each in vms if not each.state)
     last = [_cut(f"nothing seen of: {', '.join(quiet)}", width, "dim")] if quiet else []
     lines = [*_filled(order, width, height - len(last)), *last]
@@ -78,21 +81,21 @@ def screen(vms: Sequence[Watched], width: int, height: int) -> Group:
 
 
 def _filled(order: Sequence[Watched], width: int, height: int) -> list[Text]:
-    """As many lines at most: whole migrations while there is room for some rounds of each, then heads."""
+    """As many lines at most: whole migrations while there is room for some rounds of each, heads, and a number."""
     blocks = [_block(of, width) for of in order]
     whole = len(blocks)
-    while whole and sum(block.least for block in blocks[:whole]) + len(blocks) - whole > height:
+    while whole and sum(block.least for block in blocks[:whole]) + (whole < len(blocks)) > height:
         whole -= 1
     heads = [block.head[0] for block in blocks[whole:]]
-    room = height - sum(block.least for block in blocks[:whole]) - len(heads)
+    room = height - sum(block.least for block in blocks[:whole])
+    if len(heads) > room:
+        heads = [*heads[: max(0, room - 1)], _cut(f"and {len(heads) - max(0, room - 1)} more", width, "dim")]
+    room -= len(heads)
     lines: list[Text] = []
     for left, block in zip(range(whole, 0, -1), blocks, strict=False):
-        rounds = FEWEST_ROUNDS + room // left
-        room -= min(rounds, len(block.rounds)) - min(FEWEST_ROUNDS, len(block.rounds))
-        lines += block.lines(rounds)
-    if len(lines) + len(heads) > height:
-        shown = max(0, height - len(lines) - 1)
-        heads = [*heads[:shown], _cut(f"and {len(heads) - shown} more", width, "dim")]
+        shown = block.lines(FEWEST_ROUNDS + room // left)
+        room -= len(shown) - block.least
+        lines += shown
     return [*lines, *heads]
 
 
