@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from io import StringIO
@@ -16,6 +17,7 @@ from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row, toggle_row
 from fakedirty.record.summary import summary
 from fakedirty.service import control
+from fakedirty.show.svg import svg
 from fakedirty.show.verdict import in_words
 from fakedirty.show.watch import Watched, screen
 from made_migrations import EVENTS, SECOND, START, made, tell
@@ -154,6 +156,18 @@ def test_lines_where_there_is_no_terminal(service: Path, capsys: pytest.CaptureF
     assert len(lines) == len(set(lines))
     assert all(line.startswith("web: ") for line in lines)
     assert lines[-1].startswith("web: completed")
+
+
+def test_a_picture_needs_nothing_from_elsewhere() -> None:
+    picture = svg(screen([watched(vm(ODD, 4), NOW)], 80, 24), 80, "watch")
+    assert ODD.split(maxsplit=1)[0] in picture
+    assert "</b>" not in picture
+    assert not re.search(r"url\(\"?http|@import|href", picture)
+
+
+def test_a_picture_is_of_a_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", "--svg", str(tmp_path / "screen.svg")]) == 2
+    assert "needs a terminal" in capsys.readouterr().err
 
 
 def test_json_whenever_it_has_changed(service: Path, capsys: pytest.CaptureFixture[str]) -> None:

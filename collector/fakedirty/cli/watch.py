@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.console import RenderableType
 from rich.live import Live
 
 from fakedirty.errors import UsageError
 from fakedirty.service.control import DEFAULT_SOCKET, ask
 from fakedirty.show.columns import NARROW
+from fakedirty.show.svg import svg
 from fakedirty.show.table import heading, line
 from fakedirty.show.terminal import Terminal, harmless
 from fakedirty.show.watch import SHARES_SHOWN, Watched, screen
@@ -30,6 +32,7 @@ examples:
   fakedirty watch                    every VM that the service observes, on one screen, until Ctrl-C
   fakedirty watch --vm web           this one alone
   fakedirty watch | tee log          a line for each round, toggle, verdict and end
+  fakedirty watch --svg end.svg      the same screen, and as a picture when Ctrl-C has ended it
   fakedirty watch --json             all that is known, a JSON object a line whenever it has changed
 
 exit status: 0 done; 1 no service answers (fakedirty observe shows one QEMU without it); 2 wrong usage
@@ -42,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--every", type=float, default=0.5, metavar="SECONDS", help="between two looks; default: 0.5")
     parser.add_argument("--control", type=Path, default=DEFAULT_SOCKET, metavar="SOCKET", help="the service's socket")
     parser.add_argument("--json", action="store_true", help="JSON lines instead of a screen")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="write the last screen there, as a picture")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,12 +53,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.every <= 0:
         raise UsageError("--every is a number of seconds above 0")
     terminal = Terminal()
+    if arguments.svg and (arguments.json or not terminal.is_terminal):
+        raise UsageError("--svg is a picture of the screen: it needs a terminal, and goes without --json")
     with stop_signals() as stop:
         looks = _looks(arguments, stop)
         if arguments.json:
             _say_json(looks)
         elif terminal.is_terminal:
-            _show(_remembered(looks), terminal)
+            _show(_remembered(looks), terminal, arguments.svg)
         else:
             _say_lines(_remembered(looks), terminal)
     return 0
@@ -73,15 +79,18 @@ def _remembered(looks: Iterable[list[Mapping[str, Any]]]) -> Iterator[list[Watch
         yield memory.look(watched(vm, time.time()) for vm in vms)
 
 
-def _show(looks: Iterable[list[Watched]], terminal: Terminal) -> None:
+def _show(looks: Iterable[list[Watched]], terminal: Terminal, picture: Path | None) -> None:
     """On a screen of its own; what was last seen stays when that is left."""
-    seen: list[Watched] = []
+    last: RenderableType = ""
     try:
         with Live(console=terminal, screen=True, auto_refresh=False) as live:
-            for seen in looks:
-                live.update(screen(seen, terminal.width, terminal.height), refresh=True)
+            for vms in looks:
+                last = screen(vms, terminal.width, terminal.height)
+                live.update(last, refresh=True)
     finally:
-        terminal.print(screen(seen, terminal.width, terminal.height))
+        terminal.print(last)
+        if picture:
+            picture.write_text(svg(last, terminal.width, "fakedirty watch"))
 
 
 def _say_json(looks: Iterable[list[Mapping[str, Any]]]) -> None:
