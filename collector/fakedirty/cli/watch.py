@@ -90,7 +90,14 @@ def _show(looks: Iterable[list[Watched]], terminal: Terminal, picture: Path | No
     finally:
         terminal.print(last)
         if picture:
-            picture.write_text(svg(last, terminal.width, "fakedirty watch"))
+            _write(picture, svg(last, terminal.width, "fakedirty watch"))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _say_json(looks: Iterable[list[Mapping[str, Any]]]) -> None:
