@@ -25,6 +25,7 @@ from serving import Service
 from test_host import guests
 
 pytestmark = [
+    pytest.mark.timeout(1800),  # packages come from elsewhere
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for buildah's chroot isolation, and for BPF"),
     *(
         pytest.mark.skipif(shutil.which(name) is None, reason=f"{name} is not installed: apt-get install {name}")
