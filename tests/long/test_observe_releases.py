@@ -7,7 +7,6 @@ it is installed here.
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.target import find_all
 from migrating import SLOW, WORKLOAD, Notes, pair, running, wait
+from mirrors import bootstrap
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fakedirty/releases"
 
@@ -27,25 +27,13 @@ exec unshare --mount --propagation private sh -c '
 """
 
 
-def mirror() -> str:
-    """Where this machine's apt gets Debian 12 from."""
-    lines = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.splitlines()
-    return next(line.split()[0] for line in lines if line.split()[1] == "bookworm")
-
-
 @pytest.fixture(params=["trixie", "sid"])
 def qemu(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A script that runs the QEMU of a release."""
     release = CACHE / request.param
     if not (release / "complete").exists():
         release.mkdir(parents=True, exist_ok=True)
-        command = ["debootstrap", "--variant=minbase", "--include=qemu-system-x86,seabios", request.param, release]
-        subprocess.run([*command, mirror()], check=True)
+        bootstrap(request.param, release, "qemu-system-x86", "seabios")
         (release / "complete").touch()
     script = tmp_path / "qemu-system-x86_64"
     script.write_text(RUN.format(release=release))

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from fakedirty.service.control import DEFAULT_SOCKET, ask
 from fakedirty.show.figures import UNSEEN
-from fakedirty.show.terminal import Terminal
+from fakedirty.show.terminal import Terminal, harmless
 
 NAME = "status"
 HELP = "say what the service of this host observes"
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         terminal.print(_listing(vms), highlight=False)
     for vm in vms:
         if vm["verdict"] and vm["last"]["outcome"] == "unfinished":  # so far: it runs
-            terminal.print(f"\n{vm['vm']}: {vm['verdict']}", highlight=False, markup=False)
+            terminal.print(f"\n{harmless(vm['vm'])}: {vm['verdict']}", highlight=False, markup=False)
     return 0
 
 
@@ -58,5 +59,5 @@ def _listing(vms: list[Mapping[str, Any]]) -> Table:
         said = [UNSEEN] * 4
         if last:
             said = [last["migration_id"], last["state"], str(last["rounds"]), "yes" if last["valid"] else "NO"]
-        table.add_row(vm["vm"], str(vm["pid"]), vm["level"], str(vm["migrations"]), *said)
+        table.add_row(Text(harmless(vm["vm"])), str(vm["pid"]), vm["level"], str(vm["migrations"]), *said)
     return table

@@ -14,6 +14,7 @@ from fakedirty.model.sink import PageBatch
 
 from .columns import Column, fitting
 from .figures import milliseconds, size
+from .terminal import harmless
 
 
 class LiveTable:
@@ -38,7 +39,10 @@ class LiveTable:
         self._last = migration
         incoming = "incoming " if migration.incoming else ""
         self._line(
-            Text(f"{migration.vm}: {incoming}migration {migration.migration_id}, level {migration.level}", "bold")
+            Text(
+                f"{harmless(migration.vm)}: {incoming}migration {migration.migration_id}, level {migration.level}",
+                "bold",
+            )
         )
         if migration.incoming:
             return
@@ -71,7 +75,7 @@ class LiveTable:
     def _head(self, migration: Migration) -> None:
         if self._last is not migration:
             self._last = migration
-            self._line(Text(f"{migration.vm}:", "bold"))
+            self._line(Text(f"{harmless(migration.vm)}:", "bold"))
 
     def _round(self, counts: Round) -> None:
         self._line(line(self._columns, counts))

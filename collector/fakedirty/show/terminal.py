@@ -9,6 +9,11 @@ from rich.console import Console
 from fakedirty.errors import FakedirtyError
 
 
+def harmless(text: str) -> str:
+    """`text`, of whoever named a VM, without characters that a terminal would obey instead of showing them."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
 class Terminal(Console):
     """Writes to standard output; `quiet` once nobody reads there."""
 
