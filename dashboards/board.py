@@ -38,8 +38,8 @@ def _built(board: Board) -> model.Dashboard:
         whole.with_variable(variable)
     for note in board.notes():
         whole.annotation(note)
-    for panel in board.panels:
-        whole.with_panel(made(panel))
+    for number, panel in enumerate(board.panels, 1):
+        whole.with_panel(made(panel).id(number))
     return whole.build()
 
 

@@ -44,7 +44,8 @@ def vm(name: str = "vm", label: str = "VM") -> Variable:
 
 
 def ago(name: str, label: str) -> Variable:
-    """How long before the end of the time range something is looked at, as a duration of PromQL."""
-    steps = ("0s", "5m", "15m", "1h", "6h", "1d", "7d")
-    options = [model.VariableOption(selected=step == steps[0], text=step, value=step) for step in steps]
-    return build.CustomVariable(name).label(label).values(",".join(steps)).options(options).current(options[0])
+    """How long before the end of the time range something is looked at; PromQL knows no offset of 0."""
+    steps = {"not at all": "1ms"} | {step: step for step in ("5m", "15m", "1h", "6h", "1d", "7d")}
+    options = [model.VariableOption(selected=value == "1ms", text=text, value=value) for text, value in steps.items()]
+    made = build.CustomVariable(name).label(label).options(options).current(options[0])
+    return made.values(",".join(f"{text} : {value}" for text, value in steps.items()))

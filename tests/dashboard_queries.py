@@ -50,7 +50,7 @@ def chosen(expression: str, vm: str = "vm", rate_interval: str = "1m") -> str:
         "${vm_without:doublequote}": f'"{quoted}"',
         "$job": ".+",
         "$instance": ".+",
-        "$ago": "0s",
+        "$ago": "1ms",
         "$__rate_interval": rate_interval,
         "$__interval": "1s",
         "$__range": "5m",

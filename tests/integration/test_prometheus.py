@@ -31,10 +31,11 @@ from fakedirty.lab.machine import INCOMING, machine
 from fakedirty.lab.migrate import Settings, Step, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
+from fakedirty.model.events import LimitsTold, RoundEnded
 from fakedirty.model.words import Mode
 from fakedirty.qmp.mode import set_mode
 from fakedirty.record.load import load
-from made_migrations import EVENTS, made, tell
+from made_migrations import EVENTS, SECOND, START, again, made, tell
 from observing import observe
 from scraping import PATIENCE, ask, fetch, prometheus, values, wait_for
 
@@ -66,8 +67,11 @@ def check_dashboards(address: str, vm: str, since: float) -> None:
     check_rules(address, vm)
     everything = [query for dashboard in DASHBOARDS.values() for query in queries(dashboard)]
     scraped(address)
-    empty = [query for query in everything if not found(address, query, vm, since)]
-    assert not empty
+    deadline = time.monotonic() + PATIENCE
+    empty = everything
+    while empty := [query for query in empty if not found(address, query, vm, since)]:
+        assert time.monotonic() < deadline, [f"{query.where}: {query.expression}" for query in empty]
+        time.sleep(0.2)
     for query in everything:
         if query.label == "vm":
             assert found(address, query, vm, since) == [vm]
@@ -80,7 +84,7 @@ def found(address: str, query: Query, vm: str, since: float) -> list[Any]:
         selector = {"match[]": expression, "start": since, "end": time.time()}
         answer: list[Any] = ask(address, f"label/{query.label}/values", **selector)
     elif query.over_time:
-        answer = ask(address, "query_range", query=expression, start=since, end=time.time(), step=1)["result"]
+        answer = ask(address, "query_range", query=expression, start=since, end=time.time(), step=0.2)["result"]
     else:
         answer = ask(address, "query", query=expression)["result"]
     return answer
@@ -107,9 +111,11 @@ def test_hand_made_migrations(tmp_path: Path) -> None:
     migration = made(NAME)
     with serve(exporter, port=0) as url, prometheus(urllib.parse.urlsplit(url).netloc, tmp_path) as address:
         since = time.time()
-        tell(migration, [exporter], EVENTS[:4], end=False)
-        scraped(address)
-        for event in EVENTS[4:]:
+        tell(migration, [exporter], (*EVENTS[:4], LimitsTold(START + 5 * SECOND, 1_000)), end=False)
+        for _ in range(5):
+            scraped(address)
+        more = [RoundEnded(START + number * SECOND, again(number, skip=True)) for number in (4, 5)]
+        for event in (*EVENTS[4:6], *more, *EVENTS[7:]):
             migration.apply(event)
             exporter.changed(migration, event)
         exporter.ended(migration)
@@ -183,7 +189,10 @@ def test_a_real_migration(tmp_path: Path, guest_arguments: dict[str, list[str]])
             destination,
             Settings(10, 10_000_000, parameters={"fake-dirty-mode": "observe"}),
             time_limit=10,
-            steps=[Step(lambda qmp: set_mode(qmp, Mode.SKIP), after_round=2)],
+            steps=[
+                Step(lambda qmp: set_mode(qmp, Mode.SKIP), after_round=6),
+                Step(lambda qmp: qmp.execute("migrate-set-parameters", {"downtime-limit": 300}), after_round=11),
+            ],
         )
         assert outcome.status == "completed"
         assert process.stdout
