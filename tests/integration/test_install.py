@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF")
 CHECKOUT = Path(__file__).parents[2]
 LOCATE = "from fakedirty.carried import carried; print(*(carried(*n.split('/')) for n in {names!r}), sep='\\n')"
 CARRIED = ["probes/patched.c", "probes/events.h", "guests/workingset.c", "guests/linux/init", "qemu-patches/build.sh"]
+CARRIED += ["dashboards/json/now.json"]
 
 
 @dataclass(frozen=True)

@@ -199,6 +199,7 @@ def test_a_real_migration(tmp_path: Path, guest_arguments: dict[str, list[str]])
         lines: list[dict[str, Any]] = []
         while not lines or lines[-1]["type"] != "ended":
             lines.append(json.loads(process.stdout.readline()))
+        for line in lines: print({k:line.get(k) for k in ("type","round","kind","mode","duration_seconds","fake_pages","changed_pages","skipped_pages","hash_seconds","saved_bytes","transferred_bytes","left_pages","verdict","to_mode")})
         check_metrics(said["metrics"])
         check_dashboards(address, "web", since)
         process.send_signal(signal.SIGTERM)

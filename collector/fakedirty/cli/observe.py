@@ -16,6 +16,8 @@ from fakedirty.errors import TargetError, UsageError
 from fakedirty.export import access
 from fakedirty.export.access import Access
 from fakedirty.export.serve import parse_address, serve
+from fakedirty.grafana.annotations import Annotator, poster
+from fakedirty.grafana.outbox import Outbox
 from fakedirty.observe import levels
 from fakedirty.observe.fleet import Fleet
 from fakedirty.observe.live import LiveTrace
@@ -105,6 +107,10 @@ def run(arguments: argparse.Namespace) -> int:
     run_id = arguments.run_id or f"observe-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
     with ExitStack() as stack:
         outlets = Outlets(run_id, out=arguments.out, exports=bool(arguments.listen), json=arguments.json)
+        if configuration is not None and configuration.grafana.url:
+            outbox = Outbox(poster(configuration.grafana.place, Path(configuration.grafana.token_file)))
+            stack.callback(outbox.close)
+            outlets.also(Annotator(outbox.put))
         target = None if arguments.all else choose(arguments)
         if arguments.listen:
             address, permits = parse_address(arguments.listen), _access(arguments)
