@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 15  # seconds; a failure, never a measurement
+PATIENCE = 60  # seconds; a failure, never a measurement
 
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0", "Accept-Encoding": "gzip"}
 

@@ -187,11 +187,11 @@ def test_a_real_migration(tmp_path: Path, guest_arguments: dict[str, list[str]])
         outcome = migrate(
             source,
             destination,
-            Settings(10, 10_000_000, parameters={"fake-dirty-mode": "observe"}),
-            time_limit=10,
+            Settings(10, 4_000_000, parameters={"fake-dirty-mode": "observe"}),
+            time_limit=20,
             steps=[
-                Step(lambda qmp: set_mode(qmp, Mode.SKIP), after_round=6),
-                Step(lambda qmp: qmp.execute("migrate-set-parameters", {"downtime-limit": 300}), after_round=11),
+                Step(lambda qmp: set_mode(qmp, Mode.SKIP), after_round=4),
+                Step(lambda qmp: qmp.execute("migrate-set-parameters", {"downtime-limit": 300}), after_round=9),
             ],
         )
         assert outcome.status == "completed"
@@ -199,7 +199,6 @@ def test_a_real_migration(tmp_path: Path, guest_arguments: dict[str, list[str]])
         lines: list[dict[str, Any]] = []
         while not lines or lines[-1]["type"] != "ended":
             lines.append(json.loads(process.stdout.readline()))
-        for line in lines: print({k:line.get(k) for k in ("type","round","kind","mode","duration_seconds","fake_pages","changed_pages","skipped_pages","hash_seconds","saved_bytes","transferred_bytes","left_pages","verdict","to_mode")})
         check_metrics(said["metrics"])
         check_dashboards(address, "web", since)
         process.send_signal(signal.SIGTERM)
