@@ -10,6 +10,7 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 
+from .cleaned import cleaned
 from .links import TAG, to_the_others
 from .notes import Note
 from .panel import Panel, made
@@ -45,4 +46,5 @@ def _built(board: Board) -> model.Dashboard:
 
 def rendered(board: Board) -> str:
     """The JSON that Grafana is given."""
-    return json.dumps(_built(board), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
+    made = json.loads(json.dumps(_built(board), cls=JSONEncoder))
+    return json.dumps(cleaned(made), indent=2, sort_keys=True) + "\n"
