@@ -215,6 +215,7 @@ ROUTES: list[tuple[str, str, Callable[..., Answer]]] = [
 def _handler(grafana: Grafana) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 1 << 16  # head and body of an answer go together
 
         def _serve(self) -> None:
             parts = urlsplit(self.path)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import GrafanaError
-from fakedirty.grafana.annotations import Annotation, Annotator, poster
+from fakedirty.grafana.annotations import Annotation, Annotator
 from fakedirty.grafana.outbox import Outbox
 from fakedirty.grafana.place import parse_url
+from fakedirty.grafana.telling import poster
 from fakedirty.model.migration import Migration
 from fakedirty.model.words import Level
 from grafana_server import TOKEN, Grafana, serving

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from fakedirty.errors import UsageError
 from fakedirty.grafana.boards import boards, export
-from fakedirty.grafana.place import checked_token, connected, parse_url, read_token
+from fakedirty.grafana.connection import connected
+from fakedirty.grafana.place import checked_token, parse_url, read_token
 from fakedirty.grafana.push import UNCHANGED, Push, Step, Wanted
 
 NAME = "dashboards"

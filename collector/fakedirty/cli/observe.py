@@ -16,8 +16,6 @@ from fakedirty.errors import TargetError, UsageError
 from fakedirty.export import access
 from fakedirty.export.access import Access
 from fakedirty.export.serve import parse_address, serve
-from fakedirty.grafana.annotations import Annotator, poster
-from fakedirty.grafana.outbox import Outbox
 from fakedirty.observe import levels
 from fakedirty.observe.fleet import Fleet
 from fakedirty.observe.live import LiveTrace
@@ -108,9 +106,10 @@ def run(arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
         outlets = Outlets(run_id, out=arguments.out, exports=bool(arguments.listen), json=arguments.json)
         if configuration is not None and configuration.grafana.url:
-            outbox = Outbox(poster(configuration.grafana.place, Path(configuration.grafana.token_file)))
-            stack.callback(outbox.close)
-            outlets.also(Annotator(outbox.put))
+            from fakedirty.grafana.telling import telling  # its client takes memory, which most do not need
+
+            grafana = configuration.grafana
+            outlets.also(stack.enter_context(telling(grafana.place, Path(grafana.token_file))))
         target = None if arguments.all else choose(arguments)
         if arguments.listen:
             address, permits = parse_address(arguments.listen), _access(arguments)

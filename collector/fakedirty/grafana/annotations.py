@@ -6,16 +6,11 @@ import html
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from fakedirty.model.events import Event, ModeChanged
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 
-from .answers import expected, explained
-from .place import Place, connected, read_token
-
-WHAT = "telling of a migration"
 TAG_LENGTH = 100  # what Grafana has room for
 
 
@@ -66,22 +61,6 @@ class Annotator:
 
     def _ms(self, monotonic_ns: int) -> int:
         return (self._epoch_ns() + monotonic_ns) // 1_000_000
-
-
-def poster(place: Place, token_file: Path) -> Callable[[Annotation], None]:
-    """Sends one to Grafana, or raises GrafanaError. The token is read each time: it may have been replaced."""
-
-    def post(annotation: Annotation) -> None:
-        with connected(place, read_token(token_file)) as api, explained(place, WHAT):
-            answer = api.annotations.add_annotation(
-                time_from=annotation.time_ms,
-                time_to=annotation.end_ms,
-                tags=list(annotation.tags),
-                text=annotation.text,
-            )
-            expected(place, WHAT, answer, "id")
-
-    return post
 
 
 def _facts(migration: Migration, outcome: str) -> list[str]:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from grafana_client import GrafanaApi
-
-from fakedirty import __version__
 from fakedirty.errors import GrafanaError, UsageError
 
-SECONDS = 5.0  # to connect, and between two pieces of an answer
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -69,24 +63,3 @@ def read_token(path: Path) -> str:
         return checked_token(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise GrafanaError(f"cannot read the token for Grafana: {error}") from error
-
-
-@contextmanager
-def connected(place: Place, token: str) -> Iterator[GrafanaApi]:
-    """A client for a while. Nothing is sent yet."""
-    if place.ca is not None and not place.ca.is_file():
-        raise GrafanaError(f"cannot read {place.ca}, the authority of Grafana's certificate")
-    api = GrafanaApi(
-        token,
-        protocol=place.scheme,
-        host=f"[{place.host}]" if ":" in place.host else place.host,
-        port=place.port,
-        url_path_prefix=place.path,
-        verify=str(place.ca) if place.ca else True,
-        timeout=SECONDS,
-        user_agent=f"fakedirty/{__version__}",
-    )
-    try:
-        yield api
-    finally:
-        api.client.s.close()

@@ -63,8 +63,9 @@ class Push:
 
     def run(self) -> list[Step]:
         """All of it; GrafanaError at the first thing that cannot be done, with what came before it done."""
-        with explained(self._place, "asking whether it is well"):
-            expected(self._place, "asking whether it is well", self._api.client.GET("/health"), "database")
+        what = "looking for a Grafana"
+        with explained(self._place, what):
+            expected(self._place, what, self._api.client.GET("/health"), "database")
         steps = [self._datasource()]
         folder, step = self._folder()
         return [*steps, step, *(self._board(board, folder) for board in self._wanted.boards)]
