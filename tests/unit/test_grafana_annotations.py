@@ -31,6 +31,11 @@ def until(there: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
+def nobody_sends() -> bool:
+    """Every outbox has ended."""
+    return not [thread for thread in threading.enumerate() if thread.name == "grafana"]
+
+
 def told(migration: Migration, **how: object) -> list[Annotation]:
     """The annotations of it."""
     made_of: list[Annotation] = []
@@ -135,6 +140,7 @@ def test_nobody_waits_for_a_grafana_that_hangs(caplog: pytest.LogCaptureFixture)
     outbox.close(patience=0.01)
     assert caplog.records[-1].message == "3 annotations were not taken by Grafana before the end"
     hangs.set()
+    until(nobody_sends)
 
 
 def test_there_is_room_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -166,4 +172,4 @@ def test_the_end_does_not_wait_for_one_that_is_away(caplog: pytest.LogCaptureFix
         outbox.put(ANNOTATION)
     outbox.close(patience=60)
     assert caplog.records[-1].message == "4 annotations were not taken by Grafana before the end"
-    assert not [thread for thread in threading.enumerate() if thread.name == "grafana"]
+    assert nobody_sends()

@@ -65,6 +65,7 @@ class Outbox:
         with self._changed:
             left = len(self._waiting)
             self._waiting.clear()
+            self._dropped = 0
         if left:
             _log.warning("%d annotations were not taken by Grafana before the end", left)
 
