@@ -141,6 +141,10 @@ def put_datasource(grafana: Grafana, request: Request, uid: str) -> Answer:
     return 200, {"datasource": request.body, "id": 1, "message": "Datasource updated", "name": request.body["name"]}
 
 
+def get_health(grafana: Grafana, request: Request, uid: str) -> Answer:
+    return 200, {"status": "OK", "message": "Successfully queried the Prometheus API."}
+
+
 def get_folders(grafana: Grafana, request: Request) -> Answer:
     if set(request.query) - {"limit", "page", "parentUid", "permission"}:
         grafana.faults.append(f"GET /api/folders: {request.query}")
@@ -203,6 +207,7 @@ ROUTES: list[tuple[str, str, Callable[..., Answer]]] = [
     ("POST", "/api/datasources", add_datasource),
     ("GET", r"/api/datasources/uid/([\w-]+)", get_datasource),
     ("PUT", r"/api/datasources/uid/([\w-]+)", put_datasource),
+    ("GET", r"/api/datasources/uid/([\w-]+)/health", get_health),
     ("GET", "/api/folders", get_folders),
     ("POST", "/api/folders", add_folder),
     ("GET", r"/api/dashboards/uid/([\w-]+)", get_dashboard),

@@ -100,6 +100,25 @@ def test_a_dry_run_changes_nothing(token: str, capsys: pytest.CaptureFixture[str
     assert not grafana.faults
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ((400, {"status": "ERROR", "message": "dial tcp 127.0.0.1:9090: connection refused"}), "connection refused"),
+        ((200, {"status": "ERROR", "message": "this is no Prometheus"}), "this is no Prometheus"),
+        ((404, {"message": "Plugin not found"}), ""),
+    ],
+)
+def test_a_prometheus_that_is_down_is_told(
+    answer: tuple[int, object], said: str, token: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    health = ("GET", "/api/datasources/uid/fakedirty-prometheus/health")
+    with serving(Grafana(answers={health: [answer]})) as url:
+        assert main(["dashboards", "push", "--url", url, "--token-file", token, *PROMETHEUS]) == 0
+    told = capsys.readouterr().err
+    assert bool(told) == bool(said)
+    assert said in told
+
+
 def test_a_prometheus_that_is_there_is_enough(token: str, capsys: pytest.CaptureFixture[str]) -> None:
     grafana = Grafana()
     with serving(grafana) as url:

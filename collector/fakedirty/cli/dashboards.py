@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 from fakedirty.errors import UsageError
@@ -75,7 +76,10 @@ def _push(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--prometheus {arguments.prometheus}: expected a URL, such as http://127.0.0.1:9090")
     wanted = Wanted(boards(), arguments.folder, arguments.prometheus, arguments.scrape_interval)
     with connected(place, _token(arguments)) as api:
-        steps = Push(api, place, wanted, dry_run=arguments.dry_run).run()
+        push = Push(api, place, wanted, dry_run=arguments.dry_run)
+        steps = push.run()
+        if fault := push.fault():
+            print(f"fakedirty: {fault}", file=sys.stderr)
     if arguments.json:
         told = {"url": str(place), "dry_run": arguments.dry_run, "steps": [dataclasses.asdict(step) for step in steps]}
         print(json.dumps(told, indent=2))

@@ -70,6 +70,18 @@ class Push:
         folder, step = self._folder()
         return [*steps, step, *(self._board(board, folder) for board in self._wanted.boards)]
 
+    def fault(self) -> str:
+        """Why Grafana gets nothing from its new data source; empty if it does, or does not say."""
+        if self._wanted.prometheus is None or self._dry_run:
+            return ""
+        what = f"asking whether {self._wanted.prometheus} answers there"
+        try:
+            with explained(self._place, what):
+                answer = expected(self._place, what, self._api.datasource.health(DATASOURCE_UID), "status")
+        except GrafanaError as error:
+            return "" if error.status in (403, 404) else str(error)
+        return "" if answer["status"] == "OK" else f"{what}: {answer.get('message', answer['status'])}"
+
     def _datasource(self) -> Step:
         if self._wanted.prometheus is None:
             return self._any_datasource()
