@@ -25,7 +25,8 @@ PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86
             libglib2.0-dev libpixman-1-dev libfdt-dev libxxhash-dev libmurmurhash-dev libgcrypt20-dev zlib1g-dev
 TEST_PACKAGES := openssl prometheus docker-compose systemd util-linux \
                  libvirt-daemon libvirt-daemon-driver-qemu python3-libvirt
-LONG_PACKAGES := debootstrap buildah chromium fonts-dejavu-core
+# npm is there already where node came with its own
+LONG_PACKAGES := debootstrap buildah chromium fonts-dejavu-core $(if $(shell command -v npm),,nodejs npm)
 
 # where `make install` puts the service
 PREFIX ?= /opt/fakedirty
@@ -34,7 +35,7 @@ UNITDIR ?= /etc/systemd/system
 STATEDIR ?= /var/lib/fakedirty
 
 .PHONY: install uninstall
-.PHONY: help setup packages test-packages long-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-cost bench-overhead bench-scrape bench-verdict qemu-check test lint unit integration check-long clean
+.PHONY: help setup packages test-packages long-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-cost bench-overhead bench-scrape bench-verdict qemu-check dashboards test lint unit integration check-long clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -101,6 +102,9 @@ uninstall:  ## the same away again; the configuration and what was recorded stay
 	fi
 	rm -rf "$(PREFIX)" "$(UNITDIR)/fakedirty.service"
 	echo "removed; $(SYSCONFDIR)/fakedirty.toml and what was recorded are still there"
+
+dashboards: $(VENV)/ready  ## write the JSON of the dashboards again
+	@$(VENV)/bin/python -m dashboards
 
 lint: $(VENV)/ready
 	@$(VENV)/bin/ruff check .

@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-CARRIED = ("probes", "guests", "qemu-patches")
+CARRIED = ("probes", "guests", "qemu-patches", "dashboards/json")
 ROOT = Path(__file__).parent
 
 

@@ -1,4 +1,4 @@
-"""What the package carries beside Python: BPF programs, guests, and the QEMU series with its recipe."""
+"""What the package carries beside Python: BPF programs, guests, the QEMU series with its recipe, dashboards."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@
     ├── TargetError         the QEMU process is not there, not QEMU, or not observable
     ├── QmpError            the QMP socket is absent, busy, closed, or refuses a command
     ├── RecordError         a directory of a migration cannot be written or read
+    ├── GrafanaError        a Grafana is away, refuses, or is none
     └── LabError            the laboratory (namespaces, guests, QEMU) did not come up
 """
 
@@ -34,6 +35,18 @@ class QmpError(FakedirtyError):
 
 class RecordError(FakedirtyError):
     """What was observed cannot be written or read back."""
+
+
+class GrafanaError(FakedirtyError):
+    """Grafana could not be asked, or refused.
+
+    `status` is what it answered with, None if it did not. What is `lasting` will be refused again.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.lasting = lasting
 
 
 class LabError(FakedirtyError):

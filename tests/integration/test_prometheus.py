@@ -1,4 +1,4 @@
-"""Debian's Prometheus scrapes the real exporter: every query of the dashboard runs there and returns data."""
+"""Debian's Prometheus scrapes the real exporter: every query of every dashboard runs there and returns data."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,10 @@ from typing import Any
 import pytest
 import yaml
 from certificates import certificate, needs_openssl, users_file
+from dashboard_queries import DASHBOARDS, Query, chosen, queries
 from fakedirty.export.access import Access
 from fakedirty.export.exporter import Exporter
+from fakedirty.export.host import Attached
 from fakedirty.export.serve import serve
 from fakedirty.lab.guest import build_guest
 from fakedirty.lab.guest_workload import Workload
@@ -28,10 +32,12 @@ from fakedirty.lab.machine import INCOMING, machine
 from fakedirty.lab.migrate import Settings, Step, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
+from fakedirty.model.events import LimitsTold, RoundEnded
 from fakedirty.model.words import Mode
+from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import set_mode
 from fakedirty.record.load import load
-from made_migrations import made, tell
+from made_migrations import EVENTS, SECOND, START, again, made, tell
 from observing import observe
 from scraping import PATIENCE, ask, fetch, prometheus, values, wait_for
 
@@ -43,7 +49,8 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
-DASHBOARD = json.loads((ROOT / "dashboards/json/migration.json").read_text())
+GENEROUS = 2_000  # milliseconds
+NAME = "we\"b/münchen <b>&'a'</b>"
 
 
 def check_metrics(url: str) -> None:
@@ -52,28 +59,38 @@ def check_metrics(url: str) -> None:
     assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
 
 
-def check_dashboard(url: str, vm: str, directory: Path) -> None:
-    """Every query of every panel, and of the variable, returns data for `vm`."""
-    target = urllib.parse.urlsplit(url).netloc
-    with prometheus(target, directory) as address:
-        samples = "count_over_time(fakedirty_build_info[1m]) > 5"
-        wait_for(lambda: ask(address, "query", query=samples)["result"])
-        (variable,) = [each for each in DASHBOARD["templating"]["list"] if each["name"] == "vm"]
-        metric = variable["query"].removeprefix("label_values(").partition(",")[0]
-        assert ask(address, "label/vm/values", **{"match[]": metric}) == [vm]
-        now = time.time()
-        empty = []
-        for panel in DASHBOARD["panels"]:
-            for query in panel["targets"]:
-                expression = query["expr"].replace("$vm", vm).replace("$__rate_interval", "1m")
-                if query.get("range"):
-                    found = ask(address, "query_range", query=expression, start=now - 1, end=time.time(), step=1)
-                else:
-                    found = ask(address, "query", query=expression)
-                if not found["result"]:
-                    empty.append(f"{panel['title']}: {expression}")
-        assert not empty
-        check_rules(address, vm)
+def scraped(address: str) -> None:
+    """Once more."""
+    now = time.time()
+    wait_for(lambda: float((values(address, "timestamp(fakedirty_build_info)") or ["0"])[0]) > now)
+
+
+def check_dashboards(address: str, vm: str, since: float) -> None:
+    """Every query of every panel, annotation and variable returns data for `vm`, and the rules do."""
+    check_rules(address, vm)
+    everything = [query for dashboard in DASHBOARDS.values() for query in queries(dashboard)]
+    scraped(address)
+    deadline = time.monotonic() + PATIENCE
+    empty = everything
+    while empty := [query for query in empty if not found(address, query, vm, since)]:
+        assert time.monotonic() < deadline, [f"{query.where}: {query.expression}" for query in empty]
+        time.sleep(0.2)
+    for query in everything:
+        if query.label == "vm":
+            assert found(address, query, vm, since) == [vm]
+
+
+def found(address: str, query: Query, vm: str, since: float) -> list[Any]:
+    """What Prometheus has."""
+    expression = chosen(query.expression, vm)
+    if query.label:
+        selector = {"match[]": expression, "start": since, "end": time.time()}
+        answer: list[Any] = ask(address, f"label/{query.label}/values", **selector)
+    elif query.over_time:
+        answer = ask(address, "query_range", query=expression, start=since, end=time.time(), step=0.2)["result"]
+    else:
+        answer = ask(address, "query", query=expression)["result"]
+    return answer
 
 
 def check_rules(address: str, vm: str) -> None:
@@ -87,16 +104,26 @@ def check_rules(address: str, vm: str) -> None:
     rules = wait_for(loaded)
     assert {rule["health"] for rule in rules} == {"ok"}, rules
     assert {rule["type"] for rule in rules} == {"recording", "alerting"}
-    wait_for(lambda: values(address, f'instance_vm_class:fakedirty_pages:increase5m{{vm="{vm}"}}'))
+    series = chosen("instance_vm_class:fakedirty_pages:increase5m{vm=${vm:doublequote}}", vm)
+    wait_for(lambda: values(address, series))
     wait_for(lambda: values(address, "instance:fakedirty_vms_migrating:sum"))
 
 
 def test_hand_made_migrations(tmp_path: Path) -> None:
-    exporter = Exporter()
-    tell(made("vm"), [exporter])
-    with serve(exporter, port=0) as url:
+    exporter = Exporter(attached=lambda: [Attached(NAME, 1, "patched", 7, "10.0.2")])
+    migration = made(NAME)
+    with serve(exporter, port=0) as url, prometheus(urllib.parse.urlsplit(url).netloc, tmp_path) as address:
+        since = time.time()
+        tell(migration, [exporter], (*EVENTS[:4], LimitsTold(START + 5 * SECOND, 1_000)), end=False)
+        for _ in range(5):
+            scraped(address)
+        more = [RoundEnded(START + number * SECOND, again(number, skip=True)) for number in (4, 5)]
+        for event in (*EVENTS[4:6], *more, *EVENTS[7:]):
+            migration.apply(event)
+            exporter.changed(migration, event)
+        exporter.ended(migration)
         check_metrics(url)
-        check_dashboard(url, "vm", tmp_path)
+        check_dashboards(address, NAME, since)
 
 
 def test_how_its_container_is_looked_at(tmp_path: Path) -> None:
@@ -144,6 +171,11 @@ def guest_arguments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[
     return {side: guest.qemu_arguments(workload, logs / side) for side in ("source", "destination")}
 
 
+def limit(milliseconds: int) -> Callable[[Qmp], object]:
+    """Sets the downtime limit."""
+    return lambda qmp: qmp.execute("migrate-set-parameters", {"downtime-limit": milliseconds})
+
+
 def test_a_real_migration(tmp_path: Path, guest_arguments: dict[str, list[str]]) -> None:
     qemu = qemu_binary()
     with (
@@ -153,15 +185,24 @@ def test_a_real_migration(tmp_path: Path, guest_arguments: dict[str, list[str]])
         observe(
             "--pid", str(source.pid), "--json", "--out", str(tmp_path / "out"), "--listen", "127.0.0.1:0", "--pages"
         ) as watched,
+        ExitStack() as stack,
     ):
         process, said = watched
+        address = stack.enter_context(prometheus(urllib.parse.urlsplit(said["metrics"]).netloc, tmp_path))
+        since = time.time()
+        scraped(address)
         assert said["attached"] == f"web pid {source.pid} at level patched"
         outcome = migrate(
             source,
             destination,
-            Settings(10, 10_000_000, parameters={"fake-dirty-mode": "observe"}),
-            time_limit=10,
-            steps=[Step(lambda qmp: set_mode(qmp, Mode.SKIP), after_round=2)],
+            Settings(GENEROUS, 3_000_000, parameters={"fake-dirty-mode": "observe"}),
+            time_limit=20,
+            steps=[
+                # by what the limit was at the start both plans converge, and so there are times of both
+                Step(limit(10), after_seconds=0.4),
+                Step(lambda qmp: set_mode(qmp, Mode.SKIP), after_round=4),
+                Step(limit(GENEROUS), after_round=9),
+            ],
         )
         assert outcome.status == "completed"
         assert process.stdout
@@ -169,7 +210,7 @@ def test_a_real_migration(tmp_path: Path, guest_arguments: dict[str, list[str]])
         while not lines or lines[-1]["type"] != "ended":
             lines.append(json.loads(process.stdout.readline()))
         check_metrics(said["metrics"])
-        check_dashboard(said["metrics"], "web", tmp_path)
+        check_dashboards(address, "web", since)
         process.send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, stderr

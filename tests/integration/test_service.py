@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -15,6 +16,7 @@ from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.qmp.mode import HASH, MODE
 from fakedirty.record.load import load
 from fakedirty.service.control import asking
+from grafana_server import TOKEN, Grafana, serving
 from migrating import PATIENCE_SECONDS, SLOW, WORKLOAD, Pair, pair, wait
 from serving import fakedirty, said, service
 from test_host import guests
@@ -169,13 +171,19 @@ def test_without_a_service_qmp_is_asked(tmp_path: Path) -> None:
 def test_skip_is_switched_off_where_hashing_costs_more_than_it_saves(
     fake: int, changed: int, left: str, tmp_path: Path
 ) -> None:
-    config = tmp_path / "service.toml"
-    config.write_text("[metrics]\nlisten = ''\n[policy]\nskip_off = true\nskip_off_seconds = 0.0001\n")
+    config, token, grafana = tmp_path / "service.toml", tmp_path / "token", Grafana()
+    token.write_text(TOKEN)
     workload = replace(WORKLOAD, fake=fake, changed=changed)
     with (
+        serving(grafana) as url,
         pair(qemu_binary(), tmp_path, name="web", workload=workload) as vm,
-        service(tmp_path, "--config", str(config)) as daemon,
+        ExitStack() as stack,
     ):
+        config.write_text(
+            "[metrics]\nlisten = ''\n[policy]\nskip_off = true\nskip_off_seconds = 0.0001\n"
+            f"[grafana]\nurl = '{url}'\ntoken_file = '{token}'\n"
+        )
+        daemon = stack.enter_context(service(tmp_path, "--config", str(config)))
         daemon.wait_for(vm.source.pid)
         vm.migrate(max_bandwidth=SLOW, downtime_limit=1, fake_dirty_mode="skip", fake_dirty_switchover=False)
         vm.wait_for_syncs(7)
@@ -187,4 +195,11 @@ def test_skip_is_switched_off_where_hashing_costs_more_than_it_saves(
         daemon.stop()
     assert ("skip is switched off: hashing took" in daemon.log) == (left == "off"), daemon.log
     toggles = load(tmp_path / "out").toggles
-    assert list(toggles[toggles["vm"] == "web"]["to_mode"]) == ["skip", *(["off"] if left == "off" else [])]
+    modes = ["skip", *(["off"] if left == "off" else [])]
+    assert list(toggles[toggles["vm"] == "web"]["to_mode"]) == modes
+    assert not grafana.faults
+    told = [posted["tags"][1:4] for posted in grafana.annotations if posted["tags"][1] == "vm:web"]
+    assert told == [
+        *(["vm:web", "toggle", f"mode:{mode}"] for mode in modes),
+        ["vm:web", "migration", "outcome:completed"],
+    ]

@@ -50,6 +50,11 @@ def test_values_are_taken() -> None:
         ("[metrics]\nlisten = 'here'", "2: metrics.listen: --listen here: expected HOST:PORT"),
         ("[metrics]\nlisten = ", "2: "),
         ("metrics.listen = 7", "1: metrics.listen: must be text, not 7"),
+        ("[grafana]\nurl = 'grafana'", "2: grafana.url: grafana: expected the URL of a Grafana"),
+        ("[grafana]\nurl = 'http://a:b@host'", "2: grafana.url: the URL of Grafana has a user in it"),
+        ("[grafana]\nurl = 'http://host'", "2: grafana.url: needs grafana.token_file, too"),
+        ("[grafana]\ntoken_file = '/token'", "2: grafana.token_file: needs grafana.url, too"),
+        ("[grafana]\ntoken_file = 'token'", "2: grafana.token_file: must be an absolute path"),
         ("record = 7", "1: record: no such table"),
     ],
 )

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
+from dashboard_queries import DASHBOARDS, JSON, queries
+from fakedirty.export.host import HOST
 from fakedirty.export.metrics import METRICS
 from fakedirty.export.serve import DEFAULT_HOST, DEFAULT_PORT
 
+from dashboards.__main__ import BOARDS, files
+
 ROOT = Path(__file__).parents[2]
-CHECKED_IN = ROOT / "dashboards/json/migration.json"
-DASHBOARD: dict[str, Any] = json.loads(CHECKED_IN.read_text())
+TITLES = ["Migrations now", "One migration, round by round", "A/B: skip on against off", "Hosts and collector health"]
+#: what Prometheus says itself of those that it scrapes, and of its rules
+OWN = {"up", "scrape_duration_seconds", "scrape_samples_scraped", "ALERTS"}
+RULES = yaml.safe_load((ROOT / "dashboards/prometheus/rules/recording.yml").read_text())["groups"]
 
-
-def as_code() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("migration_dashboard", ROOT / "dashboards/migration.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+each = pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
 
 
 def read_yaml(path: str) -> Any:
@@ -36,34 +31,36 @@ def read_yaml(path: str) -> Any:
 
 
 def test_the_json_is_what_the_code_makes() -> None:
-    made = as_code().rendered()
-    assert made == CHECKED_IN.read_text(), "python dashboards/migration.py > dashboards/json/migration.json"
+    there = {path.name: path.read_text() for path in JSON.iterdir()}
+    assert files() == there, "python -m dashboards"
 
 
-def test_every_query_names_metrics_that_exist_and_the_chosen_vm() -> None:
-    known = {metric.name for metric in METRICS}
-    for panel in DASHBOARD["panels"]:
-        assert panel["targets"]
-        for query in panel["targets"]:
-            names = set(re.findall(r"fakedirty_\w+", query["expr"]))
-            assert names
-            assert names <= known
-            assert query["expr"].count('vm="$vm"') >= len(names)
-            assert query["datasource"]["uid"] == "${datasource}"
+def test_there_are_four() -> None:
+    assert [DASHBOARDS[name]["title"] for name in BOARDS] == TITLES
+    assert len({dashboard["uid"] for dashboard in DASHBOARDS.values()}) == len(TITLES)
 
 
-def test_every_panel_says_what_it_shows_and_in_which_unit() -> None:
-    for panel in DASHBOARD["panels"]:
-        assert panel["title"]
-        assert panel["description"]
-        assert panel["fieldConfig"]["defaults"]["unit"]
-    titles = [panel["title"] for panel in DASHBOARD["panels"]]
-    assert len(titles) == len(set(titles))
+@each
+def test_every_query_names_what_exists(dashboard: dict[str, Any]) -> None:
+    known = {metric.name for metric in (*METRICS, *HOST)} | OWN
+    known |= {f"{metric.name}_bucket" for metric in METRICS if metric.type == "histogram"}
+    known |= {rule["record"] for group in RULES for rule in group["rules"]}
+    for query in queries(dashboard):
+        names = set(re.findall(r"([A-Za-z_][\w:]*)\{", query.expression)) or {query.expression}
+        assert names <= known, query
 
 
-def test_panels_do_not_overlap() -> None:
+def test_every_verdict_is_shown() -> None:
+    told = {metric.name for metric in METRICS if metric.name.startswith("fakedirty_verdict_")}
+    everything = json.dumps(list(DASHBOARDS.values()))
+    assert told
+    assert {name for name in told if name in everything} == told
+
+
+@each
+def test_panels_do_not_overlap(dashboard: dict[str, Any]) -> None:
     taken: set[tuple[int, int]] = set()
-    for panel in DASHBOARD["panels"]:
+    for panel in dashboard["panels"]:
         at = panel["gridPos"]
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
         assert not taken & cells
@@ -71,8 +68,39 @@ def test_panels_do_not_overlap() -> None:
         taken |= cells
 
 
-def test_variables() -> None:
-    assert [variable["name"] for variable in DASHBOARD["templating"]["list"]] == ["datasource", "vm"]
+@pytest.mark.parametrize(
+    ("name", "variables"),
+    {
+        "now": ["datasource", "job", "instance"],
+        "migration": ["datasource", "job", "instance", "vm"],
+        "ab": ["datasource", "job", "instance", "vm_without", "ago", "vm"],
+        "hosts": ["datasource", "job", "instance"],
+    }.items(),
+)
+def test_variables(name: str, variables: list[str]) -> None:
+    assert [variable["name"] for variable in DASHBOARDS[name]["templating"]["list"]] == variables
+
+
+@each
+def test_one_leads_to_the_others(dashboard: dict[str, Any]) -> None:
+    (link,) = dashboard["links"]
+    assert (link["type"], link["includeVars"], link["keepTime"]) == ("dashboards", True, True)
+    assert set(link["tags"]) <= set(dashboard["tags"])
+
+
+def test_links_of_rows_lead_to_dashboards_that_there_are() -> None:
+    leading = re.findall(r'"/d/([\w-]+)\?', json.dumps(list(DASHBOARDS.values())))
+    assert leading
+    assert set(leading) <= {dashboard["uid"] for dashboard in DASHBOARDS.values()}
+
+
+@each
+def test_migrations_and_toggles_are_marked(dashboard: dict[str, Any]) -> None:
+    notes = {note["name"]: note for note in dashboard["annotations"]["list"]}
+    assert list(notes) == ["Migrations", "Toggles", "Told by the service"]
+    assert "fakedirty_migration_active{" in notes["Migrations"]["expr"]
+    assert "fakedirty_mode{" in notes["Toggles"]["expr"]
+    assert "fakedirty" in notes["Told by the service"]["target"]["tags"]
 
 
 def test_the_parts_of_the_stack_know_each_other() -> None:
@@ -83,10 +111,12 @@ def test_the_parts_of_the_stack_know_each_other() -> None:
     listen = next(word for word in services["prometheus"]["command"] if word.startswith("--web.listen-address="))
     assert source["url"] == f"http://{listen.partition('=')[2]}"
     (provider,) = read_yaml("dashboards/grafana/provisioning/dashboards/fakedirty.yml")["providers"]
-    mounts = [mount.split(":")[1] for mount in services["grafana"]["volumes"]]
-    assert provider["options"]["path"] in mounts
+    mounts = {mount.split(":")[1]: mount.split(":")[0] for mount in services["grafana"]["volumes"]}
+    assert mounts[provider["options"]["path"]] == "./dashboards/json"
     home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
-    assert home == f"{provider['options']['path']}/{CHECKED_IN.name}"
+    directory, _, name = home.rpartition("/")
+    assert directory == provider["options"]["path"]
+    assert (JSON / name).exists()
 
 
 def test_prometheus_accepts_its_configuration() -> None:

@@ -11,7 +11,7 @@ import fakedirty
 
 ROOT = Path(fakedirty.__file__).parent
 RANKS = {
-    **dict.fromkeys(("observe", "record", "export", "show"), 3),
+    **dict.fromkeys(("observe", "record", "export", "show", "grafana"), 3),
     "errors": 0,
     "carried": 1,
     "model": 1,

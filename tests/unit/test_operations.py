@@ -1,4 +1,4 @@
-"""docs/operations.md and docs/runbook.md: commands that exist, examples that are accepted, figures that add up."""
+"""Documents for operators: commands that exist, examples that are accepted, links that lead, figures that add up."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from fakedirty.service.configuration import parse
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 RUNBOOK = (ROOT / "docs/runbook.md").read_text()
+DASHBOARDS = (ROOT / "docs/dashboards.md").read_text()
 MEASURED = (ROOT / "docs/results/scrape.md").read_text() + (ROOT / "docs/results/overhead.md").read_text()
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["collector"]
 CONFIG_MAP, DAEMON_SET = yaml.safe_load_all((ROOT / "packaging/kubernetes.yml").read_text())
@@ -66,7 +67,7 @@ def commands(text: str) -> set[str]:
     return {line.removesuffix(", and so on") for line in found}
 
 
-@pytest.mark.parametrize("command", sorted(commands(RUNBOOK) | commands(OPERATIONS)))
+@pytest.mark.parametrize("command", sorted(commands(RUNBOOK) | commands(OPERATIONS) | commands(DASHBOARDS)))
 def test_commands_are_ones(command: str) -> None:
     _, name, *words = shlex.split(command)
     assert name in COMMANDS
@@ -95,6 +96,11 @@ def test_prometheus_takes_what_it_is_told_to_be_configured_with(block: str, tmp_
     assert done.returncode == 0, done.stderr
 
 
+def test_the_service_takes_what_it_is_told_to_be_configured_with() -> None:
+    [block] = [block for block in blocks(DASHBOARDS) if block.startswith("[")]
+    assert str(parse(block).grafana.place) == "https://grafana.example/"
+
+
 def test_there_are_examples_of_all_that_is_spoken_of() -> None:
     together = "".join(CONFIGURATIONS)
     for part in ("file_sd_configs", "openstack_sd_configs", "kubernetes_sd_configs", "/federate", "remote_write"):
@@ -102,7 +108,7 @@ def test_there_are_examples_of_all_that_is_spoken_of() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for text in (OPERATIONS, RUNBOOK):
+    for text in (OPERATIONS, RUNBOOK, DASHBOARDS):
         for target in re.findall(r"\]\(([^)]+)\)", text):
             file, _, section = target.partition("#")
             there = (ROOT / "docs" / file).read_text() if file else text

@@ -24,6 +24,7 @@ COMMANDS = {
     "watch": "the migrations of this host as they go, with the verdict on each",
     "config": "check the configuration of the service, or print one to begin with",
     "runs": "look back at what was recorded: list, show, compare, export",
+    "dashboards": "set up dashboards in a Grafana that is already there, or write them to files",
     "mode": "switch a running QEMU between off, observe and skip",
     "demo": "migrate a guest whose pages are known, without and with skipping",
     "fuzz": "migrate at random with modes toggled, and compare every page after each",

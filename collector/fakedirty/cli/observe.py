@@ -107,6 +107,11 @@ def run(arguments: argparse.Namespace) -> int:
     run_id = arguments.run_id or f"observe-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
     with ExitStack() as stack:
         outlets = Outlets(run_id, out=arguments.out, exports=bool(arguments.listen), json=arguments.json)
+        if configuration is not None and configuration.grafana.url:
+            from fakedirty.grafana.telling import telling  # its client takes memory, which most do not need
+
+            grafana = configuration.grafana
+            outlets.also(stack.enter_context(telling(grafana.place, Path(grafana.token_file))))
         target = None if arguments.all else choose(arguments)
         if arguments.listen:
             address, permits = parse_address(arguments.listen), _access(arguments)

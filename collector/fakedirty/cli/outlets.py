@@ -46,6 +46,10 @@ class Outlets:
         """Have it decide for each QEMU to come."""
         self._policy = policy
 
+    def also(self, sink: Sink) -> None:
+        """Have it told of each QEMU to come; it may be told by several threads."""
+        self._screens.append(sink)
+
     def _skip_off(self) -> int:
         return self._policy.decisions if self._policy else 0
 

@@ -17,6 +17,7 @@ from typing import Any
 from fakedirty.errors import UsageError
 from fakedirty.export.access import FILES, Access, permitted
 from fakedirty.export.serve import parse_address
+from fakedirty.grafana.place import Place, parse_url
 from fakedirty.model.economy import LAST_ROUNDS
 from fakedirty.observe.levels import LEVELS
 from fakedirty.observe.sizes import with_page_ring
@@ -60,6 +61,10 @@ def _absolute(value: str) -> str:
 
 def _address(value: str) -> str:
     return _as(parse_address)(value) if value else ""
+
+
+def _grafana(value: str) -> str:
+    return _as(parse_url)(value) if value else ""
 
 
 def option(default: object, meaning: str, *, unit: str = "", check: Check = _fine, live: bool = False) -> Any:
@@ -149,6 +154,26 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Grafana:
+    """``[grafana]``"""
+
+    url: str = option(
+        "",
+        "a Grafana to be told of migrations and toggles, as annotations, such as https://grafana.example/; empty: none",
+        check=_grafana,
+    )
+    token_file: str = option("", "file with a token of a service account that may write annotations", check=_absolute)
+    ca: str = option(
+        "", "file in PEM with the authority of its certificate, if it is not one that this host knows", check=_absolute
+    )
+
+    @property
+    def place(self) -> Place:
+        """The same as a client takes it."""
+        return parse_url(self.url, Path(self.ca) if self.ca else None)
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """All of it."""
 
@@ -157,6 +182,7 @@ class Configuration:
     metrics: Metrics = field(default_factory=Metrics)
     control: Control = field(default_factory=Control)
     policy: Policy = field(default_factory=Policy)
+    grafana: Grafana = field(default_factory=Grafana)
 
 
 SECTIONS: dict[str, type] = {
@@ -165,6 +191,7 @@ SECTIONS: dict[str, type] = {
     "metrics": Metrics,
     "control": Control,
     "policy": Policy,
+    "grafana": Grafana,
 }
 
 
@@ -207,6 +234,9 @@ def _contradictions(configuration: Configuration) -> Iterator[tuple[str, str]]:
     """Options that are right in themselves and wrong together, and why."""
     if configuration.observe.pages and not configuration.record.directory:
         yield "observe.pages", "needs a place to record to: set record.directory"
+    if bool(configuration.grafana.url) != bool(configuration.grafana.token_file):
+        missing = "token_file" if configuration.grafana.url else "url"
+        yield f"grafana.{'url' if configuration.grafana.url else 'token_file'}", f"needs grafana.{missing}, too"
     metrics = configuration.metrics
     for name, why in metrics.access.contradictions(lambda field: f"metrics.{field}"):
         yield f"metrics.{name}", why

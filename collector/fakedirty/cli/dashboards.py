@@ -1,0 +1,130 @@
+"""``fakedirty dashboards``: those that this installation carries, in a Grafana that is already there, or as files."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+from fakedirty.errors import UsageError
+from fakedirty.grafana.boards import boards, export
+from fakedirty.grafana.connection import connected
+from fakedirty.grafana.place import checked_token, parse_url, read_token
+from fakedirty.grafana.push import UNCHANGED, Push, Step, Wanted
+
+NAME = "dashboards"
+HELP = "set up dashboards in a Grafana that is already there, or write them to files"
+TOKEN = "FAKEDIRTY_GRAFANA_TOKEN"
+EPILOG = f"""\
+examples:
+  fakedirty dashboards list                       what there is
+  fakedirty dashboards export DIR                 the JSON, to be provisioned or imported by hand
+  fakedirty dashboards push --url https://grafana.example/ --token-file token
+                                                  folder and dashboards, on a Prometheus that Grafana knows
+  fakedirty dashboards push --url http://127.0.0.1:3000 --token-file token --prometheus http://127.0.0.1:9090
+                                                  the data source, too
+  fakedirty dashboards push … --dry-run           say what would be done
+
+The token is one of a service account whose role may do that (Admin; Editor without --prometheus). It is taken from
+--token, --token-file or {TOKEN}; whoever may list processes can read the first.
+
+exit status: 0 done, or nothing to be done; 1 Grafana does not answer, or refuses; 2 wrong usage
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    pushing = actions.add_parser("push", help="set up data source, folder and dashboards, as far as they differ")
+    pushing.add_argument("--url", required=True, metavar="URL", help="where that Grafana is")
+    token = pushing.add_mutually_exclusive_group()
+    token.add_argument("--token", help="of a service account")
+    token.add_argument("--token-file", type=Path, metavar="FILE", help="file with that token")
+    pushing.add_argument("--ca", type=Path, metavar="FILE", help="the authority of its certificate, in PEM")
+    pushing.add_argument("--folder", default="fakedirty", metavar="NAME", help="for the dashboards; default: fakedirty")
+    pushing.add_argument("--prometheus", metavar="URL", help="where Grafana finds the Prometheus that has our metrics")
+    pushing.add_argument(
+        "--scrape-interval", type=_interval, default="2s", metavar="TIME", help="of that Prometheus; default: 2s"
+    )
+    pushing.add_argument("--dry-run", action="store_true", help="change nothing, and say what would be")
+    listing = actions.add_parser("list", help="what there is")
+    exporting = actions.add_parser("export", help="write the JSON of each")
+    exporting.add_argument("directory", type=Path, metavar="DIR")
+    for action in (pushing, listing, exporting):
+        action.add_argument("--json", action="store_true", help="say it in JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do the one that was asked for."""
+    match arguments.action:
+        case "push":
+            _push(arguments)
+        case "list":
+            _list(arguments.json)
+        case _:
+            _export(arguments.directory, arguments.json)
+    return 0
+
+
+def _push(arguments: argparse.Namespace) -> None:
+    place = parse_url(arguments.url, arguments.ca)
+    if arguments.prometheus is not None and not re.match(r"https?://\S+$", arguments.prometheus):
+        raise UsageError(f"--prometheus {arguments.prometheus}: expected a URL, such as http://127.0.0.1:9090")
+    wanted = Wanted(boards(), arguments.folder, arguments.prometheus, arguments.scrape_interval)
+    with connected(place, _token(arguments)) as api:
+        push = Push(api, place, wanted, dry_run=arguments.dry_run)
+        steps = push.run()
+        if fault := push.fault():
+            print(f"fakedirty: {fault}", file=sys.stderr)
+    if arguments.json:
+        told = {"url": str(place), "dry_run": arguments.dry_run, "steps": [dataclasses.asdict(step) for step in steps]}
+        print(json.dumps(told, indent=2))
+    else:
+        _say(steps, arguments.dry_run)
+
+
+def _say(steps: list[Step], dry_run: bool) -> None:
+    for step in steps:
+        action = f"would be {step.action}" if dry_run and step.action != UNCHANGED else step.action
+        print(f"{step.kind} {step.name}: {action}" + (f", {step.url}" if step.url else ""))
+    if all(step.action == UNCHANGED for step in steps):
+        print("nothing to be changed")
+
+
+def _token(arguments: argparse.Namespace) -> str:
+    if arguments.token is not None:
+        return checked_token(arguments.token)
+    if arguments.token_file is not None:
+        return read_token(arguments.token_file)
+    if TOKEN in os.environ:
+        return checked_token(os.environ[TOKEN])
+    raise UsageError(f"Grafana asks for a token: give --token-file FILE, or set {TOKEN}")
+
+
+def _list(as_json: bool) -> None:
+    found = boards()
+    if as_json:
+        named = [
+            {"uid": board.uid, "title": board.title, "description": board.content["description"], "file": board.file}
+            for board in found
+        ]
+        print(json.dumps(named, indent=2))
+        return
+    for board in found:
+        print(f"{board.uid}: {board.title}\n    {board.content['description']}")
+
+
+def _export(directory: Path, as_json: bool) -> None:
+    written = [str(path) for path in export(directory)]
+    print(json.dumps(written, indent=2) if as_json else "\n".join(written))
+
+
+def _interval(text: str) -> str:
+    """A duration as Grafana and Prometheus write it."""
+    if not re.fullmatch(r"[1-9]\d*(ms|s|m|h)", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a duration, such as 15s")
+    return text

@@ -1,0 +1,88 @@
+"""The sink that tells Grafana of migrations, as regions from start to end, and of toggles, as points."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fakedirty.model.events import Event, ModeChanged
+from fakedirty.model.migration import Migration
+from fakedirty.model.sink import PageBatch
+
+TAG_LENGTH = 100  # what Grafana has room for
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A point, or with `end_ms` a region; times are Unix time. `text` is HTML, tags are not."""
+
+    time_ms: int
+    end_ms: int | None
+    tags: tuple[str, ...]
+    text: str
+
+
+def epoch_ns() -> int:
+    """The Unix time at which the monotonic clock of this host was 0."""
+    return time.time_ns() - time.monotonic_ns()
+
+
+class Annotator:
+    """Makes annotations and hands them on at once; `put` must not block. It may be told by several threads."""
+
+    def __init__(self, put: Callable[[Annotation], None], epoch_ns: Callable[[], int] = epoch_ns) -> None:
+        self._put = put
+        self._epoch_ns = epoch_ns
+
+    def started(self, migration: Migration) -> None:
+        """Nothing yet: a region has an end."""
+
+    def changed(self, migration: Migration, event: Event) -> None:
+        """A toggle is a point."""
+        if isinstance(event, ModeChanged) and not migration.incoming:
+            text = f"mode {event.from_mode} &rarr; {event.to_mode} in round {event.round}"
+            tags = _tags(migration, "toggle", f"mode:{event.to_mode}")
+            self._put(Annotation(self._ms(event.time_ns), None, tags, f"{_name(migration)}: {text}"))
+
+    def pages(self, migration: Migration, batch: PageBatch) -> None:
+        """Nothing: single pages are nothing to be told."""
+
+    def ended(self, migration: Migration) -> None:
+        """The migration is a region."""
+        if migration.incoming:
+            return
+        outcome = migration.state if migration.ended else "unfinished"
+        end = time.monotonic_ns() if migration.end_ns is None else migration.end_ns
+        tags = _tags(migration, "migration", f"outcome:{outcome}", f"id:{migration.migration_id}")
+        text = f"{_name(migration)}: {'; '.join(_facts(migration, outcome))}"
+        self._put(Annotation(self._ms(migration.start_ns), self._ms(end), tags, text))
+
+    def _ms(self, monotonic_ns: int) -> int:
+        return (self._epoch_ns() + monotonic_ns) // 1_000_000
+
+
+def _facts(migration: Migration, outcome: str) -> list[str]:
+    facts = [f"{outcome}, {len(migration.rounds)} rounds"]
+    for word, name in (("total time", "total-time"), ("downtime", "downtime")):
+        if (milliseconds := migration.reported(name)) is not None:
+            facts.append(f"{word} {milliseconds / 1e3:g} s")
+    for word, column in (("sent", "transferred_bytes"), ("saved", "saved_bytes")):
+        if (count := migration.total(column)) is not None:
+            facts.append(f"{word} {count / 1e6:.1f} MB")
+    return facts if migration.valid else [*facts, "not valid"]
+
+
+def _printable(text: str) -> str:
+    """As UTF-8 can have it."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _name(migration: Migration) -> str:
+    return html.escape(_printable(migration.vm))
+
+
+def _tags(migration: Migration, *words: str) -> tuple[str, ...]:
+    vm = f"vm:{_printable(migration.vm)}"[:TAG_LENGTH]
+    return ("fakedirty", vm, *words)

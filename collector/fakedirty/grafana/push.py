@@ -1,0 +1,165 @@
+"""Data source, folder and dashboards in a Grafana that is already there, each changed only where it differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from grafana_client import GrafanaApi
+
+from fakedirty.errors import GrafanaError
+
+from .answers import expected, explained
+from .boards import Board
+from .place import Place
+
+DATASOURCE_UID = "fakedirty-prometheus"
+DATASOURCE_NAME = "fakedirty Prometheus"
+CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
+FOLDERS = 1000  # Grafana lists no more at once
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What came of one thing: `action` is created, updated or unchanged."""
+
+    kind: str
+    name: str
+    action: str
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What shall be there. Without `prometheus`, a data source that Grafana has is enough."""
+
+    boards: Sequence[Board]
+    folder: str
+    prometheus: str | None = None
+    scrape_interval: str = "2s"
+
+    @property
+    def datasource(self) -> dict[str, Any]:
+        """As Grafana takes it."""
+        return {
+            "uid": DATASOURCE_UID,
+            "name": DATASOURCE_NAME,
+            "type": "prometheus",
+            "access": "proxy",
+            "url": self.prometheus,
+            "jsonData": {"timeInterval": self.scrape_interval},
+        }
+
+
+class Push:
+    """Into one Grafana; with `dry_run` it is asked, and nothing is changed."""
+
+    def __init__(self, api: GrafanaApi, place: Place, wanted: Wanted, *, dry_run: bool = False) -> None:
+        self._api = api
+        self._place = place
+        self._wanted = wanted
+        self._dry_run = dry_run
+
+    def run(self) -> list[Step]:
+        """All of it; GrafanaError at the first thing that cannot be done, with what came before it done."""
+        what = "looking for a Grafana"
+        with explained(self._place, what):
+            expected(self._place, what, self._api.client.GET("/health"), "database")
+        steps = [self._datasource()]
+        folder, step = self._folder()
+        return [*steps, step, *(self._board(board, folder) for board in self._wanted.boards)]
+
+    def fault(self) -> str:
+        """Why Grafana gets nothing from its new data source; empty if it does, or does not say."""
+        if self._wanted.prometheus is None or self._dry_run:
+            return ""
+        what = f"asking whether {self._wanted.prometheus} answers there"
+        try:
+            with explained(self._place, what):
+                answer = expected(self._place, what, self._api.datasource.health(DATASOURCE_UID), "status")
+        except GrafanaError as error:
+            return "" if error.status in (403, 404) else str(error)
+        return "" if answer["status"] == "OK" else f"{what}: {answer.get('message', answer['status'])}"
+
+    def _datasource(self) -> Step:
+        if self._wanted.prometheus is None:
+            return self._any_datasource()
+        wanted = self._wanted.datasource
+        what = f"setting up the data source {DATASOURCE_NAME}"
+        with explained(self._place, what):
+            there = self._found(lambda: self._api.datasource.get_datasource_by_uid(DATASOURCE_UID))
+            if there is None:
+                if not self._dry_run:
+                    expected(self._place, what, self._api.datasource.create_datasource(wanted), "datasource")
+                return Step("data source", DATASOURCE_NAME, CREATED)
+            merged = {**there, **wanted, "jsonData": {**(there.get("jsonData") or {}), **wanted["jsonData"]}}
+            if merged == there:
+                return Step("data source", DATASOURCE_NAME, UNCHANGED)
+            if there.get("readOnly"):
+                raise GrafanaError(f"{what}: it is provisioned from a file of that Grafana, and says otherwise there")
+            if not self._dry_run:
+                self._api.datasource.update_datasource_by_uid(DATASOURCE_UID, merged)
+        return Step("data source", DATASOURCE_NAME, UPDATED)
+
+    def _any_datasource(self) -> Step:
+        what = "looking for a Prometheus among the data sources"
+        with explained(self._place, what):
+            found = self._api.datasource.list_datasources()
+        names = [each["name"] for each in _listed(found) if each.get("type") == "prometheus"]
+        if not names:
+            raise GrafanaError(f"{what}: {self._place} has none: name one with --prometheus URL")
+        return Step("data source", str(names[0]), UNCHANGED)
+
+    def _folder(self) -> tuple[str | None, Step]:
+        """The uid of the folder, None if it is not there and none is made."""
+        title = self._wanted.folder
+        what = f"setting up the folder {title}"
+        with explained(self._place, what):
+            there = _listed(self._api.client.GET("/folders", params={"limit": FOLDERS}))
+            for folder in there:
+                if folder.get("title") == title:
+                    return str(folder["uid"]), Step("folder", title, UNCHANGED)
+            uid = None
+            if not self._dry_run:
+                uid = str(expected(self._place, what, self._api.folder.create_folder(title), "uid")["uid"])
+        return uid, Step("folder", title, CREATED)
+
+    def _board(self, board: Board, folder: str | None) -> Step:
+        what = f"setting up the dashboard {board.title}"
+        with explained(self._place, what):
+            there = self._found(lambda: self._api.dashboard.get_dashboard(board.uid))
+            if there is not None and self._same(board, there, folder):
+                return Step("dashboard", board.title, UNCHANGED, self._url(board))
+            if there is not None and there["meta"].get("provisioned"):
+                raise GrafanaError(f"{what}: it is provisioned from a file of that Grafana, and says otherwise there")
+            if not self._dry_run:
+                body = {"dashboard": board.content, "folderUid": folder, "message": board.mark, "overwrite": True}
+                expected(self._place, what, self._api.dashboard.update_dashboard(body), "uid")
+        return Step("dashboard", board.title, CREATED if there is None else UPDATED, self._url(board))
+
+    def _same(self, board: Board, there: Mapping[str, Any], folder: str | None) -> bool:
+        """Whether what is there is what we would write, where we would write it: by the mark of its last version."""
+        if there["meta"].get("folderUid") != folder:
+            return False
+        answer = self._api.client.GET(f"/dashboards/uid/{board.uid}/versions", params={"limit": 1})
+        versions = _listed(answer.get("versions") if isinstance(answer, Mapping) else answer)
+        return bool(versions) and versions[0].get("message") == board.mark
+
+    def _found(self, ask: Callable[[], object]) -> dict[str, Any] | None:
+        """What Grafana has; None if it does not."""
+        try:
+            with explained(self._place, "looking what is there"):
+                return dict(expected(self._place, "looking what is there", ask()))
+        except GrafanaError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _url(self, board: Board) -> str:
+        return f"{self._place}d/{board.uid}"
+
+
+def _listed(answer: object) -> list[Mapping[str, Any]]:
+    """A list of objects; empty if it is something else."""
+    return [each for each in answer if isinstance(each, Mapping)] if isinstance(answer, list) else []

@@ -1,0 +1,22 @@
+"""``python -m dashboards``: write the JSON of every dashboard beside the code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import ab, hosts, migration, now
+from .board import rendered
+
+#: each dashboard by the name of its file
+BOARDS = {"now": now.BOARD, "migration": migration.BOARD, "ab": ab.BOARD, "hosts": hosts.BOARD}
+JSON = Path(__file__).parent / "json"
+
+
+def files() -> dict[str, str]:
+    """What each file has to hold."""
+    return {f"{name}.json": rendered(board) for name, board in BOARDS.items()}
+
+
+if __name__ == "__main__":
+    for file, text in files().items():
+        (JSON / file).write_text(text, encoding="utf-8")

@@ -1,0 +1,175 @@
+"""*A/B: skip on against off*: two migrations side by side, and all of the chosen hosts by mode."""
+
+from __future__ import annotations
+
+from . import notes, variables
+from .board import Board
+from .looks import gauges, lines, number, side_by_side
+from .panel import Panel
+from .query import greatest, of_hosts, of_vm, total
+
+WITHOUT, WITH = "without skip", "with skip"
+SKIPPING = f"{of_hosts('fakedirty_mode', fakedirty_mode='skip')} == 1"
+
+
+def without(metric: str, **labels: str) -> str:
+    """The series of the migration that is compared with."""
+    return f"{of_vm(metric, 'vm_without', **labels)} offset $ago"
+
+
+def both(metric: str, **labels: str) -> dict[str, str]:
+    """A figure of each."""
+    return {WITHOUT: greatest(without(metric, **labels)), WITH: greatest(of_vm(metric, **labels))}
+
+
+def sums(metric: str, **labels: str) -> dict[str, str]:
+    """The sum over the last rounds of each."""
+    return {WITHOUT: total(without(metric, **labels)), WITH: total(of_vm(metric, **labels))}
+
+
+def by_round(metric: str, **labels: str) -> dict[str, str]:
+    """Each round of each."""
+    return {WITHOUT: total(without(metric, **labels), "round"), WITH: total(of_vm(metric, **labels), "round")}
+
+
+def rounds(durations: str, others: str) -> str:
+    """How many there are."""
+    return f"count({durations}) + {greatest(others)}"
+
+
+def by_mode(counter: str, **labels: str) -> dict[str, str]:
+    """Per second, of VMs whose mode is another, and of those whose mode is skip."""
+    rate = f"rate({of_hosts(counter, **labels)}[$__rate_interval])"
+    return {
+        WITHOUT: total(f"{rate} unless on (job, instance, vm) ({SKIPPING})"),
+        WITH: total(f"{rate} and on (job, instance, vm) ({SKIPPING})"),
+    }
+
+
+PANELS = (
+    Panel(
+        "Total time",
+        "As query-migrate reports it.",
+        "s",
+        both("fakedirty_migration_duration_seconds"),
+        number,
+        6,
+        4,
+    ),
+    Panel(
+        "Downtime",
+        "As query-migrate reports it.",
+        "s",
+        both("fakedirty_migration_downtime_seconds"),
+        number,
+        6,
+        4,
+    ),
+    Panel(
+        "Sent",
+        "Bytes of the last 64 rounds.",
+        "decbytes",
+        sums("fakedirty_round_transferred_bytes"),
+        number,
+        6,
+        4,
+    ),
+    Panel(
+        "Rounds",
+        "Finished rounds.",
+        "short",
+        {
+            WITHOUT: rounds(without("fakedirty_round_duration_seconds"), without("fakedirty_rounds_not_shown")),
+            WITH: rounds(of_vm("fakedirty_round_duration_seconds"), of_vm("fakedirty_rounds_not_shown")),
+        },
+        number,
+        6,
+        4,
+    ),
+    Panel(
+        "Left pages, by round",
+        "Still dirty when the next round begins: the migration that converges has ever fewer.",
+        "short",
+        by_round("fakedirty_round_left_pages"),
+        side_by_side,
+        12,
+    ),
+    Panel(
+        "Bytes sent, by round",
+        "What each round cost on the wire.",
+        "decbytes",
+        by_round("fakedirty_round_transferred_bytes"),
+        side_by_side,
+        12,
+    ),
+    Panel(
+        "Pages sent in full, by round",
+        "Normal pages: with skip, fake pages are not among them.",
+        "short",
+        by_round("fakedirty_round_page_dispositions", disposition="normal"),
+        side_by_side,
+        12,
+    ),
+    Panel(
+        "Duration, by round",
+        "How long each round took.",
+        "s",
+        by_round("fakedirty_round_duration_seconds"),
+        side_by_side,
+        12,
+    ),
+    Panel(
+        "What the verdict had said",
+        "Total time that was predicted for the migration without skip, as it is and with skip. A plan that does not "
+        "converge has none.",
+        "s",
+        {"{{plan}}, {{estimate}}": greatest(without("fakedirty_verdict_total_time_seconds"), "plan", "estimate")},
+        gauges,
+        12,
+    ),
+    Panel(
+        "What hashing cost, and what it saved",
+        "Of the migration with skip, in the last rounds in which pages could be skipped; saved is what sending these "
+        "pages would have taken at the speed of the fastest round.",
+        "s",
+        {
+            "hashing": greatest(of_vm("fakedirty_skip_hash_seconds")),
+            "saved": greatest(of_vm("fakedirty_skip_saved_seconds")),
+        },
+        gauges,
+        12,
+    ),
+    Panel(
+        "Bytes sent, by mode",
+        "Per second, over all VMs of the chosen hosts whose mode is seen, told at the end of each round.",
+        "Bps",
+        by_mode("fakedirty_transferred_bytes_total"),
+        lines,
+        12,
+    ),
+    Panel(
+        "Fake pages, by mode",
+        "Per second, over all VMs of the chosen hosts: without skip they are sent again, with skip they are not.",
+        "cps",
+        by_mode("fakedirty_pages_total", class_="fake"),
+        lines,
+        12,
+    ),
+)
+
+BOARD = Board(
+    "fakedirty-ab",
+    "A/B: skip on against off",
+    "Two migrations of two VMs, or of one VM at two times, each the last before the end of the time range. "
+    "The one without skip may be looked for earlier.",
+    (
+        variables.datasource(),
+        variables.job(),
+        variables.host(),
+        variables.vm("vm_without", "VM without skip"),
+        variables.ago("ago", "earlier by"),
+        variables.vm("vm", "VM with skip"),
+    ),
+    notes.of_all,
+    PANELS,
+)

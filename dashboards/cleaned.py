@@ -1,0 +1,27 @@
+"""JSON without what the SDK writes and Grafana's own types do not know: nulls, and members of older versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: members that no variable has any more
+OF_VARIABLES = {"auto", "auto_count", "auto_min", "id"}
+
+
+def cleaned(dashboard: dict[str, Any]) -> dict[str, Any]:
+    """The same for Grafana."""
+    made: dict[str, Any] = _without_nulls(dashboard)
+    made.pop("style", None)
+    for variable in made["templating"]["list"]:
+        for name in OF_VARIABLES:
+            variable.pop(name, None)
+    for panel in made["panels"]:
+        if panel["type"] == "heatmap":
+            panel["options"]["tooltip"] = {"mode": "single"}
+    return made
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(each) for name, each in value.items() if each is not None}
+    return [_without_nulls(each) for each in value] if isinstance(value, list) else value

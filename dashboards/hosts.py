@@ -1,0 +1,162 @@
+"""*Hosts and collector health*: are migrations observed, can what is seen be believed, and what does it cost."""
+
+from __future__ import annotations
+
+from . import notes, variables
+from .board import Board
+from .looks import heat, lines, number, rows, states
+from .panel import Panel
+from .query import TARGETS, greatest, of_hosts, per_second, total
+from .words import UP
+
+HOST = "{{instance}}"
+#: of Prometheus' own series those of our collectors: they have answered once within the time range
+OURS = f"and on (job, instance) last_over_time({of_hosts('fakedirty_build_info')}[$__range])"
+ALERTS = f'ALERTS{{{TARGETS},alertname=~"Fakedirty.*",alertstate="firing"}}'
+#: 0 for each host
+NOTHING = f"0 * {of_hosts('instance:fakedirty_vms_migrating:sum')}"
+
+
+def figure(title: str, description: str, query: str, unit: str = "short") -> Panel:
+    """One of those at the top."""
+    return Panel(title, description, unit, {title.lower(): query}, number, 4, 4)
+
+
+def by_host(title: str, description: str, query: str, unit: str = "short", legend: str = HOST) -> Panel:
+    """A line for each host."""
+    return Panel(title, description, unit, {legend: query}, lines, 12)
+
+
+PANELS = (
+    figure("Collectors", "Those that answer Prometheus.", total(f"{of_hosts('up')} {OURS}")),
+    figure(
+        "Down",
+        "Collectors that have answered within the time range and do not now.",
+        f"count({of_hosts('up')} == 0 {OURS}) or vector(0)",
+    ),
+    figure("Alerts", "Those of fakedirty that are firing.", f"count({ALERTS}) or vector(0)"),
+    figure("QEMUs", "Those that are observed.", total(of_hosts("fakedirty_observed_qemus"))),
+    figure("Probes", "Attached in the kernels of the chosen hosts.", total(of_hosts("fakedirty_probes_attached"))),
+    figure("VMs that migrate", "At the moment.", total(of_hosts("instance:fakedirty_vms_migrating:sum"))),
+    Panel(
+        "Collectors, by host",
+        "Whether Prometheus gets answers.",
+        "short",
+        {HOST: greatest(f"{of_hosts('up')} {OURS}", "instance")},
+        states(UP),
+        12,
+    ),
+    Panel(
+        "QEMUs, by level",
+        "How many are observed at each level; only patched and usdt see all that there is to see.",
+        "short",
+        {"{{level}}": total(of_hosts("instance_level:fakedirty_qemus:count"), "level")},
+        lines,
+        12,
+    ),
+    by_host(
+        "VMs that migrate, by host",
+        "Away from it; those that come are counted where they leave.",
+        total(of_hosts("instance:fakedirty_vms_migrating:sum"), "instance"),
+    ),
+    by_host(
+        "Migrations that are over, by outcome",
+        "In 5 minutes; unfinished are those whose end was not observed.",
+        total(of_hosts("instance_outcome:fakedirty_migrations:increase5m"), "outcome"),
+        legend="{{outcome}}",
+    ),
+    by_host(
+        "Events lost",
+        "In 5 minutes; rounds that they belong to are invalid.",
+        f"{total(of_hosts('instance_where:fakedirty_lost_events:increase5m'), 'instance')} "
+        f"or {total(NOTHING, 'instance')}",
+    ),
+    by_host(
+        "Invalid rounds",
+        "In 5 minutes: their counts cannot be believed. The reason stands in rounds.csv.",
+        total(of_hosts("instance:fakedirty_invalid_rounds:increase5m"), "instance"),
+    ),
+    by_host(
+        "Fake share, by host",
+        "Fake pages as a share of all that were visited, in 5 minutes.",
+        greatest(of_hosts("instance:fakedirty_fake_per_visited_pages:ratio_increase5m"), "instance"),
+        "percentunit",
+    ),
+    by_host(
+        "Saved share, by host",
+        "Bytes that were not sent as their pages were skipped, as a share of what would have been sent, in 5 minutes.",
+        greatest(of_hosts("instance:fakedirty_saved_per_unskipped_bytes:ratio_increase5m"), "instance"),
+        "percentunit",
+    ),
+    by_host(
+        "Hashing, by host",
+        "Time of copying and hashing pages in 5 minutes.",
+        total(of_hosts("instance:fakedirty_hash_seconds:increase5m"), "instance"),
+        "s",
+    ),
+    by_host(
+        "Skip switched off by the service",
+        "Migrations a second in which policy.skip_off found that hashing cost more than it saved.",
+        per_second(of_hosts("fakedirty_policy_skip_off_total"), "instance"),
+        "cps",
+    ),
+    Panel(
+        "Rounds by their fake share",
+        "Finished rounds of the chosen hosts: the lighter, the more rounds had this share of fake pages.",
+        "short",
+        {"{{le}}": total(f"increase({of_hosts('fakedirty_round_fake_ratio_bucket')}[$__rate_interval])", "le")},
+        heat,
+        12,
+    ),
+    Panel(
+        "Rounds by their duration",
+        "Finished rounds of the chosen hosts: the lighter, the more rounds took so many seconds.",
+        "short",
+        {"{{le}}": total(f"increase({of_hosts('fakedirty_round_time_seconds_bucket')}[$__rate_interval])", "le")},
+        heat,
+        12,
+    ),
+    Panel(
+        "Scrapes",
+        "How long a scrape takes: the collector's own part, and all of it as Prometheus sees it.",
+        "s",
+        {
+            "collector {{instance}}": greatest(of_hosts("fakedirty_scrape_seconds"), "instance"),
+            "Prometheus {{instance}}": greatest(f"{of_hosts('scrape_duration_seconds')} {OURS}", "instance"),
+        },
+        lines,
+        12,
+    ),
+    by_host(
+        "Samples of a scrape, by host",
+        "Most are of rounds: the last 64 of each of the last 100 migrations.",
+        greatest(f"{of_hosts('scrape_samples_scraped')} {OURS}", "instance"),
+    ),
+    by_host(
+        "VMs whose series were dropped",
+        "A second: some time after they had gone.",
+        per_second(of_hosts("fakedirty_vms_dropped_total"), "instance"),
+        "cps",
+    ),
+    Panel(
+        "Versions",
+        "Of the collectors, and of Python, the kernel and bcc below them.",
+        "short",
+        {
+            "collectors": f"count by (instance, version, kernel, python, bcc) ({of_hosts('fakedirty_build_info')})",
+        },
+        rows,
+        12,
+    ),
+)
+
+BOARD = Board(
+    "fakedirty-hosts",
+    "Hosts and collector health",
+    "Whether migrations are observed on every host, whether what is seen can be believed, and what observing costs.",
+    (variables.datasource(), variables.job(), variables.host()),
+    notes.of_all,
+    PANELS,
+    since="now-1h",
+    refresh="30s",
+)

@@ -1,0 +1,104 @@
+"""How panels look: a figure, lines over time, bands of states, a bar a round, a table of VMs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from grafana_foundation_sdk.builders import barchart, bargauge, heatmap, stat, statetimeline, table, timeseries
+from grafana_foundation_sdk.builders import common as common_build
+from grafana_foundation_sdk.models import common
+from grafana_foundation_sdk.models import dashboard as model
+
+from .words import Words, mapping
+
+Made = (
+    barchart.Panel | bargauge.Panel | heatmap.Panel | stat.Panel | statetimeline.Panel | table.Panel | timeseries.Panel
+)
+Look = Callable[[Sequence[str]], Made]  # given the legends of its queries
+
+LAST = common_build.ReduceDataOptions().calcs(["lastNotNull"])
+
+
+def letter(index: int) -> str:
+    """How Grafana names the queries of a panel."""
+    return chr(ord("A") + index)
+
+
+def _columns(legends: Sequence[str]) -> dict[str, str]:
+    """What a merged table calls the value of each query, and what it is called here."""
+    if len(legends) == 1:
+        return {"Value": legends[0]}
+    return {f"Value #{letter(number)}": legend for number, legend in enumerate(legends)}
+
+
+def _transformed(*steps: tuple[str, dict[str, object]]) -> list[model.DataTransformerConfig]:
+    return [model.DataTransformerConfig(id_val=name, options=options) for name, options in steps]
+
+
+def number(legends: Sequence[str]) -> Made:
+    """A single figure, or one for each series."""
+    made = stat.Panel().graph_mode(common.BigValueGraphMode.NONE).color_mode(common.BigValueColorMode.VALUE)
+    return made.reduce_options(LAST).no_value("-")
+
+
+def word(words: Words) -> Look:
+    """A single word for a number."""
+
+    def make(legends: Sequence[str]) -> Made:
+        return number(legends).mappings([mapping(words)])
+
+    return make
+
+
+def lines(legends: Sequence[str]) -> Made:
+    """Lines over time."""
+    return timeseries.Panel().fill_opacity(10).line_width(2)
+
+
+def states(words: Words) -> Look:
+    """Bands of states over time."""
+
+    def make(legends: Sequence[str]) -> Made:
+        return statetimeline.Panel().mappings([mapping(words)]).merge_values(True)
+
+    return make
+
+
+def gauges(legends: Sequence[str]) -> Made:
+    """A horizontal bar for each series."""
+    made = bargauge.Panel().reduce_options(LAST).orientation(common.VizOrientation.HORIZONTAL)
+    return made.display_mode(common.BarGaugeDisplayMode.BASIC).min(0)
+
+
+def heat(legends: Sequence[str]) -> Made:
+    """Buckets of a histogram over time."""
+    return heatmap.Panel().calculate(False)
+
+
+def bars(legends: Sequence[str]) -> Made:
+    """A bar a round. Each query is a table (round, value): merge them, and sort rounds as numbers, not as text."""
+    chart = barchart.Panel().x_field("round").stacking(common.StackingMode.NORMAL)
+    chart.show_value(common.VisibilityMode.NEVER)
+    return chart.transformations(
+        _transformed(
+            ("merge", {}),
+            ("convertFieldType", {"conversions": [{"targetField": "round", "destinationType": "number"}]}),
+            ("sortBy", {"sort": [{"field": "round"}]}),
+            ("convertFieldType", {"conversions": [{"targetField": "round", "destinationType": "string"}]}),
+            ("organize", {"excludeByName": {"Time": True}, "renameByName": _columns(legends)}),
+        )
+    )
+
+
+def side_by_side(legends: Sequence[str]) -> Made:
+    """A bar a round and query."""
+    made = bars(legends)
+    assert isinstance(made, barchart.Panel)
+    return made.stacking(common.StackingMode.NONE)
+
+
+def rows(legends: Sequence[str]) -> Made:
+    """A table: a column for each label that the queries keep, and one for each query."""
+    return table.Panel().transformations(
+        _transformed(("merge", {}), ("organize", {"excludeByName": {"Time": True}, "renameByName": _columns(legends)}))
+    )

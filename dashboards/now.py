@@ -1,0 +1,179 @@
+"""*Migrations now*: which VMs of which hosts migrate, whether they will end, and whether skipping would help."""
+
+from __future__ import annotations
+
+from . import notes, variables
+from .board import Board
+from .links import to_the_migration
+from .looks import lines, number, rows, states
+from .panel import Panel
+from .query import greatest, mode, of_hosts, per_second, total
+from .words import ACTIVITY, CONVERGENCE, MODES, VALIDITY, mapping
+
+VM = ("instance", "vm")
+ACTIVE = f"{of_hosts('fakedirty_migration_active')} == 1"
+
+
+def converging(plan: str, verdict: int) -> str:
+    """How many of those that migrate have this verdict."""
+    found = f"{of_hosts('fakedirty_verdict_converges', plan=plan)} == {verdict}"
+    return f"count({found} and on (job, instance, vm) {ACTIVE}) or vector(0)"
+
+
+def predicted(plan: str) -> str:
+    """The total time that is expected."""
+    return greatest(of_hosts("fakedirty_verdict_total_time_seconds", plan=plan, estimate="expected"), *VM)
+
+
+def verdict(plan: str) -> str:
+    """Whether it converges."""
+    return greatest(of_hosts("fakedirty_verdict_converges", plan=plan), *VM)
+
+
+PAGES = "instance_class:fakedirty_pages:increase5m"
+
+PANELS = (
+    Panel(
+        "Migrating",
+        "VMs that migrate, over the chosen hosts.",
+        "short",
+        {"VMs": total(of_hosts("fakedirty_migration_active"))},
+        number,
+        4,
+        4,
+    ),
+    Panel(
+        "Will not end as they are",
+        "VMs that migrate, and are not expected to converge as they are.",
+        "short",
+        {"VMs": converging("as-is", 0)},
+        number,
+        4,
+        4,
+    ),
+    Panel(
+        "Would end with skip",
+        "VMs that migrate, and are expected to converge with skip, whether they would without or not.",
+        "short",
+        {"VMs": converging("skip", 1)},
+        number,
+        4,
+        4,
+    ),
+    Panel(
+        "Fake share",
+        "Fake pages as a share of all pages that were visited in the last 5 minutes, over the chosen hosts.",
+        "percentunit",
+        {"fake": f"{total(of_hosts(PAGES, class_='fake'))} / ({total(of_hosts(PAGES))} > 0)"},
+        number,
+        4,
+        4,
+    ),
+    Panel(
+        "Sent",
+        "Bytes sent in the last 5 minutes, over the chosen hosts.",
+        "decbytes",
+        {"sent": total(of_hosts("instance:fakedirty_transferred_bytes:increase5m"))},
+        number,
+        4,
+        4,
+    ),
+    Panel(
+        "Saved",
+        "Bytes that were not sent in the last 5 minutes, as their pages were skipped, over the chosen hosts.",
+        "decbytes",
+        {"saved": total(of_hosts("instance:fakedirty_saved_bytes:increase5m"))},
+        number,
+        4,
+        4,
+    ),
+    Panel(
+        "Last migration of each VM",
+        "The verdict is whether it converges, as it is and with skip, and how long it takes in all. It is made of what "
+        "was observed so far; a plan that does not converge has no time. Unchanged is the share of what is sent "
+        "again that the destination has already.",
+        "short",
+        {
+            "state": total(of_hosts("fakedirty_migration_active"), *VM),
+            "mode": mode(of_hosts("fakedirty_mode"), *VM),
+            "as it is": verdict("as-is"),
+            "takes": predicted("as-is"),
+            "with skip": verdict("skip"),
+            "would take": predicted("skip"),
+            "unchanged": greatest(of_hosts("fakedirty_verdict_unchanged_ratio"), *VM),
+            "left pages": total(of_hosts("fakedirty_left_pages"), *VM),
+            "figures": f"min by ({', '.join(VM)}) ({of_hosts('fakedirty_migration_valid')})",
+        },
+        rows,
+        24,
+        9,
+        {
+            "vm": {"links": to_the_migration()},
+            "state": {"mappings": [mapping(ACTIVITY)]},
+            "mode": {"mappings": [mapping(MODES)]},
+            "as it is": {"mappings": [mapping(CONVERGENCE)], "custom.cellOptions": {"type": "color-text"}},
+            "takes": {"unit": "s"},
+            "with skip": {"mappings": [mapping(CONVERGENCE)], "custom.cellOptions": {"type": "color-text"}},
+            "would take": {"unit": "s"},
+            "unchanged": {"unit": "percentunit"},
+            "figures": {"mappings": [mapping(VALIDITY)]},
+        },
+    ),
+    Panel(
+        "Left pages",
+        "Still dirty after the last finished round, by VM. A migration whose left pages fall converges.",
+        "short",
+        {"{{vm}}": total(of_hosts("fakedirty_left_pages"), "vm")},
+        lines,
+        12,
+    ),
+    Panel(
+        "Pages by class",
+        "Visited pages per second, over the chosen hosts, told at the end of each round.",
+        "cps",
+        {"{{class}}": per_second(of_hosts("fakedirty_pages_total"), "class")},
+        lines,
+        12,
+    ),
+    Panel(
+        "Bytes sent",
+        "Per second by VM, told at the end of each round.",
+        "Bps",
+        {"{{vm}}": per_second(of_hosts("fakedirty_transferred_bytes_total"), "vm")},
+        lines,
+        12,
+    ),
+    Panel(
+        "Bytes saved",
+        "What skipped pages would have cost, per second by VM, told at the end of each round.",
+        "Bps",
+        {"{{vm}}": per_second(of_hosts("fakedirty_saved_bytes_total"), "vm")},
+        lines,
+        12,
+    ),
+    Panel(
+        "Migrating, by VM",
+        "When each VM migrated.",
+        "short",
+        {"{{vm}}": greatest(of_hosts("fakedirty_migration_active"), "vm")},
+        states(ACTIVITY),
+        12,
+    ),
+    Panel(
+        "Mode, by VM",
+        "fake-dirty-mode as QEMU last adopted it.",
+        "short",
+        {"{{vm}}": mode(of_hosts("fakedirty_mode"), "vm")},
+        states(MODES),
+        12,
+    ),
+)
+
+BOARD = Board(
+    "fakedirty-now",
+    "Migrations now",
+    "Which VMs migrate, whether they will end, and whether skipping fake dirty pages would help.",
+    (variables.datasource(), variables.job(), variables.host()),
+    notes.of_all,
+    PANELS,
+)

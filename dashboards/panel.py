@@ -1,0 +1,63 @@
+"""One panel as a row of a table, and what Grafana gets of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from grafana_foundation_sdk.builders import barchart, bargauge, heatmap, stat, table
+from grafana_foundation_sdk.builders import prometheus as prometheus_build
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models import prometheus
+
+from .looks import Look, Made, letter
+from .variables import DATASOURCE
+from .words import COLOURS
+
+AT_ONCE = (barchart.Panel, bargauge.Panel, stat.Panel, table.Panel)  # of the end of the time range alone
+PLAIN = (stat.Panel, table.Panel)  # coloured by their values
+TABLES = (barchart.Panel, table.Panel)
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """`queries` are PromQL by legend; `width` of 24, `height` in grid units.
+
+    `fields` are properties of single columns by legend: a unit of its own, words for numbers, a link.
+    """
+
+    title: str
+    description: str
+    unit: str
+    queries: Mapping[str, str]
+    look: Look
+    width: int
+    height: int = 8
+    fields: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+
+def made(spec: Panel) -> Made:
+    """The panel that `spec` describes."""
+    panel = spec.look(tuple(spec.queries)).title(spec.title).description(spec.description).unit(spec.unit)
+    panel.datasource(DATASOURCE).span(spec.width).height(spec.height)
+    for index, (legend, expression) in enumerate(spec.queries.items()):
+        query = prometheus_build.Dataquery().expr(expression).legend_format(legend).ref_id(letter(index))
+        query.datasource(DATASOURCE)
+        if isinstance(panel, TABLES):
+            query.format(prometheus.PromQueryFormat.TABLE)
+        elif isinstance(panel, heatmap.Panel):
+            query.format(prometheus.PromQueryFormat.HEATMAP)
+        if isinstance(panel, AT_ONCE):
+            query.instant()
+        else:
+            query.range()
+        panel.with_target(query)
+        if legend in COLOURS and not isinstance(panel, PLAIN):
+            panel.override_by_name(legend, [_property("color", {"mode": "fixed", "fixedColor": COLOURS[legend]})])
+    for name, properties in spec.fields.items():
+        panel.override_by_name(name, [_property(key, value) for key, value in properties.items()])
+    return panel
+
+
+def _property(name: str, value: object) -> model.DynamicConfigValue:
+    return model.DynamicConfigValue(id_val=name, value=value)

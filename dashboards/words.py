@@ -1,0 +1,43 @@
+"""Colours of the words that are drawn, the same on every dashboard, and numbers that are shown as words.
+
+Colours are Grafana's own names, so that they follow its theme.
+"""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.models import dashboard as model
+
+GREY = "#808080"
+
+COLOURS = {
+    "first": "blue",
+    "changed": "yellow",
+    "fake": "red",
+    "normal": "blue",
+    "zero": GREY,
+    "xbzrle": "purple",
+    "unchanged": "orange",
+    "skipped": "green",
+    "sent": "blue",
+    "saved": "green",
+    "dirty": "orange",
+    "left": "purple",
+    "without skip": "orange",
+    "with skip": "green",
+    "hashing": "orange",
+}
+
+Words = dict[str, tuple[str, str]]
+
+MODES: Words = {"0": ("off", GREY), "1": ("observe", "blue"), "2": ("skip", "green")}
+VALIDITY: Words = {"0": ("not valid", "red"), "1": ("valid", "green")}
+CONVERGENCE: Words = {"0": ("does not", "red"), "1": ("converges", "green")}
+ACTIVITY: Words = {"0": ("over", GREY), "1": ("migrates", "blue")}
+UP: Words = {"0": ("down", "red"), "1": ("up", "green")}
+
+
+def mapping(words: Words) -> model.ValueMap:
+    """Numbers shown as coloured words."""
+    return model.ValueMap(
+        options={number: model.ValueMappingResult(text=text, color=color) for number, (text, color) in words.items()}
+    )
