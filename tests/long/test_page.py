@@ -25,6 +25,7 @@ from fakedirty.record.naming import safe_name
 from fakedirty.record.recorder import Recorder
 from made_migrations import EVENTS, LOSS, SECOND, START, again, batch, bulk, made, tell
 from migrating import pair
+from PIL import Image
 from serving import service
 
 PHONE, DESKTOP = (390, 844), (1280, 900)
@@ -186,10 +187,12 @@ def test_it_follows_a_migration_that_runs(tmp_path: Path) -> None:
 def _pictures(tab: Tab) -> None:
     """Screenshots for the docs, where they are asked for."""
     directory = os.environ.get("FAKEDIRTY_PICTURES")
-    for stem, size, scale in (("page", DESKTOP, 1), ("page-phone", PHONE, 2)) if directory else ():
-        tab.size(*size, scale)
+    for stem, size in (("page", DESKTOP), ("page-phone", PHONE)) if directory else ():
+        tab.size(*size)
         threading.Event().wait(3)
-        assert tab.value("document.documentElement.scrollWidth <= innerWidth")
-        tab.picture(Path(str(directory), f"{stem}.png"), whole=True)
+        settled(tab)
+        path = Path(str(directory), f"{stem}.png")
+        tab.picture(path, whole=True)
+        Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
     tab.size(*PHONE)
     settled(tab)
