@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 
 from prometheus_client.exposition import gzip_accepted
 
-from fakedirty.errors import RecordError
+from fakedirty.errors import FakedirtyError
 from fakedirty.export.answering import Answer, Asked, Page
 from fakedirty.export.host import Attached
 
@@ -79,7 +79,7 @@ def _page(make: Make, content_type: str = JSON) -> Page:
     def page(asked: Asked) -> Answer:
         try:
             made = make(asked)
-        except (KeyError, TimeoutError, RecordError) as error:
+        except (KeyError, TimeoutError, FakedirtyError) as error:
             return _refusal(error)
         headers = {**HEADERS, "ETag": made.tag}
         if made.tag in asked.headers.get("If-None-Match", ""):

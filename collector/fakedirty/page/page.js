@@ -234,5 +234,6 @@ async function tick() {
 Bokeh.set_log_level("error");  // it warns of a line without a point, as where bytes are not seen
 dark.addEventListener("change", () => { delete sources["rounds"]; tick(); });
 document.addEventListener("visibilitychange", tick);
-addEventListener("hashchange", tick);
+addEventListener("hashchange", () => { at("vm").scrollIntoView(); tick(); });
+at("jump").addEventListener("click", () => at("list-head").scrollIntoView());
 tick();

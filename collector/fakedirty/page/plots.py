@@ -23,7 +23,9 @@ def plots(theme: str) -> bytes:
 
     They are made by another process, once: Bokeh takes a second and 25 MB, and who is served beside it shall not wait.
     """
-    command = [sys.executable, "-m", __name__]
+    if theme not in PALETTES:
+        raise KeyError(theme)
+    command = [sys.executable, "-P", "-m", __name__]  # from nowhere but where this process has it from
     made = subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE_SECONDS)
     return json.dumps(json.loads(made.stdout)[theme]).encode()
 

@@ -1,4 +1,4 @@
-"""The columns that the figures are drawn from; a round is drawn from its start to its end.
+"""The columns that the figures are drawn from; a round is drawn from its start to (nearly) its end.
 
 What a level cannot see, or what there is none of, is None, which is not drawn.
 """
@@ -12,6 +12,7 @@ from fakedirty.model.round import CLASSES, Round
 from fakedirty.show.figures import UNSEEN, exact, seconds, size
 
 MOST_ROUNDS = 1000  # the latest: more cannot be told apart
+DRAWN = 0.95  # of a round's time: the gap tells it from the next one
 
 Columns = dict[str, list[float | str | None]]
 
@@ -21,7 +22,7 @@ def rounds_series(migration: Migration) -> Columns:
     rounds = _drawn(migration)
     columns: Columns = {
         "left": [r.start_seconds for r in rounds],
-        "right": [r.start_seconds + r.duration_seconds for r in rounds],
+        "right": [r.start_seconds + DRAWN * r.duration_seconds for r in rounds],
         "said": [_said(r) for r in rounds],
     }
     below = [0] * len(rounds)

@@ -25,6 +25,7 @@ from fakedirty.record.naming import safe_name
 from fakedirty.record.recorder import Recorder
 from made_migrations import EVENTS, LOSS, SECOND, START, again, batch, bulk, made, tell
 from migrating import pair
+from PIL import Image
 from serving import service
 
 PHONE, DESKTOP = (390, 844), (1280, 900)
@@ -114,6 +115,7 @@ def test_what_was_recorded_at_every_level_is_drawn(tmp_path: Path) -> None:
         for key in keys:
             tab.value(f"location.hash = '{key}'")
             tab.wait(f"document.querySelector('#list a[aria-current]')?.hash === '#{key}' && shown.key === '{key}'")
+            assert tab.value("document.getElementById('vm').getBoundingClientRect().top < innerHeight"), "in view"
             if tab.value("document.querySelectorAll('#rows tr').length") and key != key_of("arrived", "a"):
                 tab.wait("sources['rounds'][0].data.left.length > 0")
                 assert painted(tab, "plot-pages") > 3
@@ -157,7 +159,7 @@ def test_it_follows_a_migration_that_runs(tmp_path: Path) -> None:
         tab.open(daemon.metrics.removesuffix("metrics"))
         tab.wait(UP_TO_DATE)
         assert f"Observed now: {name}" in tab.text()
-        vm.migrate(max_bandwidth=LINK, downtime_limit=1, fake_dirty_mode="observe")
+        vm.migrate(max_bandwidth=LINK, downtime_limit=300, fake_dirty_mode="observe")
         tab.wait("sources['rounds']?.[0].data.left.length >= 2")
         tab.wait("document.getElementById('verdict').textContent.includes('has not changed')")
         before = tab.value("sources['rounds'][0].data.left.length")
@@ -186,10 +188,12 @@ def test_it_follows_a_migration_that_runs(tmp_path: Path) -> None:
 def _pictures(tab: Tab) -> None:
     """Screenshots for the docs, where they are asked for."""
     directory = os.environ.get("FAKEDIRTY_PICTURES")
-    for stem, size, scale in (("page", DESKTOP, 1), ("page-phone", PHONE, 2)) if directory else ():
-        tab.size(*size, scale)
+    for stem, size in (("page", DESKTOP), ("page-phone", PHONE)) if directory else ():
+        tab.size(*size)
         threading.Event().wait(3)
-        assert tab.value("document.documentElement.scrollWidth <= innerWidth")
-        tab.picture(Path(str(directory), f"{stem}.png"), whole=True)
+        settled(tab)
+        path = Path(str(directory), f"{stem}.png")
+        tab.picture(path, whole=True)
+        Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
     tab.size(*PHONE)
     settled(tab)
