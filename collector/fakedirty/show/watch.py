@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -72,7 +73,8 @@ def screen(vms: Sequence[Watched], width: int, height: int) -> Group:
     order = sorted(
         (each for each in vms if each.state), key=lambda each: (not each.running, not each.rounds, each.gone, each.vm)
     )
-    quiet = sorted(each.vm for each in vms if not each.state)
+    names = Counter(each.vm for each in vms)
+    quiet = sorted(each.vm if names[each.vm] == 1 else f"{each.vm} (pid {each.pid})" for each in vms if not each.state)
     last = [_cut(f"nothing seen of: {', '.join(quiet)}", width, "dim")] if quiet else []
     lines = [*_filled(order, width, height - len(last)), *last]
     for each in lines:  # of a terminal that is narrower than the table
@@ -136,5 +138,6 @@ def _shares(rounds: Sequence[Round]) -> Iterator[Text]:
     if not shares:
         return
     bars = "".join(BARS[min(len(BARS) - 1, int(share * len(BARS)))] for share in shares[-SHARES_SHOWN:])
-    saved = size(sum(r.saved_bytes or 0 for r in rounds))
-    yield Text.assemble("fake ", (bars, "red"), f" {shares[-1]:.0%} of the last round; saved {saved}")
+    seen = [r.saved_bytes for r in rounds if r.saved_bytes is not None]
+    saved = f"; saved {size(sum(seen))}" if seen else ""
+    yield Text.assemble("fake ", (bars, "red"), f" {shares[-1]:.0%} of the last round{saved}")
