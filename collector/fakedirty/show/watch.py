@@ -17,6 +17,7 @@ from .columns import Column, fitting
 from .figures import seconds, size
 from .table import heading, line
 from .terminal import harmless
+from .verdict import share
 
 BARS = "▁▂▃▄▅▆▇█"
 SHARES_SHOWN = 32  # rounds, in a line of bars
@@ -137,7 +138,7 @@ def _shares(rounds: Sequence[Round]) -> Iterator[Text]:
     shares = [(r.fake_pages or 0) / r.visited_pages for r in again if r.fake_pages is not None and r.visited_pages]
     if not shares:
         return
-    bars = "".join(BARS[min(len(BARS) - 1, int(share * len(BARS)))] for share in shares[-SHARES_SHOWN:])
+    bars = "".join(BARS[min(len(BARS) - 1, int(each * len(BARS)))] for each in shares[-SHARES_SHOWN:])
     seen = [r.saved_bytes for r in rounds if r.saved_bytes is not None]
     saved = f"; saved {size(sum(seen))}" if seen else ""
-    yield Text.assemble("fake ", (bars, "red"), f" {shares[-1]:.0%} of the last round{saved}")
+    yield Text.assemble("fake ", (bars, "red"), f" {share(shares[-1])} of the last round{saved}")
