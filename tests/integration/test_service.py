@@ -20,7 +20,7 @@ from grafana_server import TOKEN, Grafana, serving
 from migrating import PATIENCE_SECONDS, SLOW, WORKLOAD, Pair, pair, wait
 from serving import fakedirty, said, service
 from test_host import guests
-from watching import COLUMNS, LINES, watching
+from watching import COLUMNS, LINES, piping, watching
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF")
 
@@ -66,8 +66,7 @@ def test_it_is_watched_on_a_screen_and_in_a_pipe(tmp_path: Path) -> None:
         guests(tmp_path, web=qemu_binary(), db=stock_binary()) as vms,
         service(tmp_path) as daemon,
         watching("--control", str(daemon.control), "--svg", str(picture)) as screen,
-        (tmp_path / "lines").open("w") as pipe,
-        subprocess.Popen(fakedirty("watch", "--vm", "web", "--control", str(daemon.control)), stdout=pipe) as piped,
+        piping(tmp_path / "lines", "--vm", "web", "--control", str(daemon.control)) as piped,
     ):
         daemon.wait_for(*(vm.source.pid for vm in vms.values()))
         wait(lambda: "nothing seen of: db, web" in screen.shown)

@@ -1,4 +1,4 @@
-"""``fakedirty watch`` in a terminal of its own, of 80 columns and 24 lines, beside a test."""
+"""``fakedirty watch`` beside a test: in a terminal of its own, of 80 columns, and in a pipe."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from serving import fakedirty
 
-LINES, COLUMNS = 24, 80
+LINES, COLUMNS = 40, 80
 FRAME = "\x1b[H"  # the cursor goes home, and the screen is written anew
 LEFT = "\x1b[?1049l"  # the terminal's own screen again
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -73,3 +74,13 @@ def watching(*arguments: str, environment: Mapping[str, str] = os.environ) -> It
         process.wait(timeout=60)
         listening.join()
         os.close(ours)
+
+
+@contextmanager
+def piping(file: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The command, which writes into a file, and is ended at the end."""
+    with file.open("wb") as pipe, subprocess.Popen(fakedirty("watch", *arguments), stdout=pipe) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()

@@ -73,6 +73,8 @@ def test_it_says_what_it_is(built: Built) -> None:
     inside = built.store.container(built.image, {})
     version = inside.run("fakedirty", "--version")
     assert version.stdout == f"fakedirty {__version__}\n", version.stderr
+    imported = inside.run("python3", "-c", "import bcc, libvirt, libvirt_qemu, qemu.qmp")
+    assert imported.returncode == 0, imported.stderr
     assert inside.run("touch", "/anywhere").returncode != 0
 
 

@@ -132,6 +132,14 @@ def test_no_line_is_wider_than_the_screen(width: int) -> None:
 def test_before_there_is_anything() -> None:
     assert "it waits for one" in drawn([])
     assert drawn([watched(quiet("web"), NOW)]).strip() == "nothing seen of: web"
+    two = [watched({**quiet("web"), "pid": pid}, NOW) for pid in (7, 8)]
+    assert drawn([*two, watched(quiet("db"), NOW)]).strip() == "nothing seen of: db, web (pid 7), web (pid 8)"
+
+
+def test_what_is_not_seen_is_not_nothing() -> None:
+    one = watched(vm("web", 4), NOW)
+    assert "of the last round; saved 0 B\n" in drawn([one])
+    assert "of the last round\n" in drawn([replace(one, rounds=[replace(r, saved_bytes=None) for r in one.rounds])])
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ GAIN = 0.95  # of the time as it is: what saves less is not worth a word
 
 def in_words(found: Verdict) -> str:
     """What somebody reads who has no time for the figures."""
-    return " ".join([f"{_share(found.unchanged_ratio)} of what is sent again has not changed.", *_plans(found)])
+    return " ".join([f"{share(found.unchanged_ratio)} of what is sent again has not changed.", *_plans(found)])
 
 
-def _share(ratio: float) -> str:
+def share(ratio: float) -> str:
+    """A share that is 100% only where it is all."""
     return "Over 99%" if 0.99 < ratio < 1 else f"{ratio:.0%}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from .columns import Column, fitting
 from .figures import seconds, size
 from .table import heading, line
 from .terminal import harmless
+from .verdict import share
 
 BARS = "▁▂▃▄▅▆▇█"
 SHARES_SHOWN = 32  # rounds, in a line of bars
@@ -72,7 +74,8 @@ def screen(vms: Sequence[Watched], width: int, height: int) -> Group:
     order = sorted(
         (each for each in vms if each.state), key=lambda each: (not each.running, not each.rounds, each.gone, each.vm)
     )
-    quiet = sorted(each.vm for each in vms if not each.state)
+    names = Counter(each.vm for each in vms)
+    quiet = sorted(each.vm if names[each.vm] == 1 else f"{each.vm} (pid {each.pid})" for each in vms if not each.state)
     last = [_cut(f"nothing seen of: {', '.join(quiet)}", width, "dim")] if quiet else []
     lines = [*_filled(order, width, height - len(last)), *last]
     for each in lines:  # of a terminal that is narrower than the table
@@ -135,6 +138,7 @@ def _shares(rounds: Sequence[Round]) -> Iterator[Text]:
     shares = [(r.fake_pages or 0) / r.visited_pages for r in again if r.fake_pages is not None and r.visited_pages]
     if not shares:
         return
-    bars = "".join(BARS[min(len(BARS) - 1, int(share * len(BARS)))] for share in shares[-SHARES_SHOWN:])
-    saved = size(sum(r.saved_bytes or 0 for r in rounds))
-    yield Text.assemble("fake ", (bars, "red"), f" {shares[-1]:.0%} of the last round; saved {saved}")
+    bars = "".join(BARS[min(len(BARS) - 1, int(each * len(BARS)))] for each in shares[-SHARES_SHOWN:])
+    seen = [r.saved_bytes for r in rounds if r.saved_bytes is not None]
+    saved = f"; saved {size(sum(seen))}" if seen else ""
+    yield Text.assemble("fake ", (bars, "red"), f" {share(shares[-1])} of the last round{saved}")
