@@ -194,6 +194,6 @@ def _pictures(tab: Tab) -> None:
         settled(tab)
         path = Path(str(directory), f"{stem}.png")
         tab.picture(path, whole=True)
-        Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
+        Image.open(path).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
     tab.size(*PHONE)
     settled(tab)
