@@ -68,11 +68,10 @@ def test_it_is_watched_on_a_screen_and_in_a_pipe(tmp_path: Path) -> None:
     ):
         daemon.wait_for(*(vm.source.pid for vm in vms.values()))
         wait(lambda: "nothing seen of: db, web" in screen.shown)
-        for name, vm in vms.items():
-            vm.migrate(
-                max_bandwidth=SLOW, downtime_limit=1, **({"fake_dirty_mode": "observe"} if name == "web" else {})
-            )
-        wait(lambda: len(re.findall(r"of what is sent again", screen.shown)) == 2)
+        vms["web"].migrate(max_bandwidth=SLOW, downtime_limit=1, fake_dirty_mode="observe")
+        vms["db"].migrate(max_bandwidth=SLOW, downtime_limit=1)
+        heads = [f"{name}  pid {vm.source.pid}, level " for name, vm in vms.items()]
+        wait(lambda: "of what is sent again" in screen.shown and all(head in screen.shown for head in heads))
         assert daemon.said("mode", "skip", "--vm", "web").returncode == 0
         wait(lambda: "-- mode observe -> skip" in screen.shown)
         for vm in vms.values():
