@@ -36,7 +36,7 @@ def test_it_is_watched_on_a_screen_and_in_a_pipe(tmp_path: Path) -> None:
         wait(lambda: "-- mode observe -> skip" in screen.shown)
         for vm in vms.values():
             vm.converge()
-        wait(lambda: screen.shown.count(": completed") == 2)
+        wait(lambda: screen.shown.count(": completed") == 2 and "web: completed" in (tmp_path / "lines").read_text())
         screen.process.terminate()
         assert screen.process.wait(timeout=PATIENCE_SECONDS) == 0
         daemon.stop()
