@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 from fakedirty.lab.qemu import qemu_binary, stock_binary
@@ -17,10 +15,9 @@ from fakedirty.qmp.mode import HASH, MODE
 from fakedirty.record.load import load
 from fakedirty.service.control import asking
 from grafana_server import TOKEN, Grafana, serving
-from migrating import PATIENCE_SECONDS, SLOW, WORKLOAD, Pair, pair, wait
+from migrating import SLOW, WORKLOAD, Pair, pair, wait
 from serving import fakedirty, said, service
-from test_host import guests
-from watching import COLUMNS, LINES, piping, watching
+from watching import watching
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF")
 
@@ -33,7 +30,11 @@ def mode_of(vm: Pair) -> str:
 @pytest.mark.parametrize("level", ["patched", "qmp"])
 def test_modes_are_set_through_it(level: str, tmp_path: Path) -> None:
     """At level qmp it holds the socket that is left, so that nobody else could."""
-    with pair(qemu_binary(), tmp_path, name="web") as vm, service(tmp_path, "--level", level) as daemon:
+    with (
+        pair(qemu_binary(), tmp_path, name="web") as vm,
+        service(tmp_path, "--level", level) as daemon,
+        watching("--control", str(daemon.control)) as screen,
+    ):
         daemon.wait_for(vm.source.pid)
         vm.migrate(max_bandwidth=SLOW, downtime_limit=1, fake_dirty_mode="observe")
         vm.wait_for_syncs(2)
@@ -41,8 +42,10 @@ def test_modes_are_set_through_it(level: str, tmp_path: Path) -> None:
         assert json.loads(told.stdout) == {"vm": "web", "mode": "skip", "hash": "xxh3-64"}, told.stderr
         assert mode_of(vm) == "skip"
         vm.wait_for_syncs(4)
+        wait(lambda: "-- mode observe -> skip" in screen.shown)
         vm.converge()
         daemon.wait_for_recordings("web")
+        wait(lambda: f"level {level}, " in screen.shown and ": completed" in screen.shown)
         status = daemon.status()
         [web] = [each for each in status["vms"] if each["vm"] == "web"]
         assert (web["level"], web["last"]["outcome"]) == (level, "completed")
@@ -58,43 +61,6 @@ def test_modes_are_set_through_it(level: str, tmp_path: Path) -> None:
     recording = load(tmp_path / "out")
     toggles = recording.toggles[recording.toggles["vm"] == "web"]
     assert list(toggles["to_mode"])[-1] == list(toggles["read_back"])[-1] == "skip"
-
-
-def test_it_is_watched_on_a_screen_and_in_a_pipe(tmp_path: Path) -> None:
-    picture = tmp_path / "screen.svg"
-    with (
-        guests(tmp_path, web=qemu_binary(), db=stock_binary()) as vms,
-        service(tmp_path) as daemon,
-        watching("--control", str(daemon.control), "--svg", str(picture)) as screen,
-        piping(tmp_path / "lines", "--vm", "web", "--control", str(daemon.control)) as piped,
-    ):
-        daemon.wait_for(*(vm.source.pid for vm in vms.values()))
-        wait(lambda: "nothing seen of: db, web" in screen.shown)
-        for name, vm in vms.items():
-            vm.migrate(
-                max_bandwidth=SLOW, downtime_limit=1, **({"fake_dirty_mode": "observe"} if name == "web" else {})
-            )
-        wait(lambda: len(re.findall(r"of what is sent again", screen.shown)) == 2)
-        assert daemon.said("mode", "skip", "--vm", "web").returncode == 0
-        wait(lambda: "-- mode observe -> skip" in screen.shown)
-        for vm in vms.values():
-            vm.converge()
-        wait(lambda: screen.shown.count(": completed") == 2)
-        screen.process.terminate()
-        assert screen.process.wait(timeout=PATIENCE_SECONDS) == 0
-        daemon.stop()
-        assert piped.wait(timeout=PATIENCE_SECONDS) == 1
-    assert all(len(frame) <= LINES and max(map(len, frame)) <= COLUMNS for frame in screen.frames)
-    assert "\x1b[2J" not in screen.written  # which would flicker
-    assert screen.left_behind.count(": completed") == 2
-    words = "".join(ElementTree.parse(picture).getroot().itertext()).replace("\xa0", " ")
-    assert words.count("completed") == 2
-    lines = (tmp_path / "lines").read_text().splitlines()
-    assert all(line.startswith("web: ") for line in lines)
-    rounds = [line for line in lines if re.match(r"web: +\d+ (bulk|iter|swch) ", line)]
-    [recorded] = load(tmp_path / "out").migrations.query("vm == 'web'")["rounds"]
-    assert [int(line.split()[1]) for line in rounds] == list(range(1, recorded + 1))
-    assert lines[-1].startswith("web: completed; total ")
 
 
 def test_modes_are_put_back(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def _with_skip_on(found: Verdict) -> str:
 def _without(found: Verdict) -> str:
     plain, skip = found.as_is, found.with_skip
     if not plain.total_seconds:
-        return "Without skip it would not converge." if skip.total_seconds else "Without skip neither."
+        return "Without skip it would not converge." if skip.total_seconds else "Nor does it without skip."
     if skip.total_seconds and skip.total_seconds.expected < GAIN * plain.total_seconds.expected:
         return f"Without skip it would end {_end(plain)}."
     return "Skip gains little."
