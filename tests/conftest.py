@@ -1,4 +1,4 @@
-"""Rules for all tests: in CI an absent part is a failure, elsewhere a skip that names its reason."""
+"""Rules for all tests: in CI an absent part is a failure, elsewhere a skip that names its reason; no time is judged."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# a busy machine is slow, which is no fault of what is tested
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -56,7 +56,7 @@ def longest_streaks(rounds: dict[int, Visits]) -> dict[tuple[str, int], int]:
     return longest
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(st.lists(st.lists(VISIT, max_size=12), min_size=1, max_size=5))
 def test_what_is_counted_in_blocks_is_what_is_there(tmp_path: Path, visits: list[Visits]) -> None:
     directory = tmp_path / str(len(list(tmp_path.iterdir())))

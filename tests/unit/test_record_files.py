@@ -236,7 +236,7 @@ def test_a_line_cut_off_is_not_a_line(tmp_path: Path) -> None:
         assert list(fakedirty.load(tmp_path).rounds["round"]) == [1]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.floats(0, 1e9), st.integers(0, 2**62))
 def test_any_text_and_number_survives(tmp_path: Path, text: str, seconds: float, count: int) -> None:
     out = tmp_path / os.urandom(8).hex()

@@ -38,7 +38,7 @@ def test_columns_are_those_of_the_dictionary() -> None:
     assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {c.name: c.dtype for c in PAGES}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from(["pc.ram", "vga.vram", "ü"]), st.lists(PAGE, max_size=8)), max_size=6))
 def test_what_was_packed_is_what_is_read(
     tmp_path: Path, batches: list[tuple[str, list[tuple[int, int, PageClass, Disposition]]]]

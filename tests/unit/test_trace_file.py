@@ -42,7 +42,7 @@ def replayed(path: Path) -> list[TraceRecord]:
     return heard
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(st.lists(RECORDS, max_size=30))
 def test_what_was_heard_is_what_is_replayed(tmp_path: Path, records: list[TraceRecord]) -> None:
     path = written(tmp_path / "trace", records)
