@@ -194,6 +194,7 @@ def _pictures(tab: Tab) -> None:
         settled(tab)
         path = Path(str(directory), f"{stem}.png")
         tab.picture(path, whole=True)
-        Image.open(path).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
+        seen = Image.open(path).convert("RGB")
+        seen.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)
     tab.size(*PHONE)
     settled(tab)
