@@ -85,10 +85,11 @@ def paired(treated: Values, treated_censored: Truths, base: Values, base_censore
     least = np.where(base_censored, -np.inf, difference)
     most = np.where(treated_censored, np.inf, difference)
     up, down = int((least > 0).sum()), int((most < 0).sum())
-    low, high = _interval(
-        (least, most), lambda least, _, axis: _middle(least, axis), lambda _, most, axis: _middle(most, axis)
-    )
     exact = not (treated_censored.any() or base_censored.any())
+    if exact:
+        low, high = _interval((difference,), _middle, _middle)
+    else:
+        low, high = _interval((least, most), _middle_of_first, _middle_of_second)
     told = up + down
     p, name = (_signed_rank(difference), "signed rank") if exact else (_sign(up, down), "sign")
     return Difference(
@@ -159,6 +160,14 @@ def _first(at: Values, reached: Truths) -> Values:
 
 def _middle(values: Values, axis: int = -1) -> Values:
     return np.asarray(np.median(values, axis=axis))
+
+
+def _middle_of_first(first: Values, _: Values, axis: int) -> Values:
+    return _middle(first, axis)
+
+
+def _middle_of_second(_: Values, second: Values, axis: int) -> Values:
+    return _middle(second, axis)
 
 
 def _interval(data: tuple[npt.NDArray[Any], ...], low: Statistic, high: Statistic) -> tuple[float | None, float | None]:
