@@ -1,1 +1,1 @@
-"""Campaigns: experiments of many runs in an order drawn from a seed, their statistics and their report."""
+"""Campaigns: experiments described in a file, run in a drawn order, and kept so that one can believe them."""

@@ -21,7 +21,11 @@ class Cell:
     @property
     def title(self) -> str:
         """In words: ``workingset, 512 MiB, 1000 Mbit/s, 1 vCPU``."""
-        return ", ".join(said(name, value) for name, value in self.factors.items())
+        return self.named(FACTORS)
+
+    def named(self, factors: Sequence[str]) -> str:
+        """Some of the factors in words."""
+        return ", ".join(said(name, self.factors[name]) for name in factors)
 
     def of(self, treatment: str) -> pd.DataFrame:
         """The runs of one treatment, in the order of their blocks."""

@@ -24,13 +24,18 @@ class CutOff(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A column of `runs`: `text` writes a figure that is not negative, `unit` is the column's own."""
+    """A column of `runs`: `text` writes a figure that is not negative, `unit` is the column's own.
+
+    What is drawn has its figures times `scale`, which makes them `axis`.
+    """
 
     column: str
     title: str
     unit: str
     text: Callable[[float], str]
     cut_off: CutOff
+    axis: str = ""
+    scale: float = 1
 
     def signed(self, value: float) -> str:
         """A difference, with its sign."""
@@ -85,10 +90,10 @@ def _seconds(value: float) -> str:
 TOTAL_TIME = "total_time_ms"
 
 METRICS = (
-    Metric(TOTAL_TIME, "total time", "ms", _milliseconds, CutOff.GROWS),
-    Metric("downtime_ms", "downtime", "ms", _milliseconds, CutOff.LEFT_OUT),
+    Metric(TOTAL_TIME, "total time", "ms", _milliseconds, CutOff.GROWS, "s", 1e-3),
+    Metric("downtime_ms", "downtime", "ms", _milliseconds, CutOff.LEFT_OUT, "ms"),
     Metric("outside_downtime_ms", "downtime from outside", "ms", _milliseconds, CutOff.LEFT_OUT),
-    Metric("link_bytes", "traffic on the link", "bytes", size, CutOff.GROWS),
+    Metric("link_bytes", "traffic on the link", "bytes", size, CutOff.GROWS, "MB", 1e-6),
     Metric("bandwidth_use", "bandwidth use", "ratio", _share, CutOff.KEPT),
     Metric("rounds", "rounds", "rounds", compact, CutOff.GROWS),
     Metric("visited_pages", "visited pages", "pages", compact, CutOff.GROWS),
@@ -102,4 +107,4 @@ METRICS = (
 )
 
 #: the three that are drawn, and that words are made of
-HEADLINES = tuple(metric for metric in METRICS if metric.column in (TOTAL_TIME, "downtime_ms", "link_bytes"))
+HEADLINES = tuple(metric for metric in METRICS if metric.axis)
