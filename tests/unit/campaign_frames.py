@@ -119,7 +119,7 @@ def campaign(
 def _rounds(factors: dict[str, Any], way: Way, draw: np.random.Generator) -> list[dict[str, object]]:
     """All of RAM in the first round, a tenth of it in each that follows."""
     pages = factors["memory_mib"] * PAGES_PER_MIB
-    seconds = (way.seconds or LIMIT) * factors["memory_mib"] / 512 if way.seconds else LIMIT
+    seconds = way.seconds * factors["memory_mib"] / 512 if way.seconds else 0.94 * LIMIT
     lengths = np.array([4.0, *np.ones(way.rounds - 1)])
     lengths *= seconds * draw.uniform(0.95, 1.05) / lengths.sum()
     made = []

@@ -61,14 +61,13 @@ def by_treatment(cell: Cell, treatments: Sequence[str], metric: Metric) -> Drawi
             estimate = median(values, cut)
             marks = _spread(place, len(values))
             axes.plot(values[~cut], marks[~cut], "o", color=MEASURED, markersize=4, alpha=0.8)
-            axes.plot(values[cut], marks[cut], ">", color=CUT_OFF, markersize=5, markerfacecolor="white")
+            axes.plot(values[cut], marks[cut], ">", color=CUT_OFF, markersize=5, markerfacecolor="white", clip_on=False)
+            line = place + 0.3
             if estimate.low is not None and estimate.high is not None and np.isfinite(estimate.low):
                 high = min(estimate.high, float(values.max()))
-                axes.plot([estimate.low, high], [place + 0.3] * 2, color=TEXT, linewidth=2, solid_capstyle="butt")
-            if estimate.reached:
-                axes.plot([estimate.value], [place + 0.3], "|", color=TEXT, markersize=9, markeredgewidth=2)
-            more = "" if estimate.reached else "more than "
-            middle = estimate.value if estimate.reached else estimate.bound
+                axes.plot([estimate.low, high], [line] * 2, color=TEXT, linewidth=2, solid_capstyle="butt")
+            middle, mark, more = (estimate.value, "|", "") if estimate.reached else (estimate.bound, ">", "more than ")
+            axes.plot([middle], [line], mark, color=TEXT, markersize=8, markeredgewidth=2, clip_on=False)
             said.append(f"{name}: median {more}{middle:.3g} {metric.axis} of {len(values)} runs, {cut.sum()} cut off")
         axes.set_yticks(range(len(samples)), [label(name, 24) for name in samples])
         axes.set_ylim(len(samples) - 0.4, -0.6)

@@ -45,9 +45,8 @@ def rounds_over_time(
             said.append(f"{name}: {len(own)} rounds, {ended}")
         drawn.rows[-1].set_xlabel("seconds since the start; each run has its own scale")
         drawn.figure.supylabel("pages visited in a round", fontsize=9)
-        entries = {
-            text: handle for axes in drawn.rows for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
-        }
+        found = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in drawn.rows]
+        entries = {text: handle for pairs in found for handle, text in pairs}
         drawn.figure.legend(entries.values(), entries.keys(), loc="outside upper right", ncols=5, columnspacing=1)
         return drawn.drawing("Rounds over time", f"Rounds over time, {cell.title}. {'; '.join(said)}")
 
@@ -71,7 +70,7 @@ def service_over_time(cell: Cell, treatments: Sequence[str], service: pd.DataFra
             axes.locator_params(axis="y", nbins=4)
             axes.set_title(label(f"{name}: {len(lines)} run{'s' if len(lines) > 1 else ''}", 60))
             axes.grid(axis="y")
-            said.append(f"{name}: at the least {np.nanmin(of_runs):.0f} % in the median of {len(lines)} runs")
+            said.append(f"{name}: at the least {of_runs.min():.0f} % in the median of {len(lines)} runs")
         drawn.rows[-1].set_xlabel("seconds since the start of the migration (dashed)")
         drawn.figure.supylabel("operations a second, % of those before", fontsize=9, color=TEXT)
         return drawn.drawing("Service over time", f"Service over time, {cell.title}. {'; '.join(said)}")
@@ -84,7 +83,8 @@ def _middle_run(runs: pd.DataFrame, with_rounds: set[object]) -> pd.Series | Non
         return None
     sample = TOTAL.sample(there)
     order = np.lexsort((sample.censored, sample.values))
-    return there.loc[sample.rows[order[len(order) // 2]]]
+    middle: pd.Series = there.loc[sample.rows[order[len(order) // 2]]]
+    return middle
 
 
 def _stack(axes: Axes, rounds: pd.DataFrame) -> None:
@@ -120,9 +120,11 @@ def _shares(runs: pd.DataFrame, service: pd.DataFrame) -> list[tuple[np.ndarray,
 
 
 def _median_line(lines: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """The median of all runs in equal stretches of time; NaN where nothing was heard."""
+    """The median of all runs in equal stretches of time, those in which something was heard."""
     seconds, share = (np.concatenate(parts) for parts in zip(*lines, strict=True))
-    edges = np.linspace(seconds.min(), np.nextafter(seconds.max(), np.inf), BINS + 1)
+    bins = int(min(BINS, np.median([len(part) for part, _ in lines])))
+    edges = np.linspace(seconds.min(), np.nextafter(seconds.max(), np.inf), bins + 1)
     place = np.digitize(seconds, edges) - 1
-    middles = [np.median(share[place == number]) if (place == number).any() else np.nan for number in range(BINS)]
-    return (edges[:-1] + edges[1:]) / 2, np.array(middles)
+    heard = np.unique(place)
+    middles = [np.median(share[place == number]) for number in heard]
+    return ((edges[:-1] + edges[1:]) / 2)[heard], np.array(middles)
