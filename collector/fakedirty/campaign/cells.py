@@ -31,10 +31,21 @@ class Cell:
         """The runs of one treatment, in the order of their blocks."""
         return self.runs[self.runs["treatment"] == treatment].sort_values(["block", "repetition"])
 
+    def select(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a frame with its factors; one that is not known equals another that is not."""
+        for name, value in self.factors.items():
+            frame = frame[frame[name].isna() if not_known(value) else frame[name] == value]
+        return frame
+
+
+def not_known(value: object) -> bool:
+    """Whether a single value is missing."""
+    return bool(pd.isna(value))  # type: ignore[call-overload]
+
 
 def said(factor: str, value: object) -> str:
     """One factor in words."""
-    if pd.isna(value):  # type: ignore[call-overload]
+    if not_known(value):
         return {"mbit": "no limit of bandwidth"}.get(factor, f"{factor} not known")
     match factor:
         case "memory_mib":
