@@ -41,6 +41,21 @@ def test_where_some_are_censored_it_is_that_of_scipys_survival_function(runs: li
     assert median(times, censored).value == pytest.approx(expected)
 
 
+def test_what_did_not_end_outlasts_what_did() -> None:
+    """What it had reached when it was cut off is not where it ranks: 861 was the greatest seen, and is no median."""
+    sent, cut = np.array([843.0, 812, 860, 835, 828, 861]), np.array([True] * 5 + [False])
+    assert median(sent, cut).value == 861
+    estimate = median(sent, cut, cut)
+    assert (estimate.value, estimate.low, estimate.bound) == (math.inf, math.inf, 839)
+
+
+@given(TIMES)
+@settings(deadline=None, max_examples=25)
+def test_what_did_not_end_is_censored_beyond_all_others(runs: list[tuple[int, bool]]) -> None:
+    times, cut = np.array([float(time) for time, _ in runs]), np.array([cut for _, cut in runs])
+    assert median(times, cut, cut).value == median(np.where(cut, 99, times), cut).value
+
+
 @pytest.mark.parametrize("sample", [KNOWN, BEFORE, AFTER, KNOWN[:5]])
 def test_the_interval_is_that_of_scipys_bootstrap(sample: np.ndarray) -> None:
     """Drawn in the same order, the same medians: only how a quantile is read between two of them may differ."""
@@ -67,7 +82,8 @@ def test_the_order_of_the_runs_does_not_matter() -> None:
 
 
 def test_what_most_runs_did_not_reach_has_no_median_but_a_bound() -> None:
-    estimate = median(np.array([12.0, 60.0, 60.0, 60.0]), np.array([False, True, True, True]))
+    cut = np.array([False, True, True, True])
+    estimate = median(np.array([12.0, 60.0, 60.0, 60.0]), cut, cut)
     assert not estimate.reached
     assert estimate.bound == 60
     assert estimate.high == math.inf
@@ -76,7 +92,8 @@ def test_what_most_runs_did_not_reach_has_no_median_but_a_bound() -> None:
 
 def test_half_of_the_runs_do_not_make_a_median() -> None:
     """Two of four ended: the median is the middle of 12 and of something beyond 60."""
-    estimate = median(np.array([10.0, 12.0, 60.0, 60.0]), np.array([False, False, True, True]))
+    cut = np.array([False, False, True, True])
+    estimate = median(np.array([10.0, 12.0, 60.0, 60.0]), cut, cut)
     assert not estimate.reached
     assert estimate.bound == 36
 

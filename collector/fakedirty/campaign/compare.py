@@ -62,7 +62,7 @@ def _median(cell: Cell, treatment: str, metric: Metric) -> Row | None:
     sample = metric.sample(runs)
     if not len(sample.values):
         return None
-    estimate = median(sample.values, sample.censored)
+    estimate = median(sample.values, sample.censored, sample.unended)
     return cell.factors | {
         "treatment": treatment,
         "metric": metric.column,

@@ -58,7 +58,7 @@ def by_treatment(cell: Cell, treatments: Sequence[str], metric: Metric) -> Drawi
         axes = drawn.rows[0]
         for place, (name, sample) in enumerate(samples.items()):
             values, cut = sample.values * metric.scale, sample.censored
-            estimate = median(values, cut)
+            estimate = median(values, cut, sample.unended)
             marks = _spread(place, len(values))
             axes.plot(values[~cut], marks[~cut], "o", color=MEASURED, markersize=4, alpha=0.8)
             axes.plot(values[cut], marks[cut], ">", color=CUT_OFF, markersize=5, markerfacecolor="white", clip_on=False)

@@ -10,7 +10,8 @@ METHODS = (
     "migration runs (traffic, rounds, pages, CPU) is at least what was seen when it was cut off. Downtime is "
     "that of completed runs alone: no other has one.",
     "Medians are those of the Kaplan-Meier estimate, which are ordinary medians where nothing is censored; "
-    "'>' is before a value that the median exceeds. Intervals are 95 % percentile intervals of 9,999 "
+    "a run that did not end within its limit ranks above those that ended. '>' is before a value that the "
+    "median exceeds: the median of what was seen of the runs until they ended or were cut off. Intervals are 95 % percentile intervals of 9,999 "
     "resamples with a fixed seed.",
     "A treatment is compared with the baseline block by block. The median of the paired differences is given; "
     "where one of a pair was cut off, the difference is known to lie below or above a bound, and the bound is "

@@ -58,15 +58,22 @@ class Metric:
                 CutOff.KEPT: outcome != "failed",
             }[self.cut_off]
         )
-        return Sample(values[has], np.asarray(censored[has], bool), runs.index.to_numpy()[has])
+        unended = censored & (outcome == "time-limit")
+        return Sample(
+            values[has], np.asarray(censored[has], bool), np.asarray(unended[has], bool), runs.index.to_numpy()[has]
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Figures of runs: where `censored`, the true one is greater; `rows` says whose it is, by the frame's index."""
+    """Figures of runs: where `censored`, the true one is greater; `rows` says whose it is, by the frame's index.
+
+    Those `unended` were cut off by the time limit: they would have outgrown the runs that ended.
+    """
 
     values: Values
     censored: Truths
+    unended: Truths
     rows: np.ndarray
 
 

@@ -16,10 +16,11 @@ Row = Mapping[str, Any]  # of a frame; what is not known is None
 
 
 def median_words(row: Row) -> str:
-    """A row of medians: ``2.85 s (2.71 s to 3.02 s)``, ``> 25.0 s``."""
+    """A row of medians: ``2.85 s (2.71 s to 3.02 s)``, ``> 25.0 s``, ``46 ms of 1 run``."""
     text = BY_COLUMN[row["metric"]].text
     value = text(row["median"]) if math.isfinite(row["median"]) else f"> {text(row['at_least'])}"
-    return " ".join(filter(None, (value, interval(row["interval_low"], row["interval_high"], text))))
+    few = f"of {counted(row['used'], 'run')}" if row["used"] < row["runs"] else ""
+    return " ".join(filter(None, (value, interval(row["interval_low"], row["interval_high"], text), few)))
 
 
 def difference_words(row: Row) -> str:

@@ -29,7 +29,7 @@ ROUNDING = 1e-9  # of a Kaplan-Meier product of a few dozen factors
 class Estimate:
     """A figure and its confidence interval; `low` and `high` are None where a single value allows none.
 
-    A `value` of infinity was not reached: it is greater than `bound`.
+    A `value` of infinity was not reached: it is greater than `bound`, the median of what is known of the runs.
     """
 
     value: float
@@ -64,19 +64,22 @@ class Difference:
     smallest_p: float | None
 
 
-def median(values: Values, censored: Truths) -> Estimate:
+def median(values: Values, censored: Truths, unended: Truths | None = None) -> Estimate:
     """The Kaplan-Meier median of at least one value, with the percentile bootstrap's interval.
 
-    Where half of the runs survive a stretch of time exactly, the middle of it is taken, as in an ordinary median.
+    Of the censored values, those that are `unended` are greater than any that is known: what was still growing when
+    the last other had stopped. Where half of the runs survive a stretch exactly, the middle of it is taken, as in an
+    ordinary median.
     """
+    last = np.zeros(len(values), bool) if unended is None else unended
+    reach = np.where(last, np.inf, values)
     # of equal values, one that was seen comes before one that was cut off there
-    order = np.lexsort((censored, values))
-    times, seen = values[order], ~censored[order]
+    order = np.lexsort((censored, reach))
+    statistic = partial(_kaplan_meier_median, reach[order], ~censored[order])
     positions = np.arange(len(values))
-    value, bound = _kaplan_meier_median(times, seen, positions)
-    statistic = partial(_resampled_median, times, seen)
     low, high = _interval((positions,), statistic, statistic)
-    return Estimate(float(value), low, high, float(bound))
+    known = values[last | ~censored]
+    return Estimate(float(statistic(positions)), low, high, float(np.median(known if len(known) else values)))
 
 
 def paired(treated: Values, treated_censored: Truths, base: Values, base_censored: Truths) -> Difference:
@@ -137,19 +140,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(each) for each in corrected]
 
 
-def _kaplan_meier_median(times: Values, seen: Truths, positions: npt.NDArray[Any]) -> tuple[Values, Values]:
-    """Of each row of `positions` in the ordered sample: the median, and what it is greater than if not reached."""
-    drawn = np.sort(positions.astype(int), axis=-1)
+def _kaplan_meier_median(times: Values, seen: Truths, positions: npt.NDArray[Any], axis: int = -1) -> Values:
+    """Of each sample that `positions` draws from the ordered `times`; infinity where it is not reached."""
+    drawn = np.sort(np.moveaxis(positions, axis, -1).astype(int), axis=-1)
     at, ends = times[drawn], seen[drawn]
     runs = at.shape[-1]
     survival = np.cumprod(1 - ends / (runs - np.arange(runs)), axis=-1)
-    half, below = _first(at, survival <= 0.5 + ROUNDING), _first(at, survival < 0.5 - ROUNDING)
-    last = at[..., -1]
-    return (half + below) / 2, (np.minimum(half, last) + np.minimum(below, last)) / 2
-
-
-def _resampled_median(times: Values, seen: Truths, positions: npt.NDArray[Any], axis: int = -1) -> Values:
-    return _kaplan_meier_median(times, seen, np.moveaxis(positions, axis, -1))[0]
+    return (_first(at, survival <= 0.5 + ROUNDING) + _first(at, survival < 0.5 - ROUNDING)) / 2
 
 
 def _first(at: Values, reached: Truths) -> Values:
