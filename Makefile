@@ -25,7 +25,7 @@ PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86
             libglib2.0-dev libpixman-1-dev libfdt-dev libxxhash-dev libmurmurhash-dev libgcrypt20-dev zlib1g-dev
 TEST_PACKAGES := openssl prometheus docker-compose systemd util-linux \
                  libvirt-daemon libvirt-daemon-driver-qemu python3-libvirt
-LONG_PACKAGES := debootstrap buildah
+LONG_PACKAGES := debootstrap buildah chromium fonts-dejavu-core
 
 # where `make install` puts the service
 PREFIX ?= /opt/fakedirty

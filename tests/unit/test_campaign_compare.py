@@ -157,4 +157,4 @@ def test_figures_carry_their_unit_and_sign() -> None:
     assert TOTAL.text(2850) == "2.85 s"
     assert TOTAL.signed(-57_000) == "−57.0 s"
     assert BY_COLUMN["link_bytes"].signed(3e8) == "+300 MB"
-    assert BY_COLUMN["degradation"].signed(0) == "0.0 %"
+    assert BY_COLUMN["degradation"].signed(-0.02) == "−2.0 points"

@@ -33,12 +33,12 @@ def summary(runs: pd.DataFrame, planned: int | None) -> Iterator[str]:
     if runs.empty:
         yield "No run has been made yet."
         return
-    of = f" of {planned:,}" if planned is not None and planned != len(runs) else ""
+    made = f"{len(runs):,} of {planned:,} runs" if planned not in (None, len(runs)) else counted(len(runs), "run")
     ends = runs["outcome"].value_counts()
     completed, cut, failed = (int(ends.get(end, 0)) for end in ("completed", "time-limit", "failed"))
     yield (
-        f"{len(runs):,}{of} runs were made: {completed:,} completed, {cut:,} did not end within their time limit, "
-        f"{failed:,} failed. All of them are in the figures below; those that did not complete are censored."
+        f"Made: {made}. {completed:,} completed, {cut:,} did not end within their time limit, "
+        f"{failed:,} failed. All are in the figures below; those that did not complete are censored."
     )
     equal = numbers(runs["memory_equal"])
     if compared := int((~np.isnan(equal)).sum()):

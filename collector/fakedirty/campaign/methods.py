@@ -9,10 +9,10 @@ METHODS = (
     "failed, at the time at which it failed, or at 0 if its migration never began. What grows while a "
     "migration runs (traffic, rounds, pages, CPU) is at least what was seen when it was cut off. Downtime is "
     "that of completed runs alone: no other has one.",
-    "Medians are those of the Kaplan-Meier estimate, which are ordinary medians where nothing is censored; "
-    "a run that did not end within its limit ranks above those that ended. '>' is before a value that the "
-    "median exceeds: the median of what was seen of the runs until they ended or were cut off. Intervals are 95 % percentile intervals of 9,999 "
-    "resamples with a fixed seed.",
+    "Medians are those of the Kaplan-Meier estimate, which are ordinary medians where nothing is censored; a "
+    "run that did not end within its limit ranks above those that ended. '>' is before a value that the median "
+    "exceeds: the median of what was seen of the runs until they ended or were cut off. Intervals are 95 % "
+    "percentile intervals of 9,999 resamples with a fixed seed.",
     "A treatment is compared with the baseline block by block. The median of the paired differences is given; "
     "where one of a pair was cut off, the difference is known to lie below or above a bound, and the bound is "
     "given. The ratio is the median of the paired ratios.",

@@ -38,8 +38,9 @@ class Metric:
     scale: float = 1
 
     def signed(self, value: float) -> str:
-        """A difference, with its sign."""
-        return f"{'−' if value < 0 else '+' if value > 0 else ''}{self.text(abs(value))}"
+        """A difference, with its sign; that of two shares is in points of a hundred."""
+        sign = "−" if value < 0 else "+" if value > 0 else ""
+        return f"{sign}{100 * abs(value):.1f} points" if self.unit == "ratio" else f"{sign}{self.text(abs(value))}"
 
     def sample(self, runs: pd.DataFrame) -> Sample:
         """The figures of those of `runs` that have one."""

@@ -41,11 +41,6 @@ class Section:
     sheets: tuple[Sheet, ...] = ()
     level: int = 2
 
-    @property
-    def anchor(self) -> str:
-        """What a link to it is called: letters and digits of the title."""
-        return "-".join("".join(each if each.isalnum() else " " for each in self.title.lower()).split())
-
 
 @dataclass(frozen=True, slots=True)
 class Content:
@@ -65,12 +60,16 @@ def content(campaign: Frames, plan: Plan, medians: pd.DataFrame, differences: pd
     return Content(
         campaign.name,
         tuple(findings.alarms(runs)),
-        (*findings.summary(runs, plan.planned), *findings.by_cell(compared, names, medians, baseline)),
+        (
+            *findings.summary(runs, plan.planned),
+            *findings.by_cell(compared, names, medians, baseline),
+            *findings.limits(compared, names, baseline),
+        ),
         (
             *_pages(compared, names),
             *_cells(campaign, compared, names, medians, differences),
             *_ends(campaign, compared, names),
-            Section("How figures come about", (*METHODS, *findings.limits(compared, names, baseline))),
+            Section("How figures come about", METHODS),
             Section("How the campaign was made", sheets=(fact_sheet(dict(plan.facts)),)),
         ),
     )
