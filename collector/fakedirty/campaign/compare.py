@@ -7,20 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from .cells import FACTORS, Cell
+from .cells import Cell
 from .metrics import METRICS, Metric, Sample
+from .report_columns import DIFFERENCES, MEDIANS
 from .statistics import cliffs_delta, holm, median, paired
 
-#: columns of the frames, behind the factors; docs/campaigns.md has their meaning
-MEDIANS = (
-    *("treatment", "metric", "unit", "runs", "used", "censored"),
-    *("median", "at_least", "interval_low", "interval_high"),
-)
-DIFFERENCES = (
-    *("treatment", "baseline", "metric", "unit", "pairs", "greater", "smaller"),
-    *("difference_least", "difference_most", "interval_low", "interval_high", "ratio_least", "ratio_most"),
-    *("cliffs_delta", "test", "p", "p_holm", "smallest_p"),
-)
 Row = dict[str, object]
 
 
@@ -36,7 +27,7 @@ def medians(cells: Sequence[Cell], treatments: Sequence[str]) -> pd.DataFrame:
         for metric in METRICS
         if (row := _median(cell, treatment, metric))
     ]
-    return pd.DataFrame(rows, columns=[*FACTORS, *MEDIANS])
+    return pd.DataFrame(rows, columns=[column.name for column in MEDIANS])
 
 
 def differences(cells: Sequence[Cell], treatments: Sequence[str], baseline: str | None) -> pd.DataFrame:
@@ -51,7 +42,7 @@ def differences(cells: Sequence[Cell], treatments: Sequence[str], baseline: str 
         for metric in METRICS
         if baseline is not None and treatment != baseline and (row := _difference(cell, treatment, baseline, metric))
     ]
-    frame = pd.DataFrame(rows, columns=[*FACTORS, *DIFFERENCES])
+    frame = pd.DataFrame(rows, columns=[column.name for column in DIFFERENCES])
     for _, tested in frame[frame["p"].notna()].groupby("metric"):
         frame.loc[tested.index, "p_holm"] = holm([float(p) for p in tested["p"]])
     return frame

@@ -13,7 +13,7 @@ from fakedirty.record.load import json_object
 
 PLAN = "campaign.json"
 #: parts of the plan that are not facts about how it was made
-NO_FACTS = ("name", "runs", "left_out", "text")
+NO_FACTS = ("name", "runs", "left_out", "file", "text")
 
 
 class Frames(Protocol):
