@@ -117,6 +117,13 @@ def test_what_the_audit_found_is_said_first(tmp_path: Path) -> None:
     assert "The audit found 6 pages in 2 runs" in page.text
 
 
+def test_rounds_that_are_invalid_are_said_first(tmp_path: Path) -> None:
+    made = small()
+    made.rounds.loc[made.rounds["round"] == 2, "valid"] = False
+    page, _ = written(made, tmp_path)
+    assert "4 rounds of 4 runs cannot be believed" in page.text
+
+
 def test_names_are_text_whatever_they_look_like(tmp_path: Path) -> None:
     made = campaign(treatments=("vanilla", NASTY), workloads=(NASTY,), memories=(256,), blocks=2, name=NASTY)
     made.left_out = [{"treatment": NASTY, "reason": NASTY}]

@@ -16,7 +16,7 @@ from .spoken import Row, counted, median_words
 from .statistics import CONFIDENCE, Values, coverage, smallest_p
 
 
-def alarms(runs: pd.DataFrame) -> Iterator[str]:
+def alarms(runs: pd.DataFrame, rounds: pd.DataFrame) -> Iterator[str]:
     """What must be read before anything else."""
     differing = runs[numbers(runs["memory_equal"]) == 0]
     if len(differing):
@@ -26,6 +26,12 @@ def alarms(runs: pd.DataFrame) -> Iterator[str]:
     if len(collided):
         pages = counted(int(numbers(collided["false_equal_pages"]).sum()), "page")
         yield f"The audit found {pages} in {counted(len(collided), 'run')} that a hash took for equal and were not."
+    invalid = rounds[numbers(rounds["valid"]) == 0]
+    if len(invalid):
+        yield (
+            f"{counted(len(invalid), 'round')} of {counted(invalid['run'].nunique(), 'run')} cannot be believed: "
+            f"counts do not add up, or events were lost. Their runs are in the figures; rounds.csv has the reasons."
+        )
 
 
 def summary(runs: pd.DataFrame, planned: int | None) -> Iterator[str]:

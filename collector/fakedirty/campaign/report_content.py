@@ -59,7 +59,7 @@ def content(campaign: Frames, plan: Plan, medians: pd.DataFrame, differences: pd
     baseline = baseline_of(names)
     return Content(
         campaign.name,
-        tuple(findings.alarms(runs)),
+        tuple(findings.alarms(runs, campaign.rounds)),
         (
             *findings.summary(runs, plan.planned),
             *findings.by_cell(compared, names, medians, baseline),
