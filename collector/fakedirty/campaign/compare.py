@@ -24,8 +24,9 @@ def medians(cells: Sequence[Cell], treatments: Sequence[str]) -> pd.DataFrame:
         row
         for cell in cells
         for treatment in treatments
+        for runs in [cell.of(treatment)]
         for metric in METRICS
-        if (row := _median(cell, treatment, metric))
+        if (row := _median(cell, treatment, metric, runs))
     ]
     return pd.DataFrame(rows, columns=[column.name for column in MEDIANS])
 
@@ -39,8 +40,10 @@ def differences(cells: Sequence[Cell], treatments: Sequence[str], baseline: str 
         row
         for cell in cells
         for treatment in treatments
+        if baseline is not None and treatment != baseline
+        for sides in [(cell.of(treatment), cell.of(baseline))]
         for metric in METRICS
-        if baseline is not None and treatment != baseline and (row := _difference(cell, treatment, baseline, metric))
+        if (row := _difference(cell, (treatment, baseline), metric, sides))
     ]
     frame = pd.DataFrame(rows, columns=[column.name for column in DIFFERENCES])
     for _, tested in frame[frame["p"].notna()].groupby("metric"):
@@ -48,8 +51,7 @@ def differences(cells: Sequence[Cell], treatments: Sequence[str], baseline: str 
     return frame
 
 
-def _median(cell: Cell, treatment: str, metric: Metric) -> Row | None:
-    runs = cell.of(treatment)
+def _median(cell: Cell, treatment: str, metric: Metric, runs: pd.DataFrame) -> Row | None:
     sample = metric.sample(runs)
     if not len(sample.values):
         return None
@@ -68,8 +70,10 @@ def _median(cell: Cell, treatment: str, metric: Metric) -> Row | None:
     }
 
 
-def _difference(cell: Cell, treatment: str, baseline: str, metric: Metric) -> Row | None:
-    own, base = (metric.sample(cell.of(name)) for name in (treatment, baseline))
+def _difference(
+    cell: Cell, names: tuple[str, str], metric: Metric, sides: tuple[pd.DataFrame, pd.DataFrame]
+) -> Row | None:
+    own, base = map(metric.sample, sides)
     pairs = list(_pairs(cell.runs, own, base))
     if not pairs:
         return None
@@ -79,8 +83,8 @@ def _difference(cell: Cell, treatment: str, baseline: str, metric: Metric) -> Ro
     difference = paired(treated, treated_cut, before, before_cut)
     ratio_least, ratio_most = _ratio(treated, treated_cut, before, before_cut)
     return cell.factors | {
-        "treatment": treatment,
-        "baseline": baseline,
+        "treatment": names[0],
+        "baseline": names[1],
         "metric": metric.column,
         "unit": metric.unit,
         "pairs": difference.pairs,
