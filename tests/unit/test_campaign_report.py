@@ -230,6 +230,14 @@ def test_a_plan_that_is_none_is_refused(tmp_path: Path) -> None:
         plan_of(tmp_path)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_name_in_any_script_is_drawn() -> None:
+    (cell,) = cells(campaign(treatments=("跳过",), workloads=("集",), memories=(256,), blocks=2).runs)
+    drawing = figures.by_treatment(cell, ["跳过"], HEADLINES[0])
+    assert drawing is not None
+    assert "跳过" in drawing.svg.decode()
+
+
 @pytest.mark.parametrize(("text", "shown"), [("a\nb\x00", "a�b�"), ("x" * 50, "x" * 39 + "…"), ("ü $a$", "ü $a$")])
 def test_a_label_is_one_line_that_xml_can_have(text: str, shown: str) -> None:
     assert label(text) == shown

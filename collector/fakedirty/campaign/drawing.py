@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,7 +71,10 @@ class Canvas:
     def drawing(self, title: str, alt: str) -> Drawing:
         """What has been drawn."""
         out = io.BytesIO()
-        self.figure.savefig(out, format="svg", metadata=NO_METADATA)
+        with warnings.catch_warnings():
+            # whoever shows the picture has fonts of its own
+            warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+            self.figure.savefig(out, format="svg", metadata=NO_METADATA)
         return Drawing(title, alt, out.getvalue())
 
 
