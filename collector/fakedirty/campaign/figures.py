@@ -71,8 +71,8 @@ def by_treatment(cell: Cell, treatments: Sequence[str], metric: Metric) -> Drawi
             said.append(f"{name}: median {more}{middle:.3g} {metric.axis} of {len(values)} runs, {cut.sum()} cut off")
         axes.set_yticks(range(len(samples)), [label(name, 24) for name in samples])
         axes.set_ylim(len(samples) - 0.4, -0.6)
-        axes.set_xlim(left=0)
-        axes.margins(x=0.06)
+        furthest = max(float(sample.values.max()) * metric.scale for sample in samples.values())
+        axes.set_xlim(0, 1.06 * furthest or 1)
         axes.set_xlabel(f"{metric.title}, {metric.axis}")
         return drawn.drawing(metric.title, f"{metric.title}, {cell.title}. {'; '.join(said)}")
 

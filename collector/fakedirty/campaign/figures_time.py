@@ -11,15 +11,18 @@ import pandas as pd
 from fakedirty.show.figures import compact
 
 from .cells import Cell
-from .drawing import Drawing, canvas, label
+from .drawing import Canvas, Drawing, canvas, label
 from .metrics import METRICS, TOTAL_TIME, numbers
 from .palette import CLASSES, MARK, MEASURED, QUIET, TEXT, UNTOLD
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 ROW, AROUND = 1.25, 0.5  # inches
 BINS = 60
+TOGGLE = "toggle"
+STACKED = (*(word for word, _ in CLASSES.values()), UNTOLD[0], TOGGLE)
 (TOTAL,) = (metric for metric in METRICS if metric.column == TOTAL_TIME)
 
 
@@ -36,7 +39,7 @@ def rounds_over_time(
             own = rounds[rounds["run"] == run["run"]].sort_values("round")
             _stack(axes, own)
             for seconds in numbers(toggles[toggles["run"] == run["run"]]["seconds"]):
-                axes.axvline(seconds, color=MARK, linestyle="--", linewidth=1.4, label="toggle")
+                axes.axvline(seconds, color=MARK, linestyle="--", linewidth=1.4, label=TOGGLE)
             ended = "completed" if run["outcome"] == "completed" else "not completed"
             axes.set_title(label(f"{name}: run {run['run']}, {len(own)} rounds, {ended}", 60))
             axes.yaxis.set_major_formatter(lambda value, _: compact(value))
@@ -45,9 +48,7 @@ def rounds_over_time(
             said.append(f"{name}: {len(own)} rounds, {ended}")
         drawn.rows[-1].set_xlabel("seconds since the start; each run has its own scale")
         drawn.figure.supylabel("pages visited in a round", fontsize=9)
-        found = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in drawn.rows]
-        entries = {text: handle for pairs in found for handle, text in pairs}
-        drawn.figure.legend(entries.values(), entries.keys(), loc="outside upper right", ncols=5, columnspacing=1)
+        _legend(drawn)
         return drawn.drawing("Rounds over time", f"Rounds over time, {cell.title}. {'; '.join(said)}")
 
 
@@ -104,6 +105,16 @@ def _stack(axes: Axes, rounds: pd.DataFrame) -> None:
                 linewidth=0,
             )  # fmt: skip
         below += height
+
+
+def _legend(drawn: Canvas) -> None:
+    """Of what is in any of the rows, in the order of the stack."""
+    handles: dict[str, Artist] = {}
+    for axes in drawn.rows:
+        found, texts = axes.get_legend_handles_labels()
+        handles |= dict(zip(texts, found, strict=True))
+    shown = [text for text in STACKED if text in handles]
+    drawn.figure.legend([handles[text] for text in shown], shown, loc="outside upper right", ncols=5, columnspacing=1)
 
 
 def _shares(runs: pd.DataFrame, service: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
