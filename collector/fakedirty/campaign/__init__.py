@@ -1,0 +1,1 @@
+"""Campaigns: experiments described in a file, run in a drawn order, and kept so that one can believe them."""
