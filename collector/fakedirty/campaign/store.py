@@ -123,18 +123,32 @@ class Store:
         """What came of the runs so far, in their order."""
         return [self.row(run.run) for run in self.runs if self.is_done(run.run)]
 
+    def is_running(self) -> bool:
+        """Whether somebody has it for himself now."""
+        with self._lock() as taken:
+            return not taken
+
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Have it for oneself; what a run left that was cut off goes."""
+        with self._lock() as taken:
+            if not taken:
+                raise UsageError(f"the campaign in {self.directory} is running already")
+            for left in (self.directory / RUNS).glob(f".*{PARTIAL}"):
+                shutil.rmtree(left)
+            yield
+
+    @contextmanager
+    def _lock(self) -> Iterator[bool]:
+        """Whether the lock was free; it is held while the block lasts, and goes with the process."""
         descriptor = os.open(self.directory / RUNS, os.O_RDONLY | os.O_DIRECTORY)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UsageError(f"the campaign in {self.directory} is running already") from error
-            for left in (self.directory / RUNS).glob(f".*{PARTIAL}"):
-                shutil.rmtree(left)
-            yield
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
         finally:
             os.close(descriptor)
 
