@@ -110,7 +110,7 @@ def _one(planned: Planned, around: Circumstances, store: Store, directory: Path)
     except (LabError, QmpError, TargetError) as caught:
         error = str(caught)
     if recorder.failure is not None:
-        raise recorder.failure
+        raise recorder.failure.__cause__ or recorder.failure  # what the disk said: the store tells what to do
     row = row_of(planned, spec, seen, started_at=started_at, wall_seconds=time.monotonic() - begin, error=error)
     write_lines(
         directory / SERVICE,

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from fakedirty.errors import UsageError
 
@@ -21,12 +21,22 @@ from .workloads import KINDS, Kind
 ROUND = re.compile(r"round (\d+)")
 
 
+def _treatment(name: str) -> str:
+    if name not in ARMS:
+        observed = [arm.name for arm in ARMS.values() if arm.observed]
+        raise refuse(unknown("treatment", name, ARMS, listed=observed))
+    return name
+
+
+TreatmentName = Annotated[str, AfterValidator(_treatment)]
+
+
 class Factors(Table):
     """``[factors]``: what is varied; each combination of workload, memory, bandwidth and vCPUs is a cell."""
 
     workload: list[str] = Field(min_length=1)
     memory_mib: list[int] = Field(min_length=1, default=[512])
-    treatment: list[str] = Field(min_length=1)
+    treatment: list[TreatmentName] = Field(min_length=1)
     mbit: list[int] = Field(min_length=1, default=[1000])
     vcpus: list[int] = Field(min_length=1, default=[1])
 
@@ -38,14 +48,6 @@ class Factors(Table):
         if small := [value for value in values if isinstance(value, int) and value < 1]:
             raise refuse(f"must be 1 or more, not {small[0]}")
         return values
-
-    @field_validator("treatment")
-    @classmethod
-    def _known(cls, names: list[str]) -> list[str]:
-        for name in names:
-            if name not in ARMS:
-                raise refuse(unknown("treatment", name, ARMS))
-        return names
 
 
 class Toggle(Table):

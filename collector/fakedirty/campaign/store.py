@@ -57,7 +57,7 @@ class Store:
         if (directory / PLAN).exists():
             Store(directory).check_unchanged(path)
             raise UsageError(f"{directory} has this campaign already: 'fakedirty campaign resume {directory}' goes on")
-        with _told(directory):
+        with _told(directory, "begin again"):
             (directory / RUNS).mkdir(parents=True, exist_ok=True)
             with replacing(directory / FILE) as file:
                 file.write(text.encode())
@@ -156,7 +156,7 @@ class Store:
     def writing(self, run: str) -> Iterator[Path]:
         """A directory to put a run into: in its place, whole, when the block ends; gone if it fails."""
         partial = self.directory / RUNS / f".{run}{PARTIAL}"
-        with _told(self.directory):
+        with _told(self.directory, f"'fakedirty campaign resume {self.directory}'"):
             partial.mkdir()
             try:
                 yield partial
@@ -169,14 +169,13 @@ class Store:
 
 
 @contextmanager
-def _told(directory: Path) -> Iterator[None]:
+def _told(directory: Path, then: str) -> Iterator[None]:
     """A disk that takes no more ends the campaign, with a word of what to do."""
     try:
         yield
     except OSError as error:
         raise RecordError(
-            f"cannot write to {directory}: {error.strerror or error}; the runs that were whole are kept. Make room, "
-            f"then 'fakedirty campaign resume {directory}'"
+            f"cannot write to {directory}: {error.strerror or error}; what was whole is kept. Make room, then {then}"
         ) from error
 
 
