@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -133,6 +134,33 @@ def test_a_guest_that_never_becomes_ready_is_a_run_that_failed(
     runs = fakedirty.load_campaign(tmp_path / "out").runs
     assert list(runs["outcome"]) == ["failed"] * 4
     assert runs["reason"].str.startswith("the guest is not there after 0.01 s").all()
+
+
+def test_a_qemu_that_dies_is_a_run_that_failed_and_the_next_one_follows(tmp_path: Path) -> None:
+    file = written(tmp_path, ("repetitions = 2\ntime", "repetitions = 1\ntime"), ("repetitions = [2]\n", ""))
+    out = tmp_path / "out"
+    with started(file, out) as campaign:
+        wait_for(out / "runs" / ".0001.partial", campaign)
+        os.kill(wait_for_source(campaign), signal.SIGKILL)
+        said, _ = campaign.communicate()
+    assert campaign.returncode == 3, said
+    runs = fakedirty.load_campaign(out).runs
+    assert list(runs["outcome"]) == ["failed", "completed"]
+    assert "ended with status" in runs["reason"][0] or "closed" in runs["reason"][0]
+
+
+def wait_for_source(campaign: subprocess.Popen[str]) -> int:
+    """The process id of the QEMU from which a campaign migrates now: a child that waits for nothing."""
+    while campaign.poll() is None:
+        for pid in map(int, Path(f"/proc/{campaign.pid}/task/{campaign.pid}/children").read_text().split()):
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            except OSError:  # it did not live long
+                continue
+            if Path(words[0].decode()).name.startswith("qemu") and b"-incoming" not in words:
+                return pid
+        time.sleep(0.02)
+    raise AssertionError(campaign.communicate()[0])
 
 
 def test_a_full_disk_ends_it_and_what_was_whole_is_kept(

@@ -182,8 +182,12 @@ def _status(qmp: Qmp) -> Mapping[str, Any]:
 
 
 def peak_bytes(pid: int, proc: Path = Path("/proc")) -> int | None:
-    """The largest resident memory of a process so far; None where the kernel does not say."""
-    for line in (proc / str(pid) / "status").read_text().splitlines():
+    """The largest resident memory of a process so far; None where it has ended."""
+    try:
+        status = (proc / str(pid) / "status").read_text()
+    except OSError:
+        return None
+    for line in status.splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) << 10
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from .run import Circumstances, Seen, measure
 from .spec import CampaignFile, parse
 from .store import EXPERIMENT, SERVICE, Row, Store, write_row
 from .treatments import ARMS
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,9 @@ def prepare(file: CampaignFile, qemu: Path) -> Prepared:
 
 
 def begin(prepared: Prepared, path: Path, out: Path) -> Store:
-    """Write the plan down; UsageError where `out` has a campaign."""
+    """Write the plan down; UsageError where `out` has a campaign. LabError where there can be no such link."""
     spec = prepared.around.file.spec
+    check_links(spec)
     facts: Row = {
         "name": spec.name,
         "seed": spec.seed,
@@ -73,7 +77,10 @@ def reopen(directory: Path) -> tuple[Store, Circumstances]:
     qemu = Path(facts["binary"])
     if (now := qemu_facts(qemu)) != facts:
         raise UsageError(f"{qemu} is not the QEMU that the campaign was begun with: it was {facts}, it is {now}")
-    return store, Circumstances(parse(store.text), qemu, bool(store.facts["patched"]))
+    file = parse(store.text)
+    check_memory(file.spec)
+    check_links(file.spec)
+    return store, Circumstances(file, qemu, bool(store.facts["patched"]))
 
 
 def carry_out(
@@ -85,8 +92,6 @@ def carry_out(
     what was whole stays.
     """
     with store.exclusive():
-        check_memory(around.file.spec)
-        check_links(around.file.spec)
         for planned in store.runs:
             if store.is_done(planned.run):
                 continue
@@ -108,6 +113,10 @@ def _one(planned: Planned, around: Circumstances, store: Store, directory: Path)
     try:
         measure(planned, around, [recorder], seen)
     except (LabError, QmpError, TargetError) as caught:
+        error = str(caught)
+    except OSError as caught:  # of a process that is gone in the middle of something
+        if caught.errno in FULL:
+            raise
         error = str(caught)
     if recorder.failure is not None:
         raise recorder.failure.__cause__ or recorder.failure  # what the disk said: the store tells what to do

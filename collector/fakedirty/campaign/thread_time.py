@@ -31,7 +31,7 @@ class ThreadTimes:
 
     def look(self) -> None:
         """Read all of them; one that began after the first look had no time before it."""
-        for task in self._tasks.iterdir() if self._tasks.is_dir() else ():
+        for task in self._listed():
             try:
                 name = (task / "comm").read_text().rstrip("\n")
                 seconds = int((task / "schedstat").read_text().split()[0]) / 1e9
@@ -42,6 +42,12 @@ class ThreadTimes:
                 self._first.setdefault(task.name, 0.0 if self._begun else seconds)
                 self._last[task.name] = does, seconds
         self._begun = True
+
+    def _listed(self) -> list[Path]:
+        try:
+            return list(self._tasks.iterdir())
+        except OSError:  # the process has ended
+            return []
 
     def seconds(self, does: str) -> float | None:
         """Of all threads that do this; None if none was seen."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from rich.console import Console
 
 from fakedirty.campaign.estimate import expected_seconds
-from fakedirty.campaign.preflight import check_links
 from fakedirty.campaign.row import COMPLETED, FAILED, TIME_LIMIT
 from fakedirty.campaign.run import Circumstances
 from fakedirty.campaign.runner import Prepared, begin, carry_out, prepare, reopen
@@ -78,7 +77,6 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.dry_run:
         _list(prepared, console, as_json=arguments.json)
         return 0
-    check_links(file.spec)
     return _carry_out(begin(prepared, arguments.file, arguments.out), prepared.around, console, arguments.json)
 
 

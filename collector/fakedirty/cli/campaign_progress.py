@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +18,8 @@ from fakedirty.campaign.spec import CampaignFile
 from fakedirty.campaign.store import Store
 from fakedirty.show.figures import milliseconds, size
 
+REFRESHES = 1  # a second: what is shown is not to take the CPU of what is measured
+
 
 class Progress:
     """Shown while the block lasts; `starting` and `done` are called for each run."""
@@ -29,7 +30,9 @@ class Progress:
         self._console = console
         self._taken = {str(row["run"]): float(str(row["wall_seconds"])) for row in store.rows}
         columns = (TextColumn("{task.completed:.0f}/{task.total:.0f}"), BarColumn(), TextColumn("{task.description}"))
-        self._bar = Bar(*columns, console=console, disable=not console.is_terminal, transient=True)
+        self._bar = Bar(
+            *columns, console=console, disable=not console.is_terminal, transient=True, refresh_per_second=REFRESHES
+        )
         self._task = self._bar.add_task("", total=len(self._runs), completed=len(self._taken))
 
     def __enter__(self) -> Self:
@@ -44,7 +47,8 @@ class Progress:
 
     def starting(self, planned: Planned) -> None:
         """On the terminal, what runs now."""
-        self._bar.update(self._task, description=f"{run_line(asdict(planned))}  about {self._left()} left")
+        now = f"{planned.run} {planned.workload}, {planned.treatment}"
+        self._bar.update(self._task, description=f"{now}; about {self._left()} left")
 
     def done(self, row: Mapping[str, object]) -> None:
         """A line of it stays."""
