@@ -35,7 +35,7 @@ UNITDIR ?= /etc/systemd/system
 STATEDIR ?= /var/lib/fakedirty
 
 .PHONY: install uninstall
-.PHONY: help setup packages test-packages long-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-cost bench-overhead bench-scrape bench-verdict qemu-check dashboards test lint unit integration check-long clean
+.PHONY: help setup packages test-packages long-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-cost bench-overhead bench-scrape bench-verdict campaign-quick qemu-check dashboards test lint unit integration check-long clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -140,6 +140,14 @@ bench-scrape: $(VENV)/ready  ## what a scrape of the metrics of 1 to 500 VMs tak
 
 bench-verdict: setup  ## what is predicted after two rounds, and what comes of it (about 50 minutes; goes on where it was)
 	@$(FAKEDIRTY) bench verdict --out runs/bench-verdict
+
+campaign-quick: setup  ## the smallest campaign, from its file to its tables (under three minutes; goes on where it was)
+	@if [[ -e runs/campaign-quick/campaign.json ]]; then
+	    $(FAKEDIRTY) campaign resume runs/campaign-quick
+	else
+	    $(FAKEDIRTY) campaign run campaigns/quick.toml --out runs/campaign-quick
+	fi
+	$(FAKEDIRTY) campaign export runs/campaign-quick
 
 WORK ?= $(CURDIR)/build/qemu-check
 qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration tests on it (an hour or two; WORK=directory)

@@ -8,6 +8,7 @@ import pytest
 from fakedirty.export import dictionary as metrics
 from fakedirty.model.round import Round
 from fakedirty.record import dictionary as columns
+from fakedirty.record.campaign_columns import CAMPAIGN_TABLES
 from fakedirty.record.columns import IDENTITY, MIGRATIONS, ROUNDS, TABLES
 from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row, toggle_row
@@ -38,7 +39,7 @@ def test_rows_have_the_columns_of_their_tables() -> None:
 
 
 def test_every_column_says_what_it_means_in_one_word_per_thing() -> None:
-    for table in TABLES.values():
+    for table in (TABLES | CAMPAIGN_TABLES).values():
         names = [column.name for column in table]
         assert len(names) == len(set(names))
         for column in table:

@@ -24,12 +24,13 @@ PAUSED = "pre-switchover"  # of a migration with the capability pause-before-swi
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to migrate. `parameters` and `capabilities` are QEMU's own; those of the source only, and of both."""
+    """How to migrate, in QEMU's words: `parameters` are the source's, `shared` ones and `capabilities` both sides'."""
 
     downtime_limit_ms: int = 300
     bandwidth_bytes: int = UNLIMITED
     parameters: Mapping[str, object] = field(default_factory=dict)
     capabilities: Mapping[str, bool] = field(default_factory=dict)
+    shared: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +105,23 @@ def _prepare(source: Machine, destination: Machine, settings: Settings) -> None:
     """Set both sides up and start; the destination must listen before the source calls."""
     if destination.end is None:
         raise LabError(f"{destination.name} is on no network: a destination needs an address")
+    set_up(source.qmp, destination.qmp, settings)
+    uri = f"tcp:{destination.end.address}:{PORT}"
+    destination.qmp.execute("migrate-incoming", uri=uri)
+    source.qmp.drain_events()
+    source.qmp.execute("migrate", uri=uri)
+
+
+def set_up(source: Qmp, destination: Qmp, settings: Settings) -> None:
+    """Set both sides up; QmpRefusedError where one of them does not take it."""
     capabilities = [
         {"capability": name, "state": state} for name, state in ({"events": True} | dict(settings.capabilities)).items()
     ]
     for side in (source, destination):
-        side.qmp.execute("migrate-set-capabilities", capabilities=capabilities)
-    source.qmp.execute(
+        side.execute("migrate-set-capabilities", capabilities=capabilities)
+        if settings.shared:
+            side.execute("migrate-set-parameters", settings.shared)
+    source.execute(
         "migrate-set-parameters",
         {
             "downtime-limit": settings.downtime_limit_ms,
@@ -117,10 +129,6 @@ def _prepare(source: Machine, destination: Machine, settings: Settings) -> None:
             **settings.parameters,
         },
     )
-    uri = f"tcp:{destination.end.address}:{PORT}"
-    destination.qmp.execute("migrate-incoming", uri=uri)
-    source.qmp.drain_events()
-    source.qmp.execute("migrate", uri=uri)
 
 
 class _Schedule:

@@ -24,7 +24,7 @@ class Toggle:
 class Treatment:
     """A mode to start with (None: QEMU has none), toggles, and the level at which it is to be observed.
 
-    `parameters` and `capabilities` are QEMU's own, beside the mode.
+    `parameters` and `capabilities` are QEMU's own, beside the mode; `shared` are parameters of both sides.
     """
 
     name: str
@@ -36,15 +36,24 @@ class Treatment:
     converges: bool = False  # whether it is meant to make the migration end
     parameters: Mapping[str, object] = field(default_factory=dict)
     capabilities: Mapping[str, bool] = field(default_factory=dict)
+    shared: Mapping[str, object] = field(default_factory=dict)
+    postcopy_after: int | None = None  # rounds of pre-copy, where the rest is to be fetched by the destination
 
     @property
     def steps(self) -> list[Step]:
-        """The toggles, over QMP, each when its round has ended."""
-        return [Step(_setting(toggle.mode), after_round=toggle.after_round) for toggle in self.toggles]
+        """The toggles, over QMP, each when its round has ended, and the turn to postcopy."""
+        steps = [Step(_setting(toggle.mode), after_round=toggle.after_round) for toggle in self.toggles]
+        if self.postcopy_after is not None:
+            steps.append(Step(_start_postcopy, after_round=self.postcopy_after))
+        return steps
 
 
 def _setting(mode: Mode) -> Callable[[Qmp], object]:
     return lambda qmp: set_mode(qmp, mode)
+
+
+def _start_postcopy(qmp: Qmp) -> None:
+    qmp.execute("migrate-start-postcopy")
 
 
 UNPATCHED = Treatment(

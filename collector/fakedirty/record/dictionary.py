@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .campaign_columns import CAMPAIGN_TABLES
 from .columns import TABLES
 from .manifest import SCHEMA_VERSION
 
@@ -18,6 +19,16 @@ one is in the files.
 `fakedirty.load(path)` reads one such directory, or all below a directory, into pandas frames `rounds`,
 `migrations`, `toggles` and `pages`, with the types given here. An empty field is what the source could not see
 (`<NA>` in a frame), never 0. Pages are target pages, as large as QEMU says. Text is UTF-8.
+"""
+
+CAMPAIGN = """\
+# Campaigns
+
+A campaign (`fakedirty campaign`, see docs/campaigns.md) has a directory for every run, `DIR/runs/<run>/`: the recording
+of its migration, as above, and beside it the files below and `experiment.json` (versions, command lines, parameters,
+seed, toggles that were taken). `fakedirty.load_campaign(DIR)` reads it all into pandas frames `runs`, `rounds`,
+`toggles` and `service`; in front of `rounds` and `toggles` stand the run and its factors. `long.csv`, which
+`fakedirty campaign export` writes, is `runs` with a row for each run and metric: `metric`, `unit`, `value`.
 """
 
 #: what each file is
@@ -40,13 +51,20 @@ FILES = {
         "(`round=7/000012.parquet`), whole while the migration runs, too: `pyarrow.dataset.dataset(path, "
         "partitioning='hive')` and other tools read it in blocks."
     ),
+    "run.json": "One object for each run. `fakedirty.load_campaign(DIR).runs`.",
+    "service.csv": (
+        "What the guest got done, as it said while it was watched. `fakedirty.load_campaign(DIR).service`. "
+        "docs/campaigns.md says what an operation of each workload is."
+    ),
 }
 
 
 def dictionary() -> str:
     """The whole document."""
     parts = [HEAD]
-    for file, columns in TABLES.items():
+    for file, columns in (TABLES | CAMPAIGN_TABLES).items():
+        if file in CAMPAIGN_TABLES and CAMPAIGN not in parts:
+            parts.append(CAMPAIGN)
         parts.append(f"## {file}\n\n{FILES[file]}\n")
         parts.append("| column | type | unit | meaning |\n| --- | --- | --- | --- |")
         parts += [f"| `{c.name}` | {c.dtype} | {c.unit} | {c.meaning} |" for c in columns]

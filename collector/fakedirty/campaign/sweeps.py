@@ -1,0 +1,30 @@
+"""The service of a ground-truth guest: a sweep is an operation; guests/README.md has what it says of them."""
+
+from __future__ import annotations
+
+from fakedirty.lab.guest_report import Sweeps, parse_report
+
+from .service import Meter, Sample
+
+
+def sweep_meter() -> Meter:
+    """Reads the lines of one side, from the second of them on: each is the difference from the one before.
+
+    The latency is that of a sweep with the pause behind it: the mean in the interval, and the longest, which is
+    the 99th percentile of fewer than a hundred.
+    """
+    before: list[Sweeps] = []
+
+    def take(line: str) -> Sample | None:
+        said = parse_report(f"{line}\n").sweeps
+        if not said:
+            return None
+        [now], last = said, before[-1] if before else None
+        before[:] = said
+        if last is None or now.milliseconds <= last.milliseconds:
+            return None
+        done, milliseconds = now.done - last.done, now.milliseconds - last.milliseconds
+        mean_us = 1000 * milliseconds / done if done else None
+        return Sample(1000 * done / milliseconds, mean_us, 1000 * now.longest_ms if done else None)
+
+    return take

@@ -1,0 +1,147 @@
+"""The workloads of a campaign, by kind: each says what QEMU is to be given, and reads what the guest says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pydantic import Field, model_validator
+
+from fakedirty.lab.guest import GUESTS, build_guest
+from fakedirty.lab.guest_report import GuestReport, wait_for_report
+from fakedirty.lab.guest_workload import MIB_FRAMES
+from fakedirty.lab.guest_workload import Workload as PageSets
+
+from .checked import Table, refuse
+from .service import Meter
+from .sweeps import sweep_meter
+
+SERIAL = "serial.log"
+SHARES = ("silent", "changed", "zero")
+
+
+class Load(Protocol):
+    """What runs in a guest of some size, on either side."""
+
+    service_file: str  # in the directory that the arguments were made for: where the guest says what it gets done
+
+    def arguments(self, directory: Path) -> list[str]:
+        """QEMU's arguments: machine, memory, guest. The files that it writes lie in `directory`."""
+
+    def wait(self, directory: Path, seconds: float, check_alive: Callable[[], object]) -> None:
+        """Until the guest is at work; LabError if it does not get there."""
+
+    def meter(self) -> Meter:
+        """What reads the lines of one side's service file."""
+
+    def facts(self) -> dict[str, object]:
+        """What it is, for the manifest."""
+
+
+class Kind(Protocol):
+    """A table ``[workloads.NAME]`` of a campaign file: the parameters of one kind."""
+
+    def check(self, memory_mib: int) -> None:
+        """UsageError where a guest of that size cannot have it."""
+
+    def load(self, memory_mib: int) -> Load:
+        """It, in a guest of that size, which is built if it has to be."""
+
+    @property
+    def boot_seconds(self) -> float:
+        """About how long until the guest is at work, for an estimate."""
+
+
+class _GroundTruth(Table):
+    """What the two ground-truth guests have in common."""
+
+    guest: Literal["baremetal", "linux"] = "baremetal"
+    pause_ms: int = Field(default=20, ge=0)
+
+    def sets(self, memory_mib: int) -> PageSets:
+        """The pages that are written."""
+        return PageSets(pause_ms=self.pause_ms, memory_mib=memory_mib)
+
+    def check(self, memory_mib: int) -> None:
+        """As :meth:`Kind.check`."""
+        GUESTS[self.guest].words(self.sets(memory_mib))
+
+    def load(self, memory_mib: int) -> Load:
+        """As :meth:`Kind.load`."""
+        return GroundTruthLoad(self.guest, self.sets(memory_mib))
+
+    @property
+    def boot_seconds(self) -> float:
+        """As :attr:`Kind.boot_seconds`."""
+        return {"baremetal": 3.0, "linux": 12.0}[self.guest]
+
+
+class Idle(_GroundTruth):
+    """``kind = "idle"``: a guest that writes no pages; it only wakes up."""
+
+    kind: Literal["idle"] = "idle"
+
+
+class WorkingSet(_GroundTruth):
+    """``kind = "workingset"``: rewrites `size_mib` of memory, sweep after sweep; the shares say with what."""
+
+    kind: Literal["workingset"] = "workingset"
+    size_mib: float = Field(default=64.0, gt=0)
+    silent: float = Field(default=0.9, ge=0, le=1)  # what is there already
+    changed: float = Field(default=0.1, ge=0, le=1)  # another content each time
+    zero: float = Field(default=0.0, ge=0, le=1)  # in turn all zero, and not
+    untouched_mib: float = Field(default=0.0, ge=0)  # filled before, never written
+
+    @model_validator(mode="after")
+    def _shares(self) -> WorkingSet:
+        total = sum(getattr(self, name) for name in SHARES)
+        if abs(total - 1) > 1e-9:
+            raise refuse(f"{' + '.join(SHARES)} must be 1: they are shares of what is written; they are {total:g}")
+        return self
+
+    def sets(self, memory_mib: int) -> PageSets:
+        """The shares, in pages."""
+        pages = self.size_mib * MIB_FRAMES
+        return PageSets(
+            fake=round(pages * self.silent),
+            changed=round(pages * self.changed),
+            zero=round(pages * self.zero),
+            untouched=round(self.untouched_mib * MIB_FRAMES),
+            pause_ms=self.pause_ms,
+            memory_mib=memory_mib,
+        )
+
+
+#: the kinds by name; a kind is a workload of its own, too, with what its table says where nothing is given
+KINDS: dict[str, type[Idle] | type[WorkingSet]] = {"workingset": WorkingSet, "idle": Idle}
+
+
+class GroundTruthLoad:
+    """A ground-truth guest with its page sets; it says once a second over serial how many sweeps it has done."""
+
+    service_file = SERIAL
+
+    def __init__(self, guest: str, sets: PageSets) -> None:
+        self._guest = build_guest(guest)
+        self._sets = sets
+
+    def arguments(self, directory: Path) -> list[str]:
+        """As :meth:`Load.arguments`."""
+        return self._guest.qemu_arguments(self._sets, directory / SERIAL)
+
+    def wait(self, directory: Path, seconds: float, check_alive: Callable[[], object]) -> None:
+        """Until it is in its stride: the first second is slower than the rest."""
+        wait_for_report(directory / SERIAL, _is_sweeping, seconds=seconds, check_alive=check_alive)
+
+    def meter(self) -> Meter:
+        """As :meth:`Load.meter`."""
+        return sweep_meter()
+
+    def facts(self) -> dict[str, object]:
+        """As :meth:`Load.facts`."""
+        return {"guest": self._guest.guest.name, "build": self._guest.directory.name, "pages": self._sets.counts}
+
+
+def _is_sweeping(report: GuestReport) -> bool:
+    return len(report.sweeps) > 1

@@ -1,0 +1,169 @@
+"""``fakedirty campaign``: an experiment from its file to its tables, run after run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from fakedirty.campaign.estimate import expected_seconds
+from fakedirty.campaign.row import COMPLETED, FAILED, TIME_LIMIT
+from fakedirty.campaign.run import Circumstances
+from fakedirty.campaign.runner import Prepared, begin, carry_out, prepare, reopen
+from fakedirty.campaign.spec import CampaignFile, parse, read
+from fakedirty.campaign.store import Store
+from fakedirty.errors import LabError
+from fakedirty.lab.qemu import qemu_binary
+
+from .campaign_export import export
+from .campaign_progress import Progress, duration, left_out_lines, run_line
+from .termination import tidy_when_terminated
+
+NAME = "campaign"
+HELP = "run an experiment described in a file, and keep it so that one can believe it"
+EPILOG = """\
+examples:
+  fakedirty campaign run campaigns/quick.toml --dry-run             its runs in their order, and how long they will take
+  fakedirty campaign run campaigns/quick.toml --out quick           run it
+  fakedirty campaign resume quick                                   go on where it was, in the same order
+  fakedirty campaign status quick                                   how far it is, also while it runs
+  fakedirty campaign export quick                                   its tables as CSV and Parquet, in quick/export
+
+docs/campaigns.md says what stands in a file, and what is measured.
+
+exit status: 0 done; 1 a memory differed, or the disk is full; 2 wrong usage, or a file that is wrong or was changed;
+3 done, and some runs failed (they are kept, with their reasons); 130 interrupted: the run in progress is dropped
+"""
+
+SOME_FAILED = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    running = actions.add_parser("run", help="begin a campaign")
+    running.add_argument("file", type=Path, metavar="FILE", help="what is to be done, in TOML: see docs/campaigns.md")
+    where = running.add_mutually_exclusive_group(required=True)
+    where.add_argument("--out", type=Path, metavar="DIR", help="where it is kept")
+    where.add_argument("--dry-run", action="store_true", help="only list the runs, and how long they will take")
+    running.add_argument("--qemu", type=Path, help="which QEMU; the one with the series that was built if not given")
+    for name, text in (
+        ("resume", "go on with a campaign that was interrupted"),
+        ("status", "how far a campaign is"),
+        ("export", "its tables as CSV and Parquet; the runs in long form, too"),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("directory", type=Path, metavar="DIR", help="what `--out` was")
+        if name == "export":
+            action.add_argument("--to", type=Path, metavar="DIR", help="where to; default: `export` in that directory")
+    for action in actions.choices.values():
+        action.add_argument("--json", action="store_true", help="say it in JSON; what is told meanwhile goes to stderr")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do the one that was asked for."""
+    console = Console(stderr=arguments.json, highlight=False, soft_wrap=True, markup=False)
+    return ACTIONS[arguments.action](arguments, console)
+
+
+def _run(arguments: argparse.Namespace, console: Console) -> int:
+    file = read(arguments.file)
+    prepared = prepare(file, arguments.qemu or qemu_binary())
+    if arguments.dry_run:
+        _list(prepared, console, as_json=arguments.json)
+        return 0
+    return _carry_out(begin(prepared, arguments.file, arguments.out), prepared.around, console, arguments.json)
+
+
+def _resume(arguments: argparse.Namespace, console: Console) -> int:
+    store, around = reopen(arguments.directory)
+    return _carry_out(store, around, console, arguments.json)
+
+
+def _list(prepared: Prepared, console: Console, *, as_json: bool) -> None:
+    expected = expected_seconds(prepared.runs, prepared.around.file, {})
+    if as_json:
+        runs = [{**asdict(planned), "expected_seconds": expected[planned.run]} for planned in prepared.runs]
+        print(json.dumps({"runs": runs, "left_out": [asdict(each) for each in prepared.left_out]}, indent=2))
+        return
+    for planned in prepared.runs:
+        console.print(f"{run_line(asdict(planned))}  about {duration(expected[planned.run])}")
+    console.print(f"{len(prepared.runs)} runs, about {duration(sum(expected.values()))}")
+    for line in left_out_lines(prepared.left_out):
+        console.print(line, style="yellow")
+
+
+def _carry_out(store: Store, around: Circumstances, console: Console, as_json: bool) -> int:
+    """Make what is left of it; each row as a line of JSON as soon as it is there."""
+    for line in left_out_lines(store.left_out):
+        console.print(line, style="yellow")
+    try:
+        with tidy_when_terminated(), Progress(store, around.file, console) as progress:
+            for row in carry_out(store, around, progress.starting):
+                progress.done(row)
+                if as_json:
+                    print(json.dumps(row), flush=True)
+    except KeyboardInterrupt:
+        console.print(
+            f"interrupted: the run in progress is dropped. 'fakedirty campaign resume {store.directory}' goes on"
+        )
+        raise
+    rows = store.rows
+    counts = Counter(str(row["outcome"]) for row in rows)
+    told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in (COMPLETED, TIME_LIMIT, FAILED))
+    console.print(f"{len(rows)} runs in {store.directory}: {told}")
+    if wrong := [str(row["run"]) for row in rows if row["memory_equal"] is False]:
+        raise LabError(f"the memory of {len(wrong)} of {len(rows)} runs was not found equal: {', '.join(wrong)}")
+    return SOME_FAILED if counts[FAILED] else 0
+
+
+def _status(arguments: argparse.Namespace, console: Console) -> int:
+    store = Store(arguments.directory)
+    file: CampaignFile = parse(store.text)
+    rows = store.rows
+    counts = Counter(str(row["outcome"]) for row in rows)
+    expected = expected_seconds(store.runs, file, {str(row["run"]): float(str(row["wall_seconds"])) for row in rows})
+    status = {
+        "name": file.spec.name,
+        "running": store.is_running(),
+        "runs": len(store.runs),
+        "done": len(rows),
+        **{outcome: counts[outcome] for outcome in (COMPLETED, TIME_LIMIT, FAILED)},
+        "expected_seconds_left": round(sum(expected.values()), 1),
+        "left_out": [asdict(each) for each in store.left_out],
+    }
+    if arguments.json:
+        print(json.dumps(status, indent=2))
+        return 0
+    console.print(
+        f"{file.spec.name}: {len(rows)} of {len(store.runs)} runs are there ({counts[COMPLETED]} completed, "
+        f"{counts[TIME_LIMIT]} at the time limit, {counts[FAILED]} failed); "
+        f"about {duration(sum(expected.values()))} left; {'running' if status['running'] else 'not running'}"
+    )
+    for row in rows:
+        console.print(run_line(row), style="red" if row["outcome"] == FAILED else "")
+    for line in left_out_lines(store.left_out):
+        console.print(line, style="yellow")
+    return 0
+
+
+def _export(arguments: argparse.Namespace, console: Console) -> int:
+    written = export(arguments.directory, arguments.to or arguments.directory / "export")
+    if arguments.json:
+        print(json.dumps({str(path): rows for path, rows in written.items()}, indent=2))
+    for path, rows in written.items():
+        console.print(f"{rows:,} rows in {path}")
+    return 0
+
+
+ACTIONS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
+    "run": _run,
+    "resume": _resume,
+    "status": _status,
+    "export": _export,
+}

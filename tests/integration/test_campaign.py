@@ -1,0 +1,235 @@
+"""Campaigns with real guests: killed and gone on with, interrupted, on a full disk, and what QEMU takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fakedirty
+import pytest
+from fakedirty.campaign.asking import left_out
+from fakedirty.campaign.spec import parse
+from fakedirty.campaign.treatments import ARMS
+from fakedirty.cli.main import main
+from fakedirty.lab.qemu import qemu_binary, stock_binary
+
+SMALL = """\
+name = "small"
+seed = 5
+repetitions = 2
+time_limit_seconds = 20
+service_seconds = 0.5
+level = "qmp"
+
+[factors]
+workload = ["few"]
+memory_mib = [64]
+treatment = ["vanilla", "skip-unobserved"]
+mbit = [100]
+
+[workloads.few]
+kind = "workingset"
+size_mib = 2
+silent = 0.5
+changed = 0.5
+
+[[toggles]]
+at = "round 1"
+mode = "observe"
+treatments = ["vanilla"]
+repetitions = [2]
+"""
+WAIT_SECONDS = 120
+
+
+def written(tmp_path: Path, *changes: tuple[str, str]) -> Path:
+    """The campaign's file, with something else in it."""
+    text = SMALL
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    file = tmp_path / "small.toml"
+    file.write_text(text)
+    return file
+
+
+def started(file: Path, out: Path) -> subprocess.Popen[str]:
+    """``fakedirty campaign run``, in a process of its own."""
+    command = [sys.executable, "-m", "fakedirty.cli.main", "campaign", "run", str(file), "--out", str(out)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(path: Path, campaign: subprocess.Popen[str]) -> None:
+    """Until it is there, as long as the campaign runs."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not path.exists():
+        assert campaign.poll() is None, campaign.communicate()[0]
+        assert time.monotonic() < deadline, f"{path} is not there"
+        time.sleep(0.02)
+
+
+def test_a_killed_campaign_goes_on_with_the_same_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path, ("service_seconds = 0.5", "service_seconds = 2.2"))  # two reports of the guest
+    out = tmp_path / "out"
+    with started(file, out) as campaign:
+        wait_for(out / "runs" / ".0002.partial", campaign)
+        campaign.send_signal(signal.SIGKILL)
+    first = out / "runs" / "0001" / "run.json"
+    before = first.read_bytes()
+    assert sorted(path.name for path in (out / "runs").iterdir()) == [".0002.partial", "0001"]
+    plan = json.loads((out / "campaign.json").read_text())["runs"]
+
+    assert main(["campaign", "resume", str(out), "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["run"] for row in rows] == ["0002", "0003", "0004"]
+    assert sorted(path.name for path in (out / "runs").iterdir()) == ["0001", "0002", "0003", "0004"]
+    assert first.read_bytes() == before
+
+    campaign_ = fakedirty.load_campaign(out)
+    runs = campaign_.runs
+    assert [{name: row[name] for name in plan[0]} for row in runs.to_dict("records")] == plan
+    assert list(runs["outcome"]) == ["completed"] * 4
+    assert runs["memory_equal"].all()
+    measured = ("total_time_ms", "outside_downtime_ms", "link_bytes", "bandwidth_use", "rounds", "visited_pages")
+    measured += ("vcpu_cpu_seconds", "host_memory_bytes", "service_before", "service_after", "migration_id")
+    for name in measured:
+        assert runs[name].notna().all(), name
+    assert (runs["link_bytes"] >= runs["transferred_bytes"]).all()
+    skipped = runs[runs["treatment"] == "skip-unobserved"]
+    assert (skipped["visited_pages"] == skipped["first_pages"] + skipped["changed_pages"] + skipped["fake_pages"]).all()
+    assert set(campaign_.rounds["run"]) == set(runs["run"])
+    assert set(campaign_.service["side"]) == {"source", "destination"}
+    toggled = campaign_.toggles[campaign_.toggles["treatment"] == "vanilla"]
+    second = runs[(runs["treatment"] == "vanilla") & (runs["repetition"] == 2)]
+    assert list(toggled["run"]) == list(second["run"])
+    assert list(toggled["to_mode"]) == ["observe"]
+
+    recorded = fakedirty.load(out).migrations
+    assert list(recorded["run_id"]) == [f"small-{run}" for run in runs["run"]]
+    assert main(["campaign", "resume", str(out)]) == 0  # there is nothing left to do
+
+
+def test_an_interrupted_campaign_drops_the_run_in_progress(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with started(written(tmp_path), out) as campaign:
+        wait_for(out / "runs" / ".0001.partial", campaign)
+        campaign.send_signal(signal.SIGTERM)
+        said, _ = campaign.communicate()
+    assert campaign.returncode == 130, said
+    assert f"'fakedirty campaign resume {out}' goes on" in said
+    assert list((out / "runs").iterdir()) == []
+
+
+def test_a_guest_that_never_becomes_ready_is_a_run_that_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path, ("time_limit_seconds = 20", "ready_limit_seconds = 0.01"))
+    assert main(["campaign", "run", str(file), "--out", str(tmp_path / "out")]) == 3
+    assert "4 failed" in capsys.readouterr().out
+    runs = fakedirty.load_campaign(tmp_path / "out").runs
+    assert list(runs["outcome"]) == ["failed"] * 4
+    assert runs["reason"].str.startswith("the guest is not there after 0.01 s").all()
+
+
+def test_a_qemu_that_dies_is_a_run_that_failed_and_the_next_one_follows(tmp_path: Path) -> None:
+    file = written(tmp_path, ("repetitions = 2\ntime", "repetitions = 1\ntime"), ("repetitions = [2]\n", ""))
+    out = tmp_path / "out"
+    with started(file, out) as campaign:
+        wait_for(out / "runs" / ".0001.partial", campaign)
+        os.kill(wait_for_source(campaign), signal.SIGKILL)
+        said, _ = campaign.communicate()
+    assert campaign.returncode == 3, said
+    runs = fakedirty.load_campaign(out).runs
+    assert list(runs["outcome"]) == ["failed", "completed"]
+    assert "ended with status" in runs["reason"][0] or "closed" in runs["reason"][0]
+
+
+def wait_for_source(campaign: subprocess.Popen[str]) -> int:
+    """The process id of the QEMU from which a campaign migrates now: a child that waits for nothing."""
+    while campaign.poll() is None:
+        for pid in map(int, Path(f"/proc/{campaign.pid}/task/{campaign.pid}/children").read_text().split()):
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            except OSError:  # it did not live long
+                continue
+            if Path(words[0].decode()).name.startswith("qemu") and b"-incoming" not in words:
+                return pid
+        time.sleep(0.02)
+    raise AssertionError(campaign.communicate()[0])
+
+
+def test_a_full_disk_ends_it_and_what_was_whole_is_kept(
+    tmp_path: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = written(tmp_path), small_disk / "out"
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(40 * 1024))  # leaves room for a run or two, and not for four
+    assert main(["campaign", "run", str(file), "--out", str(out)]) == 1
+    said = capsys.readouterr()
+    assert "No space left on device; what was whole is kept. Make room" in said.err
+    kept = sorted(path.name for path in (out / "runs").iterdir())
+    assert kept in (["0001"], ["0001", "0002"], ["0001", "0002", "0003"]), said
+    assert fakedirty.load_campaign(out).runs["memory_equal"].all()
+    filler.unlink()
+    assert main(["campaign", "resume", str(out), "--json"]) in (0, 1)  # as far as this small disk goes
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["run"] == f"{len(kept) + 1:04d}"
+
+
+def test_idle_and_a_linux_guest_with_two_vcpus(tmp_path: Path) -> None:
+    file = written(
+        tmp_path,
+        ('workload = ["few"]', 'workload = ["few", "idle"]'),
+        ("memory_mib = [64]", "memory_mib = [256]\nvcpus = [2]"),
+        ('"vanilla", "skip-unobserved"', '"skip"'),
+        ('kind = "workingset"', 'kind = "workingset"\nguest = "linux"'),
+        ("repetitions = 2\ntime", "repetitions = 1\ntime"),
+        (SMALL[SMALL.index("[[toggles]]") :], ""),
+        ('level = "qmp"', 'level = "patched"\naudit = true'),
+    )
+    assert main(["campaign", "run", str(file), "--out", str(tmp_path / "out")]) == 0
+    campaign = fakedirty.load_campaign(tmp_path / "out")
+    assert set(campaign.runs["workload"]) == {"few", "idle"}
+    assert campaign.runs["memory_equal"].all()
+    assert list(campaign.runs["false_equal_pages"]) == [0, 0]
+    assert (campaign.runs["vcpus"] == 2).all()
+    assert set(campaign.rounds["level"]) == {"patched"}
+    idle = campaign.runs[campaign.runs["workload"] == "idle"].iloc[0]
+    assert idle["changed_pages"] < 100
+
+
+def test_what_qemu_refuses_is_left_out_in_its_words() -> None:
+    names = ["vanilla", "skip", "skip-crc32", "multifd", "skip+multifd", "hybrid", "skip+hybrid"]
+    spec = parse(SMALL.replace('"vanilla", "skip-unobserved"', ", ".join(f'"{name}"' for name in names))).spec
+    arms = [ARMS[name] for name in names]
+    refused = {each.treatment: each.reason for each in left_out(qemu_binary(), spec, arms)}
+    assert set(refused) == {"skip+multifd", "skip+hybrid"}
+    assert "'skip' is not compatible with capability 'multifd'" in refused["skip+multifd"]
+    untoggled = spec.model_copy(update={"toggles": []})
+    refused = {each.treatment: each.reason for each in left_out(stock_binary(), untoggled, arms)}
+    assert set(refused) == {name for name in names if name.startswith("skip")}
+    assert all("fake-dirty-" in reason for reason in refused.values())
+
+
+def test_a_campaign_of_which_qemu_takes_nothing_is_not_begun(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path, ('"vanilla", "skip-unobserved"', '"skip+multifd"'), ('treatments = ["vanilla"]\n', ""))
+    assert main(["campaign", "run", str(file), "--out", str(tmp_path / "out")]) == 1
+    assert "skip+multifd: QEMU refused" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_lists_the_runs_in_their_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path, ('"skip-unobserved"', '"skip", "skip+multifd"'))
+    assert main(["campaign", "run", str(file), "--dry-run", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [run["run"] for run in said["runs"]] == ["0001", "0002", "0003", "0004"]
+    assert [each["treatment"] for each in said["left_out"]] == ["skip+multifd"]
+    assert main(["campaign", "run", str(file), "--dry-run"]) == 0
+    assert "4 runs, about" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.toml"]

@@ -1,0 +1,61 @@
+"""Campaigns that take longer: the quick one from start to tables, and every treatment that QEMU takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fakedirty
+from fakedirty.campaign.treatments import ARMS
+from fakedirty.cli.main import main
+
+QUICK = Path(__file__).parents[2] / "campaigns" / "quick.toml"
+
+
+def test_quick_from_start_to_tables(tmp_path: Path) -> None:
+    out = tmp_path / "quick"
+    assert main(["campaign", "run", str(QUICK), "--out", str(out)]) == 0
+    campaign = fakedirty.load_campaign(out)
+    runs = campaign.runs
+    assert runs.groupby("treatment").size().to_dict() == {"observe": 2, "vanilla": 2}
+    assert runs["memory_equal"].all()
+    toggled = campaign.toggles[campaign.toggles["to_mode"] == "skip"]
+    assert set(toggled["treatment"]) == {"observe"}
+    assert (toggled["round"] >= 3).all()
+    assert (runs[runs["treatment"] == "observe"]["skipped_pages"] > 0).all()
+    assert (runs[runs["treatment"] == "vanilla"]["skipped_pages"] == 0).all()
+    assert runs["service_during"].notna().all()
+    assert main(["campaign", "export", str(out)]) == 0
+    assert (out / "export" / "long.parquet").exists()
+
+
+ALL = f"""\
+name = "all"
+repetitions = 1
+time_limit_seconds = 30
+service_seconds = 0
+level = "qmp"
+[factors]
+workload = ["few"]
+memory_mib = [64]
+treatment = {[name for name, arm in ARMS.items() if arm.observed]}
+[workloads.few]
+kind = "workingset"
+size_mib = 8
+silent = 0.5
+changed = 0.25
+zero = 0.25
+"""
+
+
+def test_every_treatment_that_qemu_takes_arrives_whole(tmp_path: Path) -> None:
+    file, out = tmp_path / "all.toml", tmp_path / "all"
+    file.write_text(ALL)
+    assert main(["campaign", "run", str(file), "--out", str(out)]) == 0
+    campaign = fakedirty.load_campaign(out)
+    left_out = {each["treatment"] for each in campaign.left_out}
+    assert {"vanilla", "skip", "skip+xbzrle", "skip-crc32", "multifd", "hybrid"}.isdisjoint(left_out)
+    assert set(campaign.runs["treatment"]) | left_out == {name for name, arm in ARMS.items() if arm.observed}
+    assert campaign.runs["memory_equal"].all()
+    skipping = campaign.runs["treatment"].str.startswith("skip")
+    assert (campaign.runs[~skipping]["skipped_pages"] == 0).all()
+    assert campaign.runs[skipping]["skipped_pages"].notna().all()

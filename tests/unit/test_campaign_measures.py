@@ -1,0 +1,142 @@
+"""What is measured of a run beside its rounds: service, CPU time of threads, the downtime from outside, its row."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from fakedirty.campaign.outside import outside_downtime_ms
+from fakedirty.campaign.plan import Planned
+from fakedirty.campaign.row import row_of
+from fakedirty.campaign.run import Seen
+from fakedirty.campaign.service import DESTINATION, SOURCE, Follower, Heard, Sample, medians
+from fakedirty.campaign.spec import parse
+from fakedirty.campaign.sweeps import sweep_meter
+from fakedirty.campaign.thread_time import MIGRATION, VCPUS, ThreadTimes
+from fakedirty.lab.migrate import Outcome
+from fakedirty.record.campaign_columns import RUNS
+from made_migrations import made, tell
+
+SPEC = parse("name = 'x'\ntime_limit_seconds = 9\n[factors]\nworkload = ['idle']\ntreatment = ['skip']\n").spec
+RUN = Planned("0001", 1, "idle", 64, "skip", 1000, 1, 1)
+INFO = {
+    "status": "completed",
+    "total-time": 2000,
+    "setup-time": 3,
+    "downtime": 42,
+    "ram": {"transferred": 90},
+    "fake-dirty": {"false-equal": 0},
+}
+
+
+def event(name: str, seconds: int, microseconds: int, **data: object) -> dict[str, object]:
+    return {"event": name, "timestamp": {"seconds": seconds, "microseconds": microseconds}, "data": data}
+
+
+def test_sweeps_are_differences_of_lines() -> None:
+    meter = sweep_meter()
+    said = [meter(line) for line in ("SeaBIOS", "guest: ready", "guest: sweeps 40 1000 30", "guest: sweeps 90 2000 25")]
+    assert said == [None, None, None, Sample(50.0, 20_000.0, 25_000.0)]
+    assert meter("guest: sweeps 90 3000 0") == Sample(0.0, None, None)
+
+
+def test_a_file_is_followed_as_it_grows(tmp_path: Path) -> None:
+    file = tmp_path / "serial.log"
+    follower = Follower(SOURCE, file, sweep_meter())
+    follower.look(0.0)
+    file.write_text("guest: sweeps 40 1000 30\nguest: sweeps 90 20")
+    follower.look(1.0)
+    assert follower.heard == []
+    with file.open("a") as more:
+        more.write("00 25\r\n")
+    follower.look(2.0)
+    follower.look(3.0)
+    assert follower.heard == [Heard(SOURCE, 2.0, Sample(50.0, 20_000.0, 25_000.0))]
+
+
+def test_service_is_told_apart_by_when_and_where() -> None:
+    heard = [Heard(SOURCE, at, Sample(rate)) for at, rate in ((1, 100.0), (2, 100.0), (4, 60.0), (5, 80.0), (9, 1.0))]
+    heard += [Heard(DESTINATION, at, Sample(rate)) for at, rate in ((7, 90.0), (8, 94.0), (9, 92.0))]
+    found = medians(heard, start=3.0, end=6.0)
+    assert (found.before, found.during, found.after) == (100.0, 70.0, 92.0)
+    assert found.degradation == pytest.approx(0.3)
+    assert medians([], 0, 1).degradation is None
+
+
+def test_cpu_time_of_threads_that_come_and_go(tmp_path: Path) -> None:
+    def thread(tid: int, name: str, nanoseconds: int) -> Path:
+        task = tmp_path / "7" / "task" / str(tid)
+        task.mkdir(parents=True, exist_ok=True)
+        (task / "comm").write_text(f"{name}\n")
+        (task / "schedstat").write_text(f"{nanoseconds} 0 1\n")
+        return task
+
+    times = ThreadTimes(7, tmp_path)
+    thread(7, "qemu-system-x86", 10**9)
+    thread(8, "CPU 0/TCG", 5 * 10**9)
+    times.look()
+    assert (times.seconds(MIGRATION), times.seconds(VCPUS)) == (None, 0.0)
+    main = thread(9, "mig/src/main", 10**8)
+    thread(10, "mig/src/send_1", 2 * 10**8)
+    thread(8, "CPU 0/TCG", 7 * 10**9)
+    times.look()
+    for file in main.iterdir():
+        file.unlink()
+    main.rmdir()
+    times.look()
+    assert times.seconds(MIGRATION) == pytest.approx(0.3)
+    assert times.seconds(VCPUS) == pytest.approx(2.0)
+
+
+def test_downtime_from_outside_is_from_stop_to_arrival() -> None:
+    source = [event("STOP", 9, 999_000), event("MIGRATION", 10, 0, status="completed")]
+    there = [event("MIGRATION", 9, 0, status="active"), event("MIGRATION", 10, 50_500, status="completed")]
+    assert outside_downtime_ms(source, there) == pytest.approx(51.5)
+    assert outside_downtime_ms([], there) is None
+    assert outside_downtime_ms(source, there[:1]) is None
+    assert outside_downtime_ms(source, [event("MIGRATION", 9, 5, status="postcopy-active"), *there]) is None
+
+
+def row(seen: Seen, error: str = "") -> dict[str, object]:
+    return row_of(RUN, SPEC, seen, started_at=datetime(2026, 1, 1, tzinfo=UTC), wall_seconds=8.0, error=error)
+
+
+def test_a_row_has_every_column_and_no_other() -> None:
+    for seen in (Seen(), Seen(outcome=Outcome("completed", True, 9.0, INFO, INFO), migration=tell(made(), []))):
+        assert list(row(seen)) == [column.name for column in RUNS]
+
+
+def test_a_completed_run_has_its_times_and_its_sums() -> None:
+    migration = tell(made(), [])
+    found = row(Seen(outcome=Outcome("completed", True, 9.0, INFO, INFO), migration=migration, link_bytes=125_000_000))
+    assert (found["outcome"], found["converged"], found["total_time_ms"], found["downtime_ms"]) == (
+        *("completed", True),
+        *(2000, 42),
+    )
+    assert found["bandwidth_use"] == pytest.approx(0.5)
+    assert found["rounds"] == len(migration.rounds)
+    assert found["fake_pages"] == sum(each.fake_pages or 0 for each in migration.rounds) > 0
+    assert found["false_equal_pages"] is None  # nothing was audited
+
+
+def test_a_run_at_the_time_limit_is_censored() -> None:
+    """Its times are not known, and rounds after the limit are not counted."""
+    migration = tell(made(), [])
+    found = row(Seen(outcome=Outcome("completed", False, 9.0, INFO, INFO), migration=migration, measured_rounds=1))
+    assert (found["outcome"], found["converged"], found["total_time_ms"], found["downtime_ms"]) == (
+        *("time-limit", False),
+        *(None, None),
+    )
+    assert found["reason"] == "it had not ended after 9 s"
+    assert (found["rounds"], found["visited_pages"]) == (1, migration.rounds[0].visited_pages)
+
+
+def test_a_failed_run_has_its_reason() -> None:
+    assert (row(Seen(), "no guest")["outcome"], row(Seen(), "no guest")["reason"]) == ("failed", "no guest")
+    info = {"status": "failed", "error-desc": "Broken pipe"}
+    found = row(Seen(outcome=Outcome("failed", True, 9.0, info, info)))
+    assert (found["outcome"], found["reason"], found["converged"], found["memory_equal"]) == (
+        *("failed", "Broken pipe"),
+        *(False, None),
+    )
