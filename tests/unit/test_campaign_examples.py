@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import subprocess
 import sys
@@ -13,9 +14,9 @@ from campaign_directory import lay_out
 from campaign_frames import campaign
 from fakedirty.campaign.cells import cells, treatments
 from fakedirty.campaign.compare import differences, medians
-from fakedirty.campaign.report import write
 from fakedirty.campaign.report_columns import REPORT_TABLES
 from fakedirty.campaign.statistics import coverage, smallest_p
+from fakedirty.cli.main import main
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLE = DOCS / "examples" / "compare_treatments.py"
@@ -46,7 +47,6 @@ def test_the_limits_of_few_blocks_are_those_of_the_document() -> None:
 
 
 def test_the_example_compares_a_campaign(tmp_path: Path) -> None:
-    pytest.importorskip("fakedirty.campaign.frames")
     lay_out(campaign(workloads=("workingset",)), tmp_path)
     command = [sys.executable, str(EXAMPLE), str(tmp_path)]
     made = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -57,7 +57,6 @@ def test_the_example_compares_a_campaign(tmp_path: Path) -> None:
 
 
 def test_the_examples_overview_counts_what_did_not_complete() -> None:
-    pytest.importorskip("fakedirty.campaign.frames")
     made = campaign(workloads=("workingset",))
     functions = runpy.run_path(str(EXAMPLE), run_name="example")
     shown = functions["overview"](made.runs).loc[("workingset", 512, 1000, 1)]
@@ -68,9 +67,9 @@ def test_the_examples_overview_counts_what_did_not_complete() -> None:
     assert functions["fake_by_round"](made.rounds).loc[1, "skip"] == 0
 
 
-def test_a_campaign_that_is_read_back_makes_a_report(tmp_path: Path) -> None:
-    frames = pytest.importorskip("fakedirty.campaign.frames")
+def test_a_campaign_that_is_read_back_makes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lay_out(campaign(("vanilla", "skip"), ("workingset",), (256,), 2), tmp_path)
-    text = write(frames.load(tmp_path), tmp_path).read_text()
+    assert main(["campaign", "report", str(tmp_path), "--json"]) == 0
+    text = Path(json.loads(capsys.readouterr().out)["report"]).read_text()
     assert "Made: 4 runs." in text
     assert "versions.kernel" in text

@@ -17,7 +17,7 @@ from fakedirty.campaign.run import Circumstances
 from fakedirty.campaign.runner import Prepared, begin, carry_out, prepare, reopen
 from fakedirty.campaign.spec import CampaignFile, parse, read
 from fakedirty.campaign.store import Store
-from fakedirty.errors import LabError
+from fakedirty.errors import LabError, RecordError
 from fakedirty.lab.qemu import qemu_binary
 
 from .campaign_export import export
@@ -32,9 +32,10 @@ examples:
   fakedirty campaign run campaigns/quick.toml --out quick           run it
   fakedirty campaign resume quick                                   go on where it was, in the same order
   fakedirty campaign status quick                                   how far it is, also while it runs
+  fakedirty campaign report quick                                   its report, in quick/report; also while it runs
   fakedirty campaign export quick                                   its tables as CSV and Parquet, in quick/export
 
-docs/campaigns.md says what stands in a file, and what is measured.
+docs/campaigns.md says what stands in a file, and what is measured; docs/campaign-report.md how it is compared.
 
 exit status: 0 done; 1 a memory differed, or the disk is full; 2 wrong usage, or a file that is wrong or was changed;
 3 done, and some runs failed (they are kept, with their reasons); 130 interrupted: the run in progress is dropped
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, text in (
         ("resume", "go on with a campaign that was interrupted"),
         ("status", "how far a campaign is"),
+        ("report", "its figures, comparisons and tables as one HTML file, and in Markdown"),
         ("export", "its tables as CSV and Parquet; the runs in long form, too"),
     ):
         action = actions.add_parser(name, help=text)
@@ -152,6 +154,21 @@ def _status(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _report(arguments: argparse.Namespace, console: Console) -> int:
+    # what draws and compares takes a second to load
+    from fakedirty.campaign.frames import load
+    from fakedirty.campaign.report import write
+
+    try:
+        written = write(load(arguments.directory), arguments.directory)
+    except OSError as error:
+        raise RecordError(f"cannot write the report: {error.strerror or error}") from error
+    if arguments.json:
+        print(json.dumps({"report": str(written)}))
+    console.print(f"the report is {written}")
+    return 0
+
+
 def _export(arguments: argparse.Namespace, console: Console) -> int:
     written = export(arguments.directory, arguments.to or arguments.directory / "export")
     if arguments.json:
@@ -165,5 +182,6 @@ ACTIONS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "run": _run,
     "resume": _resume,
     "status": _status,
+    "report": _report,
     "export": _export,
 }
