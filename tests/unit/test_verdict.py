@@ -41,13 +41,14 @@ def played(guest: Guest, rounds: int, *, skip_after: int | None = None) -> tuple
     while len(done) < rounds:
         skip = skip_after is not None and len(done) >= skip_after
         first = not done
+        unaware = skip and done[-1].mode is not Mode.SKIP  # of what it will skip, until a round has ended in that mode
         cost = PAGE / guest.rate
         sent = 1.0 if first or not skip else guest.changed
         seconds = dirty * (cost * sent + guest.hashing * (not first))
-        if seconds <= guest.limit and not first:
+        if seconds <= guest.limit and not first and not unaware:
             return done, now + seconds
         # the pages at the end of a round are left, of both kinds alike
-        kept = 0 if first else round(dirty * max(0.0, guest.limit - LOOK) / seconds)
+        kept = 0 if first or unaware else round(dirty * max(0.0, guest.limit - LOOK) / seconds)
         visited = dirty - kept
         took = seconds * visited / dirty
         fake = 0 if first else round(visited * (1 - guest.changed))

@@ -125,9 +125,14 @@ def verdict(rounds: Sequence[Round], downtime_limit_seconds: float = DOWNTIME_LI
 def _play(world: _World, last: Round, elapsed: float, limit: float, skip: bool) -> _End | None:
     """The end of a plan, from the end of round `last` on; None if there is none."""
     dirty = world.dirtying(last.duration_seconds)
+    unaware = skip and last.mode is not Mode.SKIP  # QEMU looks for what will be skipped when a round ends in that mode
     still = 0
     for _ in range(MOST_ROUNDS):
         seconds = dirty * (world.sending * world.changed_ratio + world.hashing if skip else world.sending)
+        if unaware and dirty * world.sending > limit:
+            unaware = False
+            elapsed, dirty = elapsed + seconds, world.dirtying(seconds)
+            continue
         if seconds <= limit:
             return _End(elapsed + seconds, seconds)
         # the round ends when what is left of it fits the limit, and is dirty still when the next one begins
