@@ -224,6 +224,16 @@ def test_a_campaign_of_which_qemu_takes_nothing_is_not_begun(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_host_without_links_is_told_before_the_start(tmp_path: Path) -> None:
+    """No link can be shaped without root."""
+    out = tmp_path / "out"
+    plain = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"]
+    command = [sys.executable, "-m", "fakedirty.cli.main", "campaign", "run", str(written(tmp_path)), "--out", str(out)]
+    done = subprocess.run([*plain, *command], capture_output=True, text=True, check=False)
+    assert (done.returncode, out.exists()) == (1, False)
+    assert "the laboratory needs root" in done.stderr
+
+
 def test_a_dry_run_lists_the_runs_in_their_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = written(tmp_path, ('"skip-unobserved"', '"skip", "skip+multifd"'))
     assert main(["campaign", "run", str(file), "--dry-run", "--json"]) == 0

@@ -138,6 +138,17 @@ def test_memory_that_does_not_fit_is_told_before_the_start(tmp_path: Path) -> No
         check_memory(spec, meminfo)
 
 
+def test_a_guest_that_no_host_here_has_room_for_ends_it_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, out = tmp_path / "large.toml", tmp_path / "out"
+    file.write_text(GOOD)
+    monkeypatch.setattr("fakedirty.campaign.preflight.RESERVE_MIB", 1 << 30)
+    assert main(["campaign", "run", str(file), "--out", str(out), "--qemu", "/bin/true"]) == 2
+    assert "factors.memory_mib: " in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_the_audit_takes_a_copy_of_every_page() -> None:
     plain, audited = (parse(f"{head}{GOOD}").spec for head in ("", "audit = true\n"))
     assert needed_mib(audited)[0] == needed_mib(plain)[0] + 128
