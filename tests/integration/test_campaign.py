@@ -1,13 +1,11 @@
-"""Campaigns with real guests: killed and gone on with, interrupted, on a full disk, and what QEMU takes."""
+"""Campaigns with real guests: killed and gone on with, interrupted, and what QEMU takes."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import fakedirty
@@ -17,60 +15,7 @@ from fakedirty.campaign.spec import parse
 from fakedirty.campaign.treatments import ARMS
 from fakedirty.cli.main import main
 from fakedirty.lab.qemu import qemu_binary, stock_binary
-
-SMALL = """\
-name = "small"
-seed = 5
-repetitions = 2
-time_limit_seconds = 20
-service_seconds = 0.5
-level = "qmp"
-
-[factors]
-workload = ["few"]
-memory_mib = [64]
-treatment = ["vanilla", "skip-unobserved"]
-mbit = [100]
-
-[workloads.few]
-kind = "workingset"
-size_mib = 2
-silent = 0.5
-changed = 0.5
-
-[[toggles]]
-at = "round 1"
-mode = "observe"
-treatments = ["vanilla"]
-repetitions = [2]
-"""
-WAIT_SECONDS = 120
-
-
-def written(tmp_path: Path, *changes: tuple[str, str]) -> Path:
-    """The campaign's file, with something else in it."""
-    text = SMALL
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    file = tmp_path / "small.toml"
-    file.write_text(text)
-    return file
-
-
-def started(file: Path, out: Path) -> subprocess.Popen[str]:
-    """``fakedirty campaign run``, in a process of its own."""
-    command = [sys.executable, "-m", "fakedirty.cli.main", "campaign", "run", str(file), "--out", str(out)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def wait_for(path: Path, campaign: subprocess.Popen[str]) -> None:
-    """Until it is there, as long as the campaign runs."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not path.exists():
-        assert campaign.poll() is None, campaign.communicate()[0]
-        assert time.monotonic() < deadline, f"{path} is not there"
-        time.sleep(0.02)
+from small_campaign import SMALL, started, wait_for, written
 
 
 def test_a_killed_campaign_goes_on_with_the_same_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,83 +68,6 @@ def test_an_interrupted_campaign_drops_the_run_in_progress(tmp_path: Path) -> No
     assert campaign.returncode == 130, said
     assert f"'fakedirty campaign resume {out}' goes on" in said
     assert list((out / "runs").iterdir()) == []
-
-
-def test_a_guest_that_never_becomes_ready_is_a_run_that_failed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = written(tmp_path, ("time_limit_seconds = 20", "ready_limit_seconds = 0.01"))
-    assert main(["campaign", "run", str(file), "--out", str(tmp_path / "out")]) == 3
-    assert "4 failed" in capsys.readouterr().out
-    runs = fakedirty.load_campaign(tmp_path / "out").runs
-    assert list(runs["outcome"]) == ["failed"] * 4
-    assert runs["reason"].str.startswith("the guest is not there after 0.01 s").all()
-
-
-def test_a_qemu_that_dies_is_a_run_that_failed_and_the_next_one_follows(tmp_path: Path) -> None:
-    file = written(tmp_path, ("repetitions = 2\ntime", "repetitions = 1\ntime"), ("repetitions = [2]\n", ""))
-    out = tmp_path / "out"
-    with started(file, out) as campaign:
-        wait_for(out / "runs" / ".0001.partial", campaign)
-        os.kill(wait_for_source(campaign), signal.SIGKILL)
-        said, _ = campaign.communicate()
-    assert campaign.returncode == 3, said
-    runs = fakedirty.load_campaign(out).runs
-    assert list(runs["outcome"]) == ["failed", "completed"]
-    assert "ended with status" in runs["reason"][0] or "closed" in runs["reason"][0]
-
-
-def wait_for_source(campaign: subprocess.Popen[str]) -> int:
-    """The process id of the QEMU from which a campaign migrates now: a child that waits for nothing."""
-    while campaign.poll() is None:
-        for pid in map(int, Path(f"/proc/{campaign.pid}/task/{campaign.pid}/children").read_text().split()):
-            try:
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            except OSError:  # it did not live long
-                continue
-            if Path(words[0].decode()).name.startswith("qemu") and b"-incoming" not in words:
-                return pid
-        time.sleep(0.02)
-    raise AssertionError(campaign.communicate()[0])
-
-
-def test_a_full_disk_ends_it_and_what_was_whole_is_kept(
-    tmp_path: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file, out = written(tmp_path), small_disk / "out"
-    filler = small_disk / "filler"
-    filler.write_bytes(bytes(40 * 1024))  # leaves room for a run or two, and not for four
-    assert main(["campaign", "run", str(file), "--out", str(out)]) == 1
-    said = capsys.readouterr()
-    assert "No space left on device; what was whole is kept. Make room" in said.err
-    kept = sorted(path.name for path in (out / "runs").iterdir())
-    assert kept in (["0001"], ["0001", "0002"], ["0001", "0002", "0003"]), said
-    assert fakedirty.load_campaign(out).runs["memory_equal"].all()
-    filler.unlink()
-    assert main(["campaign", "resume", str(out), "--json"]) in (0, 1)  # as far as this small disk goes
-    assert json.loads(capsys.readouterr().out.splitlines()[0])["run"] == f"{len(kept) + 1:04d}"
-
-
-def test_idle_and_a_linux_guest_with_two_vcpus(tmp_path: Path) -> None:
-    file = written(
-        tmp_path,
-        ('workload = ["few"]', 'workload = ["few", "idle"]'),
-        ("memory_mib = [64]", "memory_mib = [256]\nvcpus = [2]"),
-        ('"vanilla", "skip-unobserved"', '"skip"'),
-        ('kind = "workingset"', 'kind = "workingset"\nguest = "linux"'),
-        ("repetitions = 2\ntime", "repetitions = 1\ntime"),
-        (SMALL[SMALL.index("[[toggles]]") :], ""),
-        ('level = "qmp"', 'level = "patched"\naudit = true'),
-    )
-    assert main(["campaign", "run", str(file), "--out", str(tmp_path / "out")]) == 0
-    campaign = fakedirty.load_campaign(tmp_path / "out")
-    assert set(campaign.runs["workload"]) == {"few", "idle"}
-    assert campaign.runs["memory_equal"].all()
-    assert list(campaign.runs["false_equal_pages"]) == [0, 0]
-    assert (campaign.runs["vcpus"] == 2).all()
-    assert set(campaign.rounds["level"]) == {"patched"}
-    idle = campaign.runs[campaign.runs["workload"] == "idle"].iloc[0]
-    assert idle["changed_pages"] < 100
 
 
 def test_what_qemu_refuses_is_left_out_in_its_words() -> None:

@@ -17,18 +17,18 @@ from fakedirty.lab.machine import INCOMING, Machine, machine
 from fakedirty.lab.memory import Side, compare_memory
 from fakedirty.lab.migrate import Settings, Step, migrate
 from fakedirty.lab.network import shaped_network
-from fakedirty.lab.qemu import qemu_binary, stock_binary
+from fakedirty.lab.qemu import qemu_binary
 from fakedirty.observe.blocks import ram_blocks
 from fakedirty.qmp.client import Qmp, QmpClosedError
 
-QEMUS = {"stock": stock_binary, "series": qemu_binary}
 PAGE = 4096
 MEMORY = ("-m", "65528k")  # not a multiple of 64 pages: see Experiment.odd_memory
 
 
-@pytest.fixture(params=sorted(QEMUS))
-def qemu(request: pytest.FixtureRequest) -> Path:
-    return QEMUS[request.param]()
+@pytest.fixture
+def qemu() -> Path:
+    """That with the series; the long tests have Debian's."""
+    return qemu_binary()
 
 
 @contextmanager

@@ -46,14 +46,6 @@ def test_demo_shows_that_skipping_converges_and_vanilla_does_not(
         assert {"fake", "changed"} == set(experiment["guest_sets"])
 
 
-def test_demo_of_a_stock_qemu_observes_only(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (run,) = demo(capsys, tmp_path, "--stock")
-    rounds = fakedirty.load(tmp_path).rounds
-    assert run["treatment"] == "stock"
-    assert rounds["fake_pages"].sum() > rounds["changed_pages"].sum() > 0
-    assert rounds["skipped_pages"].sum() == 0
-
-
 def test_demo_with_a_qemu_without_the_series_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     status = main(["demo", "--guest", "baremetal", "--out", str(tmp_path), "--qemu", str(stock_binary())])
     assert status == 1
