@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "integration"))
 
-from disks import small_disk  # noqa: E402 - found where the line above says
+from disks import small_disk
 
 __all__ = ["small_disk"]
