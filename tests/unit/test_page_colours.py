@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from fakedirty.page import palette
-from fakedirty.page.palette import PALETTES, PATTERNS
+from fakedirty.show import palette
+from fakedirty.show.palette import PALETTES, PATTERNS
 
 CSS = (Path(palette.__file__).parent / "page.css").read_text()
 

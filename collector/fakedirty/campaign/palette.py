@@ -1,12 +1,12 @@
-"""Colours of the figures: told apart by all eyes, and never by colour alone.
-
-The words are those of the terminal's table: fake red, changed yellow, first dim. Each differs from the others in
-grey, too, and has a pattern; text has a contrast of 4.5 at least to what it stands on, what is drawn 3.
-"""
+"""How the figures of a report are filled: in the colours of the page on a light ground, with matplotlib's patterns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from fakedirty.show.palette import PALETTES
+
+LIGHT = PALETTES["light"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +17,15 @@ class Fill:
     hatch: str = ""
 
 
-GROUND, TEXT, QUIET, GRID = "#ffffff", "#1f2328", "#57606a", "#e3e6ea"
-MEASURED = "#0b5cad"  # a run, or what is said of several
-CUT_OFF = "#9c1f1f"  # a run that did not complete
-MARK = "#8a2b8f"  # a toggle, or the end of a migration
+GROUND, TEXT, QUIET, GRID = LIGHT.ground, LIGHT.text, LIGHT.untold, LIGHT.grid
+MEASURED = LIGHT.sent  # a run, or what is said of several
+CUT_OFF = LIGHT.fake  # a run that did not complete
+MARK = LIGHT.mark  # a toggle, or the end of a migration
 
 #: columns of pages by class, with their word, in the order in which they are stacked
 CLASSES = {
-    "first_pages": ("first", Fill("#868e96")),
-    "changed_pages": ("changed", Fill("#b07d00", "---")),
-    "fake_pages": ("fake", Fill("#9c1f1f", "////")),
+    "first_pages": ("first", Fill(LIGHT.first)),
+    "changed_pages": ("changed", Fill(LIGHT.changed, "---")),
+    "fake_pages": ("fake", Fill(LIGHT.fake, "////")),
 }
-UNTOLD = ("not told apart", Fill("#5c6670", "|||"))
+UNTOLD = ("not told apart", Fill(LIGHT.untold, "|||"))

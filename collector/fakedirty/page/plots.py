@@ -8,7 +8,7 @@ import sys
 from functools import cache
 from typing import Any
 
-from .palette import PALETTES, PATTERNS, Palette
+from fakedirty.show.palette import PALETTES, PATTERNS, Palette
 
 CLASSES = {"first": "first", "changed": "changed", "fake": "fake", "untold": "not told apart"}
 SUMS = {"sent": ("sent", "solid"), "saved": ("saved by skip", "dashed")}

@@ -1,4 +1,4 @@
-"""Colours of the page, for a light and a dark one: told apart by all eyes, and never by colour alone.
+"""Colours of the page and of figures, on a light ground and on a dark one: told apart by all eyes, and never by colour alone.
 
 The words are those of the terminal's table: fake red, changed yellow, first dim, saved green; each as a shade that can
 be told from the others in grey, too. Every text has a contrast of 4.5 at least to what it stands on, what is drawn 3.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """One of them; `page.css` has the same for what is not drawn."""
+    """One of them; the page's `page.css` has the same for what is not drawn."""
 
     ground: str
     text: str
