@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from fakedirty.show import palette
+from fakedirty.page import assets
 from fakedirty.show.palette import PALETTES, PATTERNS
 
-CSS = (Path(palette.__file__).parent / "page.css").read_text()
+CSS = (Path(assets.__file__).parent / "page.css").read_text()
 
 #: what an eye without one kind of cones makes of linear RGB (Viénot, Brettel and Mollon 1999)
 EYES = {

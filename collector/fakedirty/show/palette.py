@@ -1,4 +1,4 @@
-"""Colours of the page and of figures, on a light ground and on a dark one: told apart by all eyes, and never by colour alone.
+"""Colours of the page and of figures, light and dark: told apart by all eyes, and never by colour alone.
 
 The words are those of the terminal's table: fake red, changed yellow, first dim, saved green; each as a shade that can
 be told from the others in grey, too. Every text has a contrast of 4.5 at least to what it stands on, what is drawn 3.
