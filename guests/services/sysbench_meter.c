@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Loaded into sysbench, which reports once a second at most. It reads the clock into the first half of a timer when an
+ * event begins, and into the second half when it is over: that is where events are seen.
+ */
+#define _GNU_SOURCE
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "meter.h"
+
+static void __attribute__((constructor)) start(void)
+{
+    meter_open();
+    meter_start();
+}
+
+int clock_gettime(clockid_t clock, struct timespec *time)
+{
+    static __thread const struct timespec *before;
+    static __thread uint64_t began;
+    int failed = syscall(SYS_clock_gettime, clock, time);
+    uint64_t now;
+
+    if (failed || clock != CLOCK_MONOTONIC)
+        return failed;
+    now = (uint64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+    if (time == before + 1) {
+        meter_latency(now - began);
+        meter_operations(1);
+    }
+    before = time;
+    began = now;
+    return 0;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ycsb STORE A-F RECORDS [PORT]: the core workloads of the Yahoo! Cloud Serving Benchmark (Cooper et al., SoCC 2010), as a
+ * client of our own: request mixes, distributions and sizes are theirs, the program is not. One request at a time.
+ *
+ * A record of ten fields is one value. An update draws one field anew. A scan asks for up to 100 records that follow
+ * one another, in one request.
+ */
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "meter.h"
+#include "store.h"
+#include "zipfian.h"
+
+#define FIELDS 10
+#define FIELD_BYTES 100
+#define RECORD_BYTES (FIELDS * FIELD_BYTES)
+#define SCAN_MAX 100
+
+enum request { READ, UPDATE, INSERT, SCAN, MODIFY, REQUESTS };
+
+struct workload {
+    unsigned percent[REQUESTS];
+    bool latest; /* the newest records are the frequent ones; otherwise some, all over */
+};
+
+static const struct workload workloads[] = {
+    {.percent = {[READ] = 50, [UPDATE] = 50}},
+    {.percent = {[READ] = 95, [UPDATE] = 5}},
+    {.percent = {[READ] = 100}},
+    {.percent = {[READ] = 95, [INSERT] = 5}, .latest = true},
+    {.percent = {[SCAN] = 95, [INSERT] = 5}},
+    {.percent = {[READ] = 50, [MODIFY] = 50}},
+};
+
+static uint64_t random_state = 0x9e3779b97f4a7c15;
+static struct zipfian zipfian;
+
+/* what a field holds from the start: printable, and the same in every run */
+static void fill(char *field, uint64_t seed)
+{
+    for (unsigned i = 0; i < FIELD_BYTES; i++)
+        field[i] = ' ' + scattered(seed * FIELD_BYTES + i) % 95;
+}
+
+static void put(struct store *store, uint64_t key, bool anew)
+{
+    char record[RECORD_BYTES];
+    unsigned drawn = uniform(&random_state) * FIELDS;
+
+    for (unsigned i = 0; i < FIELDS; i++)
+        fill(record + i * FIELD_BYTES, anew && i == drawn ? random_state : key * FIELDS + i);
+    store_set(store, key, record, sizeof(record));
+}
+
+static uint64_t chosen(const struct workload *workload)
+{
+    uint64_t item = zipfian_item(&zipfian, uniform(&random_state));
+
+    return workload->latest ? zipfian.items - 1 - item : scattered(item) % zipfian.items;
+}
+
+static enum request drawn_request(const struct workload *workload)
+{
+    int drawn = uniform(&random_state) * 100;
+    enum request request = READ;
+
+    while ((drawn -= workload->percent[request]) >= 0)
+        request++;
+    return request;
+}
+
+static void carry_out(struct store *store, const struct workload *workload)
+{
+    uint64_t key;
+
+    switch (drawn_request(workload)) {
+    case READ:
+        store_get(store, chosen(workload), 1);
+        break;
+    case UPDATE:
+        put(store, chosen(workload), true);
+        break;
+    case INSERT:
+        put(store, zipfian.items, false);
+        zipfian_grow(&zipfian, zipfian.items + 1);
+        break;
+    case SCAN:
+        store_get(store, chosen(workload), 1 + uniform(&random_state) * SCAN_MAX);
+        break;
+    case MODIFY:
+        key = chosen(workload);
+        store_get(store, key, 1);
+        put(store, key, true);
+        break;
+    default:
+        abort();
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct store store;
+    unsigned which = argc > 2 ? argv[2][0] - 'A' : -1;
+    uint64_t records = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
+
+    meter_open();
+    if (which >= sizeof(workloads) / sizeof(*workloads) || !records)
+        meter_fail("ycsb STORE A-F RECORDS [PORT]");
+    store_open(&store, argv[1], argc > 4 ? atoi(argv[4]) : 0);
+    for (uint64_t key = 0; key < records; key++)
+        put(&store, key, false);
+    zipfian_grow(&zipfian, records);
+    meter_start();
+    for (;;) {
+        uint64_t began = now_ns();
+
+        carry_out(&store, &workloads[which]);
+        meter_latency(now_ns() - began);
+        meter_operations(1);
+    }
+}
