@@ -39,11 +39,16 @@ static const struct workload workloads[] = {
 static uint64_t random_state = 0x9e3779b97f4a7c15;
 static struct zipfian zipfian;
 
-/* what a field holds from the start: printable, and the same in every run */
+/* what a field holds: printable, and the same for the same seed */
 static void fill(char *field, uint64_t seed)
 {
-    for (unsigned i = 0; i < FIELD_BYTES; i++)
-        field[i] = ' ' + scattered(seed * FIELD_BYTES + i) % 95;
+    uint64_t state = scattered(seed);
+
+    for (unsigned i = 0; i < FIELD_BYTES; i++) {
+        if (i % 8 == 0)
+            state = state * 0x5851f42d4c957f2d + 0x14057b7ef767814f;
+        field[i] = '0' + (state >> 8 * (i % 8) & 63);
+    }
 }
 
 static void put(struct store *store, uint64_t key, bool anew)

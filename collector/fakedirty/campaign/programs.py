@@ -151,10 +151,10 @@ class Memcached(Program):
 
     @property
     def words(self) -> list[str]:
-        """As :attr:`Program.words`; the client's windows hold as many keys as the server's memory."""
+        """As :attr:`Program.words`; the client's windows hold about as many keys as the server's memory."""
         records = self.size_mib * (1 << 20) // (self.value_bytes + KEY_AND_HEADER_BYTES)
-        window = max(1, records // self.concurrency)
-        client = ["-c", str(self.concurrency), "-w", str(window), "-X", str(self.value_bytes)]
+        window = max(1, records // self.concurrency // 1024)  # memcaslap takes thousands
+        client = ["-c", str(self.concurrency), "-w", f"{window}k", "-X", str(self.value_bytes)]
         return ["memcaslap", str(self.size_mib), *client]
 
 
