@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the guest of services (kernel, initrd) into directory $1; without one, names the packages that go into it.
-# Packages: gcc libc6-dev cpio busybox-static binutils
+# Packages: gcc libc6-dev cpio busybox-static
 set -eu
 cd "$(dirname "$0")"
 . ../debian.sh
