@@ -6,7 +6,12 @@ from pathlib import Path
 
 import fakedirty
 import pytest
+from fakedirty.campaign.operations import wait_for_operations
 from fakedirty.cli.main import main
+from fakedirty.errors import LabError
+from fakedirty.lab.guest_services import PORT, build_services
+from fakedirty.lab.machine import machine
+from fakedirty.lab.qemu import qemu_binary
 
 CAMPAIGN = """\
 name = "programs"
@@ -51,11 +56,19 @@ def test_a_program_reports_and_survives_a_migration(table: str, tmp_path: Path) 
         assert (at_work["latency_p99_us"] >= at_work["latency_us"]).all()
 
 
-def test_a_program_that_cannot_start_is_a_run_that_failed_with_its_words(tmp_path: Path) -> None:
-    file, out = tmp_path / "programs.toml", tmp_path / "programs"
-    # memcaslap does not start with less concurrency than threads
-    file.write_text(f"{CAMPAIGN}kind = 'memcached'\nsize_mib = 32\nconcurrency = 1")
-    assert main(["campaign", "run", str(file), "--out", str(out)]) == 3
-    [run] = fakedirty.load_campaign(out).runs.to_dict("records")
-    assert run["outcome"] == "failed"
-    assert run["reason"].startswith("the guest cannot do what it was told: memcaslap ended with status 1: ")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sysbench", "cpu", "--cpu-max-prime=-1"], "sysbench ended with status 1: .*Invalid value of cpu-max-prime"),
+        (["memcaslap", "64", "-c", "16", "-w", "5"], "memcaslap ended with status 1: .*window size"),
+        (["ycsb", "redis", "64", "G", "100"], r"ycsb STORE A-F RECORDS"),
+        (["emacs"], "emacs ended with status 127: .*not found"),
+    ],
+)
+def test_a_program_that_cannot_start_says_so(words: list[str], said: str, tmp_path: Path) -> None:
+    arguments = build_services().qemu_arguments(256, words, tmp_path)
+    with (
+        machine("guest", qemu_binary(), arguments) as vm,
+        pytest.raises(LabError, match=f"cannot do what it was told: {said}"),
+    ):
+        wait_for_operations(tmp_path / PORT, seconds=240, check_alive=vm.check_alive)

@@ -72,8 +72,8 @@ def test_uniform_numbers_are_uniform(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        [random.Random(1).randrange(-(2**31), 2**31) for _ in range(256)],
-        [random.Random(2).randrange(4) for _ in range(256)],
+        random.Random(1).choices(range(-(2**31), 2**31), k=256),
+        random.Random(2).choices(range(4), k=256),
         list(range(256)),
         list(range(256, 0, -1)),
         [7] * 256,
