@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 
 PROGRAMS="sysbench memcached memcaslap redis-server"
 PACKAGES="sysbench memcached libmemcached-tools redis-server redis-tools" # redis-server is a link into redis-tools
-MODULES="virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_console" # each after what it needs
+MODULES="virtio_console virtio_pci virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev"
 OURS="quicksort ycsb memcached_meter"
 
 # PACKAGES, and the libraries among what they depend on; of alternatives the first one
@@ -57,10 +57,14 @@ for package in "$work"/*.deb; do
 done
 cp "$root"/boot/vmlinuz-* "$out/kernel"
 
+# each module after those that it names as needed
 for module in $MODULES; do
-    strip --strip-debug -o "$tree/lib/modules/$module.ko" "$root"/lib/modules/*/kernel/drivers/*/"$module.ko"
-done
-echo "$MODULES" | tr ' ' '\n' > "$tree/lib/modules/order"
+    file=$tree/lib/modules/$module.ko
+    strip --strip-debug -o "$file" "$root"/lib/modules/*/kernel/drivers/*/"$module.ko"
+    for needed in $(tr '\0' '\n' < "$file" | sed -n 's/^depends=//p' | tr ',' ' ') "$module"; do
+        echo "$needed $module"
+    done
+done | tsort > "$tree/lib/modules/order"
 
 # programs with the libraries that the loader finds for them, where it will look for them
 libraries=lib/x86_64-linux-gnu
