@@ -23,7 +23,8 @@
 struct protocol {
     const char *name;
     uint16_t port;
-    void (*set)(struct store *, uint64_t key, const char *value, size_t bytes);
+    const char *stored; /* the answer to a set */
+    void (*send_set)(struct store *, uint64_t key, const char *value, size_t bytes);
     unsigned (*get)(struct store *, uint64_t first, unsigned count);
 };
 
@@ -60,15 +61,11 @@ static void pass_over(struct store *store, size_t bytes)
     }
 }
 
-static void memcached_set(struct store *store, uint64_t key, const char *value, size_t bytes)
+static void memcached_send_set(struct store *store, uint64_t key, const char *value, size_t bytes)
 {
-    char line[LINE_BYTES];
-
     fprintf(store->out, "set " KEY " 0 0 %zu\r\n", key, bytes);
     fwrite(value, 1, bytes, store->out);
-    store_ask(store, "");
-    if (strcmp(store_line(store, line, sizeof(line)), "STORED"))
-        surprised(store, line);
+    fputs("\r\n", store->out);
 }
 
 static unsigned memcached_get(struct store *store, uint64_t first, unsigned count)
@@ -89,15 +86,11 @@ static unsigned memcached_get(struct store *store, uint64_t first, unsigned coun
     return found;
 }
 
-static void redis_set(struct store *store, uint64_t key, const char *value, size_t bytes)
+static void redis_send_set(struct store *store, uint64_t key, const char *value, size_t bytes)
 {
-    char line[LINE_BYTES];
-
     fprintf(store->out, "*3\r\n$3\r\nSET\r\n$%d\r\n" KEY "\r\n$%zu\r\n", KEY_BYTES, key, bytes);
     fwrite(value, 1, bytes, store->out);
-    store_ask(store, "");
-    if (strcmp(store_line(store, line, sizeof(line)), "+OK"))
-        surprised(store, line);
+    fputs("\r\n", store->out);
 }
 
 static unsigned redis_get(struct store *store, uint64_t first, unsigned count)
@@ -124,8 +117,8 @@ static unsigned redis_get(struct store *store, uint64_t first, unsigned count)
 }
 
 static const struct protocol protocols[] = {
-    {"memcached", 11211, memcached_set, memcached_get},
-    {"redis", 6379, redis_set, redis_get},
+    {"memcached", 11211, "STORED", memcached_send_set, memcached_get},
+    {"redis", 6379, "+OK", redis_send_set, redis_get},
 };
 
 void store_open(struct store *store, const char *name, uint16_t port)
@@ -157,9 +150,19 @@ void store_open(struct store *store, const char *name, uint16_t port)
         meter_fail("%s: %s", name, strerror(errno));
 }
 
-void store_set(struct store *store, uint64_t key, const char *value, size_t bytes)
+void store_send_set(struct store *store, uint64_t key, const char *value, size_t bytes)
 {
-    store->protocol->set(store, key, value, bytes);
+    store->protocol->send_set(store, key, value, bytes);
+}
+
+void store_await_sets(struct store *store, unsigned count)
+{
+    char line[LINE_BYTES];
+
+    fflush(store->out);
+    while (count--)
+        if (strcmp(store_line(store, line, sizeof(line)), store->protocol->stored))
+            surprised(store, line);
 }
 
 unsigned store_get(struct store *store, uint64_t first, unsigned count)

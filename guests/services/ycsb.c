@@ -19,6 +19,7 @@
 #define FIELD_BYTES 100
 #define RECORD_BYTES (FIELDS * FIELD_BYTES)
 #define SCAN_MAX 100
+#define LOADED_AT_ONCE 32
 
 enum request { READ, UPDATE, INSERT, SCAN, MODIFY, REQUESTS };
 
@@ -51,14 +52,33 @@ static void fill(char *field, uint64_t seed)
     }
 }
 
-static void put(struct store *store, uint64_t key, bool anew)
+static void send_record(struct store *store, uint64_t key, bool anew)
 {
     char record[RECORD_BYTES];
     unsigned drawn = uniform(&random_state) * FIELDS;
 
     for (unsigned i = 0; i < FIELDS; i++)
         fill(record + i * FIELD_BYTES, anew && i == drawn ? random_state : key * FIELDS + i);
-    store_set(store, key, record, sizeof(record));
+    store_send_set(store, key, record, sizeof(record));
+}
+
+static void put(struct store *store, uint64_t key, bool anew)
+{
+    send_record(store, key, anew);
+    store_await_sets(store, 1);
+}
+
+static void load(struct store *store, uint64_t records)
+{
+    for (uint64_t key = 0; key < records;) {
+        unsigned sent = 0;
+
+        while (sent < LOADED_AT_ONCE && key < records) {
+            send_record(store, key++, false);
+            sent++;
+        }
+        store_await_sets(store, sent);
+    }
 }
 
 static uint64_t chosen(const struct workload *workload)
@@ -116,8 +136,7 @@ int main(int argc, char **argv)
     if (which >= sizeof(workloads) / sizeof(*workloads) || !records)
         meter_fail("ycsb STORE A-F RECORDS [PORT]");
     store_open(&store, argv[1], argc > 4 ? atoi(argv[4]) : 0);
-    for (uint64_t key = 0; key < records; key++)
-        put(&store, key, false);
+    load(&store, records);
     zipfian_grow(&zipfian, records);
     meter_start();
     for (;;) {
