@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from fakedirty.campaign.preflight import check_memory, needed_mib
+from fakedirty.campaign.programs import Program
 from fakedirty.campaign.spec import parse, read
 from fakedirty.campaign.treatments import ARMS, UNOBSERVED
 from fakedirty.cli.main import main
@@ -107,6 +108,67 @@ def test_what_is_wrong_is_told_by_key(old: str, new: str, said: str) -> None:
     with pytest.raises(UsageError) as told:
         parse(GOOD.replace(old, new, 1))
     assert said in str(told.value)
+
+
+PROGRAM = """\
+name = "some"
+[factors]
+workload = ["it"]
+memory_mib = [256]
+treatment = ["vanilla"]
+[workloads.it]
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (
+            "kind = 'sysbench'",
+            "workloads.it.kind: no such kind: 'sysbench'; did you mean sysbench-cpu, ",
+        ),
+        ("kind = 'quicksort'\nsize = 3", "workloads.it.size: no such key: 'size'; did you mean size_mib?"),
+        ("kind = 'quicksort'\nsize_mib = 0", "workloads.it.size_mib: input should be greater than or equal to 1"),
+        ("kind = 'quicksort'\nsize_mib = 100", "factors.memory_mib[0]: with workload it: it needs a guest of 260 MiB"),
+        ("kind = 'sysbench-cpu'\nmax_prime = 2", "workloads.it.max_prime: input should be greater than or equal to 3"),
+        ("kind = 'sysbench-memory'\nblock_kib = 3", "workloads.it.block_kib: sysbench takes powers of two, not 3"),
+        (
+            "kind = 'sysbench-memory'\nblock_kib = 131072",
+            "with workload it: it needs a guest of 288 MiB",
+        ),
+        ("kind = 'sysbench-memory'\noperation = 'copy'", "workloads.it.operation: input should be 'write' or 'read'"),
+        ("kind = 'memcached'\nsize_mib = 8", "workloads.it.size_mib: input should be greater than or equal to 16"),
+        ("kind = 'memcached'\nsize_mib = 128", "with workload it: it needs a guest of 320 MiB, and it has 256"),
+        ("kind = 'ycsb'\nworkload = 'G'", "workloads.it.workload: input should be 'A', 'B', 'C', 'D', 'E' or 'F'"),
+        ("kind = 'ycsb'\nstore = 'disk'", "workloads.it.store: input should be 'memcached' or 'redis', not 'disk'"),
+        ("kind = 'ycsb'\nrecords = 100000", "with workload it: it needs a guest of 385 MiB, and it has 256"),
+    ],
+)
+def test_what_is_wrong_with_a_program_is_told_by_key(table: str, said: str) -> None:
+    with pytest.raises(UsageError) as told:
+        parse(PROGRAM + table)
+    assert said in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("kind = 'quicksort'\nsize_mib = 1.5", "quicksort 1.5"),
+        ("kind = 'sysbench-cpu'", "sysbench cpu --cpu-max-prime=2000"),
+        (
+            "kind = 'sysbench-memory'\noperation = 'read'",
+            "sysbench memory --memory-block-size=1024K --memory-access-mode=seq --memory-oper=read"
+            " --memory-total-size=0",
+        ),
+        ("kind = 'memcached'\nsize_mib = 64", "memcaslap 64 -c 16 -w 3k -X 1024"),
+        ("kind = 'memcached'\nsize_mib = 16\nconcurrency = 100", "memcaslap 16 -c 100 -w 1k -X 1024"),
+        ("kind = 'ycsb'\nworkload = 'E'\nstore = 'redis'", "ycsb redis 57 E 20000"),
+    ],
+)
+def test_a_program_is_given_its_words(table: str, words: str) -> None:
+    program = parse(PROGRAM + table).workloads["it"]
+    assert isinstance(program, Program)
+    assert " ".join(program.words) == words
 
 
 def test_all_that_is_wrong_is_told_at_once_and_with_the_file(

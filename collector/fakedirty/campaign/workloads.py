@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -14,6 +14,7 @@ from fakedirty.lab.guest_workload import MIB_FRAMES
 from fakedirty.lab.guest_workload import Workload as PageSets
 
 from .checked import Table, refuse
+from .programs import PROGRAMS, Program
 from .service import Meter
 from .sweeps import sweep_meter
 
@@ -114,7 +115,11 @@ class WorkingSet(_GroundTruth):
 
 
 #: the kinds by name; a kind is a workload of its own, too, with what its table says where nothing is given
-KINDS: dict[str, type[Idle] | type[WorkingSet]] = {"workingset": WorkingSet, "idle": Idle}
+KINDS: Mapping[str, type[Idle] | type[WorkingSet] | type[Program]] = {
+    "workingset": WorkingSet,
+    "idle": Idle,
+    **PROGRAMS,
+}
 
 
 class GroundTruthLoad:

@@ -1,28 +1,31 @@
-"""``fakedirty guest``: build the ground-truth guests, and say where they are."""
+"""``fakedirty guest``: build the guests, and say where they are."""
 
 from __future__ import annotations
 
 import argparse
 
 NAME = "guest"
-HELP = "build the ground-truth guests of the laboratory"
+HELP = "build the guests of the laboratory"
 EPILOG = """\
 examples:
-  fakedirty guest build              build all guests (seconds; then cached) and print where each is
+  fakedirty guest build              build the ground-truth guests (seconds; then cached) and print where each is
   fakedirty guest build baremetal    build one of them
+  fakedirty guest build services     build the guest with sysbench, memcached and redis, for campaigns
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("action", choices=("build",), help="build what is not cached, and print where it is")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="guests to build; default: all of them")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="guests to build; default: the ground-truth guests")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Build the guests that were named."""
+    from fakedirty.lab import guest_services
     from fakedirty.lab.guest import GUESTS, build_guest
 
     for name in arguments.names or GUESTS:
-        print(f"{name}: {build_guest(name).directory}")
+        built = guest_services.build_services() if name == guest_services.NAME else build_guest(name)
+        print(f"{name}: {built.directory}")
     return 0

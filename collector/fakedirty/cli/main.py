@@ -31,7 +31,7 @@ COMMANDS = {
     "bench": "measure convergence and cost: treatments side by side, again and again",
     "campaign": "run an experiment described in a file, and keep it so that one can believe it",
     "qemu": "build the patched QEMU, or say where it is",
-    "guest": "build the ground-truth guests of the laboratory",
+    "guest": "build the guests of the laboratory",
 }
 
 EPILOG = """\

@@ -47,7 +47,7 @@ def built(name: str, files: Sequence[str], sources: Path | None = None, cache: P
 def _key(sources: Path, name: str, recipe: Path) -> str:
     """Hash of all that goes into the guest: its directory, the sources all share, the packages it names."""
     digest = hashlib.sha256()
-    for path in sorted([*(sources / name).iterdir(), *sources.glob("*.[ch]")]):
+    for path in sorted([*(sources / name).iterdir(), *sources.glob("*.[ch]"), *sources.glob("*.sh")]):
         content = path.read_bytes()
         digest.update(f"{path.relative_to(sources)} {len(content)}\n".encode() + content)
     digest.update(_run(recipe).encode())

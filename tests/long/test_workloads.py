@@ -1,0 +1,48 @@
+"""Every program of the guest of services boots, reports, and survives a migration with its memory whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fakedirty.campaign.operations import wait_for_operations
+from fakedirty.errors import LabError
+from fakedirty.lab.guest_services import PORT, build_services
+from fakedirty.lab.machine import machine
+from fakedirty.lab.qemu import qemu_binary
+from programs import check_program
+
+WORKLOADS = {
+    "quicksort": "kind = 'quicksort'\nsize_mib = 16",
+    "sysbench-cpu": "kind = 'sysbench-cpu'",
+    "sysbench-memory": "kind = 'sysbench-memory'\nblock_kib = 4096",
+    "sysbench-memory-read": "kind = 'sysbench-memory'\noperation = 'read'\naccess = 'rnd'\nblock_kib = 64",
+    "memcached": "kind = 'memcached'\nsize_mib = 48\nvalue_bytes = 100\nconcurrency = 4",
+    **{
+        f"ycsb-{letter}-{store}": f"kind = 'ycsb'\nworkload = '{letter}'\nstore = '{store}'\nrecords = 2000"
+        for letter, store in zip("ABCDEF", ["memcached", "redis"] * 3, strict=True)
+    },
+}
+
+
+@pytest.mark.parametrize("table", WORKLOADS.values(), ids=WORKLOADS)
+def test_a_program_reports_and_survives_a_migration(table: str, tmp_path: Path) -> None:
+    check_program(table, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sysbench", "cpu", "--cpu-max-prime=-1"], "sysbench ended with status 1: .*Invalid value of cpu-max-prime"),
+        (["memcaslap", "64", "-c", "16", "-w", "5"], "memcaslap ended with status 1: .*window size"),
+        (["ycsb", "redis", "64", "G", "100"], r"ycsb STORE A-F RECORDS"),
+        (["emacs"], "emacs ended with status 127: .*not found"),
+    ],
+)
+def test_a_program_that_cannot_start_says_so(words: list[str], said: str, tmp_path: Path) -> None:
+    arguments = build_services().qemu_arguments(256, words, tmp_path)
+    with (
+        machine("guest", qemu_binary(), arguments) as vm,
+        pytest.raises(LabError, match=f"cannot do what it was told: {said}"),
+    ):
+        wait_for_operations(tmp_path / PORT, seconds=240, check_alive=vm.check_alive)
