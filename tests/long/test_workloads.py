@@ -17,7 +17,7 @@ WORKLOADS = {
     "sysbench-cpu": "kind = 'sysbench-cpu'",
     "sysbench-memory": "kind = 'sysbench-memory'\nblock_kib = 4096",
     "sysbench-memory-read": "kind = 'sysbench-memory'\noperation = 'read'\naccess = 'rnd'\nblock_kib = 64",
-    "memcached": "kind = 'memcached'\nsize_mib = 48\nvalue_bytes = 100\nconcurrency = 4",
+    "memcached": "kind = 'memcached'\nsize_mib = 32",
     **{
         f"ycsb-{letter}-{store}": f"kind = 'ycsb'\nworkload = '{letter}'\nstore = '{store}'\nrecords = 2000"
         for letter, store in zip("ABCDEF", ["memcached", "redis"] * 3, strict=True)
