@@ -90,3 +90,44 @@ def test_idle_and_a_linux_guest_with_two_vcpus(tmp_path: Path) -> None:
     assert set(campaign.rounds["level"]) == {"patched"}
     idle = campaign.runs[campaign.runs["workload"] == "idle"].iloc[0]
     assert idle["changed_pages"] < 100
+
+
+def test_a_killed_campaign_goes_on_with_the_same_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path, ("service_seconds = 0.5", "service_seconds = 2.2"))  # two reports of the guest
+    out = tmp_path / "out"
+    with started(file, out) as campaign:
+        wait_for(out / "runs" / ".0002.partial", campaign)
+        campaign.send_signal(signal.SIGKILL)
+    first = out / "runs" / "0001" / "run.json"
+    before = first.read_bytes()
+    assert sorted(path.name for path in (out / "runs").iterdir()) == [".0002.partial", "0001"]
+    plan = json.loads((out / "campaign.json").read_text())["runs"]
+
+    assert main(["campaign", "resume", str(out), "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["run"] for row in rows] == ["0002", "0003", "0004"]
+    assert sorted(path.name for path in (out / "runs").iterdir()) == ["0001", "0002", "0003", "0004"]
+    assert first.read_bytes() == before
+
+    campaign_ = fakedirty.load_campaign(out)
+    runs = campaign_.runs
+    assert [{name: row[name] for name in plan[0]} for row in runs.to_dict("records")] == plan
+    assert list(runs["outcome"]) == ["completed"] * 4
+    assert runs["memory_equal"].all()
+    measured = ("total_time_ms", "outside_downtime_ms", "link_bytes", "bandwidth_use", "rounds", "visited_pages")
+    measured += ("vcpu_cpu_seconds", "host_memory_bytes", "service_before", "service_after", "migration_id")
+    for name in measured:
+        assert runs[name].notna().all(), name
+    assert (runs["link_bytes"] >= runs["transferred_bytes"]).all()
+    skipped = runs[runs["treatment"] == "skip-unobserved"]
+    assert (skipped["visited_pages"] == skipped["first_pages"] + skipped["changed_pages"] + skipped["fake_pages"]).all()
+    assert set(campaign_.rounds["run"]) == set(runs["run"])
+    assert set(campaign_.service["side"]) == {"source", "destination"}
+    toggled = campaign_.toggles[campaign_.toggles["treatment"] == "vanilla"]
+    second = runs[(runs["treatment"] == "vanilla") & (runs["repetition"] == 2)]
+    assert list(toggled["run"]) == list(second["run"])
+    assert list(toggled["to_mode"]) == ["observe"]
+
+    recorded = fakedirty.load(out).migrations
+    assert list(recorded["run_id"]) == [f"small-{run}" for run in runs["run"]]
+    assert main(["campaign", "resume", str(out)]) == 0  # there is nothing left to do
