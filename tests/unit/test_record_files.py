@@ -16,7 +16,8 @@ import pytest
 from fakedirty.errors import RecordError
 from fakedirty.model.events import FinalReport, MigrationStarted, RoundEnded, StateChanged
 from fakedirty.model.round import Round
-from fakedirty.record.columns import MIGRATIONS, ROUNDS, TOGGLES
+from fakedirty.record import load as loading
+from fakedirty.record.columns import MIGRATIONS, ROUNDS, TOGGLES, Column
 from fakedirty.record.manifest import Clock
 from fakedirty.record.naming import LONGEST, safe_name
 from fakedirty.record.recorder import Recorder
@@ -225,6 +226,28 @@ def test_a_killed_collector_leaves_what_it_had(tmp_path: Path) -> None:
     assert recording.toggles["read_back"].isna().all()  # which is known at the end alone
     assert len(recording.pages) == 200
     assert recording.directories[0].name.endswith(".partial")
+
+
+@pytest.mark.parametrize("gone", [1, 1000], ids=["once", "again and again"])
+def test_what_gets_its_final_name_meanwhile_is_read(gone: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service goes on while its recordings are read."""
+    tell(made(), [recorder(tmp_path)])
+    read, looks = loading._lines, []
+
+    def moved(file: Path, columns: tuple[Column, ...]) -> pd.DataFrame:
+        if file.name == "rounds.csv" and len(looks) < gone:
+            looks.append(file)
+            file.parent.rename(file.parent.with_name(f"moved-{len(looks)}"))
+        return read(file, columns)
+
+    monkeypatch.setattr(loading, "_lines", moved)
+    if gone > loading.MOST_LOOKS:
+        with pytest.raises(RecordError, match="try again"):
+            fakedirty.load(tmp_path)
+        return
+    recording = fakedirty.load(tmp_path)
+    assert len(recording.rounds) > 0
+    assert [each.name for each in recording.directories] == ["moved-1"]
 
 
 def test_a_line_cut_off_is_not_a_line(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from .pages import SCHEMA, WORD, pages_of
 
 OF_PAGES = ("run_id", "migration_id")  # what tells the pages of several migrations apart
 SCHEMA_LOADED = pa.schema([*((name, WORD) for name in OF_PAGES), *SCHEMA])
+MOST_LOOKS = 20  # at directories that get their final names, or go, while they are read
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,30 @@ def load(path: str | Path) -> Recording:
     root = Path(path)
     if not root.is_dir():
         raise RecordError(f"{root} is not a directory; give one that `--out` wrote, or one above it")
-    directories = tuple(sorted(file.parent for file in root.rglob("manifest.json")))
-    if not directories:
-        raise RecordError(f"no migration was recorded in {root}: no manifest.json there or below")
+    for _ in range(MOST_LOOKS):
+        try:
+            directories = tuple(sorted(file.parent for file in root.rglob("manifest.json")))
+        except FileNotFoundError:
+            continue
+        if not directories:
+            raise RecordError(f"no migration was recorded in {root}: no manifest.json there or below")
+        try:
+            found = _read(directories)
+        except RecordError:
+            if _all_there(directories):
+                raise
+        else:
+            if _all_there(directories):
+                return found
+    raise RecordError(f"what is recorded in {root} gets other names while it is read: try again")
+
+
+def _all_there(directories: Iterable[Path]) -> bool:
+    """Whether none has got its final name meanwhile, or been removed."""
+    return all(directory.exists() for directory in directories)
+
+
+def _read(directories: tuple[Path, ...]) -> Recording:
     return Recording(
         directories,
         rounds=_gather(ROUNDS, directories, lambda directory: _lines(directory / "rounds.csv", ROUNDS)),
