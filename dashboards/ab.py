@@ -6,7 +6,7 @@ from . import notes, variables
 from .board import Board
 from .looks import gauges, lines, number, side_by_side
 from .panel import Panel
-from .query import greatest, of_hosts, of_vm, total
+from .query import greatest, hashing_and_saved, of_hosts, of_vm, total
 
 WITHOUT, WITH = "without skip", "with skip"
 SKIPPING = f"{of_hosts('fakedirty_mode', fakedirty_mode='skip')} == 1"
@@ -132,10 +132,7 @@ PANELS = (
         "Of the migration with skip, in the last rounds in which pages could be skipped; saved is what sending these "
         "pages would have taken at the speed of the fastest round.",
         "s",
-        {
-            "hashing": greatest(of_vm("fakedirty_skip_hash_seconds")),
-            "saved": greatest(of_vm("fakedirty_skip_saved_seconds")),
-        },
+        hashing_and_saved(),
         gauges,
         12,
     ),

@@ -6,7 +6,7 @@ from . import notes, variables
 from .board import Board
 from .looks import bars, gauges, lines, number, rows, side_by_side, states, word
 from .panel import Panel
-from .query import greatest, mode, of_vm, per_second, total
+from .query import greatest, hashing_and_saved, mode, of_vm, per_second, total
 from .words import CONVERGENCE, MODES, VALIDITY
 
 CLASSES = ("first", "changed", "fake")
@@ -156,10 +156,7 @@ PANELS = (
         "In the last rounds in which pages could be skipped: time of copying and hashing, and what sending the skipped "
         "pages would have taken at the speed of the fastest round.",
         "s",
-        {
-            "hashing": greatest(of_vm("fakedirty_skip_hash_seconds")),
-            "saved": greatest(of_vm("fakedirty_skip_saved_seconds")),
-        },
+        hashing_and_saved(),
         gauges,
         12,
     ),

@@ -41,6 +41,14 @@ def mode(select: str, *by: str) -> str:
     return f"{observe} + 2 * {skip}"
 
 
+def hashing_and_saved() -> dict[str, str]:
+    """By legend: seconds that hashing took, and that skipping saved, in the rounds that the economy is judged by."""
+    return {
+        "hashing": greatest(of_vm("fakedirty_skip_hash_seconds")),
+        "saved": greatest(of_vm("fakedirty_skip_saved_seconds")),
+    }
+
+
 def _aggregated(how: str, series: str, by: tuple[str, ...]) -> str:
     return f"{how} by ({', '.join(by)}) ({series})" if by else f"{how} ({series})"
 

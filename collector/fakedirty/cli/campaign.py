@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from fakedirty.campaign.estimate import expected_seconds
+from fakedirty.campaign.frames import load
 from fakedirty.campaign.row import COMPLETED, FAILED, TIME_LIMIT
 from fakedirty.campaign.run import Circumstances
 from fakedirty.campaign.runner import Prepared, begin, carry_out, prepare, reopen
@@ -156,7 +157,6 @@ def _status(arguments: argparse.Namespace, console: Console) -> int:
 
 def _report(arguments: argparse.Namespace, console: Console) -> int:
     # what draws and compares takes a second to load
-    from fakedirty.campaign.frames import load
     from fakedirty.campaign.report import write
 
     try:
