@@ -16,7 +16,7 @@
 #define PAGE_BYTES 4096
 #define PAGE_WORDS (PAGE_BYTES / 4)
 #define STATUS_MAGIC 0x59444b46u
-#define REPORT_MS 1000 /* how often a guest reports its sweeps */
+#define REPORT_MS 1000 /* how often a guest reports its sweeps, unless it is told otherwise */
 #define PHASE_SWEEPS 16 /* how many sweeps a phase of silent or of real writes lasts */
 
 enum kind { FAKE, CHANGED, ZERO, ABA, PHASED, UNTOUCHED, KINDS };

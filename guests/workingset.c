@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The working set of a Linux guest: locks memory, fills it with page sets, finds out which page frames
- * they are, and rewrites them sweep after sweep. Says so on standard output, by the protocol of README.md.
+ * they are, and rewrites them sweep after sweep. Says which on standard output, by the protocol of README.md;
+ * who links it says what becomes of the sweeps (sweeping.h).
  *
- * Arguments: `KIND=COUNT` for each set of pages and `pause=MS` between sweeps.
+ * Arguments: `KIND=COUNT` for each set of pages, `pause=MS` between sweeps and `report=MS` between reports.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include "pages.h"
+#include "sweeping.h"
 
 #define RANGES_PER_LINE 16
 #define PRESENT (UINT64_C(1) << 63)
@@ -56,7 +58,7 @@ static unsigned long number(const char *text)
     return value;
 }
 
-static void parse(char **words, struct set *sets, unsigned long *pause_ms)
+static void parse(char **words, struct set *sets, unsigned long *pause_ms, unsigned long *report_ms)
 {
     for (; *words; words++) {
         char *value = strchr(*words, '=');
@@ -71,6 +73,8 @@ static void parse(char **words, struct set *sets, unsigned long *pause_ms)
             sets[kind].count = number(value);
         else if (!strcmp(*words, "pause"))
             *pause_ms = number(value);
+        else if (!strcmp(*words, "report"))
+            *report_ms = number(value);
         else
             fail("unknown word %s=", *words);
     }
@@ -151,25 +155,25 @@ static void write_sweep(const struct set *sets, uint32_t sweep)
             page->words[cell(page->frame)] = content(kind, page->frame, sweep);
 }
 
-static uint64_t now_ms(void)
+static uint64_t now_us(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (uint64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 int main(int argc, char **argv)
 {
     struct set sets[KINDS] = {0};
-    unsigned long pause_ms = 0, count = 1;
-    uint64_t start, began, reported, longest = 0;
+    unsigned long pause_ms = 0, report_ms = REPORT_MS, count = 1;
+    uint64_t began, reported;
     struct page *pages;
     volatile struct status *status;
 
     (void)argc;
     setvbuf(stdout, NULL, _IOLBF, 4096);
-    parse(argv + 1, sets, &pause_ms);
+    parse(argv + 1, sets, &pause_ms, &report_ms);
     for (enum kind kind = FAKE; kind < KINDS; kind++)
         count += sets[kind].count;
     pages = allocate(count);
@@ -183,7 +187,8 @@ int main(int argc, char **argv)
     }
     printf("guest: status %" PRIu32 "\nguest: ready\n", pages->frame);
 
-    start = began = reported = now_ms();
+    sweeping_begins();
+    began = reported = now_us();
     for (uint32_t sweep = 1;; sweep++) {
         uint64_t now;
 
@@ -192,14 +197,12 @@ int main(int argc, char **argv)
         status->done = sweep;
         if (pause_ms)
             nanosleep(&(struct timespec){pause_ms / 1000, pause_ms % 1000 * 1000000}, NULL);
-        now = now_ms();
-        if (now - began > longest)
-            longest = now - began;
+        now = now_us();
+        swept(now - began);
         began = now;
-        if (now - reported >= REPORT_MS) {
-            printf("guest: sweeps %" PRIu32 " %" PRIu64 " %" PRIu64 "\n", sweep, now - start, longest);
+        if (now - reported >= report_ms * 1000) {
+            report_sweeps();
             reported = now;
-            longest = 0;
         }
     }
 }

@@ -3,7 +3,8 @@
  * A guest that writes exactly the page frames that it is told, and says so.
  *
  * Command line (multiboot, QEMU's -append): words `KIND=FIRST+COUNT` or `KIND=FIRST+COUNT*STRIDE`, one per
- * range of page frames, and `pause=MS` between sweeps. It says on COM1 what guests/README.md describes.
+ * range of page frames, `pause=MS` between sweeps and `report=MS` between reports. It says on COM1 what
+ * guests/README.md describes.
  * After `ready` it writes the sets and its own frames (reported as `own`), nothing else.
  */
 #include "../pages.h"
@@ -31,7 +32,7 @@ static union {
 } status_page __attribute__((aligned(PAGE_BYTES)));
 
 static struct range ranges[RANGES];
-static uint32_t range_count, pause_ms;
+static uint32_t range_count, pause_ms, report_ms = REPORT_MS;
 
 static void say(const char *text)
 {
@@ -144,6 +145,8 @@ static void parse(const char *text, uint32_t frames)
             take_range(&text, kind, frames);
         else if (take(&text, "pause="))
             pause_ms = take_number(&text);
+        else if (take(&text, "report="))
+            report_ms = take_number(&text);
         else
             fail("unknown word", text);
         if (!*text)
@@ -230,7 +233,7 @@ void main(const struct multiboot *boot)
         if (now - began > longest)
             longest = now - began;
         began = now;
-        if (now - reported >= REPORT_MS) {
+        if (now - reported >= report_ms) {
             report_sweeps(sweep, now, longest);
             reported = now;
             longest = 0;

@@ -19,7 +19,7 @@ download "$work" "$kernel"
 dpkg-deb --fsys-tarfile "$work"/linux-image-*.deb | tar --extract --to-stdout --wildcards './boot/vmlinuz-*' > "$out/kernel"
 
 mkdir -p "$work/tree/bin" "$work/tree/proc"
-gcc -std=gnu11 -O2 -Wall -Wextra -Werror -static -o "$work/tree/workingset" ../workingset.c
+gcc -std=gnu11 -O2 -Wall -Wextra -Werror -static -o "$work/tree/workingset" ../workingset.c told.c
 cp /bin/busybox "$work/tree/bin/busybox"
 install -m 755 init "$work/tree/init"
 (cd "$work/tree" && find . | LC_ALL=C sort | cpio --create --quiet --format=newc --owner=0:0) > "$out/initrd"

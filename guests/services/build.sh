@@ -88,6 +88,8 @@ for name in $OURS; do
     gcc $flags -static -s -o "$tree/bin/$name" "$name.c" meter.c zipfian.c store.c -lm
 done
 # shellcheck disable=SC2086
+gcc $flags -static -s -o "$tree/bin/workingset" ../workingset.c metered.c meter.c
+# shellcheck disable=SC2086
 gcc $flags -s -shared -fPIC -o "$tree/lib/sysbench_meter.so" sysbench_meter.c meter.c
 cp /bin/busybox "$tree/bin/busybox"
 echo "root:x:0:0:root:/:/bin/sh" > "$tree/etc/passwd" # memcached asks who it is

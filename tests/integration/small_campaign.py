@@ -23,6 +23,7 @@ mbit = [100]
 
 [workloads.few]
 kind = "workingset"
+guest = "baremetal"
 size_mib = 2
 silent = 0.5
 changed = 0.5

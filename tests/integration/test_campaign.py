@@ -1,4 +1,4 @@
-"""Campaigns with real guests: interrupted, and what QEMU takes."""
+"""Campaigns with real guests: the quick one as a whole, one that is interrupted, and what QEMU takes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fakedirty
 import pytest
 from fakedirty.campaign.asking import left_out
 from fakedirty.campaign.spec import parse
@@ -15,6 +16,25 @@ from fakedirty.campaign.treatments import ARMS
 from fakedirty.cli.main import main
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from small_campaign import SMALL, started, wait_for, written
+
+QUICK = Path(__file__).parents[2] / "campaigns" / "quick.toml"
+
+
+def test_quick_from_start_to_tables(tmp_path: Path) -> None:
+    out = tmp_path / "quick"
+    assert main(["campaign", "run", str(QUICK), "--out", str(out)]) == 0
+    campaign = fakedirty.load_campaign(out)
+    runs = campaign.runs
+    assert runs.groupby("treatment").size().to_dict() == {"observe": 2, "vanilla": 2}
+    assert runs["memory_equal"].all()
+    toggled = campaign.toggles[campaign.toggles["to_mode"] == "skip"]
+    assert set(toggled["treatment"]) == {"observe"}
+    assert (toggled["round"] >= 3).all()
+    assert (runs[runs["treatment"] == "observe"]["skipped_pages"] > 0).all()
+    assert (runs[runs["treatment"] == "vanilla"]["skipped_pages"] == 0).all()
+    assert runs["service_during"].notna().all()
+    assert main(["campaign", "export", str(out)]) == 0
+    assert (out / "export" / "long.parquet").exists()
 
 
 def test_an_interrupted_campaign_drops_the_run_in_progress(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_idle_and_a_linux_guest_with_two_vcpus(tmp_path: Path) -> None:
         ('workload = ["few"]', 'workload = ["few", "idle"]'),
         ("memory_mib = [64]", "memory_mib = [256]\nvcpus = [2]"),
         ('"vanilla", "skip-unobserved"', '"skip"'),
-        ('kind = "workingset"', 'kind = "workingset"\nguest = "linux"'),
+        ('guest = "baremetal"', 'guest = "linux"'),
         ("repetitions = 2\ntime", "repetitions = 1\ntime"),
         (SMALL[SMALL.index("[[toggles]]") :], ""),
         ('level = "qmp"', 'level = "patched"\naudit = true'),

@@ -1,4 +1,4 @@
-"""Every program of the guest of services boots, reports, and survives a migration with its memory whole."""
+"""Every workload but the bare-metal ones boots, reports, and survives a migration with its memory whole."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from fakedirty.lab.qemu import qemu_binary
 from programs import check_program
 
 WORKLOADS = {
+    "workingset": "kind = 'workingset'\nsize_mib = 32\nsilent = 0.6\nchanged = 0.3\nzero = 0.1",
+    "idle": "kind = 'idle'",
     "quicksort": "kind = 'quicksort'\nsize_mib = 16",
     "sysbench-cpu": "kind = 'sysbench-cpu'",
     "sysbench-memory": "kind = 'sysbench-memory'\nblock_kib = 4096",
@@ -26,7 +28,7 @@ WORKLOADS = {
 
 
 @pytest.mark.parametrize("table", WORKLOADS.values(), ids=WORKLOADS)
-def test_a_program_reports_and_survives_a_migration(table: str, tmp_path: Path) -> None:
+def test_it_reports_and_survives_a_migration(table: str, tmp_path: Path) -> None:
     check_program(table, tmp_path)
 
 

@@ -6,14 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from fakedirty.campaign.operations import operations
 from fakedirty.campaign.outside import outside_downtime_ms
 from fakedirty.campaign.plan import Planned
 from fakedirty.campaign.row import row_of
 from fakedirty.campaign.run import Seen
-from fakedirty.campaign.service import DESTINATION, SOURCE, Follower, Heard, Sample, medians
+from fakedirty.campaign.service import DESTINATION, SOURCE, Follower, Heard, Meter, Sample, followed, medians
 from fakedirty.campaign.spec import parse
 from fakedirty.campaign.sweeps import sweep_meter
 from fakedirty.campaign.thread_time import MIGRATION, VCPUS, ThreadTimes
+from fakedirty.errors import LabError
 from fakedirty.lab.migrate import Outcome
 from fakedirty.record.campaign_columns import RUNS
 from made_migrations import made, tell
@@ -53,6 +55,19 @@ def test_a_file_is_followed_as_it_grows(tmp_path: Path) -> None:
     follower.look(2.0)
     follower.look(3.0)
     assert follower.heard == [Heard(SOURCE, 2.0, Sample(50.0, 20_000.0, 25_000.0))]
+
+
+@pytest.mark.parametrize(
+    ("meter", "line"),
+    [(operations, "error ycsb ended: no server\n"), (sweep_meter(), "guest: error no server\n")],
+)
+def test_a_guest_that_stops_working_fails_what_runs_meanwhile(meter: Meter, line: str, tmp_path: Path) -> None:
+    file = tmp_path / "service.log"
+    told = pytest.raises(LabError, match=r"cannot do what it was told: (ycsb ended: )?no server")
+    with told, followed([Follower(SOURCE, file, meter)]):
+        file.write_text(line)
+    with pytest.raises(ValueError, match="the first"), followed([Follower(SOURCE, file, meter)]):
+        raise ValueError("the first")
 
 
 def test_service_is_told_apart_by_when_and_where() -> None:

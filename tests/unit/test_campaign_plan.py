@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 TREATMENTS = list(ARMS)
 LEVELS = {
     "workload": ["idle", "workingset"],
-    "memory_mib": [128, 256, 512],
+    "memory_mib": [256, 512, 1024],
     "mbit": [100, 400, 1000],
     "vcpus": [1, 2, 4],
 }

@@ -26,10 +26,14 @@ treatment = ["vanilla", "skip"]
 
 [workloads.small]
 kind = "workingset"
+guest = "baremetal"
 size_mib = 8
 silent = 0.5
 changed = 0.25
 zero = 0.25
+
+[workloads.idle]
+guest = "baremetal"
 
 [[toggles]]
 at = "round 3"

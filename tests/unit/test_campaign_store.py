@@ -24,7 +24,7 @@ name = "kept"
 repetitions = 3
 [factors]
 workload = ["idle"]
-memory_mib = [64]
+memory_mib = [160]
 treatment = ["vanilla", "skip"]
 """
 SPEC = parse(TEXT).spec

@@ -23,6 +23,7 @@ WORKLOADS = st.builds(
     Workload,
     **dict.fromkeys(SETS, PAGES),
     pause_ms=st.integers(0, 1000),
+    report_ms=st.integers(0, 1000),
     memory_mib=st.just(256),
     stride=st.integers(1, 5),
 )
@@ -52,6 +53,7 @@ def test_frame_numbers_keep_the_order_of_the_ranges() -> None:
 def test_the_bare_metal_guest_is_told_disjoint_frames_within_its_memory(workload: Workload) -> None:
     words = written(baremetal_words(workload))
     assert int(words.pop("pause")) == workload.pause_ms
+    assert int(words.pop("report")) == workload.report_ms
     sets = {name: frame_numbers([Frames.parse(text)]) for name, text in words.items()}
     assert {name: len(frames) for name, frames in sets.items()} == workload.counts
     frames = np.concatenate([np.empty(0, np.int64), *sets.values()])
@@ -63,7 +65,7 @@ def test_the_linux_guest_is_told_counts_behind_the_kernels_own_words() -> None:
     kernel, separator, own = linux_words(REFERENCE).partition(" -- ")
     assert "console=ttyS0" in kernel
     assert separator
-    assert written(own) == {"fake": "60000", "changed": "5000", "pause": "20"}
+    assert written(own) == {"fake": "60000", "changed": "5000", "pause": "20", "report": "1000"}
 
 
 def test_the_linux_guest_refuses_what_it_cannot_do() -> None:

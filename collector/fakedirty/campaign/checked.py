@@ -18,7 +18,7 @@ class Table(BaseModel):
 
 def unknown(what: str, name: str, known: Iterable[str], listed: Iterable[str] = ()) -> str:
     """That there is no `what` of this name, with the nearest ones; where nothing is near, those `listed`, or all."""
-    names = list(known)
+    names = list(dict.fromkeys(known))
     near = difflib.get_close_matches(name, names, n=3)
     return f"no such {what}: {name!r}; " + (
         f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(listed or names)}"

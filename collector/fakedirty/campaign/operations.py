@@ -16,8 +16,13 @@ SETTLED = 3  # reports of something done, until a program counts as at work
 
 
 def operations(line: str) -> Sample | None:
-    """The sample in ``operations DONE INTERVAL_US [MEDIAN_US P99_US]``; None for any other line."""
+    """The sample in ``operations DONE INTERVAL_US [MEDIAN_US P99_US]``; None for any other line.
+
+    LabError for ``error TEXT``: the program ended.
+    """
     word, *values = line.split() or [""]
+    if word == ERROR:
+        raise LabError(f"the guest cannot do what it was told: {' '.join(values)}")
     if word != OPERATIONS:
         return None
     try:
@@ -41,9 +46,5 @@ def wait_for_operations(path: Path, *, seconds: float, check_alive: Callable[[],
 def _worked(path: Path) -> int:
     """In how many reports something was done."""
     text = path.read_text("ascii", errors="replace") if path.exists() else ""
-    lines = text[: text.rfind("\n") + 1].splitlines()
-    for line in lines:
-        if line.startswith(f"{ERROR} "):
-            raise LabError(f"the guest cannot do what it was told: {line.removeprefix(ERROR).strip()}")
-    samples = map(operations, lines)
+    samples = map(operations, text[: text.rfind("\n") + 1].splitlines())
     return sum(sample is not None and sample.operations_per_second > 0 for sample in samples)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from fakedirty.errors import LabError
+
 POLL_SECONDS = 0.02
 
 SOURCE, DESTINATION = "source", "destination"
@@ -24,7 +26,7 @@ class Sample:
     latency_p99_us: float | None = None
 
 
-#: takes a line of what the guest says; None where that is no sample
+#: takes a line of what the guest says; None where that is no sample, LabError where it says that it works no more
 Meter = Callable[[str], Sample | None]
 
 
@@ -65,13 +67,22 @@ class Follower:
 
 @contextmanager
 def followed(followers: Sequence[Follower]) -> Iterator[None]:
-    """Follow them in a thread of its own while the block runs."""
+    """Follow them in a thread of its own while the block runs.
+
+    LabError at its end, unless it failed by itself, where a guest stopped working meanwhile; no more is heard then.
+    """
     stop = threading.Event()
+    failures: list[LabError] = []
 
     def follow() -> None:
-        while not stop.wait(POLL_SECONDS):
-            for follower in followers:
-                follower.look(time.monotonic())
+        try:
+            ended = False
+            while not ended:
+                ended = stop.wait(POLL_SECONDS)
+                for follower in followers:
+                    follower.look(time.monotonic())
+        except LabError as error:
+            failures.append(error)
 
     thread = threading.Thread(target=follow, name="service")
     thread.start()
@@ -80,6 +91,8 @@ def followed(followers: Sequence[Follower]) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+    if failures:
+        raise failures[0]
 
 
 @dataclass(frozen=True, slots=True)

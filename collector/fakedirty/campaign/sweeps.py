@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fakedirty.errors import LabError
 from fakedirty.lab.guest_report import Sweeps, parse_report
 
 from .service import Meter, Sample
@@ -16,8 +17,10 @@ def sweep_meter() -> Meter:
     before: list[Sweeps] = []
 
     def take(line: str) -> Sample | None:
-        said = parse_report(f"{line}\n").sweeps
-        if not said:
+        report = parse_report(f"{line}\n")
+        if report.error:
+            raise LabError(f"the guest cannot do what it was told: {report.error}")
+        if not (said := report.sweeps):
             return None
         [now], last = said, before[-1] if before else None
         before[:] = said

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
 from pydantic import Field, model_validator
 
-from fakedirty.lab.guest import GUESTS, build_guest
+from fakedirty.errors import UsageError
+from fakedirty.lab.guest import build_guest
 from fakedirty.lab.guest_report import GuestReport, wait_for_report
-from fakedirty.lab.guest_workload import MIB_FRAMES
+from fakedirty.lab.guest_services import OWN_MIB
+from fakedirty.lab.guest_workload import MIB_FRAMES, place, working_set_words
 from fakedirty.lab.guest_workload import Workload as PageSets
 
 from .checked import Table, refuse
-from .programs import PROGRAMS, Program
+from .programs import PROGRAMS, Program, ProgramLoad
 from .service import Meter
 from .sweeps import sweep_meter
 
 SERIAL = "serial.log"
+REPORT_MS = 100  # as all guests of a campaign
+STRIDE_MS = 2000  # until a bare-metal guest counts as at work: its first second is slower than the rest
 SHARES = ("silent", "changed", "zero")
 
 
@@ -54,37 +59,44 @@ class Kind(Protocol):
         """About how long until the guest is at work, for an estimate."""
 
 
-class _GroundTruth(Table):
-    """What the two ground-truth guests have in common."""
+class _PageSets(Table):
+    """What the kinds that write sets of pages have in common."""
 
-    guest: Literal["baremetal", "linux"] = "baremetal"
+    guest: Literal["linux", "baremetal"] = "linux"
     pause_ms: int = Field(default=20, ge=0)
 
     def sets(self, memory_mib: int) -> PageSets:
         """The pages that are written."""
-        return PageSets(pause_ms=self.pause_ms, memory_mib=memory_mib)
+        return PageSets(pause_ms=self.pause_ms, report_ms=REPORT_MS, memory_mib=memory_mib)
 
     def check(self, memory_mib: int) -> None:
         """As :meth:`Kind.check`."""
-        GUESTS[self.guest].words(self.sets(memory_mib))
+        sets = self.sets(memory_mib)
+        if self.guest == "baremetal":
+            place(sets)
+        elif (needed := OWN_MIB + math.ceil(sum(sets.counts.values()) / MIB_FRAMES)) > memory_mib:
+            raise UsageError(f"it needs a guest of {needed} MiB, and it has {memory_mib}")
 
     def load(self, memory_mib: int) -> Load:
         """As :meth:`Kind.load`."""
-        return GroundTruthLoad(self.guest, self.sets(memory_mib))
+        sets = self.sets(memory_mib)
+        if self.guest == "baremetal":
+            return BareMetalLoad(sets)
+        return ProgramLoad(memory_mib, ["workingset", *working_set_words(sets)])
 
     @property
     def boot_seconds(self) -> float:
         """As :attr:`Kind.boot_seconds`."""
-        return {"baremetal": 3.0, "linux": 12.0}[self.guest]
+        return 3.0 if self.guest == "baremetal" else ProgramLoad.boot_seconds
 
 
-class Idle(_GroundTruth):
+class Idle(_PageSets):
     """``kind = "idle"``: a guest that writes no pages; it only wakes up."""
 
     kind: Literal["idle"] = "idle"
 
 
-class WorkingSet(_GroundTruth):
+class WorkingSet(_PageSets):
     """``kind = "workingset"``: rewrites `size_mib` of memory, sweep after sweep; the shares say with what."""
 
     kind: Literal["workingset"] = "workingset"
@@ -110,6 +122,7 @@ class WorkingSet(_GroundTruth):
             zero=round(pages * self.zero),
             untouched=round(self.untouched_mib * MIB_FRAMES),
             pause_ms=self.pause_ms,
+            report_ms=REPORT_MS,
             memory_mib=memory_mib,
         )
 
@@ -122,13 +135,13 @@ KINDS: Mapping[str, type[Idle] | type[WorkingSet] | type[Program]] = {
 }
 
 
-class GroundTruthLoad:
-    """A ground-truth guest with its page sets; it says once a second over serial how many sweeps it has done."""
+class BareMetalLoad:
+    """The bare-metal guest with its page sets; it says over its serial port how many sweeps it has done."""
 
     service_file = SERIAL
 
-    def __init__(self, guest: str, sets: PageSets) -> None:
-        self._guest = build_guest(guest)
+    def __init__(self, sets: PageSets) -> None:
+        self._guest = build_guest("baremetal")
         self._sets = sets
 
     def arguments(self, directory: Path) -> list[str]:
@@ -136,7 +149,7 @@ class GroundTruthLoad:
         return self._guest.qemu_arguments(self._sets, directory / SERIAL)
 
     def wait(self, directory: Path, seconds: float, check_alive: Callable[[], object]) -> None:
-        """Until it is in its stride: the first second is slower than the rest."""
+        """Until it is in its stride."""
         wait_for_report(directory / SERIAL, _is_sweeping, seconds=seconds, check_alive=check_alive)
 
     def meter(self) -> Meter:
@@ -149,4 +162,4 @@ class GroundTruthLoad:
 
 
 def _is_sweeping(report: GuestReport) -> bool:
-    return len(report.sweeps) > 1
+    return bool(report.sweeps) and report.sweeps[-1].milliseconds >= STRIDE_MS

@@ -21,7 +21,7 @@ LINUX_OWN_MIB = 128
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Pages of each set, the pause between two sweeps, and the memory of the guest.
+    """Pages of each set, the pauses between two sweeps and between two reports of them, and the memory of the guest.
 
     `stride` places the pages of each set that many frames apart, where the guest can choose its frames.
     """
@@ -33,11 +33,12 @@ class Workload:
     phased: int = 0
     untouched: int = 0
     pause_ms: int = 20
+    report_ms: int = 1000
     memory_mib: int = 512
     stride: int = 1
 
     def __post_init__(self) -> None:
-        negative = [name for name in (*SETS, "pause_ms") if getattr(self, name) < 0]
+        negative = [name for name in (*SETS, "pause_ms", "report_ms") if getattr(self, name) < 0]
         if negative:
             raise UsageError(f"a workload cannot have a negative {', '.join(negative)}")
         if self.stride < 1:
@@ -71,16 +72,24 @@ def place(workload: Workload) -> dict[str, Frames]:
 
 def baremetal_words(workload: Workload) -> str:
     """The bare-metal guest's command line: sets by page frame."""
-    return " ".join([*(f"{name}={frames}" for name, frames in place(workload).items()), f"pause={workload.pause_ms}"])
+    return " ".join([*(f"{name}={frames}" for name, frames in place(workload).items()), *_times(workload)])
 
 
 def linux_words(workload: Workload) -> str:
     """The Linux kernel's command line; what stands behind ``--`` is for the working set."""
+    _check_memory(workload, sum(workload.counts.values()) + LINUX_OWN_MIB * MIB_FRAMES)
+    return " ".join(["console=ttyS0 quiet loglevel=0 panic=-1 --", *working_set_words(workload)])
+
+
+def working_set_words(workload: Workload) -> list[str]:
+    """The arguments of ``guests/workingset.c``."""
     if workload.stride != 1:
         raise UsageError("the Linux guest cannot choose its page frames: leave the stride at 1 or take the other guest")
-    _check_memory(workload, sum(workload.counts.values()) + LINUX_OWN_MIB * MIB_FRAMES)
-    sets = [f"{name}={count}" for name, count in workload.counts.items()]
-    return " ".join(["console=ttyS0 quiet loglevel=0 panic=-1 --", *sets, f"pause={workload.pause_ms}"])
+    return [*(f"{name}={count}" for name, count in workload.counts.items()), *_times(workload)]
+
+
+def _times(workload: Workload) -> list[str]:
+    return [f"pause={workload.pause_ms}", f"report={workload.report_ms}"]
 
 
 def _check_memory(workload: Workload, frames: int) -> None:
