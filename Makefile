@@ -22,7 +22,7 @@ QEMU ?= patched
 PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86 iproute2 \
             gcc libc6-dev busybox-static cpio \
             dpkg-dev ninja-build pkg-config bison flex patch systemtap-sdt-dev \
-            libglib2.0-dev libpixman-1-dev libfdt-dev libxxhash-dev libmurmurhash-dev libgcrypt20-dev zlib1g-dev
+            libglib2.0-dev libpixman-1-dev libfdt-dev libxxhash-dev libmurmurhash-dev libgcrypt20-dev zlib1g-dev libzstd-dev
 TEST_PACKAGES := openssl prometheus docker-compose systemd util-linux \
                  libvirt-daemon libvirt-daemon-driver-qemu python3-libvirt
 # npm is there already where node came with its own

@@ -19,7 +19,7 @@ configure_options=(
     --target-list=x86_64-softmmu --without-default-features
     --enable-system --enable-kvm --enable-tcg --enable-pixman --enable-fdt=system
     --enable-trace-backends=dtrace,log
-    --disable-install-blobs --disable-docs
+    --enable-zstd --disable-install-blobs --disable-docs
 )
 
 say() { echo "qemu: $*" >&2; }
