@@ -13,7 +13,8 @@ from fakedirty.show.figures import compact
 from .cells import Cell
 from .drawing import Canvas, Drawing, canvas, label
 from .metrics import METRICS, TOTAL_TIME, numbers
-from .palette import CLASSES, MARK, MEASURED, QUIET, TEXT, UNTOLD
+from .palette import ARRIVED, CLASSES, MARK, MEASURED, QUIET, TEXT, UNTOLD
+from .service import DESTINATION, SOURCE
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
 ROW, AROUND = 1.25, 0.5  # inches
 BINS = 60
-TOGGLE = "toggle"
+TOGGLE, BEGINS = "toggle", "start"
+SIDES = {SOURCE: (MEASURED, "-"), DESTINATION: (ARRIVED, (0, (2, 0.5)))}  # colour and dashes
+
+#: seconds, and what was measured then
+Line = tuple[np.ndarray, np.ndarray]
 STACKED = (*(word for word, _ in CLASSES.values()), UNTOLD[0], TOGGLE)
 (TOTAL,) = (metric for metric in METRICS if metric.column == TOTAL_TIME)
 
@@ -48,32 +53,39 @@ def rounds_over_time(
             said.append(f"{name}: {len(own)} rounds, {ended}")
         drawn.rows[-1].set_xlabel("seconds since the start; each run has its own scale")
         drawn.figure.supylabel("pages visited in a round", fontsize=9)
-        _legend(drawn)
+        _legend(drawn, STACKED)
         return drawn.drawing("Rounds over time", f"Rounds over time, {cell.title}. {'; '.join(said)}")
 
 
 def service_over_time(cell: Cell, treatments: Sequence[str], service: pd.DataFrame) -> Drawing | None:
-    """What the guest got done, as a share of what it did before: a line for each run, a thick one for their median."""
+    """What the guest got done, as a share of what it did before: a line for each run, a thick one for their median.
+
+    Each side has its own lines: between them lie the downtime, and the time in which the memories were compared.
+    """
     shares = {name: lines for name in treatments if (lines := _shares(cell.of(name), service))}
     if not shares:
         return None
-    first = min(float(seconds.min()) for lines in shares.values() for seconds, _ in lines)
     said = []
     with canvas(AROUND + ROW * len(shares), len(shares)) as drawn:
         for axes, (name, lines) in zip(drawn.rows, shares.items(), strict=True):
-            for seconds, share in lines:
-                axes.plot(seconds, share, color=QUIET, linewidth=0.7, alpha=0.6)
-            middle, of_runs = _median_line(lines)
-            axes.plot(middle, of_runs, color=MEASURED, linewidth=2)
-            axes.axvline(0, color=MARK, linestyle="--", linewidth=1.4)
-            axes.set_ylim(0, max(110, 1.02 * max(float(share.max()) for _, share in lines)))
-            axes.set_xlim(left=first)
+            runs = len(lines[SOURCE])
+            for side, (colour, dashes) in SIDES.items():
+                for seconds, share in lines[side]:
+                    axes.plot(seconds, share, color=QUIET, linewidth=0.7, alpha=0.6)
+                if lines[side]:
+                    middle, of_runs = _median_line(lines[side])
+                    axes.plot(middle, of_runs, color=colour, linestyle=dashes, linewidth=2, label=f"on the {side}")
+                    if side == SOURCE:
+                        said.append(f"{name}: at the least {of_runs.min():.0f} % in the median of {runs} runs")
+            axes.axvline(0, color=MARK, linestyle="--", linewidth=1.4, label=BEGINS)
+            highest = max(float(share.max()) for each in lines.values() for _, share in each)
+            axes.set_ylim(0, max(110, 1.02 * highest))
             axes.locator_params(axis="y", nbins=4)
-            axes.set_title(label(f"{name}: {len(lines)} run{'s' if len(lines) > 1 else ''}", 60))
+            axes.set_title(label(f"{name}: {runs} run{'s' if runs > 1 else ''}", 60))
             axes.grid(axis="y")
-            said.append(f"{name}: at the least {of_runs.min():.0f} % in the median of {len(lines)} runs")
-        drawn.rows[-1].set_xlabel("seconds since the start of the migration (dashed)")
+        drawn.rows[-1].set_xlabel("seconds since the start of the migration")
         drawn.figure.supylabel("operations a second, % of those before", fontsize=9, color=TEXT)
+        _legend(drawn, (BEGINS, *(f"on the {side}" for side in SIDES)))
         return drawn.drawing("Service over time", f"Service over time, {cell.title}. {'; '.join(said)}")
 
 
@@ -107,30 +119,31 @@ def _stack(axes: Axes, rounds: pd.DataFrame) -> None:
         below += height
 
 
-def _legend(drawn: Canvas) -> None:
-    """Of what is in any of the rows, in the order of the stack."""
+def _legend(drawn: Canvas, order: Sequence[str]) -> None:
+    """Of what is in any of the rows."""
     handles: dict[str, Artist] = {}
     for axes in drawn.rows:
         found, texts = axes.get_legend_handles_labels()
         handles |= dict(zip(texts, found, strict=True))
-    shown = [text for text in STACKED if text in handles]
+    shown = [text for text in order if text in handles]
     drawn.figure.legend([handles[text] for text in shown], shown, loc="outside upper right", ncols=5, columnspacing=1)
 
 
-def _shares(runs: pd.DataFrame, service: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of each run that was heard before its migration: seconds, and % of the median before."""
-    lines = []
+def _shares(runs: pd.DataFrame, service: pd.DataFrame) -> dict[str, list[Line]]:
+    """Of each run that was heard before its migration, by side: seconds, and % of the median before. Empty for none."""
+    lines: dict[str, list[Line]] = {side: [] for side in SIDES}
     for run in runs["run"]:
-        own = service[service["run"] == run].sort_values("seconds")
-        seconds, operations = numbers(own["seconds"]), numbers(own["operations_per_second"])
-        before = operations[(seconds < 0) & ~np.isnan(operations)]
-        if len(before) and np.median(before) > 0:
-            heard = ~np.isnan(operations) & ~np.isnan(seconds)
-            lines.append((seconds[heard], 100 * operations[heard] / np.median(before)))
-    return lines
+        own = service[service["run"] == run].dropna(subset=["seconds", "operations_per_second"]).sort_values("seconds")
+        before = numbers(own[own["seconds"] < 0]["operations_per_second"])
+        if not len(before) or np.median(before) <= 0:
+            continue
+        for side, of_side in own.groupby("side"):
+            share = 100 * numbers(of_side["operations_per_second"]) / np.median(before)
+            lines[str(side)].append((numbers(of_side["seconds"]), share))
+    return lines if lines[SOURCE] else {}
 
 
-def _median_line(lines: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def _median_line(lines: Sequence[Line]) -> Line:
     """The median of all runs in equal stretches of time, those in which something was heard."""
     seconds, share = (np.concatenate(parts) for parts in zip(*lines, strict=True))
     bins = int(min(BINS, np.median([len(part) for part, _ in lines])))

@@ -22,7 +22,8 @@ METHODS = (
     "Cliff's delta is the share of all pairs of runs in which the treatment's value is the greater, less the "
     "share in which it is the smaller: from -1 to 1; 0 where neither prevails.",
     "Fake pages are given as a share of the pages that were visited again, changed or fake; first pages are "
-    "not among them. Service is measured against the median of the same run before its migration.",
+    "not among them. Service is measured against the median of the same run before its migration; "
+    "between source and destination lie the downtime and the time in which the memories were compared.",
 )
 
 #: how to read a figure of a metric by treatment

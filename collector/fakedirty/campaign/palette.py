@@ -19,6 +19,7 @@ class Fill:
 
 GROUND, TEXT, QUIET, GRID = LIGHT.ground, LIGHT.text, LIGHT.untold, LIGHT.grid
 MEASURED = LIGHT.sent  # a run, or what is said of several
+ARRIVED = LIGHT.saved  # on the destination
 CUT_OFF = LIGHT.fake  # a run that did not complete
 MARK = LIGHT.mark  # a toggle, or the end of a migration
 
