@@ -12,6 +12,9 @@ from pathlib import Path
 import fakedirty
 import pytest
 from fakedirty.cli.main import main
+from fakedirty.lab.guest import build_guest
+from fakedirty.lab.guest_kvm import kvm_runs
+from fakedirty.lab.qemu import qemu_binary
 from small_campaign import SMALL, started, wait_for, written
 
 
@@ -92,9 +95,26 @@ def test_idle_and_a_linux_guest_with_two_vcpus(tmp_path: Path) -> None:
     assert idle["changed_pages"] < 100
 
 
-def test_a_killed_campaign_goes_on_with_the_same_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = written(tmp_path, ("service_seconds = 0.5", "service_seconds = 2.2"))  # two reports of the guest
+@pytest.mark.parametrize("guest", ["baremetal", "linux"])
+def test_kvm_is_asked_before_the_start(guest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
+    file = written(
+        tmp_path,
+        ('guest = "baremetal"', f'guest = "{guest}"'),
+        ("memory_mib = [64]", "memory_mib = [192]"),
+        ('level = "qmp"', 'level = "qmp"\naccelerator = "kvm"'),
+    )
+    runs = kvm_runs(qemu_binary(), build_guest(guest))
+    assert main(["campaign", "run", str(file), "--out", str(out)]) == (0 if runs else 2)
+    if runs:
+        assert fakedirty.load_campaign(out).runs["memory_equal"].all()
+    else:
+        assert "accelerator: this host does not run the guests by KVM: " in capsys.readouterr().err
+        assert not out.exists()
+
+
+def test_a_killed_campaign_goes_on_with_the_same_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, out = written(tmp_path), tmp_path / "out"
     with started(file, out) as campaign:
         wait_for(out / "runs" / ".0002.partial", campaign)
         campaign.send_signal(signal.SIGKILL)

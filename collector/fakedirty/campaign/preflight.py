@@ -1,4 +1,4 @@
-"""What is made sure of before the first run: that the guests fit the host, and that links can be shaped."""
+"""What is made sure of before the first run: that the host has room for the guests, runs them, and can shape links."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 from fakedirty.errors import LabError, UsageError
+from fakedirty.lab.guest import build_guest
+from fakedirty.lab.guest_kvm import choose_accelerator
 from fakedirty.lab.network import shaped_network
 
-from .spec import Spec
+from .spec import CampaignFile, Spec
 from .treatments import ARMS
 
 RESERVE_MIB = 512  # for two QEMU themselves, the observer, and the host
@@ -36,6 +38,16 @@ def check_memory(spec: Spec, meminfo: Path = Path("/proc/meminfo")) -> None:
     needed, why = needed_mib(spec)
     if needed > available:
         raise UsageError(f"factors.memory_mib: {needed} MiB are needed ({why}), and this host has {available} MiB free")
+
+
+def check_accelerator(file: CampaignFile, qemu: Path) -> None:
+    """UsageError where KVM was asked for, and does not run a guest of the kinds that there are."""
+    if file.spec.accelerator == "tcg":
+        return
+    for name in sorted({workload.guest for workload in file.workloads.values()}):
+        found = choose_accelerator(qemu, build_guest(name))
+        if found.name != file.spec.accelerator:
+            raise UsageError(f"accelerator: this host does not run the guests by KVM: {found.reason}; take 'tcg'")
 
 
 def check_links(spec: Spec) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -50,6 +50,8 @@ class ProgramLoad:
 
 class Program(Table):
     """What the kinds have in common."""
+
+    guest: ClassVar[str] = "linux"
 
     @property
     @abstractmethod

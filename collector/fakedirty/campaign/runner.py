@@ -20,7 +20,7 @@ from fakedirty.record.recorder import Recorder
 
 from .asking import LeftOut, is_patched, left_out
 from .plan import Planned, plan
-from .preflight import check_links, check_memory
+from .preflight import check_accelerator, check_links, check_memory
 from .row import row_of
 from .run import Circumstances, Seen, measure
 from .spec import CampaignFile, parse
@@ -43,6 +43,7 @@ def prepare(file: CampaignFile, qemu: Path) -> Prepared:
     """Look at the host, and ask QEMU what it takes. Raises what stands in the way of the whole campaign."""
     spec = file.spec
     check_memory(spec)
+    check_accelerator(file, qemu)
     patched = is_patched(qemu, Level(Level.parse(spec.level)))
     refused = left_out(qemu, spec, [ARMS[name] for name in spec.factors.treatment])
     names = {each.treatment for each in refused}
@@ -79,6 +80,7 @@ def reopen(directory: Path) -> tuple[Store, Circumstances]:
         raise UsageError(f"{qemu} is not the QEMU that the campaign was begun with: it was {facts}, it is {now}")
     file = parse(store.text)
     check_memory(file.spec)
+    check_accelerator(file, qemu)
     check_links(file.spec)
     return store, Circumstances(file, qemu, bool(store.facts["patched"]))
 

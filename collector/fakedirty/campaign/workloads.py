@@ -55,6 +55,10 @@ class Kind(Protocol):
         """It, in a guest of that size, which is built if it has to be."""
 
     @property
+    def guest(self) -> str:
+        """The ground-truth guest, by name, that runs wherever its own does."""
+
+    @property
     def boot_seconds(self) -> float:
         """About how long until the guest is at work, for an estimate."""
 

@@ -41,7 +41,8 @@ def choose_accelerator(
                     serial, lambda report: bool(report.sweeps), seconds=seconds, check_alive=probe.check_alive
                 )
         except LabError as error:
-            return Accelerator("tcg", f"a {guest.guest.name} guest did not answer under KVM: {error}")
+            why = str(error).removesuffix(f"; what it said is in {serial}")  # which is gone
+            return Accelerator("tcg", f"a {guest.guest.name} guest did not answer under KVM: {why}")
     return Accelerator("kvm", f"a {guest.guest.name} guest answered")
 
 

@@ -56,7 +56,7 @@ class Workload:
 REFERENCE = Workload(fake=60_000, changed=5_000)
 
 #: Boots and sweeps anywhere, however slow: asks only whether the guest runs at all.
-PROBE = Workload(fake=8, pause_ms=1, memory_mib=64)
+PROBE = Workload(fake=8, pause_ms=1, memory_mib=192)
 
 
 def place(workload: Workload) -> dict[str, Frames]:
