@@ -92,10 +92,6 @@ def bare_metal_is_classified_from_outside(level: Level, tmp_path: Path) -> None:
         assert verdict.sets[name].judged > getattr(BAREMETAL, name), "no visit but the first could be judged"
 
 
-def test_linux_is_classified(tmp_path: Path) -> None:
-    linux_is_classified(Level.PATCHED, Mode.OBSERVE, tmp_path)
-
-
 def linux_is_classified(level: Level, mode: Mode, out: Path) -> None:
     """A guest with an operating system, whose own writes are not known."""
     _, verdict = migrated("linux", LINUX, mode, out, level=level)

@@ -80,9 +80,11 @@ def test_memory_that_cannot_be_read(tmp_path: Path) -> None:
     program, notes = tmp_path / "qemu-system-unreadable", Notes()
     source = Path(__file__).with_name("unreadable.c")
     subprocess.run(["gcc", "-O1", "-rdynamic", "-pthread", "-o", program, source], check=True)
-    with subprocess.Popen([program], stdin=subprocess.PIPE) as process:
+    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdin
+            assert process.stdout
+            assert process.stdout.readline() == b"ready\n"  # before, its loader may not be done with its memory
             with running(Observer(LiveTrace(by_pid(process.pid), Level.STOCK), [notes])):
                 process.stdin.write(b"\n")
                 process.stdin.flush()

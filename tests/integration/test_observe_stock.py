@@ -236,10 +236,10 @@ def test_doctor_says_where_it_would_attach(tmp_path: Path) -> None:
         assert examination.as_dict()["targets"][0]["pid"] == vm.source.pid
 
 
-def test_downtime_is_seen_from_outside(case: Observed, tmp_path: Path) -> None:
+def test_downtime_is_seen_from_outside(each_level: Observed, tmp_path: Path) -> None:
     """On one clock, from the stop of the source to the run of the destination; QEMU's own figure is its source's."""
     notes = Notes()
-    qemu, level = case
+    qemu, level = each_level
     with pair(qemu, tmp_path) as vm, observed(vm.source, level, [notes]):
         vm.destination = vm.source.name
         vm.migrate(max_bandwidth=SLOW, downtime_limit=1, autostart=True)
@@ -257,12 +257,12 @@ def test_downtime_is_seen_from_outside(case: Observed, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("autostart", [True, False], ids=["at once", "a moment later"])
 def test_a_destination_sees_its_half(
-    case: Observed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autostart: bool
+    each_level: Observed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autostart: bool
 ) -> None:
     """On another host it is all that is seen of the arrival; here both halves can be compared."""
     monkeypatch.setattr(observer, "RESUME_SECONDS", PATIENCE_SECONDS)
     sent, received = Notes(), Notes()
-    qemu, level = case
+    qemu, level = each_level
     with pair(qemu, tmp_path) as vm, observed(vm.source, level, [sent]):
         vm.destination = vm.source.name
         destination = vm.receive(autostart=autostart)

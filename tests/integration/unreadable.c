@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a QEMU's migration thread does in the eyes of the stock level, with memory that cannot be read: no
- * QEMU can be made to have any. Waits for a line on its standard input, sends PAGES pages in each of two
- * rounds, every fourth of them unreadable, and waits for another line.
+ * QEMU can be made to have any. Says that it is ready, waits for a line on its standard input, sends PAGES
+ * pages in each of two rounds, every fourth of them unreadable, and waits for another line.
  */
 #include <pthread.h>
 #include <stddef.h>
@@ -55,6 +55,8 @@ int main(void)
             mprotect(memory + page * PAGE_BYTES, PAGE_BYTES, PROT_NONE);
         }
     }
+    puts("ready");
+    fflush(stdout);
     getchar();
     pthread_create(&thread, NULL, migrate, memory);
     pthread_join(thread, NULL);

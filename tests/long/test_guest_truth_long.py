@@ -1,4 +1,4 @@
-"""What bare metal writes, classified at level usdt, by a sample there, and under KVM."""
+"""What Linux writes, classified by the series; what bare metal writes, at level usdt, by a sample there, and under KVM."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from fakedirty.lab.guest import build_guest
 from fakedirty.lab.guest_kvm import choose_accelerator
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.words import Level, Mode
-from test_guest_truth import BAREMETAL, bare_metal_is_classified_from_outside, migrated
+from test_guest_truth import BAREMETAL, bare_metal_is_classified_from_outside, linux_is_classified, migrated
 from test_observe_sampled import one_page_of_four
+
+
+def test_linux_is_classified(tmp_path: Path) -> None:
+    linux_is_classified(Level.PATCHED, Mode.OBSERVE, tmp_path)
 
 
 def test_bare_metal_is_classified_at_level_usdt(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from .target import Target, find_all
 
 SEARCH_SECONDS = 1.0
 PAUSE_SECONDS = 0.1  # between two looks at whether it is to stop
-RETRY_SECONDS = 10.0  # a QEMU that could not be observed is tried again then, and twice as late each time, up to
+# A QEMU that could not be observed is tried again then, and twice as late each time, up to the latest: soon at first,
+# for its loader may not have been done with its memory.
+RETRY_SECONDS = 1.0
 LATEST_RETRY_SECONDS = 600.0
 
 _log = logging.getLogger(__name__)
