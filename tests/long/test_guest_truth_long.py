@@ -1,4 +1,4 @@
-"""What Linux writes, classified by the series; what bare metal writes, at level usdt, by a sample there, and under KVM."""
+"""What Linux writes, classified by the series; what bare metal writes, at level usdt, by a sample there, under KVM."""
 
 from __future__ import annotations
 
