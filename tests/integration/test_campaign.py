@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -78,6 +79,20 @@ def test_a_host_without_links_is_told_before_the_start(tmp_path: Path) -> None:
     done = subprocess.run([*plain, *command], capture_output=True, text=True, check=False)
     assert (done.returncode, out.exists()) == (1, False)
     assert "the laboratory needs root" in done.stderr
+
+
+def test_a_kernel_that_shapes_no_link_is_told_before_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No kernel can be made to forget tbf: tc says what it says of one that never had it."""
+    (tmp_path / "bin").mkdir()
+    tc = tmp_path / "bin" / "tc"
+    tc.write_text("#!/bin/sh\necho 'Error: Specified qdisc kind is unknown.' >&2\nexit 2\n")
+    tc.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tc.parent}:{os.environ['PATH']}")
+    assert main(["campaign", "run", str(written(tmp_path)), "--out", str(tmp_path / "out")]) == 1
+    assert "this kernel lacks sch_tbf: Error: Specified qdisc kind is unknown." in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_dry_run_lists_the_runs_in_their_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
