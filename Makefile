@@ -157,7 +157,7 @@ qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration
 test: setup test-packages lint  ## every check: style, types, unit and integration tests
 	@$(VENV)/bin/pytest -q --durations=30 tests --ignore=tests/long
 
-check-long: setup test-packages long-packages  ## what takes longer: Debian's QEMUs of three releases, 100 random migrations, guests that come and go, the page, the image (half an hour)
+check-long: setup test-packages long-packages  ## what takes longer: Debian's QEMUs of three releases, 100 random migrations, guests that come and go, campaigns, the page, the image (about an hour)
 	@$(FAKEDIRTY) demo --stock --out runs/check-long
 	$(FAKEDIRTY) fuzz --runs 100 --seed 1
 	$(VENV)/bin/pytest -q -rP tests/long
