@@ -20,6 +20,12 @@ KEY_AND_HEADER_BYTES = 100  # what a store keeps with each value, about
 RECORD_BYTES = 1000  # as in ycsb.c
 
 
+def check_room(working_mib: float, memory_mib: int) -> None:
+    """UsageError where a guest of services of `memory_mib` has no room for what its program works on."""
+    if (needed := OWN_MIB + working_mib) > memory_mib:
+        raise UsageError(f"it needs a guest of {needed:.0f} MiB, and it has {memory_mib}")
+
+
 class ProgramLoad:
     """A program at work in the guest of services; it reports over virtio-serial."""
 
@@ -65,8 +71,7 @@ class Program(Table):
 
     def check(self, memory_mib: int) -> None:
         """As :meth:`.workloads.Kind.check`."""
-        if (needed := OWN_MIB + self.needed_mib) > memory_mib:
-            raise UsageError(f"it needs a guest of {needed:.0f} MiB, and it has {memory_mib}")
+        check_room(self.needed_mib, memory_mib)
 
     def load(self, memory_mib: int) -> ProgramLoad:
         """As :meth:`.workloads.Kind.load`."""

@@ -9,15 +9,13 @@ from typing import Literal, Protocol
 
 from pydantic import Field, model_validator
 
-from fakedirty.errors import UsageError
 from fakedirty.lab.guest import build_guest
 from fakedirty.lab.guest_report import GuestReport, wait_for_report
-from fakedirty.lab.guest_services import OWN_MIB
 from fakedirty.lab.guest_workload import MIB_FRAMES, place, working_set_words
 from fakedirty.lab.guest_workload import Workload as PageSets
 
 from .checked import Table, refuse
-from .programs import PROGRAMS, Program, ProgramLoad
+from .programs import PROGRAMS, Program, ProgramLoad, check_room
 from .service import Meter
 from .sweeps import sweep_meter
 
@@ -78,8 +76,8 @@ class _PageSets(Table):
         sets = self.sets(memory_mib)
         if self.guest == "baremetal":
             place(sets)
-        elif (needed := OWN_MIB + math.ceil(sum(sets.counts.values()) / MIB_FRAMES)) > memory_mib:
-            raise UsageError(f"it needs a guest of {needed} MiB, and it has {memory_mib}")
+        else:
+            check_room(math.ceil(sum(sets.counts.values()) / MIB_FRAMES), memory_mib)
 
     def load(self, memory_mib: int) -> Load:
         """As :meth:`Kind.load`."""
