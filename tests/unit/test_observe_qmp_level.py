@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fakedirty.model.events import Event, MigrationStarted, ModeChanged, RoundEnded, StateChanged
+from fakedirty.model.events import MigrationStarted, ModeChanged, RoundEnded, StateChanged
+from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.model.words import Kind, Mode
 from fakedirty.observe.qmp_history import HistoryReader
 from fakedirty.observe.qmp_polled import PollReader
+from fakedirty.observe.reading import QmpTraceReader
+from fakedirty.observe.source import EndUnknown, Observed
+
+SECOND = 1_000_000_000
+NEVER_RECEIVES = False
 
 
-def info(status: str, syncs: int = 0, normal: int = 0, duplicate: int = 0) -> dict[str, Any]:
-    """QEMU has counters from the end of the setup on."""
-    if status in ("none", "setup"):
-        return {"status": status} if status == "setup" else {}
+def info(status: str, syncs: int = 0, normal: int = 0, duplicate: int = 0, ms: int | None = None) -> dict[str, Any]:
+    """A source's answer as QEMU 7.2 to 11.1 shape it: counters and times from the end of the setup to a good one."""
+    if status == "none":
+        return {}
+    if status in ("setup", "cancelled", "failed", "wait-unplug", "colo"):
+        return {"status": status}
     ram = {"dirty-sync-count": syncs, "normal": normal, "duplicate": duplicate, "transferred": 4096 * normal}
-    return {"status": status, "ram": ram}
+    times = {"total-time": 1000 * syncs + normal if ms is None else ms, "setup-time": 3}
+    return {"status": status, "ram": ram, **times}
 
 
-def polled(*infos: dict[str, Any]) -> list[Event]:
-    reader = PollReader()
-    return [event for number, given in enumerate(infos) for event in reader.take(number * 100, given)]
+def polled(*infos: dict[str, Any], run_state: str = "running", may_receive: bool = NEVER_RECEIVES) -> list[Observed]:
+    """A look a second."""
+    return looked(*((run_state, given) for given in infos), may_receive=may_receive)
+
+
+def looked(*looks: tuple[str | None, dict[str, Any]], may_receive: bool = True) -> list[Observed]:
+    """A look a second, each a run state and an answer."""
+    reader = PollReader(may_receive)
+    return [
+        event
+        for number, (run_state, given) in enumerate(looks, 1)
+        for event in reader.take(number * SECOND, given, run_state)
+    ]
+
+
+def starts(events: list[Observed]) -> int:
+    return sum(isinstance(event, MigrationStarted) for event in events)
+
+
+def rounds_of(events: list[Observed]) -> list[RoundEnded]:
+    return [event for event in events if isinstance(event, RoundEnded)]
 
 
 def entry(number: int, **changes: Any) -> dict[str, Any]:
@@ -53,69 +82,176 @@ def test_a_stock_migration_by_its_syncs() -> None:
         info("active", 1, 10, 5),
         info("active", 1, 100, 50),
         info("active", 2, 120, 50),
+        info("active", 2, 121, 50),
         info("active", 3, 130, 50),
-        info("completed", 4, 140, 51),
+        info("active", 3, 135, 50),
+        info("completed", 3, 140, 51),
     )
-    rounds = [event for event in events if isinstance(event, RoundEnded)]
+    rounds = rounds_of(events)
+    assert [entry.round.round for entry in rounds] == [1, 2, 3]
     assert [entry.round.kind for entry in rounds] == [Kind.BULK, Kind.ITERATIVE, Kind.SWITCHOVER]
-    assert sum(entry.round.normal_pages or 0 for entry in rounds) == 140
-    assert sum(entry.round.zero_pages or 0 for entry in rounds) == 51
+    assert [entry.round.normal_pages for entry in rounds] == [120, 10, 10]
+    assert [entry.round.zero_pages for entry in rounds] == [50, 0, 1]
     assert rounds[0].round.fake_pages is None
-    assert not rounds[0].flaw
-    assert not rounds[1].flaw
-    assert "1 bitmap syncs passed" in rounds[2].flaw
-    assert events[-1] == StateChanged(600, "completed")
+    assert not any(entry.flaw for entry in rounds)
+    assert events[-1] == StateChanged(events[-1].time_ns, "completed")
 
 
-def test_stock_syncs_between_two_polls_are_missed_rounds() -> None:
-    events = polled(info("none"), info("setup"), info("active", 1), info("active", 4, 9), info("cancelled", 4, 9))
-    first = next(event for event in events if isinstance(event, RoundEnded))
-    assert "2 bitmap syncs passed" in first.flaw
+def test_rounds_without_a_look_within_are_one_row_that_says_so() -> None:
+    events = polled(
+        *(info("none"), info("active", 1), info("active", 2, 10)),
+        *(info("active", 3, 13), info("active", 4, 17), info("active", 9, 30), info("completed", 11, 32)),
+    )
+    rounds = rounds_of(events)
+    assert [(entry.round.round, entry.round.normal_pages) for entry in rounds] == [(1, 10), (2, 7), (4, 13), (9, 2)]
+    assert [entry.flaw.partition(" cannot")[0] for entry in rounds] == [
+        "",  # a look fell within it
+        "rounds 2 to 3",  # 2 was seen to end, and 3 too, but no look fell within either
+        "rounds 4 to 8",
+        "rounds 9 to 11",
+    ]
+    assert sum(entry.round.normal_pages or 0 for entry in rounds) == 32
+
+
+def test_of_a_cancelled_migration_the_last_pages_are_not_counted_and_the_row_says_so() -> None:
+    rounds = rounds_of(polled(info("none"), info("active", 1, 4), info("active", 1, 9), info("cancelled")))
+    assert [entry.round.normal_pages for entry in rounds] == [9]
+    assert "after the last look is not counted" in rounds[0].flaw
 
 
 def test_stock_seen_from_the_middle_or_not_at_all() -> None:
-    assert polled(info("active", 5, 100))[0] == MigrationStarted(0, partial=True)
+    assert polled(info("active", 5, 100, ms=400))[0] == MigrationStarted(SECOND - 400_000_000, partial=True)
     assert polled(info("completed", 5, 100), info("completed", 5, 100)) == []
+
+
+def test_a_start_and_an_end_between_two_looks_are_dated_by_qemus_own_times() -> None:
+    events = polled(info("none"), info("active", 1, 5, ms=700), info("completed", 1, 9, ms=1200))
+    assert events[0] == MigrationStarted(1_300_000_000)
+    assert events[-1] == StateChanged(2_500_000_000, "completed")
 
 
 def test_stock_one_after_the_other() -> None:
     events = polled(
-        *(info("none"), info("active", 1), info("cancelled", 1, 5)),
-        *(info("cancelled", 1, 5), info("setup"), info("active", 1), info("completed", 2, 7)),
+        *(info("none"), info("active", 1), info("cancelled")),
+        *(info("cancelled"), info("setup"), info("active", 1), info("completed", 2, 7)),
     )
-    assert sum(isinstance(event, MigrationStarted) for event in events) == 2
+    assert starts(events) == 2
     assert [event.state for event in events if isinstance(event, StateChanged)][-1] == "completed"
 
 
+@pytest.mark.parametrize("second", [info("active", 1, 2), info("setup"), info("active", 7, 900, ms=20)])
+def test_a_migration_that_was_ended_and_begun_anew_between_two_looks_is_two(second: dict[str, Any]) -> None:
+    events = polled(info("none"), info("active", 1, 5), info("active", 6, 800), second, info("active", 9, 950))
+    assert starts(events) == 2
+    lost = next(entry for entry in rounds_of(events) if "ended between two looks" in entry.flaw)
+    assert lost.time_ns == 3 * SECOND
+
+
 def test_stock_counters_that_grow_after_the_end_are_no_other_migration() -> None:
-    ends = [info("cancelled", 2, 5), info("cancelled", 2, 6), info("cancelled", 3, 6)]
-    events = polled(info("none"), info("active", 1), *ends)
-    assert sum(isinstance(event, MigrationStarted) for event in events) == 1
+    ends = [info("completed", *counts, ms=1900) for counts in ((2, 5), (2, 6), (3, 6))]
+    assert starts(polled(info("none"), info("active", 1), *ends)) == 1
 
 
-@pytest.mark.parametrize("other", [info("completed", 9, 90), info("cancelled", 2, 90), info("cancelled", 3, 4)])
-def test_stock_migration_that_passed_between_two_polls(other: dict[str, Any]) -> None:
-    events = polled(info("none"), info("active", 1), info("cancelled", 3, 5), other)
-    assert sum(isinstance(event, MigrationStarted) for event in events) == 2
+def test_stock_migration_that_passed_between_two_polls() -> None:
+    events = polled(info("none"), info("active", 1), info("cancelled"), info("completed", 9, 90))
+    assert starts(events) == 2
+    events = polled(info("none"), info("completed", 9, 90, ms=8), info("completed", 9, 90, ms=9))
+    assert starts(events) == 2
 
 
-def test_an_incoming_migration_is_none() -> None:
-    incoming = [{}, *({"status": state} for state in ("setup", "active", "active", "completed", "completed"))]
-    assert polled(*incoming) == []
+SNAPSHOT = info("completed", 2, 900, ms=0)
+
+
+@pytest.mark.parametrize("before", [[], [info("active", 1), info("cancelled")], [info("active", 1), info("failed")]])
+def test_a_snapshot_is_no_migration(before: list[dict[str, Any]]) -> None:
+    events = polled(info("none"), *before, info("setup"), SNAPSHOT, SNAPSHOT, SNAPSHOT, info("failed"))
+    assert starts(events) == (1 if before else 0)
+    # and what leaves after it is one
+    events = polled(info("none"), SNAPSHOT, SNAPSHOT, info("active", 1), info("completed", 2, 900), SNAPSHOT)
+    assert starts(events) == 1
+    assert [event.state for event in events if isinstance(event, StateChanged)] == ["active", "completed"]
+
+
+def test_a_completed_migration_whose_times_are_not_computed_yet_is_looked_at_again() -> None:
+    events = polled(info("none"), info("active", 1), info("completed", 2, 7, ms=0), info("completed", 2, 7, ms=2100))
+    assert events[-1] == StateChanged(events[-1].time_ns, "completed")
+    assert starts(events) == 1
+
+
+def test_a_snapshot_between_two_looks_does_not_complete_a_migration() -> None:
+    events = polled(info("none"), info("active", 1, 50), SNAPSHOT, SNAPSHOT)
+    assert isinstance(events[-1], EndUnknown)
+    assert [event.state for event in events if isinstance(event, StateChanged)] == ["active"]
+    assert "ended between two looks" in rounds_of(events)[-1].flaw
+
+
+def given(status: str, **more: object) -> dict[str, Any]:
+    """A destination's answer with all that a release reports, or may one day: whatever a source reports."""
+    return {**info("active", 3, 70, 7), "remaining": 4096, "downtime": 5, **more, "status": status}
+
+
+INCOMING = ("setup", "active", "device", "postcopy-device", "failing", "sixteen", "postcopy-recover-setup")
+
+
+@pytest.mark.parametrize("shape", [lambda status: {"status": status}, given])
+def test_an_incoming_migration_is_none(shape: Callable[[str], dict[str, Any]]) -> None:
+    incoming: list[tuple[str | None, dict[str, Any]]] = [
+        ("inmigrate", {}),
+        *(("inmigrate", shape(state)) for state in INCOMING),
+        # the guest runs here while its pages still come
+        *(("running", shape(state)) for state in ("postcopy-active", "postcopy-paused", "postcopy-recover", "new")),
+        *(("running", shape("completed")) for _ in range(2)),
+    ]
+    assert looked(*incoming) == []
     # and is sent on: what completed before is not in the way
-    events = polled(*incoming, info("setup"), info("active", 1), info("completed", 2, 7))
-    assert events[0] == MigrationStarted(600)
-    assert events[-1] == StateChanged(800, "completed")
+    for state in ("active", "cancelling", "wait-unplug", "later"):
+        events = looked(*incoming, ("running", {**given(state), "ram": {}}), ("postmigrate", info("completed", 4, 80)))
+        assert starts(events) == 1
+        assert events[-1] == StateChanged(events[-1].time_ns, "completed")
+
+
+def test_an_incoming_migration_met_in_the_middle_is_none_and_an_outgoing_one_is_partial() -> None:
+    for state in ("postcopy-active", "postcopy-device", "colo", "sixteen"):
+        assert looked(("running", given(state)), ("running", given(state)), ("running", given("completed"))) == []
+        for left in ("finish-migrate", "postmigrate"):
+            [start] = [event for event in looked((left, given(state))) if isinstance(event, MigrationStarted)]
+            assert start.partial
+        # one that cannot receive sends
+        assert starts(looked(("running", given(state)), may_receive=False)) == 1
+
+
+def test_an_answer_from_before_the_arrival_is_not_taken_for_a_migration_from_here() -> None:
+    """The run state is queried first: the guest may arrive between the two."""
+    assert (
+        looked(("inmigrate", given("active")), ("inmigrate", given("completed")), ("running", given("completed"))) == []
+    )
+
+
+@pytest.mark.parametrize("state", ["failing", "postcopy-device", "postcopy-recover-setup", "wait-unplug", "sixteen"])
+def test_a_state_that_is_not_known_is_kept_and_is_no_end(state: str) -> None:
+    unknown = {**info("active", 1, 9), "status": state, "remaining": 8192}
+    events = polled(info("none"), info("active", 1, 3), unknown, unknown, info("active", 1, 12))
+    assert [event.state for event in events if isinstance(event, StateChanged)] == ["active", state, "active"]
+    assert starts(events) == 1
+
+
+def test_answers_without_run_states_are_those_of_old_traces() -> None:
+    old = [(None, given) for given in (info("none"), info("setup"), info("active", 1), info("completed", 2, 5))]
+    assert starts(looked(*old)) == 1
+    incoming = [(None, {"status": state}) for state in ("setup", "active", "active", "completed", "completed")]
+    assert looked(*incoming) == []
+    assert starts(looked(*incoming, *old[1:])) == 1
 
 
 def test_patched_history_is_read_once_and_whole() -> None:
     reader = HistoryReader()
+    whole = history(entry(1), entry(2, mode="skip"), entry(3, kind="switchover", mode="skip"))
     events = [
         *reader.take(1, {"status": "none"}, {"migration-start": 0, "dropped": 0, "rounds": []}),
         *reader.take(2, status("active"), history(entry(1, kind="bulk", visited=7, normal=7, first=7))),
         *reader.take(3, status("active", "skip"), history(entry(1), entry(2, mode="skip"))),
-        *reader.take(4, status("completed", "skip"), history(entry(1), entry(2), entry(3, kind="switchover"))),
-        *reader.take(5, status("completed", "skip"), history(entry(1), entry(2), entry(3, kind="switchover"))),
+        *reader.take(4, status("completed", "skip"), whole),
+        *reader.take(5, status("completed", "skip"), whole),
     ]
     assert [type(event) for event in events] == [
         *(MigrationStarted, ModeChanged, RoundEnded, StateChanged),
@@ -141,6 +277,47 @@ def test_patched_rounds_without_classes() -> None:
 def test_patched_rounds_that_left_the_history_are_missed() -> None:
     events = list(HistoryReader().take(1, status("active"), history(entry(4))))
     assert any("3 rounds before this one" in event.flaw for event in events if isinstance(event, RoundEnded))
+
+
+def test_a_toggle_is_placed_in_the_round_at_whose_end_it_was_first_in_force() -> None:
+    reader = HistoryReader()
+    list(reader.take(1, status("active"), history(entry(1))))
+    later = history(entry(1), entry(2), entry(3), entry(4, mode="skip"), entry(5, mode="skip"))
+    events = list(reader.take(9999, status("active", "off"), later))
+    toggles = [event for event in events if isinstance(event, ModeChanged)]
+    assert [(toggle.round, toggle.to_mode) for toggle in toggles] == [(4, Mode.SKIP), (6, Mode.OFF)]
+
+
+def test_patched_by_a_snapshot_nothing_is_completed() -> None:
+    reader = HistoryReader()
+    list(reader.take(1, status("active"), history(entry(1))))
+    assert list(reader.take(2, SNAPSHOT, history(entry(1)))) == []
+    assert list(reader.take(3, SNAPSHOT, history(entry(1)))) == [EndUnknown(3)]
+    assert list(reader.take(4, SNAPSHOT, history(entry(1)))) == []
+
+
+def test_patched_a_migration_that_began_between_two_answers_of_one_look() -> None:
+    reader = HistoryReader()
+    old = {"status": "cancelled"}
+    list(reader.take(1, {"status": "active"}, history()))
+    list(reader.take(2, old, history()))
+    events = [*reader.take(3, old, history(start=5000)), *reader.take(4, {"status": "active"}, history(start=5000))]
+    assert events == [MigrationStarted(5000), StateChanged(4, "active")]
+
+
+def test_patched_what_the_history_does_not_keep_is_polled() -> None:
+    """A background snapshot leaves QEMU as a migration does, without rounds."""
+    reader = QmpTraceReader(may_receive=False)
+    none = {"migration-start": 0, "dropped": 0, "rounds": []}
+    looks = [(info("none"), none), (info("active", 1), history()), (info("completed", 2, 9), history())]
+    looks += [(info("setup"), none), (info("active", 1), none), (info("completed", 1, 9), none)]
+    events = []
+    for number, (answer, rounds) in enumerate(looks, 1):
+        answers = {"query-status": {"status": "running"}, "query-migrate": answer, "query-fake-dirty-rounds": rounds}
+        record = TraceRecord(number * SECOND, Channel.ANSWERS, json.dumps(answers).encode())
+        events += list(reader.take(record))
+    assert starts(events) == 2
+    assert [event.state for event in events if isinstance(event, StateChanged)] == ["active", "completed"] * 2
 
 
 def test_patched_that_had_ended_before_is_not_ours_but_the_next_is() -> None:

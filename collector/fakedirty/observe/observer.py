@@ -16,7 +16,7 @@ from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.words import Level
 
 from .reading import reader
-from .source import EndUnseen, Observed, Reader, Trace
+from .source import EndUnknown, EndUnseen, Observed, Reader, Trace
 
 POLL_SECONDS = 0.1  # while a migration runs
 IDLE_SECONDS = 0.5
@@ -108,6 +108,8 @@ class Observer:
     def _take(self, observed: Observed) -> None:
         if isinstance(observed, EndUnseen):
             self._hear(self._trace.report("completed"))
+        elif isinstance(observed, EndUnknown):
+            self._end()
         elif isinstance(observed, PageBatch):
             if (migration := self._current) is not None:
                 self._tell(lambda sink: sink.pages(migration, observed))

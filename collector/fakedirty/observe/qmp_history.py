@@ -10,6 +10,9 @@ from fakedirty.model.migration import ENDED
 from fakedirty.model.round import Round
 from fakedirty.model.words import Kind, Mode
 
+from .outgoing import Outgoing, Sight
+from .source import EndUnknown
+
 # columns of a round by the names that query-fake-dirty-rounds gives them; optional ones may be absent
 _PAGES = ("dirty", "forced", "visited", "normal", "zero", "xbzrle", "unchanged", "skipped", "left", "hinted")
 _CLASSES = ("first", "changed", "fake")
@@ -19,43 +22,51 @@ class HistoryReader:
     """Pure: answers of a patched QEMU in, events of the model out."""
 
     def __init__(self) -> None:
+        self._outgoing = Outgoing(may_receive=False)  # the history is of outgoing ones alone
         self._migration: int | None = None  # its migration-start
         self._running = False
         self._round = 0
-        self._dropped = 0
         self._state = ""
         self._mode: Mode | None = None
-        self._first_look = True
+        self._last: Mapping[str, Any] | None = None  # what query-migrate answered
 
-    def take(self, time_ns: int, info: Mapping[str, Any], history: Mapping[str, Any]) -> Iterator[Event]:
-        """What has happened since the last look."""
+    def take(self, time_ns: int, info: Mapping[str, Any], history: Mapping[str, Any]) -> Iterator[Event | EndUnknown]:
+        """What has happened since the last look; the state was queried before the history."""
+        sight = self._outgoing.see(info, None)
         state = str(info.get("status", "none"))
+        before, self._last = self._last, info
         started = int(history.get("migration-start", 0)) or None
         if started is not None and started != self._migration:
+            if state in ENDED and info == before:
+                return  # it began after the state of the one before was read
             # one that had ended before we came is none of ours
-            ours = not (self._first_look and state in ENDED)
+            ours = not (before is None and state in ENDED)
             if ours:
                 yield MigrationStarted(started, partial=False)
             self._migration, self._running, self._round = started, ours, 0
-            self._dropped, self._state, self._mode = 0, "", None
-        self._first_look = False
+            self._state, self._mode = "", None
         if not self._running:
             return
-        yield from self._toggle(time_ns, info)
         yield from self._rounds(time_ns, history)
-        if state != self._state:
+        yield from self._totals(time_ns, info)
+        if sight is Sight.SNAPSHOT:
+            self._running = False
+            yield EndUnknown(time_ns)
+        elif sight is not Sight.UNSETTLED and state != self._state:
             self._state = state
             self._running = state not in ENDED
             yield StateChanged(time_ns, state)
 
-    def _toggle(self, time_ns: int, info: Mapping[str, Any]) -> Iterator[Event]:
-        totals = info.get("fake-dirty")
-        if not totals:
-            return
-        mode = Mode(Mode.parse(totals["mode"]))
+    def _adopt(self, time_ns: int, round_: int, mode: Mode, hash_: str) -> Iterator[Event]:
         before, self._mode = self._mode, mode
         if before not in (None, mode) or (before is None and mode is not Mode.OFF):
-            yield ModeChanged(time_ns, self._round + 1, before or Mode.OFF, mode, str(totals["hash"]))
+            yield ModeChanged(time_ns, round_, before or Mode.OFF, mode, hash_)
+
+    def _totals(self, time_ns: int, info: Mapping[str, Any]) -> Iterator[Event]:
+        """The mode as it is now, in a round that is not over."""
+        if totals := info.get("fake-dirty"):
+            mode = Mode(Mode.parse(totals["mode"]))
+            yield from self._adopt(time_ns, self._round + 1, mode, str(totals["hash"]))
 
     def _rounds(self, time_ns: int, history: Mapping[str, Any]) -> Iterator[Event]:
         for entry in history.get("rounds", []):
@@ -64,7 +75,11 @@ class HistoryReader:
             missed = entry["round"] - self._round - 1
             self._round = entry["round"]
             flaw = f"{missed} rounds before this one had left QEMU's history" if missed else ""
-            yield RoundEnded(int(entry["end"]), history_round(entry, int(history["migration-start"])), flaw=flaw)
+            ended = history_round(entry, int(history["migration-start"]))
+            if ended.mode is not None:  # several may have passed since the last look: the toggle was in this one
+                adopted_ns = min(time_ns, int(entry["end"]))
+                yield from self._adopt(adopted_ns, self._round, ended.mode, str(entry["hash"]))
+            yield RoundEnded(int(entry["end"]), ended, flaw=flaw)
 
 
 def history_round(entry: Mapping[str, Any], migration_start_ns: int) -> Round:

@@ -1,7 +1,7 @@
-"""Rounds of a stock QEMU, told by ``dirty-sync-count`` between two answers of query-migrate.
+"""Rounds of a stock QEMU, by ``dirty-sync-count`` between two answers of query-migrate.
 
-What was sent is exact in sum and, per round, as exact as the polling is quick; a round that came and went
-between two polls is said to have been missed. Pure: answers in, events of the model out.
+What was sent is exact in sum and, by round, as exact as the looks are close to each other. Rounds without a look that
+falls within them cannot be told apart: they are one row, which says so. Pure: answers in, events of the model out.
 """
 
 from __future__ import annotations
@@ -14,85 +14,151 @@ from fakedirty.model.migration import ENDED
 from fakedirty.model.round import Round
 from fakedirty.model.words import Kind
 
+from .outgoing import Outgoing, Sight
+from .source import EndUnknown
+
 _GROWING = ("dirty-sync-count", "normal", "duplicate", "transferred")
+_TIMES = ("total-time", "setup-time", "downtime")
+
+Ram = Mapping[str, Any]
 
 
 class PollReader:
     """Pure: answers of a stock QEMU's query-migrate in, events of the model out."""
 
-    def __init__(self) -> None:
+    def __init__(self, may_receive: bool = True) -> None:
+        self._outgoing = Outgoing(may_receive)
         self._running = False
         self._state = ""
-        self._start_ns = self._round_ns = 0
-        self._ram: Mapping[str, Any] = {}
+        self._start_ns = self._row_ns = self._last_ns = 0
+        self._row: Ram = {}  # counters at the start of the row that is gathered, and at the last look
+        self._last: Ram = {}
+        self._elapsed_ms = 0
+        self._first_round = 1  # of that row
         self._first_look = True
         self._setup_ns: int | None = None
         self._last_end: Mapping[str, Any] = {}
 
-    def take(self, time_ns: int, info: Mapping[str, Any]) -> Iterator[Event]:
-        """What has happened since the last look."""
-        state = str(info.get("status", "none"))
-        ended = state in ENDED
+    def take(self, time_ns: int, info: Mapping[str, Any], run_state: str | None = None) -> Iterator[Event | EndUnknown]:
+        """What has happened since the last look; `run_state` is that of query-status, queried before."""
+        sight = self._outgoing.see(info, run_state)
+        first_look, self._first_look = self._first_look, False
+        if sight is Sight.UNSETTLED:
+            return
+        if self._running and (sight in (Sight.NONE, Sight.SNAPSHOT) or self._began_anew(info)):
+            self._running = False
+            yield from self._lost(time_ns)
         if not self._running:
-            partial, self._first_look = self._first_look, False
-            # without counters it is in its setup, failed there, or is an incoming one, which never has any
-            if "ram" not in info or (ended and (partial or not self._is_another(info))):
-                self._setup_ns = time_ns if state == "setup" else None
-                self._last_end = info if ended else self._last_end
+            if sight is Sight.UNDER_WAY:
+                yield from self._begin(time_ns, info, first_look)
+            elif sight is Sight.ENDED and not first_look and self._is_another(info):
+                yield from self._begin(time_ns, info, False)
+            else:
+                self._rest(time_ns, info)
                 return
-            yield MigrationStarted(self._setup_ns or time_ns, partial)
-            self._running, self._state, self._ram = True, "", info["ram"] if partial else {}
-            self._start_ns, self._round_ns = self._setup_ns or time_ns, time_ns
-            self._setup_ns = None
-        ram = info.get("ram", self._ram)
+        yield from self._go_on(time_ns, info, sight is Sight.ENDED)
+
+    def pass_over(self, info: Mapping[str, Any], run_state: str | None) -> None:
+        """An answer about a migration that another reader has."""
+        self._first_look = False
+        self._outgoing.see(info, run_state)
+        self._rest(0, info)
+
+    def _rest(self, time_ns: int, info: Mapping[str, Any]) -> None:
+        self._setup_ns = (time_ns or None) if info.get("status") == "setup" else None
+        if info.get("status") in ENDED:  # of whatever it was: what follows is to differ from it
+            self._last_end = info
+
+    def _begin(self, time_ns: int, info: Mapping[str, Any], partial: bool) -> Iterator[Event]:
+        elapsed_ms = info.get("total-time")
+        start_ns = self._setup_ns or time_ns
+        if isinstance(elapsed_ms, int):  # QEMU's own, from the start on
+            start_ns = max(self._last_ns, time_ns - elapsed_ms * 1_000_000)
+        yield MigrationStarted(start_ns, partial)
+        self._running, self._state, self._setup_ns = True, "", None
+        self._start_ns, self._row_ns = start_ns, time_ns if partial else start_ns
+        self._row = self._last = info.get("ram", {}) if partial else {}
+        self._first_round, self._elapsed_ms = max(_syncs(self._row), 1), 0
+
+    def _go_on(self, time_ns: int, info: Mapping[str, Any], ended: bool) -> Iterator[Event]:
+        state = str(info["status"])
+        ram: Ram = info.get("ram", self._last)
         if ended and state == "completed":
-            yield from self._round(time_ns, ram, Kind.SWITCHOVER)
-        elif _syncs(ram) > _syncs(self._ram) or ended:
-            yield from self._round(time_ns, ram, Kind.ITERATIVE)
+            time_ns = self._end_of(info, time_ns)
+            yield self._close(time_ns, ram, Kind.SWITCHOVER, max(_syncs(ram), self._first_round))
+        elif ended:
+            unseen = "" if "ram" in info else "what was sent after the last look is not counted: QEMU no longer says"
+            yield self._close(time_ns, ram, Kind.ITERATIVE, max(_syncs(ram), self._first_round), unseen)
+        elif (over := _syncs(ram) - 1) > self._first_round or (over == self._first_round and self._looked_into()):
+            yield self._close(time_ns, ram, Kind.ITERATIVE, over)
+        self._last, self._last_ns = ram, time_ns
+        self._elapsed_ms = int(info.get("total-time", 0))
         if state != self._state:
             self._state = state
             yield StateChanged(time_ns, state)
         if ended:
             self._running, self._last_end = False, info
 
+    def _looked_into(self) -> bool:
+        """Whether a look fell within the round that has just ended, after the one with which its row begins."""
+        return self._last is not self._row and _syncs(self._last) == self._first_round
+
+    def _began_anew(self, info: Mapping[str, Any]) -> bool:
+        """Whether another migration is seen than at the last look: what QEMU counts, it counts from its start on."""
+        now = info.get("ram", self._last)
+        return _fell(self._last, now) or int(info.get("total-time", self._elapsed_ms)) < self._elapsed_ms
+
     def _is_another(self, info: Mapping[str, Any]) -> bool:
-        """Whether an ended migration is not the one that was seen to end: counters begin anew, and only grow."""
-        before, now = self._last_end.get("ram", {}), info.get("ram", {})
-        again = any(now.get(name, 0) < before.get(name, 0) for name in _GROWING)
-        return again or info.get("status") != self._last_end.get("status")
+        """Whether one that has ended passed between two looks, and is not the one that was seen to end.
 
-    def _round(self, time_ns: int, ram: Mapping[str, Any], last: Kind) -> Iterator[Event]:
-        before, self._ram = self._ram, ram
-        start_ns, self._round_ns = self._round_ns, time_ns
-        number, now = _syncs(before), _syncs(ram)
-        if last is not Kind.SWITCHOVER and number == 0:
-            self._round_ns = time_ns
-            if now <= 1:  # the sync of the setup: round 1 begins
-                self._ram = {**ram, "normal": 0, "duplicate": 0, "transferred": 0}
-                return
-        missed = now - number - (0 if last is Kind.SWITCHOVER else 1)
-        flaw = f"{missed} bitmap syncs passed between two polls" if missed > 0 else ""
-        kind = Kind.BULK if number <= 1 and last is Kind.ITERATIVE else last
-        yield RoundEnded(
-            time_ns,
-            Round(
-                round=max(number, 1),
-                kind=kind,
-                mode=None,
-                hash=None,
-                start_seconds=(start_ns - self._start_ns) / 1e9,
-                duration_seconds=(time_ns - start_ns) / 1e9,
-                zero_pages=_difference(before, ram, "duplicate"),
-                normal_pages=_difference(before, ram, "normal"),
-                transferred_bytes=_difference(before, ram, "transferred"),
-            ),
-            flaw=flaw,
+        Of one that failed so soon nothing tells whether it was a migration or a snapshot.
+        """
+        if "ram" not in info or info["status"] == "failed":
+            return False
+        before = self._last_end
+        other_times = any(info.get(name) != before.get(name) for name in _TIMES)
+        return other_times or info["status"] != before.get("status") or _fell(before.get("ram", {}), info["ram"])
+
+    def _end_of(self, info: Mapping[str, Any], time_ns: int) -> int:
+        """When a completed one ended, by QEMU's own account where it lies between the last look and this one."""
+        if not isinstance(total_ms := info.get("total-time"), int):
+            return time_ns
+        return min(time_ns, max(self._last_ns, self._row_ns, self._start_ns + total_ms * 1_000_000))
+
+    def _lost(self, time_ns: int) -> Iterator[Event | EndUnknown]:
+        """It ended between two looks, and something else has taken its place in what QEMU reports."""
+        flaw = "the migration ended between two looks: what was sent after the last one is not counted"
+        yield self._close(self._last_ns, self._last, Kind.ITERATIVE, max(_syncs(self._last), self._first_round), flaw)
+        yield EndUnknown(time_ns)
+
+    def _close(self, time_ns: int, ram: Ram, kind: Kind, over: int, flaw: str = "") -> RoundEnded:
+        """The row that ends with the round `over`."""
+        before, self._row = self._row, ram
+        start_ns, self._row_ns = self._row_ns, time_ns
+        number, self._first_round = self._first_round, over + 1
+        merged = f"rounds {number} to {over} cannot be told apart: no look at QEMU fell within each of them"
+        ended = Round(
+            round=number,
+            kind=Kind.BULK if number == 1 and kind is Kind.ITERATIVE else kind,
+            mode=None,
+            hash=None,
+            start_seconds=(start_ns - self._start_ns) / 1e9,
+            duration_seconds=(time_ns - start_ns) / 1e9,
+            zero_pages=_difference(before, ram, "duplicate"),
+            normal_pages=_difference(before, ram, "normal"),
+            transferred_bytes=_difference(before, ram, "transferred"),
         )
+        return RoundEnded(time_ns, ended, flaw="; ".join(filter(None, (merged if over > number else "", flaw))))
 
 
-def _syncs(ram: Mapping[str, Any]) -> int:
+def _syncs(ram: Ram) -> int:
     return int(ram.get("dirty-sync-count", 0))
 
 
-def _difference(before: Mapping[str, Any], ram: Mapping[str, Any], name: str) -> int | None:
+def _fell(before: Ram, now: Ram) -> bool:
+    """Whether a counter is lower than it was."""
+    return any(now.get(name, 0) < before.get(name, 0) for name in _GROWING)
+
+
+def _difference(before: Ram, ram: Ram, name: str) -> int | None:
     return int(ram[name]) - int(before.get(name, 0)) if name in ram else None

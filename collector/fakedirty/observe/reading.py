@@ -36,7 +36,8 @@ _ARRIVED = ("running", "paused", "suspended")  # what a QEMU that waited is next
 def reader(subject: Subject) -> Reader:
     """A fresh reader for one QEMU; UsageError where the facts are not those of its level."""
     if subject.level is Level.QMP:
-        return LimitsReader(QmpTraceReader())
+        # a QEMU that was started without -incoming never is a destination; unknown of traces that do not say
+        return LimitsReader(QmpTraceReader(may_receive=bool(subject.facts.get("may_receive", True))))
     return LimitsReader(RunStateReader(_reader(subject)))
 
 
@@ -125,9 +126,9 @@ class StockTraceReader:
 class QmpTraceReader:
     """Answers, of a QEMU with the series or without."""
 
-    def __init__(self) -> None:
+    def __init__(self, may_receive: bool = True) -> None:
         self._history = HistoryReader()
-        self._polled = PollReader()
+        self._polled = PollReader(may_receive)
 
     def take(self, record: TraceRecord) -> Iterator[Observed]:
         """By the commands that were answered."""
@@ -138,10 +139,16 @@ class QmpTraceReader:
             yield from self._said(record.time_ns, answers)
 
     def _said(self, time_ns: int, answers: Mapping[str, Any]) -> Iterator[Observed]:
-        if "query-fake-dirty-rounds" in answers:
-            yield from self._history.take(time_ns, answers["query-migrate"], answers["query-fake-dirty-rounds"])
+        info = answers["query-migrate"]
+        run_state = answers["query-status"]["status"] if "query-status" in answers else None
+        history = answers.get("query-fake-dirty-rounds")
+        # a background snapshot leaves as a migration, and has no rounds for the history to keep
+        if history is None or not int(history.get("migration-start", 0)):
+            yield from self._polled.take(time_ns, info, run_state)
         else:
-            yield from self._polled.take(time_ns, answers["query-migrate"])
+            self._polled.pass_over(info, run_state)
+        if history is not None:
+            yield from self._history.take(time_ns, info, history)
 
 
 class RunStateReader:

@@ -20,7 +20,14 @@ class EndUnseen:
     """No more pages come, and no state said why: a report of QEMU has to."""
 
 
-Observed = Event | PageBatch | EndUnseen
+@dataclass(frozen=True, slots=True)
+class EndUnknown:
+    """The migration is over, and QEMU no longer says how it ended: something else came after it."""
+
+    time_ns: int
+
+
+Observed = Event | PageBatch | EndUnseen | EndUnknown
 
 
 class Reader(Protocol):
