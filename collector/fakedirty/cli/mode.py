@@ -6,18 +6,21 @@ import argparse
 import json
 import sys
 import threading
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import TargetError, UsageError
 from fakedirty.model.words import Mode
 from fakedirty.qmp.mode import read_mode, set_mode
-from fakedirty.qmp.monitor import Address, connect_first
+from fakedirty.qmp.monitor import Address, Monitor
+from fakedirty.qmp.turn import CHANGE_SECONDS, in_turns, turn
 from fakedirty.service.control import DEFAULT_SOCKET, NoServiceError, asking
+from fakedirty.service.promises import State
 
 from .targets import add_selectors, choose
 from .termination import stop_signals
+
+REVERT_TRIES = 20  # of a socket that others may use meanwhile
 
 NAME = "mode"
 HELP = "switch a running QEMU between off, observe and skip"
@@ -78,16 +81,20 @@ def _by_qmp(arguments: argparse.Namespace, stop: threading.Event) -> int:
         name, monitors = target.vm, target.monitors
         if not monitors:
             raise TargetError(f"{name} (pid {target.pid}) was started without a QMP socket that is known: use --qmp")
-    with ExitStack() as stack:
-        qmp = stack.enter_context(connect_first(monitors))
+    with turn(monitors, CHANGE_SECONDS) as qmp:
         before = read_mode(qmp)
         mode, hash_name = set_mode(qmp, Mode(Mode.parse(arguments.mode)), arguments.hash)
-        _say(arguments, name, str(mode), hash_name)
-        if arguments.revert_after is not None:
-            stop.wait(arguments.revert_after)
-            if read_mode(qmp) == (mode, hash_name):  # whoever has changed it since meant something else
-                mode, hash_name = set_mode(qmp, *before)
-            _say(arguments, name, str(mode), hash_name)
+    _say(arguments, name, str(mode), hash_name)
+    if arguments.revert_after is not None:
+        stop.wait(arguments.revert_after)  # the socket is free meanwhile
+
+        def put_back(qmp: Monitor) -> State:
+            now = read_mode(qmp)
+            # whoever has changed it since meant something else
+            return set_mode(qmp, *before) if now == (mode, hash_name) else now
+
+        found, hash_name = in_turns(monitors, put_back, REVERT_TRIES, CHANGE_SECONDS)
+        _say(arguments, name, str(found), hash_name)
     return 0
 
 

@@ -70,6 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--level", choices=[str(level) for level in levels.LEVELS], help="not the highest that is possible"
     )
+    parser.add_argument(
+        "--hold-socket",
+        action="store_true",
+        help="at level qmp, keep the connection to a QMP socket, which nobody else can use then, to tell short rounds "
+        "apart (else it is taken for a moment, once a second)",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="record into DIR/<vm>/<start>-<migration>/")
     parser.add_argument("--pages", action="store_true", help="record every visited page too (not at level qmp)")
     parser.add_argument(
@@ -138,6 +144,7 @@ def _configure(arguments: argparse.Namespace) -> Configuration | None:
     observe, record, control = configuration.observe, configuration.record, configuration.control
     arguments.level = arguments.level or (None if observe.level == BEST else observe.level)
     arguments.pages = arguments.pages or observe.pages
+    arguments.hold_socket = arguments.hold_socket or observe.hold_socket
     arguments.sample = observe.sample if arguments.sample == 1 else arguments.sample
     arguments.page_ring = observe.page_ring if arguments.page_ring is None else arguments.page_ring
     arguments.out = arguments.out or (Path(record.directory) if record.directory else None)

@@ -16,13 +16,14 @@ from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.sizes import with_page_ring
 from fakedirty.observe.target import Target
-from fakedirty.qmp.monitor import Address, connect
+from fakedirty.qmp.monitor import Address
+from fakedirty.qmp.turn import turn
 from fakedirty.record.recorder import read_clock
 from fakedirty.record.trace_file import Origin, TraceWriter
 
 from .outlets import Outlets
 
-QMP_SECONDS = 0.5  # for a greeting: who holds a socket lets it wait for ever, and attaching is not to wait for facts
+QMP_SECONDS = 0.5  # for all of it: who holds a socket lets us wait for ever, and attaching is not to wait for facts
 
 #: what QMP is asked for the manifest
 QMP_FACTS = {
@@ -52,6 +53,7 @@ def observer_of(
         monitor=arguments.qmp or monitor,
         sizes=with_page_ring(arguments.page_ring),
         sample=arguments.sample,
+        hold=arguments.hold_socket,
     )
     return Observer(trace, outlets.sinks(target, origin, _version(facts)), tap), trace
 
@@ -95,7 +97,7 @@ def _ask(monitors: Iterable[Address]) -> tuple[Address | None, dict[str, object]
     """The first monitor that answers, and what it says; a socket serves one client, so others may be held."""
     for address in monitors:
         try:
-            with connect(address, timeout=QMP_SECONDS) as qmp:
+            with turn([address], QMP_SECONDS) as qmp:
                 return address, {name: qmp.execute(command) for name, command in QMP_FACTS.items()}
         except QmpError:
             continue

@@ -9,7 +9,8 @@ from typing import Any
 
 from fakedirty.model.words import Level
 from fakedirty.qmp.answers import understanding
-from fakedirty.qmp.monitor import Address, Monitor, connect
+from fakedirty.qmp.monitor import Address, Monitor
+from fakedirty.qmp.turn import TASK_SECONDS, turn
 
 from . import bypass
 
@@ -41,9 +42,9 @@ def capabilities(qmp: Monitor) -> list[str]:
     return [str(entry["capability"]) for entry in answer if entry["state"]]
 
 
-def ask(address: Address, timeout: float = 1.5) -> tuple[str, list[str]]:
-    """Both, of the QEMU there; QmpError says why it does not answer."""
-    with connect(address, timeout=timeout) as qmp, understanding(address):
+def ask(address: Address, timeout: float = TASK_SECONDS) -> tuple[str, list[str]]:
+    """Both, of the QEMU there, within `timeout` seconds; QmpError says why it does not answer."""
+    with turn([address], timeout) as qmp, understanding(address):
         return version(qmp), capabilities(qmp)
 
 

@@ -8,32 +8,31 @@ from typing import Any
 
 from fakedirty.errors import QmpError
 from fakedirty.qmp.answers import understanding
-from fakedirty.qmp.monitor import Address, Monitor, connect
+from fakedirty.qmp.monitor import Address, Monitor
+from fakedirty.qmp.turn import in_turns
 
-_TRIES = 100
-_PAUSE_SECONDS = 0.01  # libvirt ends a QEMU soon after its guest has left
+_TRIES = 50
+_PAUSE_SECONDS = 0.02  # between two turns, which is a turn for whoever waits; QEMU may be ended soon (libvirt does)
 
 
 def ask(monitors: Sequence[Address], state: str) -> Mapping[str, Any]:
     """What query-migrate says by the first monitor that answers; empty when none does (busy, or QEMU gone).
 
-    QEMU sets the state before it has computed the times, so a completed migration is asked until it has them.
-    The socket is held only meanwhile: it serves one client at a time.
+    QEMU sets the state before it has computed the times, so a completed migration is asked until it has them. The
+    socket is given back between two tries: it serves one client at a time.
     """
-    for address in monitors:
-        try:
-            with connect(address) as qmp, understanding(address):
-                return _settled(qmp, state)
-        except QmpError:
-            continue
-    return {}
-
-
-def _settled(qmp: Monitor, state: str) -> Mapping[str, Any]:
     info: Mapping[str, Any] = {}
     for _attempt in range(_TRIES):
-        info = qmp.execute("query-migrate")
+        try:
+            info = in_turns(monitors, _answer)
+        except QmpError:
+            break
         if info.get("status") != state or state != "completed" or info.get("total-time"):
             break
         time.sleep(_PAUSE_SECONDS)
     return info
+
+
+def _answer(qmp: Monitor) -> Mapping[str, Any]:
+    with understanding(qmp.path):
+        return dict(qmp.execute("query-migrate"))

@@ -14,13 +14,15 @@ from fakedirty.errors import QmpError, TargetError, UsageError
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.words import Level
 from fakedirty.qmp.mode import read_parameters
-from fakedirty.qmp.monitor import Address, Monitor, connect_first
+from fakedirty.qmp.monitor import Address, Monitor
+from fakedirty.qmp.turn import in_turns
 
 from .patched import PatchedProbes
 from .probing import Probes, ProbeTracer
 from .qmp_level import QmpPoller
 from .sizes import DEFAULT, Sizes
 from .source import Tracer
+from .staying import Staying
 from .stock import StockProbes
 from .target import Target
 
@@ -39,6 +41,7 @@ class LiveTrace:
         monitor: Address | None = None,
         sizes: Sizes = DEFAULT,
         sample: int = 1,
+        hold: bool = False,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         if pages and level is Level.QMP:
@@ -61,7 +64,9 @@ class LiveTrace:
                 probes = StockProbes(target, level, monitors, pages, sizes, sample)
                 self._tracer = ProbeTracer(target, level, probes, monitors, pages=pages, sizes=sizes)
             case _:
-                self._tracer = QmpPoller(monitors, clock)
+                table = target.proc / str(target.pid) / "net/unix"
+                staying = Staying(monitors, target.monitors, hold=hold, table=table)
+                self._tracer = QmpPoller(monitors, clock, staying=staying, may_receive=target.incoming)
 
     @property
     def target(self) -> Target:
@@ -131,8 +136,7 @@ class LiveTrace:
     def _parameters(self) -> Mapping[str, object]:
         if (held := self.qmp) is not None:
             return read_parameters(held)
-        with connect_first(self._monitors) as qmp:
-            return read_parameters(qmp)
+        return in_turns(self._monitors, read_parameters)
 
     def close(self) -> None:
         """Detach."""

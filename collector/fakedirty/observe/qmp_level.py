@@ -2,10 +2,14 @@
 
 A patched QEMU keeps the history of its rounds, so that polling misses nothing that the history holds; of a
 stock QEMU only sums are known, and no fake pages.
+
+A socket serves one client, so it is taken for a moment, once a second. A connection stays, and looks are frequent, only
+where that can lock nobody out: see :class:`Staying`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,23 +18,40 @@ from typing import Any
 from fakedirty.errors import QmpError, TargetError
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.qmp.answers import understanding
-from fakedirty.qmp.monitor import Address, Monitor, connect_first
+from fakedirty.qmp.monitor import Address, Monitor, connect
+from fakedirty.qmp.turn import in_turns, turn
 
-POLL_SECONDS = 0.1
+from .staying import Staying
+
+POLL_SECONDS = 0.1  # between two looks, on a connection that stays
+LOOK_SECONDS = 1.0  # and on one that does not
+SETTLE_SECONDS = 0.01
+SETTLE_TRIES = 5
 
 
 class QmpPoller:
-    """Polls one QEMU, and connects anew when the connection is lost."""
+    """Polls one QEMU at one of its `monitors`; `staying` decides whether the connection is kept between two looks."""
 
-    def __init__(self, monitors: Sequence[Address], clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self,
+        monitors: Sequence[Address],
+        clock: Callable[[], int] = time.monotonic_ns,
+        *,
+        staying: Staying | None = None,
+        may_receive: bool = True,
+    ) -> None:
         if not monitors:
             raise TargetError("level qmp needs a QMP socket: name one with --qmp")
         self._monitors = monitors
         self._clock = clock
+        self._staying = staying or Staying(monitors)
+        self._may_receive = may_receive
         self._qmp: Monitor | None = None
+        self._held_at: Address | None = None
         self._patched = False
-        self._heard: list[TraceRecord] = []
+        self._records: list[TraceRecord] = []
         self._info: Mapping[str, Any] = {}
+        self._due = 0.0  # the next look
 
     @property
     def probes(self) -> int:
@@ -39,50 +60,80 @@ class QmpPoller:
 
     @property
     def qmp(self) -> Monitor | None:
-        """The connection, for whoever has something to ask meanwhile."""
+        """The connection that is held, for whoever has something to ask meanwhile; None where none is."""
         return self._qmp
 
     def attach(self) -> Mapping[str, object]:
-        """Connect to the first monitor that answers, and look: what begins from here on is seen whole."""
-        self._connect()
-        self._heard.append(self._look())
-        return {}
+        """Look for the first time: what begins from here on is seen whole."""
+        self._patched = in_turns(self._monitors, _keeps_history)
+        self._records.append(in_turns(self._monitors, self._look))
+        self._due = time.monotonic() + LOOK_SECONDS
+        return {"may_receive": self._may_receive}
 
     def poll(self, timeout: float) -> list[TraceRecord]:
-        """One look. A lost connection is made anew at the next one; what passed meanwhile shows as missed."""
-        time.sleep(min(timeout, POLL_SECONDS))
-        try:
-            if self._qmp is None:
-                self._connect()
-            self._heard.append(self._look())
-        except QmpError:
+        """A look, if it is time for one. What passes while QEMU does not answer shows as rounds not told apart."""
+        places = self._staying.places()
+        if self._held_at not in places:
             self.close()
-        heard, self._heard = self._heard, []
-        return heard
+        due = time.monotonic() + POLL_SECONDS if places else self._due
+        time.sleep(max(0.0, min(timeout, due - time.monotonic())))
+        if time.monotonic() >= due or self._held_at is not None:
+            self._due = time.monotonic() + LOOK_SECONDS
+            with contextlib.suppress(QmpError):
+                self._records.append(self._look_at(places))
+        records, self._records = self._records, []
+        return records
 
     def report(self, state: str) -> Mapping[str, object]:
-        """What the last look has seen: the socket is held here, and serves one client."""
+        """What the last look has seen."""
         return self._info
 
-    def _connect(self) -> None:
-        self._qmp = connect_first(self._monitors)
-        with understanding(self._qmp.path):
-            commands = {command["name"] for command in self._qmp.execute("query-commands")}
-        if "query-migrate" not in commands:
-            raise QmpError(f"{self._qmp.path} has no command query-migrate: it is no QEMU's")
-        self._patched = "query-fake-dirty-rounds" in commands
+    def _look_at(self, places: Sequence[Address]) -> TraceRecord:
+        """By a connection that stays, where it may and can; by one that does not, else."""
+        for place in places if self._qmp is None else ():
+            with contextlib.suppress(QmpError):
+                self._qmp, self._held_at = connect(place), place
+                break
+        if self._qmp is None:
+            with turn(self._monitors) as qmp:
+                return self._look(qmp)
+        try:
+            return self._look(self._qmp)
+        except QmpError:
+            self.close()
+            raise
 
-    def _look(self) -> TraceRecord:
-        assert self._qmp is not None
-        # the state first: rounds that ended before it are then in the history
-        answers = {"query-migrate": self._qmp.execute("query-migrate")}
+    def _look(self, qmp: Monitor) -> TraceRecord:
+        # the run state first: a guest that arrives between the two has arrived, and does not leave
+        answers = {"query-status": qmp.execute("query-status"), "query-migrate": self._settled(qmp)}
+        if self._patched:  # and the state before the history: rounds that ended before it are in there
+            answers["query-fake-dirty-rounds"] = qmp.execute("query-fake-dirty-rounds")
         self._info = answers["query-migrate"]
-        if self._patched:
-            answers["query-fake-dirty-rounds"] = self._qmp.execute("query-fake-dirty-rounds")
         return TraceRecord(self._clock(), Channel.ANSWERS, json.dumps(answers).encode())
+
+    def _settled(self, qmp: Monitor) -> Mapping[str, Any]:
+        """The answer to query-migrate; of a migration that has just completed, with its times, as far as it has any."""
+        with understanding(qmp.path):
+            info: Mapping[str, Any] = qmp.execute("query-migrate")
+            known = self._info.get("status") == "completed"
+            for _ in range(0 if known else SETTLE_TRIES):
+                if info.get("status") != "completed" or info.get("total-time") != 0:
+                    break
+                time.sleep(SETTLE_SECONDS)
+                info = qmp.execute("query-migrate")
+            return info
 
     def close(self) -> None:
         """Give the socket back."""
         if self._qmp is not None:
             self._qmp.close()
-            self._qmp = None
+        self._qmp = self._held_at = None
+
+
+def _keeps_history(qmp: Monitor) -> bool:
+    """Whether this QEMU has the history of rounds; QmpError where it has not even migrations."""
+    with understanding(qmp.path):
+        commands = {command["name"] for command in qmp.execute("query-commands")}
+    if "query-migrate" not in commands:
+        raise QmpError(f"{qmp.path} has no command query-migrate: it is no QEMU's")
+    return "query-fake-dirty-rounds" in commands

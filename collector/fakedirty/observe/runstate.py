@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Sequence
 from fakedirty.errors import FakedirtyError, QmpError
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.qmp.answers import understanding
-from fakedirty.qmp.monitor import Address, connect
+from fakedirty.qmp.monitor import Address, Monitor
+from fakedirty.qmp.turn import in_turns
 
 from . import names
 from .attach import choose
@@ -53,13 +54,10 @@ class RunStates:
 
     def _waits(self) -> bool:
         """Whether the observed QEMU says that it waits for a guest; where none answers, nothing is claimed."""
-        for address in self._monitors:
-            try:
-                with connect(address) as qmp, understanding(address):
-                    return bool(qmp.execute("query-status")["status"] == _WAITING)
-            except QmpError:
-                continue
-        return False
+        try:
+            return in_turns(self._monitors, _waits)
+        except QmpError:
+            return False
 
     def search(self, active: bool) -> list[TraceRecord]:
         """Those that are new; while the source is `active`, destinations are looked for."""
@@ -92,3 +90,8 @@ class RunStates:
         waiting = role == "destination" or (target.incoming and self._waits())
         peer = {"pid": target.pid, "vm": target.vm, "role": role, "waiting": waiting, "states": states}
         self._peers.append(TraceRecord(before, Channel.PEER, json.dumps(peer).encode()))
+
+
+def _waits(qmp: Monitor) -> bool:
+    with understanding(qmp.path):
+        return bool(qmp.execute("query-status")["status"] == _WAITING)

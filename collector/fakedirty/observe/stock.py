@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from fakedirty.errors import QmpError, TargetError
 from fakedirty.model.words import Level
 from fakedirty.qmp.answers import understanding
-from fakedirty.qmp.monitor import Address, connect
+from fakedirty.qmp.monitor import Address
+from fakedirty.qmp.turn import TASK_SECONDS, turn
 
 from . import bypass, levels, names, usdt
 from .attach import Placed, choose
@@ -120,7 +121,7 @@ class StockProbes:
         """Name, address and length of the RAM blocks; none where no monitor says where they lie."""
         for address in self.monitors:
             try:
-                with connect(address) as qmp, understanding(address):
+                with turn([address], TASK_SECONDS) as qmp, understanding(address):
                     blocks = ram_blocks(qmp, self.target.pid, self.target.proc)
                     return [(block.name, block.address, block.length) for block in blocks]
             except (QmpError, TargetError) as error:

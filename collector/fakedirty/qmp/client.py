@@ -76,9 +76,8 @@ class Qmp:
         try:
             qmp._await(qmp._client.connect(link), max(deadline - time.monotonic(), 0.1))
         except TimeoutError:
-            message = f"{path} sent no QMP greeting within {timeout:g} s. {describe_holder(path)}"
-            qmp._stop(link)
-            raise QmpError(message) from None
+            qmp._stop(link)  # before the search for who holds it: others wait, too
+            raise QmpError(f"{path} sent no QMP greeting within {timeout:g} s. {describe_holder(path)}") from None
         except ConnectError as error:
             qmp._stop(link)
             raise QmpError(

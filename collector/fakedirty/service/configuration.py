@@ -82,6 +82,10 @@ class Observing:
     page_ring: int = option(
         16, "room in the kernel for page records that are not yet read", unit="MiB", check=_as(with_page_ring)
     )
+    hold_socket: bool = option(
+        False,
+        "at level qmp, keep connections to QMP sockets, which nobody else can use then, to tell short rounds apart",
+    )
 
 
 @dataclass(frozen=True, slots=True)

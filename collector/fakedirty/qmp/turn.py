@@ -1,0 +1,77 @@
+"""A turn at a monitor: a connection for a moment, given back when it is over, whether QEMU has answered or not.
+
+A QMP socket serves one client at a time, and it is there for whoever manages the guest. Who waits for it meanwhile is
+next: QEMU takes clients in the order in which they came.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from fakedirty.errors import QmpError
+
+from .domain import Domain
+from .monitor import Address, Monitor, connect
+
+T = TypeVar("T")
+
+TURN_SECONDS = 0.2  # of a look that is repeated
+TASK_SECONDS = 1.0  # of what is read once, because somebody wants it
+CHANGE_SECONDS = 3.0  # of what is changed, which is not to be broken off without need
+PAUSE_SECONDS = 0.05  # between two tries: others have their turn
+TRIES = 8
+
+
+@contextmanager
+def turn(addresses: Iterable[Address], seconds: float = TURN_SECONDS) -> Iterator[Monitor]:
+    """The first monitor that answers, for `seconds` from the moment of connecting; it is closed then.
+
+    QmpError where none answers in that time; QmpClosedError from commands that come too late. Libvirt's monitor is
+    shared by its nature: it is asked without such a limit.
+    """
+    problems = []
+    for address in addresses:
+        began = time.monotonic()
+        try:
+            qmp = connect(address) if isinstance(address, Domain) else connect(address, seconds, seconds)
+        except QmpError as error:
+            problems.append(str(error))
+            continue
+        with qmp:
+            if isinstance(address, Domain):
+                yield qmp
+                return
+            over = threading.Timer(seconds - (time.monotonic() - began), qmp.close)
+            over.daemon = True
+            over.start()
+            try:
+                yield qmp
+            finally:
+                over.cancel()
+        return
+    raise QmpError("; ".join(problems))
+
+
+def in_turns(
+    addresses: Iterable[Address], do: Callable[[Monitor], T], tries: int = TRIES, seconds: float = TURN_SECONDS
+) -> T:
+    """What `do` returns, in so many turns at most while QEMU is late with an answer; the last QmpError then.
+
+    What fails before its turn is over (no socket, a command that is refused) fails at once: it would fail again. `do`
+    may be broken off and done again.
+    """
+    monitors = tuple(addresses)
+    while True:
+        began = time.monotonic()
+        tries -= 1
+        try:
+            with turn(monitors, seconds) as qmp:
+                return do(qmp)
+        except QmpError:
+            if not tries or time.monotonic() - began < seconds:
+                raise
+        time.sleep(PAUSE_SECONDS)
