@@ -29,10 +29,10 @@ def test_what_arrives_is_not_sent_and_what_is_sent_on_is(qemu: str, postcopy: bo
             wait(lambda: len(there.over) == 1)
             wait(lambda: destination.qmp.execute("query-migrate")["status"] == "completed")
             assert not middle.migrations
-            # and now it is a source, over a channel that knows no postcopy
+            # and now it is a source, for longer than between two looks, over a channel that knows no postcopy
             off = [{"capability": "postcopy-ram", "state": False}]
             destination.qmp.execute("migrate-set-capabilities", capabilities=off)
-            destination.qmp.execute("migrate-set-parameters", {"max-bandwidth": 1 << 30, "downtime-limit": 10_000})
+            destination.qmp.execute("migrate-set-parameters", {"max-bandwidth": SLOW, "downtime-limit": 1})
             destination.qmp.execute("migrate", uri=f"exec:cat > {tmp_path}/onward")
             wait(lambda: len(middle.over) == 1)
     assert there.over[0].state == "completed"

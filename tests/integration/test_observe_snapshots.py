@@ -58,7 +58,7 @@ def snapshots_around_migrations(vm: Pair, notes: Notes, saved: Path) -> None:
     vm.migrate()
     wait(lambda: len(notes.migrations) == 2)
     vm.source.qmp.execute("migrate_cancel")
-    wait(lambda: len(notes.over) == 2)
+    wait(lambda: len(notes.over) == 2 and vm.info()["status"] == "cancelled")
     snapshots(vm, 3)
 
 
