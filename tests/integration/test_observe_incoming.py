@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fakedirty.lab.machine import Machine
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.words import Level
 from migrating import SLOW, Notes, capable, observed, pair, wait
 
 QEMUS = {"stock": stock_binary, "patched": qemu_binary}
+
+
+def limits(vm: Machine, bandwidth: int, downtime: int) -> None:
+    """Of what it sends."""
+    vm.qmp.execute("migrate-set-parameters", {"max-bandwidth": bandwidth, "downtime-limit": downtime})
 
 
 @pytest.mark.parametrize("postcopy", [False, True])
@@ -32,8 +38,10 @@ def test_what_arrives_is_not_sent_and_what_is_sent_on_is(qemu: str, postcopy: bo
             # and now it is a source, for longer than between two looks, over a channel that knows no postcopy
             off = [{"capability": "postcopy-ram", "state": False}]
             destination.qmp.execute("migrate-set-capabilities", capabilities=off)
-            destination.qmp.execute("migrate-set-parameters", {"max-bandwidth": SLOW, "downtime-limit": 1})
+            limits(destination, SLOW, 1)
             destination.qmp.execute("migrate", uri=f"exec:cat > {tmp_path}/onward")
+            wait(lambda: bool(middle.migrations))
+            limits(destination, 1 << 40, 10_000)
             wait(lambda: len(middle.over) == 1)
     assert there.over[0].state == "completed"
     assert middle.over[0].state == "completed"

@@ -58,6 +58,8 @@ class Staying:
         before = self._served
         self._served = {name: clients(path, self._table) for name, path in self._sockets.items()}
         held = {name for name, now in self._served.items() if now & before.get(name, frozenset())}
+        if self._place is not None:
+            held.discard(_identity(self._place))  # by ourselves
         for each in (self._place, *reversed(self._monitors)):  # the first is what managers are given most often
             if isinstance(each, Path):
                 name = _identity(each)
