@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from fakedirty.cli.main import main
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.words import Level
 from fakedirty.observe.live import LiveTrace
@@ -85,3 +87,13 @@ def test_a_socket_is_held_on_demand(tmp_path: Path) -> None:
         trace = LiveTrace(by_pid(vm.pid), Level.QMP, hold=True)
         with running(Observer(trace, [])):
             wait(lambda: trace.qmp is not None)
+
+
+def test_a_manager_has_its_turns_while_a_mode_waits_to_be_put_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sole(qemu_binary(), tmp_path, "toggled") as vm, managed(vm.qmp) as manager:
+        assert main(["mode", "observe", "--qmp", str(vm.qmp), "--revert-after", "6", "--json"]) == 0
+        assert not manager.failures
+    said = [json.loads(line)["mode"] for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert said == ["observe", "off"]
