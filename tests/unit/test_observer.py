@@ -77,7 +77,7 @@ def whole(start_ns: int) -> list[TraceRecord]:
 
 
 def loss(time_ns: int, count: int = 3) -> TraceRecord:
-    return TraceRecord(time_ns, Channel.LOST, wire.LOST_COUNTERS.pack(count, 0, 0, 0))
+    return TraceRecord(time_ns, Channel.LOST, wire.pack_losses([count, 0, 0, 0]))
 
 
 @pytest.mark.parametrize("pieces", [1, 2])

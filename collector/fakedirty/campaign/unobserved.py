@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from fakedirty.lab.machine import Machine
@@ -41,6 +41,10 @@ class Afterwards:
         return [
             TraceRecord(time.monotonic_ns(), Channel.ANSWERS, json.dumps(answers).encode()) for answers in (before, now)
         ]
+
+    def listen(self, ready: Callable[[], None]) -> bool:
+        """It is polled."""
+        return False
 
     def report(self, state: str) -> TraceRecord:
         """The last word."""

@@ -16,6 +16,7 @@ from fakedirty.model.words import Level
 from fakedirty.qmp.mode import read_parameters
 from fakedirty.qmp.monitor import Address, Monitor, connect_first
 
+from .attachment import Attachments
 from .patched import PatchedProbes
 from .probing import Probes, ProbeTracer
 from .qmp_level import QmpPoller
@@ -39,6 +40,7 @@ class LiveTrace:
         monitor: Address | None = None,
         sizes: Sizes = DEFAULT,
         sample: int = 1,
+        attachments: Attachments | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         if pages and level is Level.QMP:
@@ -49,19 +51,25 @@ class LiveTrace:
         self._level = level
         self._clock = clock
         self._process: int | None = None
+        self._watched = False
         self._told: queue.SimpleQueue[TraceRecord] = queue.SimpleQueue()
         self._asking: threading.Thread | None = None
         self._monitors = monitors = (monitor,) if monitor else target.monitors
+        self._attachments = attachments or Attachments()
+        self._own = None if attachments else self._attachments
         self._tracer: Tracer
+        probes: Probes
         match level:
-            case Level.PATCHED:
-                probes: Probes = PatchedProbes(target)
-                self._tracer = ProbeTracer(target, level, probes, monitors, pages=pages, sizes=sizes)
-            case Level.STOCK | Level.USDT:
-                probes = StockProbes(target, level, monitors, pages, sizes, sample)
-                self._tracer = ProbeTracer(target, level, probes, monitors, pages=pages, sizes=sizes)
-            case _:
+            case Level.QMP:
                 self._tracer = QmpPoller(monitors, clock)
+                return
+            case Level.PATCHED:
+                probes = PatchedProbes(target)
+            case _:
+                probes = StockProbes(target, level, monitors, pages, sizes, sample)
+        self._tracer = ProbeTracer(
+            target, level, probes, monitors, attachments=self._attachments, pages=pages, sizes=sizes
+        )
 
     @property
     def target(self) -> Target:
@@ -109,6 +117,15 @@ class LiveTrace:
         records.append(TraceRecord(self._clock(), Channel.GONE if gone else Channel.TICK))
         return records
 
+    def listen(self, ready: Callable[[], None]) -> bool:
+        """By the kernel: probes and the process itself."""
+        if not self._tracer.listen(ready):
+            return False
+        assert self._process is not None
+        self._attachments.dispatcher.watch(self._process, ready)
+        self._watched = True
+        return True
+
     def report(self, state: str) -> TraceRecord:
         """Ask QEMU."""
         info = self._tracer.report(state)
@@ -137,9 +154,13 @@ class LiveTrace:
     def close(self) -> None:
         """Detach."""
         if self._process is not None:
+            if self._watched:
+                self._attachments.dispatcher.unwatch(self._process)
             os.close(self._process)
             self._process = None
         self._tracer.close()
+        if self._own is not None:
+            self._own.close()
 
     def _gone(self) -> bool:
         assert self._process is not None

@@ -65,6 +65,11 @@ class Observer:
         """What it hears."""
         return self._trace
 
+    @property
+    def idle(self) -> bool:
+        """Whether no migration runs, or is still to be ended."""
+        return self._current is None
+
     def attach(self) -> None:
         """Begin to observe; from the return on nothing is missed. On an error nothing is left attached."""
         self._subject = subject = self._trace.open()

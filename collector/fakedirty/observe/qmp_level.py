@@ -60,6 +60,10 @@ class QmpPoller:
         heard, self._heard = self._heard, []
         return heard
 
+    def listen(self, ready: Callable[[], None]) -> bool:
+        """It has to be polled."""
+        return False
+
     def report(self, state: str) -> Mapping[str, object]:
         """What the last look has seen: the socket is held here, and serves one client."""
         return self._info

@@ -86,7 +86,7 @@ class PatchedTraceReader:
             case Channel.PAGES:
                 yield page_batch(record.data)
             case Channel.LOST:
-                yield from self._losses.take(record.time_ns, wire.LOST_COUNTERS.unpack(record.data))
+                yield from self._losses.take(record.time_ns, wire.unpack_losses(record.data))
 
 
 class StockTraceReader:
@@ -115,7 +115,7 @@ class StockTraceReader:
                 assert isinstance(event, wire.StockEvent)
                 yield from self._events.take(event)
             case Channel.LOST:
-                yield from self._losses.take(record.time_ns, wire.LOST_COUNTERS.unpack(record.data))
+                yield from self._losses.take(record.time_ns, wire.unpack_losses(record.data))
             case Channel.TICK if self._events.overdue(record.time_ns):
                 yield EndUnseen()
             case Channel.REPORT:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -143,6 +143,10 @@ class Replay:
         record = next(self._records, None)
         self.exhausted = record is None
         return [] if record is None else [record]
+
+    def listen(self, ready: Callable[[], None]) -> bool:
+        """It is read as fast as it is polled."""
+        return False
 
     def report(self, state: str) -> TraceRecord:
         """What was answered then."""
