@@ -17,7 +17,9 @@ from fakedirty.export import access
 from fakedirty.export.access import Access
 from fakedirty.export.serve import parse_address, serve
 from fakedirty.observe import levels
+from fakedirty.observe.attachment import Attachments
 from fakedirty.observe.fleet import Fleet
+from fakedirty.observe.limits import raise_descriptor_limit
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.sizes import with_page_ring
@@ -104,6 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Observe until told to stop, until QEMU ends, or with --once until a migration has ended."""
     configuration = _configure(arguments)
     _check(arguments)
+    raise_descriptor_limit()
     run_id = arguments.run_id or f"observe-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
     with ExitStack() as stack:
         outlets = Outlets(run_id, out=arguments.out, exports=bool(arguments.listen), json=arguments.json)
@@ -213,9 +216,10 @@ def _observe_all(
     arguments: argparse.Namespace, outlets: Outlets, over: Callable[[], bool], configuration: Configuration | None
 ) -> int:
     """Every QEMU of this host, those that come later too."""
+    attachments = Attachments(every_process=True)
 
     def make(target: Target) -> Observer:
-        return observer_of(target, arguments, outlets)[0]
+        return observer_of(target, arguments, outlets, attachments=attachments)[0]
 
     def attached(observer: Observer) -> None:
         if isinstance(trace := observer.trace, LiveTrace):
@@ -245,6 +249,7 @@ def _observe_all(
             policy = Policy(desk.modes.set, wanted.skip_off_rounds, wanted.skip_off_seconds)
             stack.callback(policy.close)
             outlets.follow(policy)
+        stack.callback(attachments.close)
         stack.callback(fleet.close)
         stack.callback(upkeep.close)
         if arguments.control is not None:

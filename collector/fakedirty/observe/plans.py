@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fakedirty.errors import TargetError
+
 from .elf import Binary
 from .memory import Linked, ProcessMemory
 from .target import Target
@@ -41,29 +43,46 @@ class Plans:
         self._known: OrderedDict[object, list[_Known]] = OrderedDict()
         self._lock = threading.Lock()
 
+    def of_executable(self, path: Path, question: object, make: Callable[[Binary], T]) -> T:
+        """The result for an executable, made if it is not known. What `make` raises is raised, and not kept."""
+        with self._lock:
+            known = self._results(path, question)
+            if not known:
+                with Binary(path) as binary:
+                    known.append(_Known(binary.base, {}, make(binary)))
+            result: T = known[0].result
+            return result
+
     def of(self, target: Target, question: object, make: Make[T]) -> T:
         """The result for a process, made if it is not known. What `make` raises is raised, and not kept."""
-        key = executable(target.exe), question
         with self._lock:
-            known = self._known.setdefault(key, [])
-            self._known.move_to_end(key)
-            while len(self._known) > MOST:
-                self._known.popitem(last=False)
+            known = self._results(target.exe, question)
             for each in known:
                 memory = ProcessMemory(target.proc, target.pid, _Base(each.base))
                 if all(memory.linked_pointer(linked) == found for linked, found in each.pointers.items()):
                     result: T = each.result
                     return result
             with Binary(target.exe) as binary:
-                asked = _Noted(target.proc, target.pid, binary)
-                result = make(binary, asked)
-                known.append(_Known(binary.base, asked.pointers, result))
+                noted = _Noted(target.proc, target.pid, binary)
+                result = make(binary, noted)
+                known.append(_Known(binary.base, noted.pointers, result))
             return result
+
+    def _results(self, path: Path, question: object) -> list[_Known]:
+        key = executable(path), question
+        known = self._known.setdefault(key, [])
+        self._known.move_to_end(key)
+        while len(self._known) > MOST:
+            self._known.popitem(last=False)
+        return known
 
 
 def executable(path: Path) -> tuple[int, int, int, int]:
     """Which file an executable is, whatever it is called: device, inode, when it last changed, and its size."""
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise TargetError(f"{path} cannot be read: {error.strerror or error}") from error
     return status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size
 
 
