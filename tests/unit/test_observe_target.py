@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakedirty.errors import QmpError, TargetError
 from fakedirty.observe import target
-from fakedirty.qmp.domain import Domain
 from fakedirty.qmp.monitor import connect
+from fakedirty.qmp.place import AbstractSocket, Address, Domain, InheritedSocket, Place, TcpSocket, UnixSocket
+from fakedirty.qmp.process import Process
 
 STAT = "{pid} (qemu (odd) name) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0"
 
@@ -36,44 +36,92 @@ def test_what_runs(tmp_path: Path) -> None:
     assert found[0].start_ticks == 4711
 
 
+def places(pid: int, proc: Path) -> list[Place]:
+    """Of the monitors of a QEMU, each of which is that process's."""
+    found = target.by_pid(pid, proc)
+    assert {address.process for address in found.monitors} <= {Process(pid, 4711, proc)}
+    return [address.place for address in found.monitors]
+
+
+AT = "socket,id=mon,server=on"
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["-qmp", "unix:/qmp,,1,server=on,wait=off"], UnixSocket("/qmp,1")),
+        (["-qmp", "unix:path=/qmp,server,nowait"], UnixSocket("/qmp")),
+        (["--qmp-pretty", "unix:here,server"], UnixSocket("here")),
+        (["-chardev", f"{AT},path=/qmp", "-mon", "chardev=mon,mode=control"], UnixSocket("/qmp")),
+        (["-chardev", f"{AT},path=/qmp", "-mon", "mon,mode=control"], UnixSocket("/qmp")),
+        (["-chardev", f"{AT},path=/qmp", "-qmp", "chardev:mon"], UnixSocket("/qmp")),
+        (["-chardev", f"{AT},path=qmp,abstract=on", "-qmp", "chardev:mon"], AbstractSocket("qmp")),
+        (["-chardev", f"{AT},path=qmp,abstract=on,tight=off", "-qmp", "chardev:mon"], AbstractSocket("qmp", False)),
+        (["-chardev", f"{AT},fd=7", "-qmp", "chardev:mon"], InheritedSocket(7)),
+        (["-chardev", f"{AT},host=::1,port=4444,to=4450", "-qmp", "chardev:mon"], TcpSocket("::1", "4444", 4450)),
+        (["-qmp", "tcp:localhost:4444,server=on,wait=off"], TcpSocket("localhost", "4444")),
+        (["-qmp", "tcp:[::1]:4444,server"], TcpSocket("::1", "4444")),
+        (["-qmp", "tcp::4444,server=on"], TcpSocket("", "4444")),
+    ],
+)
+def test_control_monitors(tmp_path: Path, words: list[str], place: Place) -> None:
+    process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", *words)
+    assert places(9, tmp_path) == [place]
+
+
+def test_monitors_of_a_configuration_file(tmp_path: Path) -> None:
+    process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", "-readconfig", "vm.cfg", "-qmp", "chardev:other")
+    (tmp_path / "9/cwd").mkdir()
+    (tmp_path / "9/cwd/vm.cfg").write_text(
+        '# qemu config file\n[name]\n  guest = "web"\n\n[chardev "m"]\n  backend = "socket"\n  path = "/qmp"\n'
+        '  server = "on"\n[chardev "other"]\nbackend="socket"\npath = "/other"\nserver = "on"\n'
+        '[chardev "serial"]\n backend = "socket"\n path = "/serial"\n server = "on"\n'
+        '[mon "control"]\n  chardev = "m"\n  mode = "control"\n[mon "human"]\n chardev = "serial"\n mode = "readline"\n'
+    )
+    assert places(9, tmp_path) == [UnixSocket("/other"), UnixSocket("/qmp")]
+    assert target.by_pid(9, tmp_path).vm == "web"
+
+
 @pytest.mark.parametrize(
     "words",
     [
-        ["-qmp", "unix:{socket},server=on,wait=off"],
-        ["-qmp", "unix:path={socket},server,nowait"],
-        ["--qmp-pretty", "unix:{socket},server"],
-        ["-chardev", "socket,id=mon,path={socket},server=on", "-mon", "chardev=mon,mode=control"],
-        ["-chardev", "socket,id=mon,path={socket},server=on", "-mon", "mon,mode=control"],
-        ["-chardev", "socket,id=mon,path={socket},server=on", "-qmp", "chardev:mon"],
+        ["-monitor", "unix:/m,server"],
+        ["-chardev", f"{AT},path=/a", "-mon", "chardev=mon,mode=readline"],
+        ["-chardev", f"{AT},path=/a", "-serial", "chardev:mon"],
+        ["-vnc", "unix:/vnc"],
+        ["-qmp", "none"],
     ],
 )
-def test_qmp_sockets(tmp_path: Path, words: list[str]) -> None:
-    socket = tmp_path / "qmp,1"
-    socket.touch()
-    proc = tmp_path / "proc"
-    proc.mkdir()
-    escaped = str(socket).replace(",", ",,")
-    process(proc, 9, "/usr/bin/qemu-system-x86_64", *(word.format(socket=escaped) for word in words))
-    assert target.by_pid(9, proc).monitors == (socket,)
-
-
-def test_sockets_that_are_not_qmp(tmp_path: Path) -> None:
-    words = ["-monitor", "unix:/m,server", "-chardev", "socket,id=a,path=/a", "-mon", "chardev=a,mode=readline"]
-    process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", *words, "-qmp", "tcp:localhost:4444")
-    assert target.by_pid(9, tmp_path).monitors == ()
-
-
-def test_paths_of_another_root_or_directory(tmp_path: Path) -> None:
-    words = ["-qmp", "unix:here", "-qmp", "unix:/nowhere/in/its/root", "-qmp", "unix:/nowhere/at/all"]
+def test_sockets_that_are_not_qmp(tmp_path: Path, words: list[str]) -> None:
     process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", *words)
-    directory = tmp_path / "9"
-    (directory / "root/nowhere/in/its").mkdir(parents=True)
-    (directory / "root/nowhere/in/its/root").touch()
-    assert target.by_pid(9, tmp_path).monitors == (
-        directory / "cwd/here",
-        directory / "root/nowhere/in/its/root",
-        Path("/nowhere/at/all"),
-    )
+    assert places(9, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["-qmp", "unix:/m"], "client itself, of whoever listens at /m"),
+        (["-qmp", "tcp:h:1"], "client itself, of whoever listens at h:1"),
+        (["-qmp", "unix:/m,noserver"], "client itself"),
+        (["-chardev", "socket,id=mon,path=/m,reconnect=5", "-mon", "mon,mode=control"], "listens at /m"),
+        (["-chardev", "socket,id=mon,path=/m,reconnect-ms=5,server=off", "-mon", "mon,mode=control"], "listens at /m"),
+        (["-chardev", "socket,id=mon,fd=5", "-mon", "mon,mode=control"], "client itself"),
+        (["-chardev", f"{AT},fd=name", "-mon", "mon,mode=control"], "the name name"),
+        (["-chardev", f"{AT},port=1,telnet=on", "-mon", "mon,mode=control"], "speak telnet"),
+        (["-chardev", f"{AT},port=1,websocket=on", "-mon", "mon,mode=control"], "speak websocket"),
+        (["-chardev", f"{AT},port=1,tls-creds=t", "-mon", "mon,mode=control"], "speak TLS"),
+        (["-chardev", "pipe,id=mon,path=/m", "-mon", "mon,mode=control"], "the kind pipe"),
+        (["-mon", "mon,mode=control"], "nothing says what it is"),
+        (["-qmp", "stdio"], "the kind stdio"),
+        (["-qmp", "pty"], "the kind pty"),
+        (["-readconfig", "/nowhere/vm.cfg"], "cannot be read"),
+    ],
+)
+def test_monitors_that_nobody_can_come_to_are_named(tmp_path: Path, words: list[str], why: str) -> None:
+    process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", *words)
+    [address] = target.by_pid(9, tmp_path).monitors
+    with pytest.raises(QmpError, match=f"{address} is not reachable: .*{why}"):
+        connect(address)
 
 
 def test_what_is_no_qemu_is_refused(tmp_path: Path) -> None:
@@ -96,18 +144,18 @@ LIBVIRTS = (
 
 
 def test_a_qemu_of_libvirts_is_asked_through_libvirt_first(tmp_path: Path) -> None:
-    domain = Domain("7a0f7f71-496e-4142-a1e5-ba5bd800390c", 9, tmp_path)
+    domain = Domain("7a0f7f71-496e-4142-a1e5-ba5bd800390c")
     process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", *LIBVIRTS)
     assert target.by_pid(9, tmp_path).vm == "web"
-    assert target.by_pid(9, tmp_path).monitors == (domain,)
-    process(tmp_path, 10, "/usr/bin/qemu-system-x86_64", *LIBVIRTS, "-qmp", "unix:/own")
-    assert target.by_pid(10, tmp_path).monitors == (replace(domain, pid=10), Path("/own"))
+    assert places(9, tmp_path) == [domain]
+    process(tmp_path, 10, "/usr/bin/qemu-system-x86_64", *LIBVIRTS, "-qmp", "unix:/own,server")
+    assert places(10, tmp_path) == [domain, UnixSocket("/own")]
     # who gives a socket a path of its own is nobody of libvirt's
     process(tmp_path, 11, "/usr/bin/qemu-system-x86_64", "-uuid", "1", "-chardev", "socket,id=charmonitor,path=/own")
-    assert target.by_pid(11, tmp_path).monitors == ()
+    assert places(11, tmp_path) == []
 
 
 def test_without_its_module_libvirt_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "libvirt", None)
     with pytest.raises(QmpError, match="install python3-libvirt"):
-        connect(Domain("7a0f7f71-496e-4142-a1e5-ba5bd800390c", 9))
+        connect(Address(Domain("7a0f7f71-496e-4142-a1e5-ba5bd800390c"), Process(9, 1)))

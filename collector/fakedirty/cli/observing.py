@@ -16,7 +16,8 @@ from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.sizes import with_page_ring
 from fakedirty.observe.target import Target
-from fakedirty.qmp.monitor import Address, connect
+from fakedirty.qmp.monitor import connect
+from fakedirty.qmp.place import Address
 from fakedirty.record.recorder import read_clock
 from fakedirty.record.trace_file import Origin, TraceWriter
 
@@ -37,7 +38,7 @@ def observer_of(
 ) -> tuple[Observer, LiveTrace]:
     """An observer that is not yet attached, and what it hears; a trace that it records is closed by `stack`."""
     level, reasons = _level(arguments, target)
-    monitor, facts = _ask([arguments.qmp] if arguments.qmp else target.monitors)
+    monitor, facts = _ask([target.at(arguments.qmp)] if arguments.qmp else target.monitors)
     for higher, why in reasons.items():
         who = f"{target.vm}: " if arguments.all else ""
         print(f"{who}not at level {higher}: {why}", file=sys.stderr, flush=True)

@@ -9,6 +9,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from fakedirty.errors import QmpError, TargetError, UsageError
 from fakedirty.model.trace import Channel, Subject, TraceRecord
@@ -36,7 +37,7 @@ class LiveTrace:
         level: Level,
         *,
         pages: bool = False,
-        monitor: Address | None = None,
+        monitor: Address | Path | None = None,
         sizes: Sizes = DEFAULT,
         sample: int = 1,
         clock: Callable[[], int] = time.monotonic_ns,
@@ -51,6 +52,8 @@ class LiveTrace:
         self._process: int | None = None
         self._told: queue.SimpleQueue[TraceRecord] = queue.SimpleQueue()
         self._asking: threading.Thread | None = None
+        if isinstance(monitor, Path):
+            monitor = target.at(monitor)
         self._monitors = monitors = (monitor,) if monitor else target.monitors
         self._tracer: Tracer
         match level:

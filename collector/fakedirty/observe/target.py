@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import TargetError
-from fakedirty.qmp.domain import Domain
-from fakedirty.qmp.monitor import Address
+from fakedirty.qmp.place import Address
+from fakedirty.qmp.process import Process, start_ticks
+
+from . import command_line
+from .monitors import monitors
 
 PROC = Path("/proc")
 _NAMES = ("qemu-system-", "qemu-kvm")
-_LIBVIRTS_MONITOR = "charmonitor"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """One running QEMU. `exe` opens the executable even when its file was deleted or replaced.
 
-    `monitors` are the ways to ask it, the best first: a QEMU of libvirt's is asked through libvirt.
+    `monitors` are its control monitors, the best first: a QEMU of libvirt's is reached through libvirt.
     """
 
     pid: int
@@ -37,6 +37,15 @@ class Target:
     def identity(self) -> tuple[int, int]:
         """Process id and start time, as ids are used again."""
         return self.pid, self.start_ticks
+
+    @property
+    def process(self) -> Process:
+        """The process that it is."""
+        return Process(self.pid, self.start_ticks, self.proc)
+
+    def at(self, socket: Path) -> Address:
+        """A socket that somebody named as one of its monitors."""
+        return Address(socket, self.process)
 
     @property
     def runs(self) -> bool:
@@ -70,86 +79,25 @@ def by_pid(pid: int, proc: Path = PROC) -> Target:
 def _examine(pid: int, proc: Path) -> Target | None:
     directory = proc / str(pid)
     try:
-        words = (directory / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-        stat = (directory / "stat").read_text()
+        ticks = start_ticks((directory / "stat").read_text())
     except OSError:  # it has just ended
         return None
-    program = _program(directory, words)
-    # the name in parentheses may hold anything; starttime is the 20th field after it
-    start_ticks = int(stat.rpartition(")")[2].split()[19])
+    process = Process(pid, ticks, proc)
+    line = command_line.read(process)
     return Target(
         pid=pid,
-        vm=_vm_name(words) or f"pid-{pid}",
+        vm=line.vm or f"pid-{pid}",
         exe=directory / "exe",
-        program=program,
-        start_ticks=start_ticks,
-        monitors=(*_domain(words, pid, proc), *(_seen_from_here(directory, path) for path in _qmp_paths(words))),
+        program=_program(directory, line),
+        start_ticks=ticks,
+        monitors=monitors(line, process),
         proc=proc,
-        incoming=any(word.lstrip("-") == "incoming" and word.startswith("-") for word in words),
+        incoming=line.incoming,
     )
 
 
-def _program(directory: Path, words: list[str]) -> str:
+def _program(directory: Path, line: command_line.CommandLine) -> str:
     try:
         return os.readlink(directory / "exe").removesuffix(" (deleted)")
     except OSError:  # a kernel thread, or another user's process
-        return words[0] if words else ""
-
-
-def _options(words: list[str], option: str) -> Iterator[str]:
-    for name, value in itertools.pairwise(words):
-        if name.lstrip("-") == option and name.startswith("-"):
-            yield value
-
-
-def _keys(value: str, first: str) -> dict[str, str]:
-    """``a,b=c`` as a mapping; a first part without a key gets the name `first`. ``,,`` is a comma."""
-    parts = [part.replace("\0", ",") for part in value.replace(",,", "\0").split(",")]
-    return dict((first, part) if number == 0 and "=" not in part else _pair(part) for number, part in enumerate(parts))
-
-
-def _pair(part: str) -> tuple[str, str]:
-    key, _equals, value = part.partition("=")
-    return key, value
-
-
-def _domain(words: list[str], pid: int, proc: Path) -> Iterator[Domain]:
-    """The domain that a QEMU is: libvirt starts it with the end of a connection of its own as its monitor."""
-    monitors = [_keys(value, "backend") for value in _options(words, "chardev")]
-    if any(keys.get("id") == _LIBVIRTS_MONITOR and "fd" in keys for keys in monitors):
-        yield from (Domain(uuid, pid, proc) for uuid in _options(words, "uuid"))
-
-
-def _vm_name(words: list[str]) -> str | None:
-    for value in _options(words, "name"):
-        if name := _keys(value, "guest").get("guest"):
-            return name
-    return None
-
-
-def _qmp_paths(words: list[str]) -> Iterator[str]:
-    """The UNIX sockets on which the command line offers QMP."""
-    sockets = {}
-    for value in _options(words, "chardev"):
-        keys = _keys(value, "backend")
-        if keys.get("backend") == "socket" and "path" in keys:
-            sockets[keys.get("id", "")] = keys["path"]
-    for option in ("qmp", "qmp-pretty"):
-        for value in _options(words, option):
-            if value.startswith("unix:"):
-                yield _keys(value.removeprefix("unix:"), "path")["path"]
-            elif value.removeprefix("chardev:") in sockets:
-                yield sockets[value.removeprefix("chardev:")]
-    for value in _options(words, "mon"):
-        keys = _keys(value, "chardev")
-        if keys.get("mode") == "control" and keys.get("chardev") in sockets:
-            yield sockets[keys["chardev"]]
-
-
-def _seen_from_here(directory: Path, path: str) -> Path:
-    """A path of the process's as this process can open it: it may have other mounts, or be relative."""
-    if not path.startswith("/"):
-        return directory / "cwd" / path
-    elsewhere = directory / "root" / path[1:]
-    # os.path: a directory that may not be entered counts as absent
-    return elsewhere if not os.path.exists(path) and os.path.exists(elsewhere) else Path(path)
+        return line.words[0] if line.words else ""
