@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,28 +13,139 @@ from fakedirty.qmp.monitor import connect
 from fakedirty.qmp.place import AbstractSocket, Address, Domain, InheritedSocket, Place, TcpSocket, UnixSocket
 from fakedirty.qmp.process import Process
 
-STAT = "{pid} (qemu (odd) name) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0"
+STAT = "{pid} (qemu (odd) name) S {parent} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0 0"
+EMULATOR = b"\x7fELF...\0QEMU emulator version\0usage: %s [options] [disk_image]\0"
 
 
-def process(proc: Path, pid: int, exe: str, *words: str) -> None:
+def executable(directory: Path, name: str, content: bytes) -> Path:
+    """A file, in a directory that is no process's."""
+    path = directory / "files" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def process(
+    proc: Path,
+    pid: int,
+    exe: str,
+    *words: str,
+    content: bytes = EMULATOR,
+    parent: int = 1,
+    ticks: int = 4711,
+    gone: bool = False,
+) -> None:
+    """An entry in a /proc, of an executable with this content; `gone` has neither memory nor executable any more."""
     directory = proc / str(pid)
+    shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
-    (directory / "exe").symlink_to(exe)
-    (directory / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in (exe, *words)))
-    (directory / "stat").write_text(STAT.format(pid=pid))
+    if not gone:
+        (directory / "exe").symlink_to(executable(proc, exe, content))
+    written = b"" if gone else b"".join(word.encode() + b"\0" for word in (exe, *words))
+    (directory / "cmdline").write_bytes(written)
+    (directory / "stat").write_text(STAT.format(pid=pid, parent=parent, ticks=ticks))
 
 
 def test_what_runs(tmp_path: Path) -> None:
-    process(tmp_path, 30, "/usr/bin/qemu-system-x86_64", "-name", "guest=web,debug-threads=on")
-    process(tmp_path, 4, "/usr/libexec/qemu-kvm (deleted)", "-name", "db")
-    process(tmp_path, 5, "/usr/bin/bash", "qemu-system-x86_64")
-    process(tmp_path, 6, "/usr/bin/qemu-system-aarch64")
+    process(tmp_path, 30, "qemu-system-x86_64", "-name", "guest=web,debug-threads=on")
+    process(tmp_path, 4, "qemu-virtiofs-system-x86_64", "-name", "db")
+    process(tmp_path, 5, "bash", "qemu-system-x86_64", content=b"\x7fELF a shell")
+    process(tmp_path, 6, "kvm")
+    process(tmp_path, 7, "", gone=True)
     (tmp_path / "self").mkdir()
     found = target.find_all(tmp_path)
     assert [(entry.pid, entry.vm) for entry in found] == [(4, "db"), (6, "pid-6"), (30, "web")]
-    assert found[0].program == "/usr/libexec/qemu-kvm"
+    assert found[0].program == str(tmp_path / "files/qemu-virtiofs-system-x86_64")
     assert found[0].exe == tmp_path / "4" / "exe"
     assert found[0].start_ticks == 4711
+
+
+def far_apart(*parts: bytes) -> bytes:
+    return b"\x7fELF" + b"".join(part.rjust(5 << 20) for part in parts)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        EMULATOR,
+        far_apart(b"QEMU emulator version", b"[disk_image]"),
+        far_apart(b"some_vm_start\0", b"runstate_set\0", b"\0qemu_system_reset\0"),
+        far_apart(b"qemu\0runstate_set\0int", b"qemu\0vm_state_notify\0int"),
+        b"\x7fELF" + b" " * ((4 << 20) - 10) + EMULATOR[4:],  # over the end of a part
+    ],
+    ids=["texts", "texts far apart", "functions", "trace events", "across parts"],
+)
+def test_a_qemu_by_what_was_built_into_it(content: bytes, tmp_path: Path) -> None:
+    process(tmp_path, 9, "anything", "-name", "web", content=content)
+    assert target.by_pid(9, tmp_path).vm == "web"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("qemu-system-x86_64", b'#!/bin/sh\necho "QEMU emulator version [disk_image]"\n'),
+        ("qemu-system-x86_64", b"\x7fELF an editor that somebody called so"),
+        ("qemu-img", b"\x7fELF qemu-img version\0qemu\0bdrv_open\0"),
+        ("qemu-storage-daemon", b"\x7fELF runstate_check\0vm_stop\0qemu\0qmp_block_job\0"),
+        ("manager", b"\x7fELF QEMU emulator version"),
+    ],
+)
+def test_what_only_seems_to_be_a_qemu(name: str, content: bytes, tmp_path: Path) -> None:
+    process(tmp_path, 9, name, "-name", "web", "-machine", "pc", content=content)
+    assert target.find_all(tmp_path) == []
+    with pytest.raises(TargetError, match="not a QEMU"):
+        target.by_pid(9, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words", [["-version"], ["--help"], ["-machine", "help"], ["-device", "virtio-net,help"], ["-cpu", "?"]]
+)
+def test_a_qemu_that_only_prints_something_is_none(words: list[str], tmp_path: Path) -> None:
+    process(tmp_path, 9, "qemu-system-x86_64", *words)
+    assert target.find_all(tmp_path) == []
+
+
+def test_a_finder_sees_who_comes_and_goes(tmp_path: Path) -> None:
+    now = 0.0
+    finder = target.Finder(tmp_path, lambda: now)
+
+    def vms() -> list[str]:
+        return [each.vm for each in finder.find()]
+
+    process(tmp_path, 5, "sh", content=b"\x7fELF")
+    process(tmp_path, 8, "qemu", "-name", "web")
+    assert vms() == ["web"]
+    [web] = finder.find()
+    assert finder.find()[0] is web
+    # what was another program a moment ago
+    process(tmp_path, 5, "qemu", "-name", "db")
+    assert vms() == ["db", "web"]
+    process(tmp_path, 6, "sh", content=b"\x7fELF")
+    assert vms() == ["db", "web"]
+    # what was another program for a long time, and an id that is another's by now, take all turns at most
+    now = 2 * target.YOUNG_SECONDS
+    process(tmp_path, 6, "qemu", "-name", "late")
+    process(tmp_path, 8, "qemu", "-name", "again", ticks=4712)
+    process(tmp_path, 5, "", gone=True)
+    for _ in range(2 * target.TURNS):
+        found = vms()
+    assert found == ["late", "again"]
+    shutil.rmtree(tmp_path / "6")
+    assert vms() == ["again"]
+
+
+def test_a_copy_of_a_qemu_is_none(tmp_path: Path) -> None:
+    """QEMU forks to start a program, to become a daemon, and to have its memory torn down after it."""
+    finder = target.Finder(tmp_path)
+    process(tmp_path, 8, "qemu", "-name", "web")
+    process(tmp_path, 9, "qemu", "-name", "web", parent=8)
+    assert [each.pid for each in finder.find()] == [8]
+    shutil.rmtree(tmp_path / "8")
+    process(tmp_path, 9, "qemu", "-name", "web", parent=1)
+    assert [each.pid for each in finder.find()] == [9]
+    # a QEMU that another one has started is one
+    process(tmp_path, 10, "qemu", "-name", "nested", parent=9)
+    assert [each.pid for each in finder.find()] == [9, 10]
 
 
 def places(pid: int, proc: Path) -> list[Place]:
@@ -65,12 +177,12 @@ AT = "socket,id=mon,server=on"
     ],
 )
 def test_control_monitors(tmp_path: Path, words: list[str], place: Place) -> None:
-    process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", *words)
+    process(tmp_path, 9, "qemu-system-x86_64", *words)
     assert places(9, tmp_path) == [place]
 
 
 def test_monitors_of_a_configuration_file(tmp_path: Path) -> None:
-    process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", "-readconfig", "vm.cfg", "-qmp", "chardev:other")
+    process(tmp_path, 9, "qemu-system-x86_64", "-readconfig", "vm.cfg", "-qmp", "chardev:other")
     (tmp_path / "9/cwd").mkdir()
     (tmp_path / "9/cwd/vm.cfg").write_text(
         '# qemu config file\n[name]\n  guest = "web"\n\n[chardev "m"]\n  backend = "socket"\n  path = "/qmp"\n'
@@ -93,7 +205,7 @@ def test_monitors_of_a_configuration_file(tmp_path: Path) -> None:
     ],
 )
 def test_sockets_that_are_not_qmp(tmp_path: Path, words: list[str]) -> None:
-    process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", *words)
+    process(tmp_path, 9, "qemu-system-x86_64", *words)
     assert places(9, tmp_path) == []
 
 
@@ -118,14 +230,14 @@ def test_sockets_that_are_not_qmp(tmp_path: Path, words: list[str]) -> None:
     ],
 )
 def test_monitors_that_nobody_can_come_to_are_named(tmp_path: Path, words: list[str], why: str) -> None:
-    process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", *words)
+    process(tmp_path, 9, "qemu-system-x86_64", *words)
     [address] = target.by_pid(9, tmp_path).monitors
     with pytest.raises(QmpError, match=f"{address} is not reachable: .*{why}"):
         connect(address)
 
 
 def test_what_is_no_qemu_is_refused(tmp_path: Path) -> None:
-    process(tmp_path, 5, "/usr/bin/bash")
+    process(tmp_path, 5, "bash", content=b"")
     with pytest.raises(TargetError, match="no process 6"):
         target.by_pid(6, tmp_path)
     with pytest.raises(TargetError, match="not a QEMU"):
@@ -145,13 +257,13 @@ LIBVIRTS = (
 
 def test_a_qemu_of_libvirts_is_asked_through_libvirt_first(tmp_path: Path) -> None:
     domain = Domain("7a0f7f71-496e-4142-a1e5-ba5bd800390c")
-    process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", *LIBVIRTS)
+    process(tmp_path, 9, "qemu-system-x86_64", *LIBVIRTS)
     assert target.by_pid(9, tmp_path).vm == "web"
     assert places(9, tmp_path) == [domain]
-    process(tmp_path, 10, "/usr/bin/qemu-system-x86_64", *LIBVIRTS, "-qmp", "unix:/own,server")
+    process(tmp_path, 10, "qemu-system-x86_64", *LIBVIRTS, "-qmp", "unix:/own,server")
     assert places(10, tmp_path) == [domain, UnixSocket("/own")]
     # who gives a socket a path of its own is nobody of libvirt's
-    process(tmp_path, 11, "/usr/bin/qemu-system-x86_64", "-uuid", "1", "-chardev", "socket,id=charmonitor,path=/own")
+    process(tmp_path, 11, "qemu-system-x86_64", "-uuid", "1", "-chardev", "socket,id=charmonitor,path=/own")
     assert places(11, tmp_path) == []
 
 

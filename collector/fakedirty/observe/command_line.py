@@ -16,6 +16,7 @@ Keys = Mapping[str, str]
 
 _SECTION = re.compile(r'^\s*\[\s*([\w-]+)(?:\s+"([^"]*)")?\s*\]\s*$')
 _SETTING = re.compile(r'^\s*([\w.-]+)\s*=\s*"([^"]*)"\s*$')
+_HELP = re.compile(r"(^|,|=)(help|\?)$")
 _LARGEST_FILE = 1 << 20  # bytes: a configuration has some hundred
 
 
@@ -55,6 +56,14 @@ class CommandLine:
             if name := group.get("guest"):
                 return os.fsencode(name).decode(errors="replace")
         return None
+
+    @property
+    def only_prints(self) -> bool:
+        """Whether it asks for a list or a version, and runs no VM."""
+        if any(self.has(option) for option in ("version", "help", "h")):
+            return True
+        pairs = itertools.pairwise(self.words)
+        return any(name.startswith("-") and _HELP.search(value) for name, value in pairs)
 
     @property
     def incoming(self) -> bool:

@@ -45,6 +45,14 @@ class Process:
         except (OSError, ValueError, IndexError):
             return False
 
+    @property
+    def parent(self) -> int | None:
+        """The id of its parent."""
+        try:
+            return int((self.directory / "stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return None
+
     def sockets(self) -> dict[int, int] | None:
         """Inodes of its open sockets by descriptor; None where its descriptors may not be read."""
         directory = self.directory / "fd"
