@@ -17,7 +17,8 @@ from fakedirty.observe.observer import Observer
 from fakedirty.observe.plans import Plans
 from fakedirty.observe.sizes import with_page_ring
 from fakedirty.observe.target import Target
-from fakedirty.qmp.monitor import Address, connect
+from fakedirty.qmp.monitor import connect
+from fakedirty.qmp.place import Address
 from fakedirty.record.recorder import read_clock
 from fakedirty.record.trace_file import Origin, TraceWriter
 
@@ -46,7 +47,7 @@ def observer_of(
     """
     plans = attachments.plans if attachments else Plans()
     level, reasons = _level(arguments, target, plans)
-    monitor, facts = _ask([arguments.qmp] if arguments.qmp else target.monitors)
+    monitor, facts = _ask([target.at(arguments.qmp)] if arguments.qmp else target.monitors)
     for higher, why in reasons.items():
         who = f"{target.vm}: " if arguments.all else ""
         print(f"{who}not at level {higher}: {why}", file=sys.stderr, flush=True)

@@ -9,6 +9,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from fakedirty.errors import QmpError, TargetError, UsageError
 from fakedirty.model.trace import Channel, Subject, TraceRecord
@@ -37,7 +38,7 @@ class LiveTrace:
         level: Level,
         *,
         pages: bool = False,
-        monitor: Address | None = None,
+        monitor: Address | Path | None = None,
         sizes: Sizes = DEFAULT,
         sample: int = 1,
         attachments: Attachments | None = None,
@@ -54,6 +55,8 @@ class LiveTrace:
         self._watched = False
         self._told: queue.SimpleQueue[TraceRecord] = queue.SimpleQueue()
         self._asking: threading.Thread | None = None
+        if isinstance(monitor, Path):
+            monitor = target.at(monitor)
         self._monitors = monitors = (monitor,) if monitor else target.monitors
         self._attachments = attachments or Attachments()
         self._own = None if attachments else self._attachments

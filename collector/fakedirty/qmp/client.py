@@ -10,7 +10,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
-import socket
+import select
 import threading
 import time
 from collections import deque
@@ -23,8 +23,11 @@ from qemu.qmp import ConnectError, ExecuteError, QMPClient, QMPError
 
 from fakedirty.errors import QmpError
 
+from . import peer
 from .holder import describe_holder
-from .reach import reach
+from .place import Place
+from .process import Process
+from .reach import Link, Route, routes
 
 T = TypeVar("T")
 Message = dict[str, Any]
@@ -50,8 +53,11 @@ class QmpRefusedError(QmpError):
 class Qmp:
     """One client of one QMP socket. Made by :meth:`connect`, ended by :meth:`close` or by ``with``."""
 
-    def __init__(self, path: Path, client: QMPClient, loop: asyncio.AbstractEventLoop, answer_timeout: float) -> None:
+    def __init__(
+        self, path: Place, link: Link, client: QMPClient, loop: asyncio.AbstractEventLoop, answer_timeout: float
+    ) -> None:
         self.path = path
+        self._link = link
         self._client = client
         self._loop = loop
         self._answer_timeout = answer_timeout
@@ -59,36 +65,68 @@ class Qmp:
         self._news = threading.Condition()
         self._closed = False
         self._parting: asyncio.Task[None] | None = None
-        self._thread = threading.Thread(target=_serve, args=(loop,), name=f"qmp {path.name}", daemon=True)
+        self._thread = threading.Thread(target=_serve, args=(loop,), name=f"qmp {path}", daemon=True)
         self._thread.start()
 
     @classmethod
-    def connect(cls, path: str | Path, timeout: float = 1.5, answer_timeout: float = 30.0) -> Self:
+    def connect(
+        cls, place: str | Place, timeout: float = 1.5, answer_timeout: float = 30.0, process: Process | None = None
+    ) -> Self:
         """Connect and negotiate within `timeout` seconds; later commands may take `answer_timeout` each.
 
-        Raises QmpError when the socket is absent, refuses, is held by another client, or speaks no QMP.
+        With `process`, what answers is used only once it is proven to be that process.
+        Raises PeerError where it is not, QmpError when the socket is absent, refuses, is held by another client, or
+        speaks no QMP.
         """
-        path = Path(path)
+        place = Path(place) if isinstance(place, str) else place
+        problem: QmpError | None = None
+        for route in routes(place, process):
+            try:
+                return cls._by(route, place, timeout, answer_timeout, process)
+            except QmpError as error:
+                problem = problem or error
+        assert problem is not None
+        raise problem
+
+    @classmethod
+    def _by(cls, route: Route, place: Place, timeout: float, answer_timeout: float, process: Process | None) -> Self:
         deadline = time.monotonic() + timeout
-        link = reach(path, deadline)
+        link = route(deadline)
         loop = asyncio.new_event_loop()
-        qmp = cls(path, QMPClient(), loop, answer_timeout)
+        qmp = cls(place, link, QMPClient(), loop, answer_timeout)
         try:
-            qmp._await(qmp._client.connect(link), max(deadline - time.monotonic(), 0.1))
+            doubt = _doubt(link, process, deadline)
+            qmp._await(qmp._client.connect(link.socket), max(deadline - time.monotonic(), 0.1))
+            if process is not None and doubt:
+                qmp._prove(process, doubt)
         except TimeoutError:
-            message = f"{path} sent no QMP greeting within {timeout:g} s. {describe_holder(path)}"
-            qmp._stop(link)
+            message = f"{place} sent no QMP greeting within {timeout:g} s. {describe_holder(Path(str(place)))}"
+            qmp._stop()
             raise QmpError(message) from None
         except ConnectError as error:
-            qmp._stop(link)
+            qmp._stop()
             raise QmpError(
-                f"{path} does not speak QMP ({_cause(error)}): name the socket that QEMU was given with -qmp"
+                f"{place} does not speak QMP ({_cause(error)}): name the socket that QEMU was given with -qmp"
             ) from error
         except BaseException:
-            qmp._stop(link)
+            qmp._stop()
             raise
         loop.call_soon_threadsafe(loop.create_task, qmp._collect())
         return qmp
+
+    def prove(self, process: Process) -> None:
+        """Raise PeerError unless what answers is shown to be this process."""
+        if doubt := peer.doubt(self._link, process):
+            self._prove(process, doubt)
+
+    def _prove(self, process: Process, doubt: str) -> None:
+        """By its threads, as its sockets do not show it."""
+        try:
+            more = peer.doubt_by_threads(self.path, process, self.execute)
+        except QmpError as error:
+            more = str(error)
+        if more:
+            raise peer.refusal(self.path, process, (doubt, more))
 
     def execute(self, command: str, arguments: Mapping[str, object] | None = None, /, **named: object) -> Any:
         """What QEMU returns for `command`; names with dashes are given in the mapping."""
@@ -192,14 +230,24 @@ class Qmp:
             "QEMU has quit or was killed, or the connection was ended here"
         ) from error
 
-    def _stop(self, link: socket.socket | None = None) -> None:
+    def _stop(self) -> None:
         """End the connection and its thread."""
         if self._thread.is_alive():
             with contextlib.suppress(RuntimeError):  # the loop may end between the two
                 self._loop.call_soon_threadsafe(self._begin_to_part)
             self._thread.join()
-        if link is not None:
-            link.close()
+        self._link.socket.close()
+
+
+def _doubt(link: Link, process: Process | None, deadline: float) -> str:
+    """Why the other end is not shown to be the process's, once it has begun to greet; empty where it is shown."""
+    if process is None:
+        return ""
+    greeting = select.poll()
+    greeting.register(link.socket, select.POLLIN)
+    if not greeting.poll(max(deadline - time.monotonic(), 0) * 1000):
+        return "it does not greet"
+    return peer.doubt(link, process)
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
