@@ -216,7 +216,7 @@ def _observe_all(
     arguments: argparse.Namespace, outlets: Outlets, over: Callable[[], bool], configuration: Configuration | None
 ) -> int:
     """Every QEMU of this host, those that come later too."""
-    attachments = Attachments(every_process=True)
+    attachments = Attachments(every_process=True, find=lambda: fleet.found)
 
     def make(target: Target) -> Observer:
         return observer_of(target, arguments, outlets, attachments=attachments)[0]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import os
 import secrets
 import struct
 import threading
@@ -27,7 +26,7 @@ from .limits import demand_descriptors
 from .plans import Plans, executable
 from .sizes import RING_PAGE, Sizes
 from .target import Target, find_all
-from .uprobe import EVERY_PROCESS, attach
+from .uprobe import EVERY_PROCESS, attach, detach
 
 PROCESSES = 8192  # that one build can have observed at once; they are allocated one by one
 MAPS = 12  # descriptors of a build's maps and ring buffers
@@ -116,8 +115,7 @@ class Attachment:
                     self._observed.delete(_key(pid))
                 scope = self._placed.pop(pid, None)
                 if scope is not None and scope not in self._placed.values():
-                    for descriptor in self._scopes.pop(scope).values():
-                        os.close(descriptor)
+                    detach(self._scopes.pop(scope).values())
         self.forget(feed, None)
 
     def probes(self, pids: Iterable[int]) -> int:
@@ -179,9 +177,7 @@ class Attachment:
         """Detach everything."""
         self._dispatcher.remove(self)
         with self._lock:
-            for scope in self._scopes.values():
-                for descriptor in scope.values():
-                    os.close(descriptor)
+            detach(descriptor for scope in self._scopes.values() for descriptor in scope.values())
             self._scopes.clear()
             self._bpf.close()
 
@@ -206,8 +202,7 @@ class Attachment:
                 attached[place] = attach(program, target.exe, each.point.offset, pid, each.semaphore)
                 done.append(place)
         except BaseException:
-            for place in done:
-                os.close(attached.pop(place))
+            detach(attached.pop(place) for place in done)
             if not attached:
                 self._scopes.pop(scope, None)
             raise

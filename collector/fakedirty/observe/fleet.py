@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from fakedirty.errors import FakedirtyError
 
 from .observer import POLL_SECONDS, Observer
-from .target import Target, find_all
+from .target import Finder, Target
 
 SEARCH_SECONDS = 0.5
 PAUSE_SECONDS = 0.2  # between two looks at whether it is to stop
@@ -49,22 +49,23 @@ class _Member:
 
 
 class Fleet:
-    """All QEMUs that `find` finds: `make` makes the observer of one, `attached` is called when it is at work, `parted`
-    when it is no more, or could not be.
+    """All QEMUs of the host, or those that `find` finds.
 
-    All three, and the sinks of the observers, are called from threads of the fleet.
+    `make` makes the observer of one, `attached` is called when it is at work, `parted` when it is no more, or could not
+    be. All three, and the sinks of the observers, are called from threads of the fleet.
     """
 
     def __init__(
         self,
         make: Callable[[Target], Observer],
-        find: Callable[[], Iterable[Target]] = find_all,
+        find: Callable[[], Iterable[Target]] | None = None,
         attached: Callable[[Observer], None] = lambda observer: None,
         parted: Callable[[Target], None] = lambda target: None,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._make = make
-        self._find = find
+        self._find = find or Finder().find
+        self.found: list[Target] = []  # at the last look
         self._attached = attached
         self._parted = parted
         self._retry_seconds = retry_seconds
@@ -114,7 +115,8 @@ class Fleet:
         reason = ""
         while not self._over.is_set():
             try:
-                self._welcome({target.identity: target for target in self._find()})
+                self.found = list(self._find())
+                self._welcome({target.identity: target for target in self.found})
             except (OSError, FakedirtyError) as error:
                 if str(error) != reason:
                     reason = str(error)

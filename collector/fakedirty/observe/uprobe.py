@@ -11,6 +11,8 @@ import errno
 import fcntl
 import os
 import struct
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fakedirty.errors import FakedirtyError
@@ -22,6 +24,7 @@ _PERF_EVENT_OPEN = 298  # x86-64
 _ATTRIBUTE = struct.Struct("<IIQ40xQQ64x")  # struct perf_event_attr: type, size, config, uprobe_path, probe_offset
 _SEMAPHORE_SHIFT = 32  # of config: the file offset of the semaphore (format/ref_ctr_offset)
 _CLOSE_ON_EXEC = 8
+_CLOSING = 16  # at a time
 _ENABLE, _SET_BPF = 0x2400, 0x40042408  # PERF_EVENT_IOC_*
 _SOURCES = Path("/sys/bus/event_source/devices")
 
@@ -90,6 +93,12 @@ def attach(program: int, path: Path, offset: int, pid: int = EVERY_PROCESS, sema
         os.close(descriptor)
         raise refusal(what, error.errno or 0) from error
     return descriptor
+
+
+def detach(descriptors: Iterable[int]) -> None:
+    """Close events. The kernel waits for every CPU at each of them, so that many are closed at a time."""
+    with ThreadPoolExecutor(_CLOSING, thread_name_prefix="detach") as pool:
+        list(pool.map(os.close, descriptors))
 
 
 def _event_type(sources: Path = _SOURCES) -> int:
