@@ -32,6 +32,7 @@ class Target:
     monitors: tuple[Address, ...]
     proc: Path = PROC
     incoming: bool = False  # it was started to wait for a migration
+    uuid: str = ""  # of its guest (-uuid); empty without one
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -86,6 +87,7 @@ def _examine(pid: int, proc: Path) -> Target | None:
         monitors=(*_domain(words, pid, proc), *(_seen_from_here(directory, path) for path in _qmp_paths(words))),
         proc=proc,
         incoming=any(word.lstrip("-") == "incoming" and word.startswith("-") for word in words),
+        uuid=next(_options(words, "uuid"), "").lower(),
     )
 
 

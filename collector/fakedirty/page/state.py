@@ -12,7 +12,7 @@ from fakedirty.model.verdict import Verdict
 from fakedirty.show.columns import WIDE
 from fakedirty.show.figures import UNSEEN, compact, exact, milliseconds, seconds, size
 from fakedirty.show.table import toggle_words
-from fakedirty.show.verdict import estimate_words, in_words, seconds_words
+from fakedirty.show.verdict import estimate_words, in_words, limit_words, seconds_words
 
 from .recorded import Found, Listing
 from .series import marks, rounds_series, sums_series
@@ -158,8 +158,15 @@ def _behind(found: Verdict) -> Iterable[tuple[str, str]]:
     yield "to send them all", seconds_words(found.dirty_seconds)
     yield "to send those that changed", seconds_words(found.changed_seconds)
     yield "link", f"{found.link_rate / 1e6:.0f} MB/s"
-    yield "downtime limit", seconds_words(found.downtime_limit_seconds)
+    yield "downtime limit", limit_words(found)
+    if found.switchover_rate is not None:
+        yield "rate that QEMU decides by", f"{found.switchover_rate / 1e6:.0f} MB/s"
+    if found.refuted is not None:
+        yield "prediction", "withdrawn"
+        return
     for name, plan in (("without skip", found.as_is), ("with skip", found.with_skip)):
+        if plan.least_limit_seconds is not None:
+            yield f"{name}, converges with a limit above", estimate_words(plan.least_limit_seconds)
         sure = "" if plan.certain else "probably "
         if plan.total_seconds is None or plan.downtime_seconds is None:
             yield name, f"{sure}does not converge"

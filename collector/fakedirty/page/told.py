@@ -34,7 +34,7 @@ class Told:
         """Another text for whatever is to be shown anew."""
         of = self.migration
         counts = (len(of.rounds), len(of.toggles), len(of.report), sum(of.lost_events.values()))
-        times = (of.downtime_limit_ms, of.outside_downtime_ns, of.resumed_ns)
+        times = (of.downtime_limit_ms, of.switchover_rate, of.refuted, of.outside_downtime_ns, of.resumed_ns)
         return ".".join(map(str, (*counts, *times, of.state, of.partial, self.over)))
 
 
