@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 
 from fakedirty.errors import FakedirtyError, MissingError, QmpError, TargetError
+from fakedirty.model.names import visible
 from fakedirty.model.words import Level
 from fakedirty.observe import levels
 from fakedirty.observe.configuration import version_text
@@ -75,7 +76,7 @@ def _facts(target: Target, qmp: dict[str, object], reasons: Mapping[Level, str])
     qemu: dict[str, object] = {"pid": target.pid, "program": target.program}
     try:
         command_line = (target.proc / str(target.pid) / "cmdline").read_bytes()
-        qemu["command_line"] = command_line.decode(errors="replace").split("\0")[:-1]
+        qemu["command_line"] = [*map(visible, command_line.decode(errors="surrogateescape").split("\0")[:-1])]
         binary = Binary(target.exe)
         qemu["build_id"] = binary.build_id
         binary.close()

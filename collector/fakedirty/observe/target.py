@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import TargetError
+from fakedirty.model.names import visible
 from fakedirty.qmp.domain import Domain
 from fakedirty.qmp.monitor import Address
 
@@ -71,10 +72,11 @@ def by_pid(pid: int, proc: Path = PROC) -> Target:
 def _examine(pid: int, proc: Path) -> Target | None:
     directory = proc / str(pid)
     try:
-        words = (directory / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-        stat = (directory / "stat").read_text()
+        raw = (directory / "cmdline").read_bytes()
+        stat = (directory / "stat").read_text(errors="replace")
     except OSError:  # it has just ended
         return None
+    words = raw.decode(errors="surrogateescape").split("\0")[:-1]  # so that a path opens what it names
     program = _program(directory, words)
     # the name in parentheses may hold anything; starttime is the 20th field after it
     start_ticks = int(stat.rpartition(")")[2].split()[19])
@@ -125,7 +127,7 @@ def _domain(words: list[str], pid: int, proc: Path) -> Iterator[Domain]:
 def _vm_name(words: list[str]) -> str | None:
     for value in _options(words, "name"):
         if name := _keys(value, "guest").get("guest"):
-            return name
+            return visible(name)
     return None
 
 
