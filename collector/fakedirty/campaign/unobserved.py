@@ -29,7 +29,7 @@ class Afterwards:
     def open(self) -> Subject:
         """Attaches to nothing."""
         target = by_pid(self._source.pid)
-        return Subject(target.vm, Level.QMP, f"{target.pid} {target.start_ticks}")
+        return Subject(target.vm, Level.QMP, f"{target.pid} {target.start_ticks}", uuid=target.uuid)
 
     def poll(self, timeout: float) -> Sequence[TraceRecord]:
         """What it says before the first migration, and what it says now."""

@@ -114,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
             from fakedirty.grafana.telling import telling  # its client takes memory, which most do not need
 
             grafana = configuration.grafana
-            outlets.also(stack.enter_context(telling(grafana.place, Path(grafana.token_file))))
+            outlets.also(stack.enter_context(telling(grafana.place, Path(grafana.token_file), outlets.exporter.label)))
         target = None if arguments.all else choose(arguments)
         if arguments.listen:
             address, permits = parse_address(arguments.listen), _access(arguments)

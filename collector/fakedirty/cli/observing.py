@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 
 from fakedirty.errors import FakedirtyError, MissingError, QmpError, TargetError
+from fakedirty.model.names import visible
 from fakedirty.model.words import Level
 from fakedirty.observe import levels
 from fakedirty.observe.attachment import Attachments
@@ -86,7 +87,7 @@ def _facts(target: Target, qmp: dict[str, object], reasons: Mapping[Level, str],
     qemu: dict[str, object] = {"pid": target.pid, "program": target.program}
     try:
         command_line = (target.proc / str(target.pid) / "cmdline").read_bytes()
-        qemu["command_line"] = command_line.decode(errors="replace").split("\0")[:-1]
+        qemu["command_line"] = [*map(visible, command_line.decode(errors="surrogateescape").split("\0")[:-1])]
         qemu["build_id"] = plans.of_executable(target.exe, "build id", lambda binary: binary.build_id)
     except (OSError, FakedirtyError):
         pass  # another user's process: what can be read of it is enough

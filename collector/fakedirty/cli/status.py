@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
     terminal.print(head, highlight=False)
     if vms:
         terminal.print(_listing(vms), highlight=False)
+    names = Counter(vm["vm"] for vm in vms)
     for vm in vms:
         if vm["verdict"] and vm["last"]["outcome"] == "unfinished":  # so far: it runs
-            terminal.print(f"\n{harmless(vm['vm'])}: {vm['verdict']}", highlight=False, markup=False)
+            which = harmless(vm["vm"]) if names[vm["vm"]] == 1 else f"{harmless(vm['vm'])} (pid {vm['pid']})"
+            terminal.print(f"\n{which}: {vm['verdict']}", highlight=False, markup=False)
     return 0
 
 

@@ -77,10 +77,14 @@ class FinalReport:
 
 @dataclass(frozen=True, slots=True)
 class LimitsTold:
-    """What QEMU was told of how long the guest may be stopped."""
+    """What QEMU was told of how long the guest may be stopped, and how fast it may take the switchover to be.
+
+    `switchover_rate` is in bytes a second; None where QEMU goes by what it measures.
+    """
 
     time_ns: int
     downtime_limit_ms: int
+    switchover_rate: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,10 @@ from .events import (
     RoundEnded,
     StateChanged,
 )
+from .outlook import Limits, Outlook
 from .round import Round, broken_law
-from .verdict import Verdict, verdict
-from .words import Kind, Level, Mode
-
-LOOKED_AT = 64  # rounds, for a verdict
+from .verdict import Refutation, Verdict
+from .words import Level, Mode
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 
@@ -47,8 +46,11 @@ class Migration:
     stopped_ns: int | None = None  # when the source stopped the guest, and when the destination let it run
     resumed_ns: int | None = None
     downtime_limit_ms: int | None = None  # as QEMU said last; None if it was not asked, or did not answer
+    switchover_rate: int | None = None  # bytes a second by which QEMU decides on the switchover; None if not set
+    process: str = ""  # the QEMU that is observed: process id and start time; empty if not known
+    uuid: str = ""  # of its guest, where it has one
     _unreported_loss: int = 0
-    _verdict: tuple[object, Verdict | None] = (None, None)  # and what it was made of
+    _outlook: Outlook = field(default_factory=Outlook, repr=False, compare=False)
 
     @property
     def ended(self) -> bool:
@@ -91,16 +93,28 @@ class Migration:
         return next((r.mode for r in self.rounds if r.round == within), None)
 
     @property
+    def limits(self) -> Limits:
+        """What QEMU allows a switchover, as far as it was read."""
+        return Limits(self.downtime_limit_ms, self.switchover_rate)
+
+    @property
     def verdict(self) -> Verdict | None:
         """Whether it converges, and would with skip, by what was seen before the guest was stopped; see `verdict`."""
-        before = len(self.rounds)
-        while before and self.rounds[before - 1].kind is Kind.SWITCHOVER:
-            before -= 1
-        made_of = before, self.downtime_limit_ms
-        if self._verdict[0] != made_of:
-            limit = {} if self.downtime_limit_ms is None else {"downtime_limit_seconds": self.downtime_limit_ms / 1e3}
-            self._verdict = made_of, verdict(self.rounds[max(0, before - LOOKED_AT) : before], **limit)
-        return self._verdict[1]
+        return self._outlook.verdict(self.rounds, self.limits)
+
+    @property
+    def refuted(self) -> bool:
+        """Whether the verdict is withdrawn, as what was predicted did not come true."""
+        return self._outlook.refutation is not None
+
+    def passed(self, time_ns: int) -> None:
+        """It is `time_ns`, and nothing else has happened: an end that was predicted may be overdue."""
+        if self.state == "active" and self.stopped_ns is None:
+            self._outlook.passed((time_ns - self.start_ns) / 1e9)
+
+    def remember(self, refutation: Refutation | None) -> None:
+        """What was recorded against the verdict."""
+        self._outlook.remember(refutation)
 
     def apply(self, event: Event) -> None:
         """Take one event in. Events come in the order in which they happened."""
@@ -109,10 +123,15 @@ class Migration:
                 self.partial = self.partial or event.partial
             case RoundEnded():
                 self.rounds.append(self._judged(event))
+                self._outlook.take(self.rounds, self.limits)
             case ModeChanged():
                 self.toggles.append(event)
             case StateChanged():
                 self.state = event.state
+                if event.state.startswith("postcopy"):
+                    self._outlook.postcopy()
+                if event.state == "completed":
+                    self._outlook.completed(self.rounds, self.limits)
                 if self.ended:
                     self.end_ns = event.time_ns
             case EventsLost():
@@ -123,7 +142,8 @@ class Migration:
             case FinalReport():
                 self.report = event.info
             case LimitsTold():
-                self.downtime_limit_ms = event.downtime_limit_ms
+                self.downtime_limit_ms, self.switchover_rate = event.downtime_limit_ms, event.switchover_rate
+                self._outlook.take(self.rounds, self.limits)
 
     def _move(self, event: GuestStopped | GuestContinued | GuestArrived) -> None:
         """The guest stops or runs, on either side."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from fakedirty.model.names import visible
 from fakedirty.qmp.process import Process
 
 Keys = Mapping[str, str]
@@ -54,7 +54,7 @@ class CommandLine:
         """The name of the VM."""
         for group in self.groups("name", "guest"):
             if name := group.get("guest"):
-                return os.fsencode(name).decode(errors="replace")
+                return visible(name)
         return None
 
     @property

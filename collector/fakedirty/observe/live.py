@@ -26,7 +26,7 @@ from .source import Tracer
 from .stock import StockProbes
 from .target import Target
 
-LIMITS = ("downtime-limit",)  # of query-migrate-parameters
+LIMITS = ("downtime-limit", "avail-switchover-bandwidth")  # of query-migrate-parameters
 
 
 class LiveTrace:
@@ -109,7 +109,7 @@ class LiveTrace:
         except BaseException:
             self.close()
             raise
-        return Subject(target.vm, self._level, f"{target.pid} {target.start_ticks}", facts)
+        return Subject(target.vm, self._level, f"{target.pid} {target.start_ticks}", facts, target.uuid)
 
     def poll(self, timeout: float) -> Sequence[TraceRecord]:
         """What was heard; the last record ever is that the QEMU is gone."""

@@ -106,6 +106,8 @@ class Observer:
         if record.channel is Channel.GONE:
             self._abandon(record.time_ns)
         elif record.channel is Channel.TICK:
+            if self._current is not None:
+                self._current.passed(record.time_ns)
             self._await_resume(record.time_ns)
             if self._current is not None and record.time_ns - self._limits_ns > LIMITS_SECONDS * 1e9:
                 self._look_up_limits(record.time_ns)
@@ -163,7 +165,15 @@ class Observer:
         self._end()
         seed = f"{self._subject.identity} {event.time_ns}"
         identity = hashlib.blake2b(seed.encode(), digest_size=4).hexdigest()
-        migration = Migration(self._subject.vm, self._subject.level, identity, event.time_ns, incoming=event.incoming)
+        migration = Migration(
+            self._subject.vm,
+            self._subject.level,
+            identity,
+            event.time_ns,
+            incoming=event.incoming,
+            process=self._subject.identity,
+            uuid=self._subject.uuid,
+        )
         self._current = migration
         self.migrations.append(migration)
         self.seen += 1

@@ -68,7 +68,8 @@ class LimitsReader:
         if record.channel is not Channel.LIMITS:
             yield from self._inner.take(record)
         elif isinstance(limit := record.object().get("downtime-limit"), int):
-            yield LimitsTold(record.time_ns, limit)
+            rate = record.object().get("avail-switchover-bandwidth")
+            yield LimitsTold(record.time_ns, limit, rate if isinstance(rate, int) and rate > 0 else None)
 
 
 class PatchedTraceReader:

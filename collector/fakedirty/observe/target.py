@@ -38,6 +38,7 @@ class Target:
     monitors: tuple[Address, ...]
     proc: Path = PROC
     incoming: bool = False  # it was started to wait for a migration
+    uuid: str = ""  # of its guest (-uuid); empty without one
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -166,6 +167,7 @@ def _examine(pid: int, proc: Path) -> Target | None:
         monitors=monitors(line, process),
         proc=proc,
         incoming=line.incoming,
+        uuid=process.uuid or "",
     )
 
 

@@ -14,6 +14,7 @@ from fakedirty.model.events import Event, MigrationStarted, ModeChanged, RoundEn
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
 from fakedirty.model.sink import Sink
+from fakedirty.model.verdict import Estimate, Refutation
 from fakedirty.model.words import Kind, Level, Mode
 
 from .load import json_object, load, rows
@@ -35,6 +36,8 @@ def restore(directory: Path, sinks: Sequence[Sink] = ()) -> Migration:
             start_ns=int(manifest["clock"]["start_ns"]),
             partial=bool(summary.get("partial", False)),
             incoming=manifest.get("side") == "destination",
+            process=str(manifest.get("process", "")),
+            uuid=str(manifest.get("uuid", "")),
         )
         started = MigrationStarted(migration.start_ns, migration.partial, migration.incoming)
         events = [*_events(recording.rounds, recording.toggles, migration.start_ns)]
@@ -73,6 +76,11 @@ def _end(migration: Migration, manifest: Mapping[str, Any], summary: Mapping[str
     migration.lost_events.update(summary.get("lost_where", {}))
     migration.report = summary.get("query_migrate", {})
     migration.downtime_limit_ms = summary.get("downtime_limit_ms")
+    found: Mapping[str, Any] = summary.get("verdict") or {}  # of a recording before there was one, it has fewer fields
+    migration.switchover_rate = found.get("switchover_rate")
+    if refuted := found.get("refuted"):
+        total = refuted["total_seconds"]
+        migration.remember(Refutation(refuted["after_round"], None if total is None else Estimate(**total)))
     clock = clock_of(manifest)
     migration.stopped_ns, migration.resumed_ns = (
         _moment(clock, summary.get(name)) for name in ("stopped_at", "resumed_at")

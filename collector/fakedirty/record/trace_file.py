@@ -185,6 +185,7 @@ def _header(origin: Origin, subject: Subject) -> dict[str, object]:
             "level": str(subject.level),
             "identity": subject.identity,
             "facts": dict(subject.facts),
+            "uuid": subject.uuid,
         },
     }
 
@@ -197,4 +198,5 @@ def _origin(header: Mapping[str, Any]) -> Origin:
 def _subject(header: Mapping[str, Any]) -> Subject:
     subject = header["subject"]
     level = Level(Level.parse(subject["level"]))
-    return Subject(str(subject["vm"]), level, str(subject["identity"]), dict(subject["facts"]))
+    uuid = str(subject.get("uuid", ""))  # which older traces do not have
+    return Subject(str(subject["vm"]), level, str(subject["identity"]), dict(subject["facts"]), uuid)

@@ -78,6 +78,8 @@ class Desk:
         return (self._rows(migrations[-1], rounds) if rounds and migrations else {}) | {
             "vm": trace.target.vm,
             "pid": trace.target.pid,
+            "start_ticks": trace.target.start_ticks,
+            "uuid": trace.target.uuid,
             "level": str(trace.level),
             "migrations": observer.seen,
             "verdict": in_words(found) if migrations and (found := migrations[-1].verdict) else None,

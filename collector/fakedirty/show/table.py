@@ -74,8 +74,10 @@ class LiveTable:
 
     def _head(self, migration: Migration) -> None:
         if self._last is not migration:
+            namesake = self._last is not None and self._last.vm == migration.vm
             self._last = migration
-            self._line(Text(f"{harmless(migration.vm)}:", "bold"))
+            which = f", migration {migration.migration_id}" if namesake else ""
+            self._line(Text(f"{harmless(migration.vm)}{which}:", "bold"))
 
     def _round(self, counts: Round) -> None:
         self._line(line(self._columns, counts))
