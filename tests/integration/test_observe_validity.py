@@ -39,6 +39,11 @@ LEVELS = pytest.mark.parametrize(
 MODES = pytest.mark.parametrize("mode", ["off", "observe"])
 
 
+def last(series: bool) -> int:
+    """A round that lasts: the third of Debian's QEMU, under TCG, has no pages of this guest."""
+    return 3 if series else 2
+
+
 def binary(series: bool) -> Path:
     return qemu_binary() if series else stock_binary()
 
@@ -114,14 +119,14 @@ def test_the_channel_is_cut_and_the_migration_tried_again_at_once(level: Level, 
             vm.set(fake_dirty_mode="off" if level in (Level.STOCK, Level.USDT) else "observe")
         with cuttable(vm) as way:
             vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
-            vm.wait_for_syncs(3)
+            vm.wait_for_syncs(last(series))
             vm.receive()
             again = vm.uri
             way.cut()
             wait(lambda: vm.info()["status"] == "failed")
             vm.source.qmp.execute("migrate", uri=again)  # at once
         vm.uri = ""
-        vm.wait_for_syncs(3)
+        vm.wait_for_syncs(2)
         ram = vm.converge()["ram"]
         wait(lambda: len(notes.over) == 2)
     first, second = notes.over
@@ -137,7 +142,7 @@ def test_the_channel_is_cut_and_the_migration_tried_again_at_once(level: Level, 
     whole(second, ram)
     assert first.state == "failed"
     assert [each.round for each in first.rounds] == list(range(1, len(first.rounds) + 1))
-    assert len(first.rounds) >= 3
+    assert len(first.rounds) == last(series)
     assert not first.lacks_round
 
 
@@ -161,13 +166,14 @@ def test_the_last_round_of_a_failed_migration(level: Level, mode: str, tmp_path:
 
 
 @LEVELS
-def test_postcopy_in_round_3(level: Level, series: bool, tmp_path: Path) -> None:
+def test_postcopy_in_the_middle_of_a_round(level: Level, series: bool, tmp_path: Path) -> None:
     notes = Notes()
     with pair(binary(series), tmp_path) as vm, observed(vm.source, level, [notes]):
         capable(vm, "postcopy-ram")
         vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
-        vm.wait_for_syncs(3)
+        vm.wait_for_syncs(last(series))
         vm.source.qmp.execute("migrate-start-postcopy")
+        wait(lambda: vm.info()["status"].startswith(("postcopy", "completed")))
         vm.set(max_bandwidth=1 << 40, max_postcopy_bandwidth=0)
         wait(lambda: vm.info()["status"] == "completed")
         ram = vm.info()["ram"]
@@ -182,7 +188,7 @@ def test_postcopy_in_round_3(level: Level, series: bool, tmp_path: Path) -> None
     if level is Level.QMP and not series:
         return  # which cannot tell
     before = [each for each in migration.rounds if each.normal_pages is not None]
-    assert [each.round for each in before] == [1, 2, 3]
+    assert [each.round for each in before] == [1, 2, 3][: last(series)]
     assert all(each.valid for each in before)
     assert totals.postcopy_pages == totals.reported_pages - sum(
         (each.normal_pages or 0) + (each.zero_pages or 0) for each in before
@@ -191,12 +197,10 @@ def test_postcopy_in_round_3(level: Level, series: bool, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("level", [Level.PATCHED, Level.QMP], ids=str)
-@MODES
-def test_multifd(level: Level, mode: str, tmp_path: Path) -> None:
+def test_multifd(level: Level, tmp_path: Path) -> None:
     notes = Notes()
     with pair(qemu_binary(), tmp_path) as vm, observed(vm.source, level, [notes, Recorder(tmp_path / "out", "r")]):
         capable(vm, "multifd")
-        vm.set(fake_dirty_mode=mode)
         vm.migrate(max_bandwidth=4 * SLOW, downtime_limit=1)
         vm.wait_for_syncs(30)
         ram = vm.converge()["ram"]

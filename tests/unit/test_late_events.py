@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from fakedirty.model.events import Event, MigrationStarted, RoundEnded, RoundsComplete, StateChanged
+from fakedirty.model.events import Event, MigrationStarted, RoundEnded, StateChanged
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.totals import Outcome
@@ -27,7 +27,7 @@ def state(name: str, time_ns: int, tid: int = THREAD) -> wire.StateEvent:
 
 
 def ended(
-    number: int, time_ns: int, started_ns: int, tid: int = THREAD, kind: Kind = Kind.ITERATIVE, pages: int = 5
+    number: int, time_ns: int, started_ns: int, tid: int = THREAD, *, kind: Kind = Kind.ITERATIVE
 ) -> wire.RoundEvent:
     record = wire.RoundRecord(
         migration_start_ns=started_ns,
@@ -35,9 +35,9 @@ def ended(
         end_ns=time_ns,
         round=number,
         kind=int(kind),
-        visited_pages=pages,
-        normal_pages=pages,
-        dirty_pages=pages,
+        visited_pages=5,
+        normal_pages=5,
+        dirty_pages=5,
     )
     return wire.RoundEvent(wire.EventHeader(time_ns, wire.EVENT_ROUND, tid), record, wire.SeenCounts())
 
