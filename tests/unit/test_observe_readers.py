@@ -262,9 +262,21 @@ def test_stock_reports_no_share_where_it_would_count_wrongly() -> None:
         assert isinstance(ended, RoundEnded)
         assert why in ended.flaw
         assert (ended.round.fake_pages, ended.round.normal_pages, ended.round.visited_pages) == (None, None, None)
-    postcopy = stocked(start, stock_state("postcopy-active", 5, 2), stock(wire.EVENT_STOCK_ROUND, 9, 2))[2]
-    assert isinstance(postcopy, RoundEnded)
-    assert "postcopy" in postcopy.flaw
+
+
+@pytest.mark.parametrize("state_first", [True, False], ids=["as in 7.2", "as in 10.0"])
+def test_stock_counts_every_round_before_postcopy_and_none_of_its_pages(state_first: bool) -> None:
+    """Postcopy makes one more sync: QEMU is in its state before that, or after."""
+    begins = [stock_state("postcopy-active", 5, 2), stock(wire.EVENT_STOCK_ROUND, 9, 2, normal_pages=3, fake_pages=3)]
+    events = stocked(
+        stock(wire.EVENT_STOCK_STARTED, 1),
+        *(begins if state_first else begins[::-1]),
+        stock_state("completed", 20, 3, normal_pages=7),
+    )
+    before, after = (event for event in events if isinstance(event, RoundEnded))
+    assert (before.flaw, before.postcopy, before.round.normal_pages) == ("", False, 3)
+    assert "postcopy" in after.flaw
+    assert (after.postcopy, after.round.normal_pages) == (True, None)
 
 
 def test_stock_ignores_what_belongs_to_no_migration() -> None:

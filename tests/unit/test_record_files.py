@@ -94,7 +94,7 @@ def test_what_is_unseen_stays_unseen(tmp_path: Path) -> None:
     assert rounds["fake_pages"][1] == 0
     assert rounds["invalid_reason"][0] == ""
     text = (to.directories[0] / "rounds.csv").read_text().splitlines()[1]
-    assert text == "run-1,m1,vm,1,bulk,patched,,,0.0,1.0,,,,,,,,,,,,,,4096,,,,0,true,,,,"
+    assert text == "run-1,m1,vm,1,bulk,patched,,,0.0,1.0,,,,,,,,,,,,,,4096,,,,0,true,,,,,"
     (row,) = fakedirty.load(tmp_path).migrations.to_dict("records")
     assert pd.isna(row["total_time_ms"])
     assert row["outcome"] == "unfinished"

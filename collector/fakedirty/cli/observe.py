@@ -52,8 +52,9 @@ examples:
   fakedirty observe --record web.trace         also all that was heard, for `fakedirty replay web.trace`
   fakedirty observe --qmp /run/vm.qmp --level qmp      without root, by QMP alone
 
-exit status: 0 what was seen is valid; 1 failed; 2 wrong usage; 3 seen, but not valid (joined late, events lost,
-conservation broken: see the table, or the reason in rounds.csv)
+exit status: 0 what was seen is valid, and no page is missing by QEMU's own totals; 1 failed; 2 wrong usage; 3 seen, but
+not valid (joined late, events lost, conservation broken, pages missing, or moved by postcopy), or QEMU had no totals to
+hold it against: see the last line of the table, or `reason` in migration.json and `invalid_reason` in rounds.csv
 """
 
 VALID, FAILED, INVALID = 0, 1, 3

@@ -129,7 +129,9 @@ def _listing(listed: Sequence[dict[str, Any]]) -> Table:
             size(row["transferred_bytes"]),
             str(row["rounds"] or 0),
             UNSEEN if share is None else f"{share:.0%}",
-            {True: Text("yes", "green"), False: Text("NO", "bold red"), None: Text(UNSEEN)}[row["valid"]],
+            {True: Text("yes", "green"), False: Text("NO", "bold red"), None: Text(row["totals"] or UNSEEN)}[
+                row["valid"]
+            ],
         )
     return table
 

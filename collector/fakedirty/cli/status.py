@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fakedirty.service.control import DEFAULT_SOCKET, ask
+from fakedirty.show.compare import VALID
 from fakedirty.show.figures import UNSEEN
 from fakedirty.show.terminal import Terminal, harmless
 
@@ -61,6 +62,6 @@ def _listing(vms: list[Mapping[str, Any]]) -> Table:
         last = vm["last"]
         said = [UNSEEN] * 4
         if last:
-            said = [last["migration_id"], last["state"], str(last["rounds"]), "yes" if last["valid"] else "NO"]
+            said = [last["migration_id"], last["state"], str(last["rounds"]), VALID[last["valid"]]]
         table.add_row(Text(harmless(vm["vm"])), str(vm["pid"]), vm["level"], str(vm["migrations"]), *said)
     return table

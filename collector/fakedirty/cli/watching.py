@@ -30,7 +30,7 @@ def watched(vm: Mapping[str, Any], now: float) -> Watched:
         state="arrived" if arrived else last["state"],
         migration_id=last["migration_id"],
         running=running,
-        valid=last["valid"],
+        valid=last["valid"] is not False,
         seconds=max(0.0, now - datetime.fromisoformat(last["started_at"]).timestamp()),
         round_count=last["rounds"],
         rounds=[round_of(row) for row in vm["rounds"]],
@@ -55,7 +55,8 @@ def _outcome(last: Mapping[str, Any]) -> str:
         f"{last['rounds']} rounds",
         f"{last['invalid_rounds']} of them invalid" if last["invalid_rounds"] else "",
         f"{last['lost_events']} events lost" if last["lost_events"] else "",
-        "joined while it ran" if last["partial"] else "",
+        "joined while it ran" if last["joined_late"] else "",
+        f"{last['totals']}: {last['totals_reason']}" if last["totals"] not in (None, "equal") else "",
     ]
     return "; ".join(filter(None, parts))
 

@@ -92,7 +92,7 @@ def _facts(migration: Migration, outcome: str) -> list[str]:
     for word, column in (("sent", "transferred_bytes"), ("saved", "saved_bytes")):
         if (count := migration.total(column)) is not None:
             facts.append(f"{word} {count / 1e6:.1f} MB")
-    return facts if migration.valid else [*facts, "not valid"]
+    return facts if migration.valid else [*facts, "unchecked" if migration.valid is None else "not valid"]
 
 
 def _tags(name: str, *words: str) -> tuple[str, ...]:

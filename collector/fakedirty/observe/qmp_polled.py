@@ -27,6 +27,7 @@ class PollReader:
         self._ram: Mapping[str, Any] = {}
         self._first_look = True
         self._setup_ns: int | None = None
+        self._postcopy = False  # it may have moved pages of the round
         self._last_end: Mapping[str, Any] = {}
 
     def take(self, time_ns: int, info: Mapping[str, Any]) -> Iterator[Event]:
@@ -44,6 +45,8 @@ class PollReader:
             self._running, self._state, self._ram = True, "", info["ram"] if partial else {}
             self._start_ns, self._round_ns = self._setup_ns or time_ns, time_ns
             self._setup_ns = None
+            self._postcopy = False
+        self._postcopy = self._postcopy or state.startswith("postcopy")
         ram = info.get("ram", self._ram)
         if ended and state == "completed":
             yield from self._round(time_ns, ram, Kind.SWITCHOVER)
@@ -87,6 +90,7 @@ class PollReader:
                 transferred_bytes=_difference(before, ram, "transferred"),
             ),
             flaw=flaw,
+            postcopy=self._postcopy,
         )
 
 

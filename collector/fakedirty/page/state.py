@@ -129,6 +129,10 @@ def _notes(migration: Migration) -> Iterable[str]:
         yield "This host is its destination: rounds are seen where it came from."
     if migration.partial:
         yield "It was already running when it was first seen: what came before is missing."
+    if migration.lacks_round:
+        yield "It ended without its last round."
+    if (totals := migration.totals) is not None and totals.reason:
+        yield f"Pages: {totals.outcome}: {totals.reason}."
     for where, count in dict(migration.lost_events).items():
         yield f"{count:,} events were lost ({where})."
     invalid = [r for r in tuple(migration.rounds) if not r.valid]
