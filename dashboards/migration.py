@@ -6,7 +6,7 @@ from . import notes, variables
 from .board import Board
 from .looks import bars, gauges, lines, number, rows, side_by_side, states, word
 from .panel import Panel
-from .query import greatest, hashing_and_saved, mode, of_vm, per_second, total
+from .query import greatest, hashing_and_saved, mode, of_vm, per_second, total, withdrawn_or
 from .words import CONVERGENCE, MODES, VALIDITY
 
 CLASSES = ("first", "changed", "fake")
@@ -25,7 +25,8 @@ def figure(title: str, description: str, unit: str, query: str) -> Panel:
 
 def plan(title: str, description: str, name: str) -> Panel:
     """Whether it converges by a plan."""
-    query = greatest(of_vm("fakedirty_verdict_converges", plan=name))
+    refuted = greatest(of_vm("fakedirty_verdict_refuted"))
+    query = withdrawn_or(greatest(of_vm("fakedirty_verdict_converges", plan=name)), refuted)
     return Panel(title, description, "short", {title.lower(): query}, word(CONVERGENCE), 4, 4)
 
 
@@ -143,6 +144,18 @@ PANELS = (
     ),
     estimates("Predicted total time", "Total time", "fakedirty_verdict_total_time_seconds"),
     estimates("Predicted downtime", "Downtime", "fakedirty_verdict_downtime_seconds"),
+    Panel(
+        "Downtime limit",
+        "The limit that the verdict goes by, as QEMU has it or assumed where it could not be read; and the limits from "
+        "which on the migration is expected to converge, as it is and with skip.",
+        "s",
+        {
+            "limit, {{source}}": greatest(of_vm("fakedirty_verdict_limit_seconds"), "source"),
+            "needed, {{plan}}": greatest(of_vm("fakedirty_verdict_least_limit_seconds", estimate="expected"), "plan"),
+        },
+        gauges,
+        24,
+    ),
     Panel(
         "Duration, by round",
         "How long each round took.",

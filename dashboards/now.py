@@ -7,7 +7,7 @@ from .board import Board
 from .links import to_the_migration
 from .looks import lines, number, rows, states
 from .panel import Panel
-from .query import greatest, mode, of_hosts, per_second, total
+from .query import greatest, mode, of_hosts, per_second, total, withdrawn_or
 from .words import ACTIVITY, CONVERGENCE, MODES, VALIDITY, mapping
 
 VM = ("instance", "vm")
@@ -26,8 +26,9 @@ def predicted(plan: str) -> str:
 
 
 def verdict(plan: str) -> str:
-    """Whether it converges."""
-    return greatest(of_hosts("fakedirty_verdict_converges", plan=plan), *VM)
+    """Whether it converges, unless that is withdrawn."""
+    refuted = greatest(of_hosts("fakedirty_verdict_refuted"), *VM)
+    return withdrawn_or(greatest(of_hosts("fakedirty_verdict_converges", plan=plan), *VM), refuted)
 
 
 PAGES = "instance_class:fakedirty_pages:increase5m"

@@ -30,6 +30,11 @@ def greatest(series: str, *by: str) -> str:
     return _aggregated("max", series, by)
 
 
+def withdrawn_or(verdict: str, refuted: str) -> str:
+    """A verdict, or 2 where it is refuted: then none is exported."""
+    return f"{verdict} or 2 * ({refuted} == 1)"
+
+
 def per_second(counter: str, *by: str) -> str:
     """How fast `counter`, a selector, grows."""
     return total(f"rate({counter}[$__rate_interval])", *by)

@@ -31,7 +31,7 @@ Words = dict[str, tuple[str, str]]
 
 MODES: Words = {"0": ("off", GREY), "1": ("observe", "blue"), "2": ("skip", "green")}
 VALIDITY: Words = {"0": ("not valid", "red"), "1": ("valid", "green")}
-CONVERGENCE: Words = {"0": ("does not", "red"), "1": ("converges", "green")}
+CONVERGENCE: Words = {"0": ("does not", "red"), "1": ("converges", "green"), "2": ("withdrawn", "orange")}
 ACTIVITY: Words = {"0": ("over", GREY), "1": ("migrates", "blue")}
 UP: Words = {"0": ("down", "red"), "1": ("up", "green")}
 

@@ -69,7 +69,8 @@ struct round_record {
 
 struct event_header {
     unsigned long long time_ns; /* CLOCK_MONOTONIC */
-    unsigned int kind;
+    unsigned short kind;
+    unsigned short slot; /* the observed process: user space gives each one a number of its own */
     unsigned int tid;
 };
 
@@ -129,8 +130,8 @@ struct stock_counts {
     unsigned long long odd_buffers; /* sent in pieces that are not one page */
     unsigned int round;             /* 0: between the start and the first bitmap sync */
     unsigned int forced_syncs;
-    unsigned int bypassed; /* bit i: pages took the way i of fakedirty/observe/bypass.py */
-    unsigned int reserved;
+    unsigned int bypassed;   /* bit i: pages took the way i of fakedirty/observe/bypass.py */
+    unsigned int generation; /* which migration of the process since it is observed, from 1 */
 };
 
 struct stock_event {
@@ -148,11 +149,30 @@ struct runstate_event {
     unsigned int state;
 };
 
-/* places where events are lost: indices of the map `lost` */
+/* places where events of a process are lost: indices of `lost` */
 #define LOST_EVENTS 0     /* no room in the ring buffer of events */
 #define LOST_BATCHES 1    /* no room in the ring buffer of page records */
 #define LOST_UNREADABLE 2 /* memory of the process could not be read */
 #define LOST_UNRECORDED 3 /* no room to remember what a page held */
-#define LOST_PLACES 4
+#define LOST_PLACES 4     /* of the kernel; user space has one more, a reader that is late */
+
+/* how the kernel's state of every observed process opens, by process id in the map `observed` */
+struct process_head {
+    unsigned long long lost[LOST_PLACES];
+    unsigned short slot;
+    unsigned short reserved[3];
+};
+
+/* ---- what was last sent, of the levels stock and usdt: CHUNK_PAGES pages by process, migration and place ---- */
+
+/* the element with its key and the kernel's own part fits 4096 bytes, a size that the kernel's allocator has */
+#define CHUNK_PAGES 496
+
+struct chunk_key {
+    unsigned short slot;
+    unsigned short reserved;
+    unsigned int generation;
+    unsigned long long chunk;
+};
 
 #endif

@@ -1,41 +1,48 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The way to user space, and the count of what did not get there. User space puts this file before each of
- * the others: bcc gives map calls of an included file no code.
+ * The way to user space, and the count of what did not get there, for each process. User space puts this file
+ * before each of the others: bcc gives map calls of an included file no code.
+ *
+ * Probes lie on an executable, and so run in every process of it; those that are observed have an entry in the
+ * map `observed`, which each of the other files declares. What a program works on lies in that entry and not in
+ * a map by CPU: a thread of one process may be preempted by one of another while its program runs.
  *
  * Defined on the command line: PAGES, 1 to hand page records on; EVENT_RING and PAGE_RING, the sizes of the
- * ring buffers in pages.
+ * ring buffers in pages; PROCESSES, how many processes can be observed.
  */
 #include <uapi/linux/ptrace.h>
 #include "events.h"
 
-BPF_ARRAY(lost, u64, LOST_PLACES);
 BPF_RINGBUF_OUTPUT(events, EVENT_RING);
 #if PAGES
 BPF_RINGBUF_OUTPUT(pages, PAGE_RING);
 BPF_ARRAY(handed, u64, 1);
 #endif
 
-static __always_inline void lose(int place)
+static __always_inline void lose(struct process_head *process, int place)
 {
-    u64 *count = lost.lookup(&place);
+    lock_xadd(&process->lost[place], 1);
+}
 
-    if (count) {
-        lock_xadd(count, 1);
-    }
+static __always_inline void head(struct process_head *process, struct event_header *header, u32 kind)
+{
+    header->time_ns = bpf_ktime_get_ns();
+    header->kind = kind;
+    header->slot = process->slot;
+    header->tid = (u32)bpf_get_current_pid_tgid();
 }
 
 /* an event wakes the reader, who then takes the page records before it too */
-static __always_inline void tell(void *event, u64 size)
+static __always_inline void tell(struct process_head *process, void *event, u64 size)
 {
     if (events.ringbuf_output(event, size, 0)) {
-        lose(LOST_EVENTS);
+        lose(process, LOST_EVENTS);
     }
 }
 
 #if PAGES
 /* the first `count` records; waking a reader costs more than all the rest, so it is done by parts of the ring */
-static __always_inline void hand_on(struct batch_event *batch, u32 count)
+static __always_inline void hand_on(struct process_head *process, struct batch_event *batch, u32 count)
 {
     int zero = 0;
     u32 bytes = (count & (2 * BATCH_PAGES - 1)) * sizeof(struct page_record);
@@ -45,13 +52,13 @@ static __always_inline void hand_on(struct batch_event *batch, u32 count)
         return;
     }
     bytes += offsetof(struct batch_event, records);
-    *waiting += bytes;
+    lock_xadd(waiting, bytes);
     if (*waiting >= PAGE_RING * 4096ULL / 8) {
         *waiting = 0;
         flags = BPF_RB_FORCE_WAKEUP;
     }
     if (pages.ringbuf_output(batch, bytes, flags)) {
-        lose(LOST_BATCHES);
+        lose(process, LOST_BATCHES);
     }
 }
 #endif

@@ -6,13 +6,16 @@
 
 int runstate_set(struct pt_regs *ctx)
 {
+    u32 tgid = bpf_get_current_pid_tgid() >> 32;
+    struct process *p = observed.lookup(&tgid);
     struct runstate_event event = {};
 
-    event.header.time_ns = bpf_ktime_get_ns();
-    event.header.kind = EVENT_RUNSTATE;
-    event.header.tid = (u32)bpf_get_current_pid_tgid();
-    event.pid = bpf_get_current_pid_tgid() >> 32;
+    if (!p) {
+        return 0;
+    }
+    head(&p->head, &event.header, EVENT_RUNSTATE);
+    event.pid = tgid;
     event.state = PT_REGS_PARM1(ctx);
-    tell(&event, sizeof(event));
+    tell(&p->head, &event, sizeof(event));
     return 0;
 }

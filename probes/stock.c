@@ -8,19 +8,19 @@
  * page that is not queued next was sent as zero, so no return probe is needed. Another thread's calls are
  * none of a migration's.
  *
- * What a page held when it was last sent is kept per host address, by chunks of 512 pages; a chunk of an
- * earlier migration counts as empty. User space appends programs for USDT locations.
+ * What a page held when it was last sent is kept by process, migration and host address, in chunks of pages that
+ * the kernel allocates when the first page of one comes. User space deletes those of a migration that is over,
+ * and appends programs for USDT locations.
  *
  * Page records, where they are asked for, name a page by its number in the process's memory; user space
  * knows where RAM blocks lie.
  *
- * Defined on the command line: TGID, the process; PAGE_BITS, the size of a target page; CHUNKS, how many
- * chunks its memory can have; SEED, of the hash; SAMPLE, which of how many pages is looked at; and what
- * rings.c wants.
+ * Defined on the command line: PAGE_BITS, the size of a target page; CHUNKS, how many chunks there can be at
+ * once, of all processes; SEED, of the hash; SAMPLE, which of how many pages is looked at; and what rings.c
+ * wants.
  */
 
 #define PAGE_BYTES (1 << PAGE_BITS)
-#define CHUNK_PAGES 512
 #define GLOBAL_DIRTY_MIGRATION 1
 
 /* reserved values of a page's record */
@@ -28,108 +28,116 @@
 #define SENT_ZERO 1
 
 struct chunk {
-    u64 generation;
     u64 sent[CHUNK_PAGES];
-};
-
-/* touched by the migration thread alone, but for forced syncs */
-struct tracked {
-    u64 tested; /* the page that buffer_is_zero was asked about, while its fate is open */
-    u64 generation;
-    u32 tid;
-    u32 partial;
-    u32 setting_up; /* a migration is about to begin, where states are told by name */
-    struct stock_counts counts;
 };
 
 struct page {
     u64 words[PAGE_BYTES / 8];
 };
 
+/* touched by the migration thread alone, but for forced syncs */
+struct process {
+    struct process_head head;
+    u64 tested; /* the page that buffer_is_zero was asked about, while its fate is open */
+    u32 tid;
+    u32 generation;
+    u32 partial;
+    u32 setting_up; /* a migration is about to begin, where states are told by name */
+    struct stock_counts counts;
+    struct page copy;
 #if PAGES
-BPF_ARRAY(batches, struct batch_event, 1);
+    struct batch_event batch;
 #endif
-BPF_ARRAY(migration, struct tracked, 1);
-BPF_HASH(chunks, u64, struct chunk, CHUNKS);
-BPF_ARRAY(empty, struct chunk, 1);
-BPF_PERCPU_ARRAY(copies, struct page, 1);
+};
 
-/* the state, if the process is ours; a main thread never is a migration thread */
-static __always_inline struct tracked *tracked(u32 *tid)
+BPF_F_TABLE("hash", u32, struct process, observed, PROCESSES, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", struct chunk_key, struct chunk, chunks, CHUNKS, BPF_F_NO_PREALLOC);
+BPF_ARRAY(empty, struct chunk, 1);
+
+/* the state, if the process is observed */
+static __always_inline struct process *tracked(u32 *tid)
 {
     u64 id = bpf_get_current_pid_tgid();
-    int zero = 0;
+    u32 tgid = id >> 32;
+    struct process *m = observed.lookup(&tgid);
 
     *tid = (u32)id;
-    return id >> 32 == TGID ? migration.lookup(&zero) : 0;
+    return m;
 }
 
-static __always_inline void emit(struct tracked *m, u32 kind, u32 state, u64 name)
+/* whose calls are none of a migration's */
+static __always_inline int main_thread(void)
+{
+    u64 id = bpf_get_current_pid_tgid();
+
+    return (u32)id == id >> 32;
+}
+
+static __always_inline void emit(struct process *m, u32 kind, u32 state, u64 name)
 {
     struct stock_event event = {};
 
-    event.header.time_ns = bpf_ktime_get_ns();
-    event.header.kind = kind;
+    head(&m->head, &event.header, kind);
     event.header.tid = m->tid;
     event.counts = m->counts;
+    event.counts.generation = m->generation;
     event.state = state;
     event.partial = m->partial;
     if (name) {
         bpf_probe_read_user_str(event.name, sizeof(event.name), (void *)name);
     }
-    tell(&event, sizeof(event));
+    tell(&m->head, &event, sizeof(event));
 }
 
 #if PAGES
 /* hand on the page records that wait */
-static __always_inline void flush(struct tracked *m)
+static __always_inline void flush(struct process *m)
 {
-    int zero = 0;
-    struct batch_event *batch = batches.lookup(&zero);
+    struct batch_event *batch = &m->batch;
 
-    if (!batch || !batch->count) {
+    if (!batch->count) {
         return;
     }
-    batch->header.time_ns = bpf_ktime_get_ns();
-    batch->header.kind = EVENT_BATCH;
+    head(&m->head, &batch->header, EVENT_BATCH);
     batch->header.tid = m->tid;
     batch->round = m->counts.round;
-    hand_on(batch, batch->count);
+    hand_on(&m->head, batch, batch->count);
     batch->count = 0;
 }
 
-static __always_inline void note(struct tracked *m, u64 host, u64 hash, u64 class, u64 disposition)
+static __always_inline void note(struct process *m, u64 host, u64 hash, u64 class, u64 disposition)
 {
-    int zero = 0;
-    struct batch_event *batch = batches.lookup(&zero);
+    struct batch_event *batch = &m->batch;
+    u32 index = batch->count;
 
-    if (!batch || batch->count >= BATCH_PAGES) {
+    if (index >= BATCH_PAGES) {
         return;
     }
-    batch->records[batch->count].hash = hash;
-    batch->records[batch->count].tag = host / PAGE_BYTES << 16 | class << 8 | disposition;
-    if (++batch->count == BATCH_PAGES) {
+    batch->records[index].hash = hash;
+    batch->records[index].tag = host / PAGE_BYTES << 16 | class << 8 | disposition;
+    batch->count = index + 1;
+    if (index + 1 == BATCH_PAGES) {
         flush(m);
     }
 }
 #else
-static __always_inline void flush(struct tracked *m)
+static __always_inline void flush(struct process *m)
 {
 }
 
-static __always_inline void note(struct tracked *m, u64 host, u64 hash, u64 class, u64 disposition)
+static __always_inline void note(struct process *m, u64 host, u64 hash, u64 class, u64 disposition)
 {
 }
 #endif
 
-static __always_inline void open_round(struct tracked *m, u32 round)
+static __always_inline void open_round(struct process *m, u32 round)
 {
     __builtin_memset(&m->counts, 0, sizeof(m->counts));
     m->counts.round = round;
     m->counts.start_ns = bpf_ktime_get_ns();
 }
 
-static __always_inline void start(struct tracked *m, u32 tid, u32 partial)
+static __always_inline void start(struct process *m, u32 tid, u32 partial)
 {
     m->tid = tid;
     m->partial = partial;
@@ -146,13 +154,18 @@ static __always_inline int sampled(u64 host)
     return SAMPLE == 1 || ((host / PAGE_BYTES ^ SEED) * 0x9e3779b97f4a7c15ULL >> 32) % SAMPLE == 0;
 }
 
-static __always_inline void classify(struct tracked *m, u64 host, u64 now, u64 disposition)
+static __always_inline void classify(struct process *m, u64 host, u64 now, u64 disposition)
 {
-    u64 key = host / PAGE_BYTES / CHUNK_PAGES;
-    int zero = 0, index = host / PAGE_BYTES % CHUNK_PAGES;
+    u64 page = host / PAGE_BYTES, class = CLASS_UNKNOWN;
+    struct chunk_key key = {.slot = m->head.slot, .generation = m->generation, .chunk = page / CHUNK_PAGES};
+    u64 index = page - key.chunk * CHUNK_PAGES;
     struct chunk *chunk = chunks.lookup(&key);
-    u64 class = CLASS_UNKNOWN;
+    int zero = 0;
 
+    asm volatile("" : "+r"(index)); /* the verifier wants a bound that the compiler would leave out */
+    if (index >= CHUNK_PAGES) {
+        return;
+    }
     if (!chunk) {
         struct chunk *template = empty.lookup(&zero);
 
@@ -162,15 +175,9 @@ static __always_inline void classify(struct tracked *m, u64 host, u64 now, u64 d
         chunk = chunks.lookup(&key);
     }
     if (!chunk) {
-        lose(LOST_UNRECORDED);
+        lose(&m->head, LOST_UNRECORDED);
         note(m, host, now, class, disposition);
         return;
-    }
-    if (chunk->generation != m->generation) {
-        for (int i = 0; i < CHUNK_PAGES; i++) {
-            *(volatile u64 *)&chunk->sent[i] = NOT_SENT; /* volatile: there is no memset to call */
-        }
-        chunk->generation = m->generation;
     }
     if (now == NOT_SENT) {
         /* sent unseen: whatever is compared with it next is a first page */
@@ -189,7 +196,7 @@ static __always_inline void classify(struct tracked *m, u64 host, u64 now, u64 d
 }
 
 /* the fate of the tested page is known: it was not queued, so it went as zero */
-static __always_inline void settle(struct tracked *m)
+static __always_inline void settle(struct process *m)
 {
     if (m->tested) {
         m->counts.zero_pages++;
@@ -221,15 +228,13 @@ static __always_inline u64 hash(struct page *page)
 
 static __always_inline int sent(u64 host, u64 size)
 {
-    int zero = 0;
     u32 tid;
-    struct tracked *m = tracked(&tid);
-    struct page *copy = copies.lookup(&zero);
+    struct process *m = tracked(&tid);
 
-    if (!m || !copy || tid == TGID) {
+    if (!m) {
         return 0;
     }
-    if (!m->tid) {
+    if (!m->tid && !main_thread()) {
         start(m, tid, 1);
     }
     if (m->tid != tid) {
@@ -247,12 +252,12 @@ static __always_inline int sent(u64 host, u64 size)
     if (!sampled(host)) {
         return 0;
     }
-    if (bpf_probe_read_user(copy, sizeof(*copy), (void *)host)) {
-        lose(LOST_UNREADABLE);
+    if (bpf_probe_read_user(&m->copy, sizeof(m->copy), (void *)host)) {
+        lose(&m->head, LOST_UNREADABLE);
         classify(m, host, NOT_SENT, DISPOSITION_NORMAL);
         return 0;
     }
-    classify(m, host, hash(copy), DISPOSITION_NORMAL);
+    classify(m, host, hash(&m->copy), DISPOSITION_NORMAL);
     return 0;
 }
 
@@ -271,7 +276,7 @@ int tested(struct pt_regs *ctx)
 {
     u64 host = PT_REGS_PARM1(ctx), size = PT_REGS_PARM2(ctx);
     u32 tid;
-    struct tracked *m = tracked(&tid);
+    struct process *m = tracked(&tid);
 
     /* a test may pass several probed functions */
     if (m && m->tid == tid && m->tested != host && size == PAGE_BYTES && host % PAGE_BYTES == 0) {
@@ -284,9 +289,9 @@ int tested(struct pt_regs *ctx)
 int log_started(struct pt_regs *ctx)
 {
     u32 tid;
-    struct tracked *m = tracked(&tid);
+    struct process *m = tracked(&tid);
 
-    if (m && tid != TGID && PT_REGS_PARM1(ctx) & GLOBAL_DIRTY_MIGRATION) {
+    if (m && !main_thread() && PT_REGS_PARM1(ctx) & GLOBAL_DIRTY_MIGRATION) {
         start(m, tid, 0);
     }
     return 0;
@@ -295,7 +300,7 @@ int log_started(struct pt_regs *ctx)
 static __always_inline int sync(void)
 {
     u32 tid;
-    struct tracked *m = tracked(&tid);
+    struct process *m = tracked(&tid);
 
     if (!m || !m->tid) {
         return 0;
@@ -307,7 +312,7 @@ static __always_inline int sync(void)
             emit(m, EVENT_STOCK_ROUND, 0, 0);
         }
         open_round(m, m->counts.round + 1);
-    } else if (tid == TGID) {
+    } else if (main_thread()) {
         lock_xadd(&m->counts.forced_syncs, 1);
     }
     return 0;
@@ -325,9 +330,9 @@ int synced(struct pt_regs *ctx)
 static __always_inline int migration_bitmap_sync_start(struct pt_regs *ctx)
 {
     u32 tid;
-    struct tracked *m = tracked(&tid);
+    struct process *m = tracked(&tid);
 
-    if (m && m->setting_up && tid != TGID) {
+    if (m && m->setting_up && !main_thread()) {
         start(m, tid, 0);
     }
     return sync();
@@ -337,13 +342,13 @@ static __always_inline int migration_bitmap_sync_start(struct pt_regs *ctx)
 int state_set(struct pt_regs *ctx)
 {
     u32 tid, state = 0;
-    struct tracked *m = tracked(&tid);
+    struct process *m = tracked(&tid);
 
     if (!m || !m->tid) {
         return 0;
     }
     if (bpf_probe_read_user(&state, sizeof(state), (void *)PT_REGS_PARM1(ctx))) {
-        lose(LOST_UNREADABLE);
+        lose(&m->head, LOST_UNREADABLE);
         return 0;
     }
     if (state == (u32)PT_REGS_PARM2(ctx)) {
@@ -369,7 +374,7 @@ static __always_inline int migrate_set_state(struct pt_regs *ctx, u64 name)
 {
     u32 tid;
     u64 word = 0;
-    struct tracked *m = tracked(&tid);
+    struct process *m = tracked(&tid);
 
     if (!m) {
         return 0;
@@ -393,7 +398,7 @@ static __always_inline int migrate_set_state(struct pt_regs *ctx, u64 name)
 int log_stopped(struct pt_regs *ctx)
 {
     u32 tid;
-    struct tracked *m = tracked(&tid);
+    struct process *m = tracked(&tid);
 
     if (m && m->tid && PT_REGS_PARM1(ctx) & GLOBAL_DIRTY_MIGRATION) {
         settle(m);
@@ -407,7 +412,7 @@ int log_stopped(struct pt_regs *ctx)
 static __always_inline int bypass(int bit)
 {
     u32 tid;
-    struct tracked *m = tracked(&tid);
+    struct process *m = tracked(&tid);
 
     if (m && m->tid == tid) {
         m->counts.bypassed |= 1 << bit;

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from fakedirty.model.events import (
+    Closed,
     Event,
     EventsLost,
     FinalReport,
@@ -58,7 +59,7 @@ REPORT = {
     "total-time": 6_900,
     "setup-time": 3,
     "downtime": 42,
-    "ram": {"transferred": 601_500_000, "page-size": 4096},
+    "ram": {"transferred": 601_500_000, "page-size": 4096, "normal": 146_613, "duplicate": 61_000},
 }
 
 EVENTS: tuple[Event, ...] = (
@@ -90,7 +91,10 @@ def tell(migration: Migration, sinks: Sequence[Sink], events: Iterable[Event] = 
         for sink in sinks:
             sink.changed(migration, event)
     if end:
+        closed = Closed(START + 9 * SECOND)
+        migration.apply(closed)
         for sink in sinks:
+            sink.changed(migration, closed)
             sink.ended(migration)
     return migration
 

@@ -102,11 +102,12 @@ class Service:
 
 
 @contextmanager
-def service(directory: Path, *arguments: str, environment: Mapping[str, str] = os.environ) -> Iterator[Service]:
-    """The service, once it answers; killed at the end if it still runs."""
-    command: Sequence[str] = fakedirty(
-        *("observe", "--all", "--control", str(directory / "control"), "--out", str(directory / "out"), *arguments)
-    )
+def service(
+    directory: Path, *arguments: str, environment: Mapping[str, str] = os.environ, before: Sequence[str] = ()
+) -> Iterator[Service]:
+    """The service, once it answers; killed at the end if it still runs. `before`: a command that runs it."""
+    own = ("--control", str(directory / "control"), "--out", str(directory / "out"))
+    command = [*before, *fakedirty("observe", "--all", *own, *arguments)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
     it = Service(directory, process, environment)
     try:

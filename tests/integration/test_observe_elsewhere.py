@@ -46,7 +46,7 @@ def test_a_qemu_in_a_container(level: Level, tmp_path: Path) -> None:
     qemu.chmod(0o755)
     notes = Notes()
     with pair(qemu, tmp_path) as vm:
-        [target] = [each for each in find_all() if vm.source.observer_socket in each.monitors]
+        [target] = [each for each in find_all() if str(vm.source.observer_socket) in map(str, each.monitors)]
         assert target.pid != vm.source.pid, "the process of the namespaces is another one"
         assert not Path(target.program).exists()
         [report] = doctor.examine([target]).targets

@@ -44,7 +44,7 @@ def qemu(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_every_page_is_counted(qemu: Path, tmp_path: Path) -> None:
     notes = Notes()
     with pair(qemu, tmp_path) as vm:
-        [target] = [each for each in find_all() if vm.source.observer_socket in each.monitors]
+        [target] = [each for each in find_all() if str(vm.source.observer_socket) in map(str, each.monitors)]
         [report] = doctor.examine([target]).targets
         print(report.version)
         assert report.level == "stock"

@@ -40,6 +40,10 @@ class Quiet:
         self.gone.wait(PATIENCE_SECONDS if self._stuck else 0.01)
         return [TraceRecord(1, Channel.GONE if self.gone.is_set() else Channel.TICK)]
 
+    def listen(self, ready: Callable[[], None]) -> bool:
+        """It has to be polled."""
+        return False
+
     def report(self, state: str) -> TraceRecord:
         """Nothing."""
         return TraceRecord(1, Channel.REPORT, b"{}")

@@ -2,82 +2,242 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakedirty.errors import QmpError, TargetError
 from fakedirty.observe import target
-from fakedirty.qmp.domain import Domain
 from fakedirty.qmp.monitor import connect
+from fakedirty.qmp.place import AbstractSocket, Address, Domain, InheritedSocket, Place, TcpSocket, UnixSocket
+from fakedirty.qmp.process import Process
 
-STAT = "{pid} (qemu (odd) name) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0"
+STAT = "{pid} (qemu (odd) name) S {parent} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0 0"
+EMULATOR = b"\x7fELF...\0QEMU emulator version\0usage: %s [options] [disk_image]\0"
 
 
-def process(proc: Path, pid: int, exe: str, *words: str) -> None:
+def executable(directory: Path, name: str, content: bytes) -> Path:
+    """A file, in a directory that is no process's."""
+    path = directory / "files" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def process(
+    proc: Path,
+    pid: int,
+    exe: str,
+    *words: str,
+    content: bytes = EMULATOR,
+    parent: int = 1,
+    ticks: int = 4711,
+    gone: bool = False,
+) -> None:
+    """An entry in a /proc, of an executable with this content; `gone` has neither memory nor executable any more."""
     directory = proc / str(pid)
+    shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
-    (directory / "exe").symlink_to(exe)
-    (directory / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in (exe, *words)))
-    (directory / "stat").write_text(STAT.format(pid=pid))
+    if not gone:
+        (directory / "exe").symlink_to(executable(proc, exe, content))
+    written = b"" if gone else b"".join(word.encode() + b"\0" for word in (exe, *words))
+    (directory / "cmdline").write_bytes(written)
+    (directory / "stat").write_text(STAT.format(pid=pid, parent=parent, ticks=ticks))
 
 
 def test_what_runs(tmp_path: Path) -> None:
-    process(tmp_path, 30, "/usr/bin/qemu-system-x86_64", "-name", "guest=web,debug-threads=on")
-    process(tmp_path, 4, "/usr/libexec/qemu-kvm (deleted)", "-name", "db")
-    process(tmp_path, 5, "/usr/bin/bash", "qemu-system-x86_64")
-    process(tmp_path, 6, "/usr/bin/qemu-system-aarch64")
+    process(tmp_path, 30, "qemu-system-x86_64", "-name", "guest=web,debug-threads=on")
+    process(tmp_path, 4, "qemu-virtiofs-system-x86_64", "-name", "db")
+    process(tmp_path, 5, "bash", "qemu-system-x86_64", content=b"\x7fELF a shell")
+    process(tmp_path, 6, "kvm")
+    process(tmp_path, 7, "", gone=True)
     (tmp_path / "self").mkdir()
     found = target.find_all(tmp_path)
     assert [(entry.pid, entry.vm) for entry in found] == [(4, "db"), (6, "pid-6"), (30, "web")]
-    assert found[0].program == "/usr/libexec/qemu-kvm"
+    assert found[0].program == str(tmp_path / "files/qemu-virtiofs-system-x86_64")
     assert found[0].exe == tmp_path / "4" / "exe"
     assert found[0].start_ticks == 4711
+
+
+def far_apart(*parts: bytes) -> bytes:
+    return b"\x7fELF" + b"".join(part.rjust(5 << 20) for part in parts)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        EMULATOR,
+        far_apart(b"QEMU emulator version", b"[disk_image]"),
+        far_apart(b"some_vm_start\0", b"runstate_set\0", b"\0qemu_system_reset\0"),
+        far_apart(b"qemu\0runstate_set\0int", b"qemu\0vm_state_notify\0int"),
+        b"\x7fELF" + b" " * ((4 << 20) - 10) + EMULATOR[4:],  # over the end of a part
+    ],
+    ids=["texts", "texts far apart", "functions", "trace events", "across parts"],
+)
+def test_a_qemu_by_what_was_built_into_it(content: bytes, tmp_path: Path) -> None:
+    process(tmp_path, 9, "anything", "-name", "web", content=content)
+    assert target.by_pid(9, tmp_path).vm == "web"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("qemu-system-x86_64", b'#!/bin/sh\necho "QEMU emulator version [disk_image]"\n'),
+        ("qemu-system-x86_64", b"\x7fELF an editor that somebody called so"),
+        ("qemu-img", b"\x7fELF qemu-img version\0qemu\0bdrv_open\0"),
+        ("qemu-storage-daemon", b"\x7fELF runstate_check\0vm_stop\0qemu\0qmp_block_job\0"),
+        ("manager", b"\x7fELF QEMU emulator version"),
+    ],
+)
+def test_what_only_seems_to_be_a_qemu(name: str, content: bytes, tmp_path: Path) -> None:
+    process(tmp_path, 9, name, "-name", "web", "-machine", "pc", content=content)
+    assert target.find_all(tmp_path) == []
+    with pytest.raises(TargetError, match="not a QEMU"):
+        target.by_pid(9, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words", [["-version"], ["--help"], ["-machine", "help"], ["-device", "virtio-net,help"], ["-cpu", "?"]]
+)
+def test_a_qemu_that_only_prints_something_is_none(words: list[str], tmp_path: Path) -> None:
+    process(tmp_path, 9, "qemu-system-x86_64", *words)
+    assert target.find_all(tmp_path) == []
+
+
+def test_a_finder_sees_who_comes_and_goes(tmp_path: Path) -> None:
+    now = 0.0
+    finder = target.Finder(tmp_path, lambda: now)
+
+    def vms() -> list[str]:
+        return [each.vm for each in finder.find()]
+
+    process(tmp_path, 5, "sh", content=b"\x7fELF")
+    process(tmp_path, 8, "qemu", "-name", "web")
+    assert vms() == ["web"]
+    [web] = finder.find()
+    assert finder.find()[0] is web
+    # what was another program a moment ago
+    process(tmp_path, 5, "qemu", "-name", "db")
+    assert vms() == ["db", "web"]
+    process(tmp_path, 6, "sh", content=b"\x7fELF")
+    assert vms() == ["db", "web"]
+    # what was another program for a long time, and an id that is another's by now, take all turns at most
+    now = 2 * target.YOUNG_SECONDS
+    process(tmp_path, 6, "qemu", "-name", "late")
+    process(tmp_path, 8, "qemu", "-name", "again", ticks=4712)
+    process(tmp_path, 5, "", gone=True)
+    for _ in range(2 * target.TURNS):
+        found = vms()
+    assert found == ["late", "again"]
+    shutil.rmtree(tmp_path / "6")
+    assert vms() == ["again"]
+
+
+def test_a_copy_of_a_qemu_is_none(tmp_path: Path) -> None:
+    """QEMU forks to start a program, to become a daemon, and to have its memory torn down after it."""
+    finder = target.Finder(tmp_path)
+    process(tmp_path, 8, "qemu", "-name", "web")
+    process(tmp_path, 9, "qemu", "-name", "web", parent=8)
+    assert [each.pid for each in finder.find()] == [8]
+    shutil.rmtree(tmp_path / "8")
+    process(tmp_path, 9, "qemu", "-name", "web", parent=1)
+    assert [each.pid for each in finder.find()] == [9]
+    # a QEMU that another one has started is one
+    process(tmp_path, 10, "qemu", "-name", "nested", parent=9)
+    assert [each.pid for each in finder.find()] == [9, 10]
+
+
+def places(pid: int, proc: Path) -> list[Place]:
+    """Of the monitors of a QEMU, each of which is that process's."""
+    found = target.by_pid(pid, proc)
+    assert {address.process for address in found.monitors} <= {Process(pid, 4711, proc)}
+    return [address.place for address in found.monitors]
+
+
+AT = "socket,id=mon,server=on"
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["-qmp", "unix:/qmp,,1,server=on,wait=off"], UnixSocket("/qmp,1")),
+        (["-qmp", "unix:path=/qmp,server,nowait"], UnixSocket("/qmp")),
+        (["--qmp-pretty", "unix:here,server"], UnixSocket("here")),
+        (["-chardev", f"{AT},path=/qmp", "-mon", "chardev=mon,mode=control"], UnixSocket("/qmp")),
+        (["-chardev", f"{AT},path=/qmp", "-mon", "mon,mode=control"], UnixSocket("/qmp")),
+        (["-chardev", f"{AT},path=/qmp", "-qmp", "chardev:mon"], UnixSocket("/qmp")),
+        (["-chardev", f"{AT},path=qmp,abstract=on", "-qmp", "chardev:mon"], AbstractSocket("qmp")),
+        (["-chardev", f"{AT},path=qmp,abstract=on,tight=off", "-qmp", "chardev:mon"], AbstractSocket("qmp", False)),
+        (["-chardev", f"{AT},fd=7", "-qmp", "chardev:mon"], InheritedSocket(7)),
+        (["-chardev", f"{AT},host=::1,port=4444,to=4450", "-qmp", "chardev:mon"], TcpSocket("::1", "4444", 4450)),
+        (["-qmp", "tcp:localhost:4444,server=on,wait=off"], TcpSocket("localhost", "4444")),
+        (["-qmp", "tcp:[::1]:4444,server"], TcpSocket("::1", "4444")),
+        (["-qmp", "tcp::4444,server=on"], TcpSocket("", "4444")),
+    ],
+)
+def test_control_monitors(tmp_path: Path, words: list[str], place: Place) -> None:
+    process(tmp_path, 9, "qemu-system-x86_64", *words)
+    assert places(9, tmp_path) == [place]
+
+
+def test_monitors_of_a_configuration_file(tmp_path: Path) -> None:
+    process(tmp_path, 9, "qemu-system-x86_64", "-readconfig", "vm.cfg", "-qmp", "chardev:other")
+    (tmp_path / "9/cwd").mkdir()
+    (tmp_path / "9/cwd/vm.cfg").write_text(
+        '# qemu config file\n[name]\n  guest = "web"\n\n[chardev "m"]\n  backend = "socket"\n  path = "/qmp"\n'
+        '  server = "on"\n[chardev "other"]\nbackend="socket"\npath = "/other"\nserver = "on"\n'
+        '[chardev "serial"]\n backend = "socket"\n path = "/serial"\n server = "on"\n'
+        '[mon "control"]\n  chardev = "m"\n  mode = "control"\n[mon "human"]\n chardev = "serial"\n mode = "readline"\n'
+    )
+    assert places(9, tmp_path) == [UnixSocket("/other"), UnixSocket("/qmp")]
+    assert target.by_pid(9, tmp_path).vm == "web"
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        ["-qmp", "unix:{socket},server=on,wait=off"],
-        ["-qmp", "unix:path={socket},server,nowait"],
-        ["--qmp-pretty", "unix:{socket},server"],
-        ["-chardev", "socket,id=mon,path={socket},server=on", "-mon", "chardev=mon,mode=control"],
-        ["-chardev", "socket,id=mon,path={socket},server=on", "-mon", "mon,mode=control"],
-        ["-chardev", "socket,id=mon,path={socket},server=on", "-qmp", "chardev:mon"],
+        ["-monitor", "unix:/m,server"],
+        ["-chardev", f"{AT},path=/a", "-mon", "chardev=mon,mode=readline"],
+        ["-chardev", f"{AT},path=/a", "-serial", "chardev:mon"],
+        ["-vnc", "unix:/vnc"],
+        ["-qmp", "none"],
     ],
 )
-def test_qmp_sockets(tmp_path: Path, words: list[str]) -> None:
-    socket = tmp_path / "qmp,1"
-    socket.touch()
-    proc = tmp_path / "proc"
-    proc.mkdir()
-    escaped = str(socket).replace(",", ",,")
-    process(proc, 9, "/usr/bin/qemu-system-x86_64", *(word.format(socket=escaped) for word in words))
-    assert target.by_pid(9, proc).monitors == (socket,)
+def test_sockets_that_are_not_qmp(tmp_path: Path, words: list[str]) -> None:
+    process(tmp_path, 9, "qemu-system-x86_64", *words)
+    assert places(9, tmp_path) == []
 
 
-def test_sockets_that_are_not_qmp(tmp_path: Path) -> None:
-    words = ["-monitor", "unix:/m,server", "-chardev", "socket,id=a,path=/a", "-mon", "chardev=a,mode=readline"]
-    process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", *words, "-qmp", "tcp:localhost:4444")
-    assert target.by_pid(9, tmp_path).monitors == ()
-
-
-def test_paths_of_another_root_or_directory(tmp_path: Path) -> None:
-    words = ["-qmp", "unix:here", "-qmp", "unix:/nowhere/in/its/root", "-qmp", "unix:/nowhere/at/all"]
-    process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", *words)
-    directory = tmp_path / "9"
-    (directory / "root/nowhere/in/its").mkdir(parents=True)
-    (directory / "root/nowhere/in/its/root").touch()
-    assert target.by_pid(9, tmp_path).monitors == (
-        directory / "cwd/here",
-        directory / "root/nowhere/in/its/root",
-        Path("/nowhere/at/all"),
-    )
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["-qmp", "unix:/m"], "client itself, of whoever listens at /m"),
+        (["-qmp", "tcp:h:1"], "client itself, of whoever listens at h:1"),
+        (["-qmp", "unix:/m,noserver"], "client itself"),
+        (["-chardev", "socket,id=mon,path=/m,reconnect=5", "-mon", "mon,mode=control"], "listens at /m"),
+        (["-chardev", "socket,id=mon,path=/m,reconnect-ms=5,server=off", "-mon", "mon,mode=control"], "listens at /m"),
+        (["-chardev", "socket,id=mon,fd=5", "-mon", "mon,mode=control"], "client itself"),
+        (["-chardev", f"{AT},fd=name", "-mon", "mon,mode=control"], "the name name"),
+        (["-chardev", f"{AT},port=1,telnet=on", "-mon", "mon,mode=control"], "speak telnet"),
+        (["-chardev", f"{AT},port=1,websocket=on", "-mon", "mon,mode=control"], "speak websocket"),
+        (["-chardev", f"{AT},port=1,tls-creds=t", "-mon", "mon,mode=control"], "speak TLS"),
+        (["-chardev", "pipe,id=mon,path=/m", "-mon", "mon,mode=control"], "the kind pipe"),
+        (["-mon", "mon,mode=control"], "nothing says what it is"),
+        (["-qmp", "stdio"], "the kind stdio"),
+        (["-qmp", "pty"], "the kind pty"),
+        (["-readconfig", "/nowhere/vm.cfg"], "cannot be read"),
+    ],
+)
+def test_monitors_that_nobody_can_come_to_are_named(tmp_path: Path, words: list[str], why: str) -> None:
+    process(tmp_path, 9, "qemu-system-x86_64", *words)
+    [address] = target.by_pid(9, tmp_path).monitors
+    with pytest.raises(QmpError, match=f"{address} is not reachable: .*{why}"):
+        connect(address)
 
 
 def test_what_is_no_qemu_is_refused(tmp_path: Path) -> None:
-    process(tmp_path, 5, "/usr/bin/bash")
+    process(tmp_path, 5, "bash", content=b"")
     with pytest.raises(TargetError, match="no process 6"):
         target.by_pid(6, tmp_path)
     with pytest.raises(TargetError, match="not a QEMU"):
@@ -96,18 +256,18 @@ LIBVIRTS = (
 
 
 def test_a_qemu_of_libvirts_is_asked_through_libvirt_first(tmp_path: Path) -> None:
-    domain = Domain("7a0f7f71-496e-4142-a1e5-ba5bd800390c", 9, tmp_path)
-    process(tmp_path, 9, "/usr/bin/qemu-system-x86_64", *LIBVIRTS)
+    domain = Domain("7a0f7f71-496e-4142-a1e5-ba5bd800390c")
+    process(tmp_path, 9, "qemu-system-x86_64", *LIBVIRTS)
     assert target.by_pid(9, tmp_path).vm == "web"
-    assert target.by_pid(9, tmp_path).monitors == (domain,)
-    process(tmp_path, 10, "/usr/bin/qemu-system-x86_64", *LIBVIRTS, "-qmp", "unix:/own")
-    assert target.by_pid(10, tmp_path).monitors == (replace(domain, pid=10), Path("/own"))
+    assert places(9, tmp_path) == [domain]
+    process(tmp_path, 10, "qemu-system-x86_64", *LIBVIRTS, "-qmp", "unix:/own,server")
+    assert places(10, tmp_path) == [domain, UnixSocket("/own")]
     # who gives a socket a path of its own is nobody of libvirt's
-    process(tmp_path, 11, "/usr/bin/qemu-system-x86_64", "-uuid", "1", "-chardev", "socket,id=charmonitor,path=/own")
-    assert target.by_pid(11, tmp_path).monitors == ()
+    process(tmp_path, 11, "qemu-system-x86_64", "-uuid", "1", "-chardev", "socket,id=charmonitor,path=/own")
+    assert places(11, tmp_path) == []
 
 
 def test_without_its_module_libvirt_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "libvirt", None)
     with pytest.raises(QmpError, match="install python3-libvirt"):
-        connect(Domain("7a0f7f71-496e-4142-a1e5-ba5bd800390c", 9))
+        connect(Address(Domain("7a0f7f71-496e-4142-a1e5-ba5bd800390c"), Process(9, 1)))

@@ -20,24 +20,35 @@ STATE_COMPLETED = 0
 
 
 class Told:
-    """A trace that is handed over in the given pieces; QEMU's reports are empty."""
+    """A trace that is handed over in the given pieces; QEMU's reports are those of :func:`whole`, if none is given."""
 
-    def __init__(self, *pieces: Sequence[TraceRecord], reported_ns: int = 0) -> None:
+    def __init__(
+        self,
+        *pieces: Sequence[TraceRecord],
+        reported_ns: int = 0,
+        report: bytes | None = None,
+        subject: Subject = SUBJECT,
+    ) -> None:
+        self.given = report
+        self.subject = subject
+        self.asked: list[str] = []
         self.pieces = list(pieces)
         self.reported_ns = reported_ns
         self.looks = 0
 
     def open(self) -> Subject:
         """The subject."""
-        return SUBJECT
+        return self.subject
 
     def poll(self, timeout: float) -> Sequence[TraceRecord]:
         """The next piece."""
         return self.pieces.pop(0)
 
     def report(self, state: str) -> TraceRecord:
-        """Nothing."""
-        return TraceRecord(self.reported_ns, Channel.REPORT, b"{}")
+        """The two pages of a whole migration."""
+        self.asked.append(state)
+        report = {"status": state, "ram": {"normal": 2, "duplicate": 0, "page-size": 4096}}
+        return TraceRecord(self.reported_ns, Channel.REPORT, self.given or json.dumps(report).encode())
 
     def look_up_limits(self) -> None:
         """Count it: nobody answers."""
@@ -77,7 +88,7 @@ def whole(start_ns: int) -> list[TraceRecord]:
 
 
 def loss(time_ns: int, count: int = 3) -> TraceRecord:
-    return TraceRecord(time_ns, Channel.LOST, wire.LOST_COUNTERS.pack(count, 0, 0, 0))
+    return TraceRecord(time_ns, Channel.LOST, wire.pack_losses([count, 0, 0, 0]))
 
 
 @pytest.mark.parametrize("pieces", [1, 2])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,7 +18,8 @@ from fakedirty.observe.final_report import ask as final_report
 from fakedirty.observe.qmp_level import QmpPoller
 from fakedirty.observe.staying import Staying
 from fakedirty.qmp.clients import clients
-from fakedirty.qmp.monitor import Address
+from fakedirty.qmp.place import AbstractSocket, Address, Domain, InheritedSocket, Place, TcpSocket, UnixSocket
+from fakedirty.qmp.process import Process
 from fakedirty.qmp.turn import in_turns, turn
 from qmp_server import GREETING, qmp_server, requests
 
@@ -67,18 +70,21 @@ def managed(path: Path) -> bool:
 
 
 def _polls(path: Path) -> None:
-    poller = QmpPoller([path])
+    poller = QmpPoller([Address(path)])
     poller._records.clear()
     for _ in range(2):
         poller.poll(2)
 
 
+FIRST = Process(1, 0)  # not the one that serves: who answers has to say more of itself
+
 USES = {
-    "turn": ("query-status", lambda path: in_turns([path], lambda qmp: qmp.execute("query-status"), tries=2)),
+    "turn": ("query-status", lambda path: in_turns([Address(path)], lambda qmp: qmp.execute("query-status"), tries=2)),
     "poll": ("query-migrate", _polls),
-    "report": ("query-migrate", lambda path: final_report([path], "completed")),
-    "facts": ("query-version", facts),
-    "greeting": ("qmp_capabilities", lambda path: in_turns([path], lambda qmp: None, tries=2)),
+    "report": ("query-migrate", lambda path: final_report([Address(path)], "completed")),
+    "facts": ("query-version", lambda path: facts(Address(path))),
+    "proof": ("query-uuid", lambda path: in_turns([Address(path, FIRST)], lambda qmp: None, tries=2)),
+    "greeting": ("qmp_capabilities", lambda path: in_turns([Address(path)], lambda qmp: None, tries=2)),
 }
 
 
@@ -107,89 +113,147 @@ def _nothing() -> Iterator[None]:
 def test_what_fails_before_its_time_fails_at_once(tmp_path: Path) -> None:
     tried = []
     with pytest.raises(QmpError, match="no socket"):
-        in_turns([tmp_path / "none"], tried.append)
+        in_turns([Address(tmp_path / "none")], tried.append)
     path = tmp_path / "qmp"
     with qmp_server(path, {}), pytest.raises(QmpError, match="no command query-status"):
-        in_turns([path], lambda qmp: (tried.append(qmp), qmp.execute("query-status")))
+        in_turns([Address(path)], lambda qmp: (tried.append(qmp), qmp.execute("query-status")))
     assert len(tried) == 1
 
 
 def test_a_turn_is_over_when_its_block_is(tmp_path: Path) -> None:
     path = tmp_path / "qmp"
     with late_server(path, set()) as served:
-        with turn([tmp_path / "none", path]) as qmp:
+        with turn([Address(tmp_path / "none"), Address(path)]) as qmp:
             assert qmp.execute("query-status") == {"status": "running"}
         assert served.acquire(timeout=5)
         assert qmp.closed
 
 
 TABLE = """Num       RefCount Protocol Flags    Type St Inode Path
-0000000000000000: 00000002 00000000 00010000 0001 01 100 {a}
-0000000000000000: 00000003 00000000 00000000 0001 03 {x} {a}
-0000000000000000: 00000003 00000000 00000000 0001 03 0 {b}
-0000000000000000: 00000003 00000000 00000000 0001 03 {y} {b}
-0000000000000000: 00000003 00000000 00000000 0001 03 104
+0000000000000000: 00000002 00000000 00010000 0001 01   100 {a}
+0000000000000000: 00000002 00000000 00010000 0001 01   200 {b}
+0000000000000000: 00000003 00000000 00000000 0001 03   {x} {a}
+0000000000000000: 00000003 00000000 00000000 0001 03     0 {b}
+0000000000000000: 00000003 00000000 00000000 0001 03   {y} {b}
+0000000000000000: 00000003 00000000 00000000 0001 03   104
 """
 
 
-def test_clients_of_a_socket_are_those_that_it_has_accepted(tmp_path: Path) -> None:
-    table = tmp_path / "unix"
-    table.write_text(TABLE.format(a="/run/a b", b="/run/b", x=101, y=0))
-    assert clients(Path("/run/a b"), table) == {"101"}
-    assert clients(Path("/run/b"), table) == frozenset()
-    assert clients(Path("/run/b"), tmp_path / "none") == frozenset()
-
-
 class Tables:
-    """Two sockets, and who is served there at each check."""
+    """A process with two sockets, and who is served there at each check."""
 
-    def __init__(self, directory: Path, named: int | None = None, *, hold: bool = False) -> None:
-        self.a, self.b = directory / "a", directory / "b"
-        self.a.touch()
-        self.b.touch()
-        self.table = directory / "unix"
-        both: tuple[Address, ...] = (self.a, self.b)
-        monitors = both if named is None else (both[named],)
-        self.staying = Staying(monitors, both, hold=hold, table=self.table)
+    def __init__(self, directory: Path, a: str = "", b: str = "") -> None:
+        self.path, self.process = directory, Process(9, 1, directory / "proc")
+        self.a, self.b = a or str(directory / "a b"), b or str(directory / "b")
+        for name in ("a b", "b"):
+            (directory / name).touch()
+        (self.process.directory / "net").mkdir(parents=True)
+        (directory / "proc/self").mkdir()
+        (self.process.directory / "cwd").symlink_to(directory)
+        self.table()
 
-    def check(self, a: int = 0, b: int = 0) -> tuple[Address, ...]:
-        """Where a connection may stay, by the inodes of those who are served (0: nobody is)."""
-        self.table.write_text(TABLE.format(a=self.a, b=self.b, x=a, y=b))
-        self.staying._checked = -1e9
-        return self.staying.places()
+    def table(self, a: int = 0, b: int = 0, others: int = 0) -> None:
+        """By the inodes of those who are served (0: nobody is), and of one that another process serves."""
+        rows = TABLE.format(a=self.a, b=self.b, x=a, y=b)
+        rows += f"0000000000000000: 00000003 00000000 00000000 0001 03 {others} {self.a}\n"
+        (self.process.directory / "net/unix").write_text(rows)
+        files = self.process.directory / "fd"
+        shutil.rmtree(files, ignore_errors=True)
+        files.mkdir()
+        for descriptor, inode in enumerate(filter(None, (100, 200, a, b))):
+            (files / str(descriptor)).symlink_to(f"socket:[{inode}]")
+
+    def at(self, *places: Place) -> tuple[Address, ...]:
+        """Monitors of the process."""
+        return tuple(Address(place, self.process) for place in places)
+
+    @property
+    def monitors(self) -> tuple[Address, ...]:
+        """As its command line names them."""
+        return self.at(UnixSocket(self.a), UnixSocket(self.b))
+
+    def check(self, staying: Staying, a: int = 0, b: int = 0, others: int = 0) -> tuple[Address, ...]:
+        """Where a connection may stay."""
+        self.table(a, b, others)
+        staying._checked = -1e9
+        return staying.places()
 
 
-def test_a_connection_stays_only_while_somebody_is_served_at_another_socket(tmp_path: Path) -> None:
+def test_clients_of_a_socket_are_those_that_the_process_has_accepted(tmp_path: Path) -> None:
     tables = Tables(tmp_path)
-    assert tables.check() == ()
-    assert tables.check(a=7) == ()  # a visit, for all that is known
-    assert tables.check(a=8) == ()
-    assert tables.check(a=8) == (tables.b,)
-    assert tables.check(a=8, b=9) == (tables.b,)  # that one is ours
-    assert tables.check(a=0, b=9) == ()
+    a, b = os.fsencode(tables.a), os.fsencode(tables.b)
+    tables.table(a=101, others=300)
+    assert clients(tables.process, {a, b}) == {a: {101}, b: frozenset()}
+    assert clients(Process(8, 1, tmp_path / "proc"), {a}) == {a: frozenset()}
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_connection_stays_only_while_somebody_is_served_at_another_socket(tmp_path: Path, relative: bool) -> None:
+    tables = Tables(tmp_path, *(("a b", "b") if relative else ()))
+    a, b = tables.monitors
+    staying = Staying((a, b), (a, b))
+    assert tables.check(staying) == ()
+    assert tables.check(staying, a=7) == ()  # a visit, for all that is known
+    assert tables.check(staying, a=8) == ()
+    assert tables.check(staying, a=8) == (b,)
+    assert tables.check(staying, a=8, b=9) == (b,)  # that one is ours
+    assert tables.check(staying, a=0, b=9) == ()
 
 
 def test_a_connection_does_not_stay_where_no_socket_is_free_or_only_one_is_known(tmp_path: Path) -> None:
     tables = Tables(tmp_path)
+    both = Staying(tables.monitors, tables.monitors)
+    named = Staying(tables.monitors[:1], tables.monitors)
+    alone = Staying(tables.monitors[:1], tables.monitors[:1])
     for _ in range(3):
-        assert tables.check(a=7, b=8) == ()
-    named = Tables(tmp_path, named=0)
+        assert tables.check(both, a=7, b=8) == ()
+        assert tables.check(named, a=7) == ()  # the one that the user names is the manager's
+        assert tables.check(alone, a=7) == ()
+    assert tables.check(named, b=8) == ()
+    assert tables.check(named, b=8) == tables.monitors[:1]
+
+
+def test_who_is_served_at_a_socket_of_another_process_is_no_manager(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, "a", "b")  # a relative name, which others have, too
+    staying = Staying(tables.monitors, tables.monitors)
     for _ in range(3):
-        assert named.check(a=7) == ()  # the one that the user names is the manager's
-    assert named.check(b=8) == ()
-    assert named.check(b=8) == (named.a,)
+        assert tables.check(staying, others=7) == ()
 
 
 def test_one_socket_by_two_names_is_one(tmp_path: Path) -> None:
     tables = Tables(tmp_path)
     other = tmp_path / "link"
     other.symlink_to(tables.a)
-    alone = Staying([other], [tables.a], table=tables.table)
-    tables.table.write_text(TABLE.format(a=tables.a, b=tables.b, x=7, y=0))
+    [named] = tables.at(other)
+    alone = Staying([named], tables.monitors[:1])
     for _ in range(3):
-        alone._checked = -1e9
-        assert alone.places() == ()
+        assert tables.check(alone, a=7) == ()
+    second = Staying([named], tables.monitors)
+    assert tables.check(second, b=7) == ()
+    assert tables.check(second, b=7) == (named,)
 
 
-def test_a_socket_is_held_by_the_users_wish(tmp_path: Path) -> None:
-    assert Tables(tmp_path, named=1, hold=True).check() == (tmp_path / "b",)
+def test_a_connection_does_not_stay_where_whom_it_would_lock_out_is_not_to_be_seen(tmp_path: Path) -> None:
+    tables = Tables(tmp_path)
+    proxy = tmp_path / "proxy"
+    proxy.touch()
+    for place in (proxy, TcpSocket("localhost", "4444")):
+        staying = Staying(tables.at(place), tables.monitors)
+        for _ in range(3):
+            assert tables.check(staying, a=7) == ()
+
+
+@pytest.mark.parametrize(("tight", "name"), [(True, "@a"), (False, "@a".ljust(108, "@"))])
+def test_abstract_and_inherited_sockets_are_known_by_the_kernels_names(tight: bool, name: str, tmp_path: Path) -> None:
+    tables = Tables(tmp_path, a=name)
+    abstract, inherited = tables.at(AbstractSocket("a", tight), InheritedSocket(1))
+    staying = Staying([abstract, inherited])
+    assert tables.check(staying, a=7) == ()
+    assert tables.check(staying, a=7) == (inherited,)
+
+
+def test_a_socket_is_held_by_the_users_wish_and_libvirts_always(tmp_path: Path) -> None:
+    tables = Tables(tmp_path)
+    [domain] = tables.at(Domain("7a0f7f71-496e-4142-a1e5-ba5bd800390c"))
+    assert tables.check(Staying(tables.monitors[1:], hold=True)) == tables.monitors[1:]
+    assert tables.check(Staying([domain, *tables.monitors], tables.monitors)) == (domain,)

@@ -199,7 +199,7 @@ def test_the_runbook_has_no_section_of_an_alert_that_is_none() -> None:
 
 
 def test_the_runbook_knows_every_place_where_events_are_lost() -> None:
-    assert re.findall(r"^\| ((?:ring|memory|table) [^|]+) \|", SECTIONS["fakedirtyeventslost"], re.M) == list(
+    assert re.findall(r"^\| ((?:ring|memory|table|reader) [^|]+) \|", SECTIONS["fakedirtyeventslost"], re.M) == list(
         LOST_PLACES
     )
 

@@ -105,7 +105,7 @@ def test_an_invalid_round_is_marked_and_the_reason_told() -> None:
     assert lines[4].endswith(" 4.25 !")
     assert len(lines[4]) == 80
     assert lines[5] == "    ! round 1 is invalid: 7 events lost"
-    assert lines[6].endswith("invalid: 1 of 1 rounds, 7 events lost, joined while it ran")
+    assert "; invalid: 1 of 1 rounds, 7 events lost, joined while it ran, " in lines[6]
     assert lines[6].startswith("not observed to its end")
 
 
@@ -153,7 +153,7 @@ def test_two_runs_side_by_side() -> None:
     assert rows["fake pages"] == ["60,000", "180,000", "300.0 %"]
     assert rows["skipped pages"] == ["0", "120,000", "-"]
     assert rows["saved"] == ["0 B", "492 MB", "-"]
-    assert rows["valid"] == ["yes", "yes"]
+    assert rows["valid"] == ["unchecked", "yes"]
 
 
 def test_rounds_that_did_not_see_are_said_to_be_left_out() -> None:
@@ -162,7 +162,7 @@ def test_rounds_that_did_not_see_are_said_to_be_left_out() -> None:
     assert rows["[a]"] == ["b", "b / [a]"]
     assert rows["fake pages"] == ["60,000 (1 of 2 rounds)", "-", "-"]
     assert rows["outcome"] == ["unfinished", "failed"]
-    assert rows["valid"] == ["NO", "yes"]
+    assert rows["valid"] == ["NO", "unchecked"]
 
 
 def test_pages_and_late_losses_do_not_disturb() -> None:

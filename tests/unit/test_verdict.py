@@ -3,83 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from fakedirty.model.dirtying import fitted, observed, saturated, steady
-from fakedirty.model.round import Round
 from fakedirty.model.verdict import Verdict, verdict
-from fakedirty.model.words import Kind, Mode
 from fakedirty.show.verdict import in_words
 from hypothesis import given
 from hypothesis import strategies as st
-
-PAGE = 4104
-RAM = 131_072
-LOOK = 0.05  # seconds of sending between two looks of QEMU's at what is left
-
-
-@dataclass(frozen=True)
-class Guest:
-    """It rewrites `pages` in `sweep` seconds, of which a share changes; the link takes `rate` bytes a second."""
-
-    pages: int
-    changed: float
-    sweep: float = 0.03
-    rate: float = 125e6
-    limit: float = 0.3
-    hashing: float = 0.3e-6
-
-    def dirties(self, seconds: float) -> int:
-        return round(self.pages * min(1.0, seconds / self.sweep))
-
-
-def played(guest: Guest, rounds: int, *, skip_after: int | None = None) -> tuple[list[Round], float | None]:
-    """So many rounds at most, and the total time if it came to its end within them. The last one is the switchover."""
-    done: list[Round] = []
-    now, dirty, left = 0.0, RAM, 0
-    while len(done) < rounds:
-        skip = skip_after is not None and len(done) >= skip_after
-        first = not done
-        unaware = skip and done[-1].mode is not Mode.SKIP  # of what it will skip, until a round has ended in that mode
-        cost = PAGE / guest.rate
-        sent = 1.0 if first or not skip else guest.changed
-        seconds = dirty * (cost * sent + guest.hashing * (not first))
-        if seconds <= guest.limit and not first and not unaware:
-            return done, now + seconds
-        # the pages at the end of a round are left, of both kinds alike
-        kept = 0 if first or unaware else round(dirty * max(0.0, guest.limit - LOOK) / seconds)
-        visited = dirty - kept
-        took = seconds * visited / dirty
-        fake = 0 if first else round(visited * (1 - guest.changed))
-        skipped = fake if skip else 0
-        done.append(
-            Round(
-                round=len(done) + 1,
-                kind=Kind.BULK if first else Kind.ITERATIVE,
-                mode=Mode.SKIP if skip else Mode.OBSERVE,
-                hash="xxh3-64",
-                start_seconds=now,
-                duration_seconds=took,
-                dirty_pages=dirty,
-                visited_pages=visited,
-                first_pages=visited if first else 0,
-                changed_pages=0 if first else visited - fake,
-                fake_pages=fake,
-                zero_pages=0,
-                normal_pages=visited - skipped,
-                skipped_pages=skipped,
-                left_pages=kept,
-                transferred_bytes=(visited - skipped) * PAGE,
-                saved_bytes=skipped * PAGE,
-                hash_seconds=visited * guest.hashing,
-            )
-        )
-        now += took
-        left = kept
-        fresh = guest.dirties(took)
-        dirty = max(fresh, left) if fresh >= guest.pages else left + fresh - left * fresh // guest.pages
-    return done, None
+from played_guests import PAGE, Guest, played
 
 
 def judged(guest: Guest, rounds: int = 2, **plan: int) -> Verdict:

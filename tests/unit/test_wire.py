@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakedirty.carried import carried
-from fakedirty.observe import bypass, wire
+from fakedirty.observe import bypass, stock, wire
 
 STRUCTS = {
     "round_record": wire.RoundRecord,
@@ -22,6 +22,8 @@ STRUCTS = {
     "stock_counts": wire.StockCounts,
     "stock_event": wire.StockEvent,
     "runstate_event": wire.RunStateEvent,
+    "process_head": wire.ProcessHead,
+    "chunk_key": wire.ChunkKey,
 }
 CONSTANTS = [
     *("BATCH_PAGES", "WORD_BYTES", "BLOCK_BYTES", "ROUND_CLASSIFIED"),
@@ -46,7 +48,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     for field in ("hash", "tag"):
         questions[f"page_record.{field}"] = f"offsetof(struct page_record, {field})"
     questions["records"] = "offsetof(struct batch_event, records)"
-    questions |= {name: name for name in [*CONSTANTS, "LOST_PLACES"]}
+    questions |= {name: name for name in [*CONSTANTS, "LOST_PLACES", "CHUNK_PAGES"]}
     prints = "\n".join(f'printf("%s=%lld\\n", "{key}", (long long)({value}));' for key, value in questions.items())
     source = f'#include <stdio.h>\n#include <stddef.h>\n#include "events.h"\nint main(void) {{ {prints} return 0; }}\n'
     directory = tmp_path_factory.mktemp("wire")
@@ -78,7 +80,18 @@ def test_page_records(compiled: dict[str, int]) -> None:
 
 def test_numbers(compiled: dict[str, int]) -> None:
     assert {name: getattr(wire, name) for name in CONSTANTS} == {name: compiled[name] for name in CONSTANTS}
-    assert len(wire.LOST_PLACES) == compiled["LOST_PLACES"]
+    assert compiled["LOST_PLACES"] == wire.LOST_IN_KERNEL == len(wire.LOST_PLACES) - 1
+    assert compiled["CHUNK_PAGES"] == stock.CHUNK_PAGES
+
+
+def test_a_chunk_fits_a_size_of_the_allocator(compiled: dict[str, int]) -> None:
+    element, list_node = 56, 8  # struct htab_elem with its padding, and what the allocator puts before it
+    assert element + list_node + compiled["sizeof chunk_key"] + 8 * stock.CHUNK_PAGES <= 4096
+
+
+def test_losses_of_an_older_trace_have_fewer_places() -> None:
+    assert wire.unpack_losses(wire.pack_losses([1, 2, 3, 4])) == [1, 2, 3, 4, 0]
+    assert wire.unpack_losses(wire.pack_losses([1, 2, 3, 4, 5])) == [1, 2, 3, 4, 5]
 
 
 def test_every_bypass_has_its_program() -> None:
@@ -87,7 +100,7 @@ def test_every_bypass_has_its_program() -> None:
 
 
 def test_decode_knows_an_event_by_its_header() -> None:
-    event = wire.StateEvent(wire.EventHeader(7, wire.EVENT_STATE, 3), b"active")
+    event = wire.StateEvent(wire.EventHeader(7, wire.EVENT_STATE, tid=3), b"active")
     decoded = wire.decode(bytes(event))
     assert isinstance(decoded, wire.StateEvent)
     assert (decoded.state, decoded.header.time_ns) == (b"active", 7)
@@ -95,7 +108,7 @@ def test_decode_knows_an_event_by_its_header() -> None:
 
 def test_a_batch_may_be_shorter_than_the_struct_in_c(tmp_path: Path) -> None:
     records = np.array([(1, 2), (3, 4)], wire.PAGE_RECORD).tobytes()
-    head = wire.BatchEvent(wire.EventHeader(1, wire.EVENT_BATCH, 1), 5, 2, b"pc.ram")
+    head = wire.BatchEvent(wire.EventHeader(1, wire.EVENT_BATCH, tid=1), 5, 2, b"pc.ram")
     decoded = wire.decode(bytes(head) + records)
     assert isinstance(decoded, wire.BatchEvent)
     assert (decoded.round, decoded.count, decoded.block) == (5, 2, b"pc.ram")

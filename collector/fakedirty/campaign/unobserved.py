@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from fakedirty.lab.machine import Machine
@@ -29,7 +29,7 @@ class Afterwards:
     def open(self) -> Subject:
         """Attaches to nothing."""
         target = by_pid(self._source.pid)
-        return Subject(target.vm, Level.QMP, f"{target.pid} {target.start_ticks}")
+        return Subject(target.vm, Level.QMP, f"{target.pid} {target.start_ticks}", uuid=target.uuid)
 
     def poll(self, timeout: float) -> Sequence[TraceRecord]:
         """What it says before the first migration, and what it says now."""
@@ -41,6 +41,10 @@ class Afterwards:
         return [
             TraceRecord(time.monotonic_ns(), Channel.ANSWERS, json.dumps(answers).encode()) for answers in (before, now)
         ]
+
+    def listen(self, ready: Callable[[], None]) -> bool:
+        """It is polled."""
+        return False
 
     def report(self, state: str) -> TraceRecord:
         """The last word."""

@@ -12,7 +12,8 @@ from typing import Any
 from fakedirty.errors import TargetError, UsageError
 from fakedirty.model.words import Mode
 from fakedirty.qmp.mode import read_mode, set_mode
-from fakedirty.qmp.monitor import Address, Monitor
+from fakedirty.qmp.monitor import Monitor
+from fakedirty.qmp.place import Address
 from fakedirty.qmp.turn import CHANGE_SECONDS, in_turns, turn
 from fakedirty.service.control import DEFAULT_SOCKET, NoServiceError, asking
 from fakedirty.service.promises import State
@@ -62,9 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _by_service(arguments: argparse.Namespace, stop: threading.Event) -> int:
     wanted: dict[str, Any] = {"mode": arguments.mode, "hash": arguments.hash, "revert_after": arguments.revert_after}
-    which = {"pid": arguments.pid} if arguments.pid is not None else {"vm": arguments.vm}
+    which: dict[str, Any] = {"pid": arguments.pid} if arguments.pid is not None else {"vm": arguments.vm}
     if which == {"vm": None}:
-        which = {"vm": choose(arguments).vm}
+        target = choose(arguments)
+        which = {"pid": target.pid, "start_ticks": target.start_ticks}
     with asking("mode", path=arguments.control, **wanted, **which, hold=arguments.hold or None) as told:
         _say(arguments, told["vm"], told["mode"], told["hash"])
         if arguments.hold:
@@ -75,7 +77,9 @@ def _by_service(arguments: argparse.Namespace, stop: threading.Event) -> int:
 def _by_qmp(arguments: argparse.Namespace, stop: threading.Event) -> int:
     if arguments.qmp is not None:
         name = str(arguments.qmp)
-        monitors: tuple[Address, ...] = (arguments.qmp,)
+        # alone, the socket says which QEMU is meant: the one that answers there
+        which = None if arguments.pid is None and arguments.vm is None else choose(arguments).process
+        monitors: tuple[Address, ...] = (Address(arguments.qmp, which),)
     else:
         target = choose(arguments)
         name, monitors = target.vm, target.monitors

@@ -17,7 +17,9 @@ from fakedirty.export import access
 from fakedirty.export.access import Access
 from fakedirty.export.serve import parse_address, serve
 from fakedirty.observe import levels
+from fakedirty.observe.attachment import Attachments
 from fakedirty.observe.fleet import Fleet
+from fakedirty.observe.limits import raise_descriptor_limit
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.sizes import with_page_ring
@@ -50,8 +52,9 @@ examples:
   fakedirty observe --record web.trace         also all that was heard, for `fakedirty replay web.trace`
   fakedirty observe --qmp /run/vm.qmp --level qmp      without root, by QMP alone
 
-exit status: 0 what was seen is valid; 1 failed; 2 wrong usage; 3 seen, but not valid (joined late, events lost,
-conservation broken: see the table, or the reason in rounds.csv)
+exit status: 0 what was seen is valid, and no page is missing by QEMU's own totals; 1 failed; 2 wrong usage; 3 seen, but
+not valid (joined late, events lost, conservation broken, pages missing, or moved by postcopy), or QEMU had no totals to
+hold it against: see the last line of the table, or `reason` in migration.json and `invalid_reason` in rounds.csv
 """
 
 VALID, FAILED, INVALID = 0, 1, 3
@@ -110,6 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Observe until told to stop, until QEMU ends, or with --once until a migration has ended."""
     configuration = _configure(arguments)
     _check(arguments)
+    raise_descriptor_limit()
     run_id = arguments.run_id or f"observe-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
     with ExitStack() as stack:
         outlets = Outlets(run_id, out=arguments.out, exports=bool(arguments.listen), json=arguments.json)
@@ -117,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
             from fakedirty.grafana.telling import telling  # its client takes memory, which most do not need
 
             grafana = configuration.grafana
-            outlets.also(stack.enter_context(telling(grafana.place, Path(grafana.token_file))))
+            outlets.also(stack.enter_context(telling(grafana.place, Path(grafana.token_file), outlets.exporter.label)))
         target = None if arguments.all else choose(arguments)
         if arguments.listen:
             address, permits = parse_address(arguments.listen), _access(arguments)
@@ -220,9 +224,10 @@ def _observe_all(
     arguments: argparse.Namespace, outlets: Outlets, over: Callable[[], bool], configuration: Configuration | None
 ) -> int:
     """Every QEMU of this host, those that come later too."""
+    attachments = Attachments(every_process=True, find=lambda: fleet.found)
 
     def make(target: Target) -> Observer:
-        return observer_of(target, arguments, outlets)[0]
+        return observer_of(target, arguments, outlets, attachments=attachments)[0]
 
     def attached(observer: Observer) -> None:
         if isinstance(trace := observer.trace, LiveTrace):
@@ -252,6 +257,7 @@ def _observe_all(
             policy = Policy(desk.modes.set, wanted.skip_off_rounds, wanted.skip_off_seconds)
             stack.callback(policy.close)
             outlets.follow(policy)
+        stack.callback(attachments.close)
         stack.callback(fleet.close)
         stack.callback(upkeep.close)
         if arguments.control is not None:

@@ -8,15 +8,17 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 
 from fakedirty.errors import FakedirtyError, MissingError, QmpError, TargetError
+from fakedirty.model.names import visible
 from fakedirty.model.words import Level
 from fakedirty.observe import levels
+from fakedirty.observe.attachment import Attachments
 from fakedirty.observe.configuration import version_text
-from fakedirty.observe.elf import Binary
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
+from fakedirty.observe.plans import Plans
 from fakedirty.observe.sizes import with_page_ring
 from fakedirty.observe.target import Target
-from fakedirty.qmp.monitor import Address
+from fakedirty.qmp.place import Address
 from fakedirty.qmp.turn import turn
 from fakedirty.record.recorder import read_clock
 from fakedirty.record.trace_file import Origin, TraceWriter
@@ -34,15 +36,23 @@ QMP_FACTS = {
 
 
 def observer_of(
-    target: Target, arguments: argparse.Namespace, outlets: Outlets, stack: ExitStack | None = None
+    target: Target,
+    arguments: argparse.Namespace,
+    outlets: Outlets,
+    stack: ExitStack | None = None,
+    attachments: Attachments | None = None,
 ) -> tuple[Observer, LiveTrace]:
-    """An observer that is not yet attached, and what it hears; a trace that it records is closed by `stack`."""
-    level, reasons = _level(arguments, target)
-    monitor, facts = _ask([arguments.qmp] if arguments.qmp else target.monitors)
+    """An observer that is not yet attached, and its trace; a trace that it records is closed by `stack`.
+
+    Its probes are its own, or among the `attachments` that it shares with others.
+    """
+    plans = attachments.plans if attachments else Plans()
+    level, reasons = _level(arguments, target, plans)
+    monitor, facts = _ask([target.at(arguments.qmp)] if arguments.qmp else target.monitors)
     for higher, why in reasons.items():
         who = f"{target.vm}: " if arguments.all else ""
         print(f"{who}not at level {higher}: {why}", file=sys.stderr, flush=True)
-    origin = Origin(outlets.run_id, read_clock(), sys.argv, _facts(target, facts, reasons))
+    origin = Origin(outlets.run_id, read_clock(), sys.argv, _facts(target, facts, reasons, plans))
     tap = None
     if arguments.record and stack is not None:
         tap = stack.enter_context(TraceWriter(arguments.record, origin))
@@ -54,33 +64,32 @@ def observer_of(
         sizes=with_page_ring(arguments.page_ring),
         sample=arguments.sample,
         hold=arguments.hold_socket,
+        attachments=attachments,
     )
     return Observer(trace, outlets.sinks(target, origin, _version(facts)), tap), trace
 
 
-def _level(arguments: argparse.Namespace, target: Target) -> tuple[Level, Mapping[Level, str]]:
+def _level(arguments: argparse.Namespace, target: Target, plans: Plans) -> tuple[Level, Mapping[Level, str]]:
     """The level that was asked for, or the highest possible with the reasons against higher ones."""
     if arguments.level is not None:
         level = Level(Level.parse(arguments.level))
         if level is not Level.QMP and (why := levels.inability()):
             raise MissingError(f"level {level} is not possible here: {why}")
         return level, {}
-    choice = levels.choose(target, qmp_reachable=bool(arguments.qmp or target.monitors))
+    choice = levels.choose(target, qmp_reachable=bool(arguments.qmp or target.monitors), plans=plans)
     if choice.level is None:
         why = "; ".join(f"{level}: {reason}" for level, reason in choice.reasons.items())
         raise TargetError(f"QEMU {target.pid} cannot be observed at any level ({why}); see fakedirty doctor")
     return choice.level, choice.reasons
 
 
-def _facts(target: Target, qmp: dict[str, object], reasons: Mapping[Level, str]) -> dict[str, object]:
+def _facts(target: Target, qmp: dict[str, object], reasons: Mapping[Level, str], plans: Plans) -> dict[str, object]:
     """What the manifest says of this QEMU, as it was when the observer came."""
     qemu: dict[str, object] = {"pid": target.pid, "program": target.program}
     try:
         command_line = (target.proc / str(target.pid) / "cmdline").read_bytes()
-        qemu["command_line"] = command_line.decode(errors="replace").split("\0")[:-1]
-        binary = Binary(target.exe)
-        qemu["build_id"] = binary.build_id
-        binary.close()
+        qemu["command_line"] = [*map(visible, command_line.decode(errors="surrogateescape").split("\0")[:-1])]
+        qemu["build_id"] = plans.of_executable(target.exe, "build id", lambda binary: binary.build_id)
     except (OSError, FakedirtyError):
         pass  # another user's process: what can be read of it is enough
     return {"qemu": qemu | qmp, "not_at_level": {str(level): why for level, why in reasons.items()}}

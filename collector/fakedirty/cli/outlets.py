@@ -67,7 +67,11 @@ class Outlets:
         """A QEMU is observed now."""
         target = trace.target
         version = self._versions[target.identity]
-        self._attached[target.identity] = Attached(target.vm, target.pid, str(trace.level), trace.probes, version)
+        identity = " ".join(map(str, target.identity))
+        self._attached[target.identity] = Attached(
+            target.vm, target.pid, str(trace.level), trace.probes, version, identity, target.uuid
+        )
+        self.exporter.look()
 
     def _observed(self) -> list[Attached]:
         return list(self._attached.values())

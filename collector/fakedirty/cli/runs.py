@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fakedirty.errors import RecordError, UsageError
+from fakedirty.model.names import visible
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.load import load, rows
 from fakedirty.record.restore import clock_of, manifest_of, restore
@@ -99,7 +100,7 @@ def _list(arguments: argparse.Namespace) -> None:
     migrations["directory"] = [str(directory) for directory in recording.directories]
     migrations = migrations.sort_values("started_at", kind="stable")
     if arguments.vm is not None:
-        migrations = migrations[migrations["vm"] == arguments.vm]
+        migrations = migrations[migrations["vm"].isin([arguments.vm, visible(arguments.vm)])]
         if migrations.empty:
             known = ", ".join(sorted(set(recording.migrations["vm"])))
             raise RecordError(f"no migration of a VM named {arguments.vm} in {arguments.path}; there are {known}")
@@ -128,7 +129,9 @@ def _listing(listed: Sequence[dict[str, Any]]) -> Table:
             size(row["transferred_bytes"]),
             str(row["rounds"] or 0),
             UNSEEN if share is None else f"{share:.0%}",
-            {True: Text("yes", "green"), False: Text("NO", "bold red"), None: Text(UNSEEN)}[row["valid"]],
+            {True: Text("yes", "green"), False: Text("NO", "bold red"), None: Text(row["totals"] or UNSEEN)}[
+                row["valid"]
+            ],
         )
     return table
 

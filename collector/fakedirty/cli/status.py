@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fakedirty.service.control import DEFAULT_SOCKET, ask
+from fakedirty.show.compare import VALID
 from fakedirty.show.figures import UNSEEN
 from fakedirty.show.terminal import Terminal, harmless
 
@@ -44,9 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
     terminal.print(head, highlight=False)
     if vms:
         terminal.print(_listing(vms), highlight=False)
+    names = Counter(vm["vm"] for vm in vms)
     for vm in vms:
         if vm["verdict"] and vm["last"]["outcome"] == "unfinished":  # so far: it runs
-            terminal.print(f"\n{harmless(vm['vm'])}: {vm['verdict']}", highlight=False, markup=False)
+            which = harmless(vm["vm"]) if names[vm["vm"]] == 1 else f"{harmless(vm['vm'])} (pid {vm['pid']})"
+            terminal.print(f"\n{which}: {vm['verdict']}", highlight=False, markup=False)
     return 0
 
 
@@ -58,6 +62,6 @@ def _listing(vms: list[Mapping[str, Any]]) -> Table:
         last = vm["last"]
         said = [UNSEEN] * 4
         if last:
-            said = [last["migration_id"], last["state"], str(last["rounds"]), "yes" if last["valid"] else "NO"]
+            said = [last["migration_id"], last["state"], str(last["rounds"]), VALID[last["valid"]]]
         table.add_row(Text(harmless(vm["vm"])), str(vm["pid"]), vm["level"], str(vm["migrations"]), *said)
     return table

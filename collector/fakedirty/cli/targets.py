@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
-import socket
-import struct
-from collections.abc import Sequence
 from pathlib import Path
 
 from fakedirty.errors import TargetError
 from fakedirty.observe.select import named, only
 from fakedirty.observe.target import Target, by_pid, find_all
+from fakedirty.qmp.serving import serving
 
 
 def add_selectors(parser: argparse.ArgumentParser) -> None:
@@ -29,33 +26,8 @@ def choose(arguments: argparse.Namespace) -> Target:
     if arguments.vm is not None:
         return named(arguments.vm, targets)
     if arguments.qmp is not None:
-        return _serving(arguments.qmp, targets)
+        process = serving(arguments.qmp, [target.process for target in targets])
+        return next(target for target in targets if target.process == process)
     if not targets:
         raise TargetError("no QEMU runs here (or none that this user may see): start one, or run as root")
     return only(targets, "several QEMUs run")
-
-
-def _serving(path: Path, targets: Sequence[Target]) -> Target:
-    """The QEMU behind a socket: the one whose command line offers it, else the one that listens there."""
-    for target in targets:
-        sockets = [offered for offered in target.monitors if isinstance(offered, Path) and offered.exists()]
-        if path.exists() and any(os.path.samefile(offered, path) for offered in sockets):
-            return target
-    return by_pid(_listener(path))
-
-
-def _listener(path: Path) -> int:
-    """The process id that the kernel knows for the listening end."""
-    credentials = struct.Struct("3i")  # struct ucred: pid, uid, gid
-    with socket.socket(socket.AF_UNIX) as link:
-        link.settimeout(2)
-        try:
-            link.connect(os.fspath(path))
-            raw = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size)
-        except OSError as error:
-            raise TargetError(
-                f"no QEMU answers at {path}: {error.strerror or error}; "
-                f"start it with -qmp unix:{path},server=on,wait=off"
-            ) from error
-    pid: int = credentials.unpack(raw)[0]
-    return pid

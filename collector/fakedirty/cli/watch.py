@@ -15,12 +15,13 @@ from rich.console import RenderableType
 from rich.live import Live
 
 from fakedirty.errors import UsageError
+from fakedirty.model.names import visible
 from fakedirty.service.control import DEFAULT_SOCKET, ask
 from fakedirty.show.columns import NARROW
 from fakedirty.show.svg import svg
 from fakedirty.show.table import heading, line
 from fakedirty.show.terminal import Terminal, harmless
-from fakedirty.show.watch import SHARES_SHOWN, Watched, screen
+from fakedirty.show.watch import SHARES_SHOWN, Watched, screen, told_apart
 
 from .termination import stop_signals
 from .watching import Memory, watched
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _looks(arguments: argparse.Namespace, stop: threading.Event) -> Iterator[list[Mapping[str, Any]]]:
     while not stop.is_set():
         told = ask("status", path=arguments.control, rounds=SHARES_SHOWN)
-        yield [vm for vm in told["vms"] if arguments.vm in (None, vm["vm"])]
+        yield [vm for vm in told["vms"] if arguments.vm is None or vm["vm"] in (arguments.vm, visible(arguments.vm))]
         stop.wait(arguments.every)
 
 
@@ -113,12 +114,15 @@ def _say_lines(looks: Iterable[list[Watched]], terminal: Terminal) -> None:
     said: dict[str, set[str]] = {}
     for vms in looks:
         said = {each.migration_id: said.get(each.migration_id, set()) for each in vms}
+        names = told_apart(vms)
         for each in vms:
             known = said[each.migration_id]
             for text in _lines(each):
                 if text not in known:
                     known.add(text)
-                    terminal.print(f"{harmless(each.vm)}: {text}", soft_wrap=True, highlight=False, markup=False)
+                    terminal.print(
+                        f"{harmless(names[each.process])}: {text}", soft_wrap=True, highlight=False, markup=False
+                    )
 
 
 def _lines(of: Watched) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ def watched(vm: Mapping[str, Any], now: float) -> Watched:
     """What the service says of a VM; `now` is in seconds since 1970."""
     last = vm["last"]
     if not last:
-        return Watched(vm["vm"], vm["pid"], vm["level"])
+        return Watched(vm["vm"], vm["pid"], vm["level"], start_ticks=vm.get("start_ticks", 0), uuid=vm.get("uuid", ""))
     running = last["outcome"] == "unfinished"
     arrived = last["side"] == "destination"
     return Watched(
@@ -30,13 +30,16 @@ def watched(vm: Mapping[str, Any], now: float) -> Watched:
         state="arrived" if arrived else last["state"],
         migration_id=last["migration_id"],
         running=running,
-        valid=last["valid"],
+        valid=last["valid"] is not False,
         seconds=max(0.0, now - datetime.fromisoformat(last["started_at"]).timestamp()),
         round_count=last["rounds"],
         rounds=[round_of(row) for row in vm["rounds"]],
         toggles=[_toggle(row) for row in vm["toggles"]],
         verdict=vm["verdict"] or "",
         outcome="" if running or arrived else _outcome(last),
+        start_ticks=vm.get("start_ticks", 0),  # which an older service does not say
+        uuid=vm.get("uuid", ""),
+        arrived=arrived,
     )
 
 
@@ -52,7 +55,8 @@ def _outcome(last: Mapping[str, Any]) -> str:
         f"{last['rounds']} rounds",
         f"{last['invalid_rounds']} of them invalid" if last["invalid_rounds"] else "",
         f"{last['lost_events']} events lost" if last["lost_events"] else "",
-        "joined while it ran" if last["partial"] else "",
+        "joined while it ran" if last["joined_late"] else "",
+        f"{last['totals']}: {last['totals_reason']}" if last["totals"] not in (None, "equal") else "",
     ]
     return "; ".join(filter(None, parts))
 
@@ -62,15 +66,44 @@ class Memory:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seen: dict[int, tuple[float, Watched]] = {}
+        self._looks = 0
+        self._seen: dict[tuple[int, int], _Seen] = {}
 
     def look(self, vms: Iterable[Watched]) -> list[Watched]:
-        """What is there, and what was there a while ago and had migrated."""
+        """What is there, and what was there a while ago and had migrated, unless its guest is here again."""
+        self._looks += 1
         now = self._clock()
-        here = {each.pid: (now, each) for each in vms}
-        names = {each.vm for _, each in here.values()}
-        for pid, (when, each) in self._seen.items():
-            if pid not in here and each.vm not in names and each.state and now - when < GONE_SECONDS:
-                here[pid] = (when, replace(each, running=False, gone=True))
+        here: dict[tuple[int, int], _Seen] = {}
+        for vm in vms:
+            before = self._seen.get(vm.process)
+            since = self._looks if before is None or before.vm.gone else before.since
+            here[vm.process] = _Seen(vm, since, self._looks, now)
+        gone = [
+            replace(each, vm=replace(each.vm, running=False, gone=True))
+            for process, each in self._seen.items()
+            if process not in here and each.vm.state and now - each.when < GONE_SECONDS
+        ]
+        for each in gone:
+            if not any(each.is_followed_by(other) for other in here.values()):
+                here[each.vm.process] = each
         self._seen = here
-        return [each for _, each in here.values()]
+        return [each.vm for each in here.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A QEMU, there from one look to another; `when` the last of them was."""
+
+    vm: Watched
+    since: int
+    until: int
+    when: float
+
+    def is_followed_by(self, other: _Seen) -> bool:
+        """Whether its guest is there now.
+
+        By its UUID; without one by the name, if it has arrived there, or the two were never there at the same time.
+        """
+        if other.vm.gone or self.vm.vm != other.vm.vm or self.vm.uuid != other.vm.uuid:
+            return False
+        return bool(self.vm.uuid) or other.vm.arrived or other.since > self.until

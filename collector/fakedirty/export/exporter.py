@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import chain
 
@@ -21,13 +21,15 @@ from prometheus_client.samples import Sample
 
 from fakedirty.model.events import Event
 from fakedirty.model.migration import Migration
+from fakedirty.model.names import encodable
 from fakedirty.model.sink import PageBatch
 
-from .host import HOST, Attached, Build, Host, build, by_identity
+from .guests import Guests, Process
+from .host import HOST, Attached, Build, Host, build, by_label
 from .kept import dropped, with_rounds
 from .metrics import METRICS, Metric
 from .seen import ROUNDS_SHOWN, Seen
-from .text import Described, Lines, Said, head, lines, printable
+from .text import Described, Lines, Said, head, lines
 from .vm import Vm
 
 FAMILIES: dict[str, Callable[[str, str], Family]] = {
@@ -64,7 +66,8 @@ class Exporter(Collector):
         self._build = built or build()
         self._lock = threading.Lock()  # held for one VM at a time, so that whoever observes need not wait for a scrape
         self._scraping = threading.Lock()  # by one client at a time: together they take no longer
-        self._vms: dict[str, Vm] = {}
+        self._guests = Guests()
+        self._vms: dict[str, Vm] = {}  # by guest
         self._dropped = 0
         self._scrape_seconds: float | None = None
 
@@ -75,14 +78,24 @@ class Exporter(Collector):
         """
         if migration.incoming:
             return
-        name, seen, attached = printable(migration.vm), Seen(migration, self._now()), self._observed()
+        seen, attached = Seen(migration, self._now()), self._observed()
         with self._lock:
-            vm = self._vms.get(name)
-            if vm is None:
-                self._vms[name] = Vm(name, seen)
+            guest = self._guest(migration, attached)
+            if guest in self._vms:
+                self._vms[guest].begin(seen)
             else:
-                vm.begin(seen)
-            self._drop({vm for vm, _ in attached})
+                self._vms[guest] = Vm(self._guests.label(guest), seen)
+            self._drop(attached)
+
+    def label(self, migration: Migration) -> str:
+        """What the series of a migration have for a VM: whoever else tells of it has the same."""
+        attached = self._observed()
+        with self._lock:
+            return self._guests.label(self._of(process_of(migration), attached))
+
+    def look(self) -> None:
+        """Take notice of the QEMUs that are observed now: who is there beside another is another guest."""
+        self._observed()
 
     def changed(self, migration: Migration, event: Event) -> None:
         """Count what is new of it, so that a scrape after a long time has no more to do than any other."""
@@ -132,29 +145,60 @@ class Exporter(Collector):
         """All that a scrape is about to say."""
         attached = self._observed()
         with self._lock:
-            self._drop({vm for vm, _ in attached})
-            recent = with_rounds({name: vm.last for name, vm in self._vms.items()})
-            for name, vm in self._vms.items():
-                vm.last.rounds_shown = ROUNDS_SHOWN if name in recent else 0
-            host = Host(self._build, attached, self._dropped, self._skip_off(), self._scrape_seconds)
+            self._drop(attached)
+            recent = with_rounds({guest: vm.last for guest, vm in self._vms.items()})
+            for guest, vm in self._vms.items():
+                vm.last.rounds_shown = ROUNDS_SHOWN if guest in recent else 0
+            labelled = by_label(attached, lambda each: self._guests.label(self._of(each.process, attached)))
+            host = Host(self._build, labelled, self._dropped, self._skip_off(), self._scrape_seconds)
             return host, list(self._vms.values())
 
     def _lines(self, vm: Vm) -> tuple[Lines, ...]:
         with self._lock:
             return vm.lines()
 
-    def _observed(self) -> dict[tuple[str, int], Attached]:
-        return by_identity(self._attached())
+    def _observed(self) -> list[Attached]:
+        """Those there are, each with its guest, in the order in which they came."""
+        attached = list(self._attached())
+        with self._lock:
+            for each in attached:
+                self._of(each.process, attached)
+        return attached
+
+    def _of(self, process: Process, attached: Iterable[Attached]) -> str:
+        if (known := self._guests.known(process)) is not None:
+            return known
+        migrating = {guest for guest, vm in self._vms.items() if vm.last.active}
+        return self._guests.of(process, (each.process.key for each in attached), migrating)
+
+    def _guest(self, migration: Migration, attached: Iterable[Attached]) -> str:
+        """The guest that begins to migrate; one that does while its other process may still have it is two."""
+        process = process_of(migration)
+        guest = self._of(process, attached)
+        if (vm := self._vms.get(guest)) is None or (other := process_of(vm.last.migration)).key == process.key:
+            return guest
+        there = any(each.process.key == other.key for each in attached)
+        if vm.last.active or (there and vm.last.migration.state != "completed"):
+            return self._guests.apart(process)
+        return guest
 
     def _vm(self, migration: Migration) -> Vm | None:
         """The VM whose last migration it is."""
-        vm = self._vms.get(printable(migration.vm))
+        vm = self._vms.get(self._guests.known(process_of(migration)) or "")
         return vm if vm is not None and vm.last.migration is migration else None
 
-    def _drop(self, attached: Collection[str]) -> None:
-        for name in dropped({name: vm.last for name, vm in self._vms.items()}, attached, self._now()):
-            del self._vms[name]
+    def _drop(self, attached: Iterable[Attached]) -> None:
+        here = {each.process.key for each in attached}
+        guests = {self._of(each.process, attached) for each in attached}
+        for guest in dropped({guest: vm.last for guest, vm in self._vms.items()}, guests, self._now()):
+            del self._vms[guest]
             self._dropped += 1
+        self._guests.keep(here, self._vms)
+
+
+def process_of(migration: Migration) -> Process:
+    """The QEMU that it is observed in."""
+    return Process(migration.process, migration.vm, migration.uuid)
 
 
 def _family(of: Described, said: Iterable[Said]) -> Family:
@@ -162,7 +206,7 @@ def _family(of: Described, said: Iterable[Said]) -> Family:
     family.samples = [
         Sample(
             each.series.name,
-            dict(zip(each.series.labels, map(printable, each.values), strict=True)),
+            dict(zip(each.series.labels, map(encodable, each.values), strict=True)),
             each.value,
             None,
             each.exemplar,

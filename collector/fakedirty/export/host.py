@@ -9,8 +9,9 @@ from importlib import metadata
 
 from fakedirty import __version__
 
+from .guests import Process
 from .readers import Samples
-from .text import Described, Said, printable, series
+from .text import Described, Said, series
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,13 @@ class Attached:
     level: str
     probes: int
     qemu_version: str = ""
+    identity: str = ""  # process id and start time; empty is not known
+    uuid: str = ""  # of the guest, empty without one
+
+    @property
+    def process(self) -> Process:
+        """What tells it from others."""
+        return Process(self.identity, self.vm, self.uuid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,7 @@ def build() -> Build:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """All of it at one moment; `attached` by VM and process id, which tell two VMs of one name apart."""
+    """All of it at one moment; `attached` by label and process id."""
 
     build: Build
     attached: dict[tuple[str, int], Attached]
@@ -144,6 +152,6 @@ HOST = (
 )
 
 
-def by_identity(attached: Iterable[Attached]) -> dict[tuple[str, int], Attached]:
-    """No two of one VM and process, which would be one series twice."""
-    return {(printable(each.vm), each.pid): each for each in attached}
+def by_label(attached: Iterable[Attached], label: Callable[[Attached], str]) -> dict[tuple[str, int], Attached]:
+    """No two of one label and process id, which would be one series twice."""
+    return {(label(each), each.pid): each for each in attached}

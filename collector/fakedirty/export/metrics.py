@@ -151,7 +151,8 @@ METRICS = (
         "fakedirty_verdict_converges",
         G,
         ("plan",),
-        "Verdict on the last migration: 1 if it is expected to converge, as it is and with skip.",
+        "Verdict on the last migration: 1 if it is expected to converge, as it is and with skip. Not there, like all "
+        "that is predicted, while the verdict is refuted.",
         readers.converges,
     ),
     Metric(
@@ -167,6 +168,27 @@ METRICS = (
         ("plan", "estimate"),
         "Downtime that is predicted, in the same way.",
         readers.downtimes,
+    ),
+    Metric(
+        "fakedirty_verdict_least_limit_seconds",
+        G,
+        ("plan", "estimate"),
+        "Downtime limit from which on a plan is predicted to converge, in the same way.",
+        readers.least_limits,
+    ),
+    Metric(
+        "fakedirty_verdict_limit_seconds",
+        G,
+        ("source",),
+        "Downtime limit that the verdict goes by: as qemu has it, or assumed where it could not be read.",
+        readers.limit,
+    ),
+    Metric(
+        "fakedirty_verdict_refuted",
+        G,
+        (),
+        "1 if the verdict is withdrawn: an end that was predicted has passed, or one has come that was not.",
+        readers.refuted,
     ),
     Metric(
         "fakedirty_dirty_pages", G, (), "Dirty pages at the start of the last finished round.", latest("dirty_pages")

@@ -210,8 +210,27 @@ def downtimes(seen: Seen) -> Samples:
         yield from _estimates(plan, prediction.downtime_seconds)
 
 
-def _plans(seen: Seen) -> Iterator[tuple[str, Prediction]]:
+def refuted(seen: Seen) -> Samples:
+    """Whether what was predicted did not come true."""
     if (found := seen.migration.verdict) is not None:
+        yield (), found.refuted is not None
+
+
+def limit(seen: Seen) -> Samples:
+    """The limit that the verdict goes by, and whose it is."""
+    if (found := seen.migration.verdict) is not None:
+        yield ("assumed" if found.limit_assumed else "qemu",), found.downtime_limit_seconds
+
+
+def least_limits(seen: Seen) -> Samples:
+    """By plan, the limit from which on it converges."""
+    for plan, prediction in _plans(seen):
+        yield from _estimates(plan, prediction.least_limit_seconds)
+
+
+def _plans(seen: Seen) -> Iterator[tuple[str, Prediction]]:
+    """Nothing of a verdict that is withdrawn."""
+    if (found := seen.migration.verdict) is not None and found.refuted is None:
         yield "as-is", found.as_is
         yield "skip", found.with_skip
 

@@ -43,6 +43,8 @@ class Seen:
     @property
     def valid(self) -> bool:
         """Whether all that was counted can be believed, as the migration itself would say, without a look at it all."""
+        if self.migration.totals is not None:
+            return self.migration.valid is True
         return not (self.migration.partial or self.migration.lost_events or self.invalid_rounds)
 
     @property
@@ -60,8 +62,10 @@ class Seen:
             *(
                 migration.state,
                 migration.partial,
+                migration.totals,
                 migration.outside_downtime_ns,
-                migration.downtime_limit_ms,
+                migration.limits,
+                migration.refuted,
                 self.left_at,
                 self.rounds_shown,
             ),

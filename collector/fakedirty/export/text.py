@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from prometheus_client.core import Exemplar
 
+from fakedirty.model.names import encodable
+
 # what a type is called in the format of Prometheus, which has fewer
 _PROMETHEUS = {"info": "gauge", "stateset": "gauge", "unknown": "untyped"}
 _SUFFIXES = {"counter": "_total", "info": "_info"}
@@ -95,14 +97,9 @@ def number(value: float) -> str:
     return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
 
 
-def printable(label: str) -> str:
-    """`label` as UTF-8 can have it: one bad name must not end the scrape of all."""
-    return label.encode("utf-8", "replace").decode()
-
-
 @lru_cache(1 << 14)
 def _escaped(label: str) -> str:
-    return printable(label).replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    return encodable(label).replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
 def _labels(labels: dict[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 from fakedirty.model.events import Event, ModeChanged
 from fakedirty.model.migration import Migration
+from fakedirty.model.names import encodable
 from fakedirty.model.sink import PageBatch
 
 TAG_LENGTH = 100  # what Grafana has room for
@@ -29,12 +31,29 @@ def epoch_ns() -> int:
     return time.time_ns() - time.monotonic_ns()
 
 
-class Annotator:
-    """Makes annotations and hands them on at once; `put` must not block. It may be told by several threads."""
+Label = Callable[[Migration], str]
 
-    def __init__(self, put: Callable[[Annotation], None], epoch_ns: Callable[[], int] = epoch_ns) -> None:
+
+def own_name(migration: Migration) -> str:
+    """That of its VM, where no other has it."""
+    return encodable(migration.vm)
+
+
+class Annotator:
+    """Makes annotations and hands them on at once; `put` must not block. It may be told by several threads.
+
+    `label` is what the VM of a migration is called in the metrics, beside whose series its annotations are shown.
+    """
+
+    def __init__(
+        self,
+        put: Callable[[Annotation], None],
+        epoch_ns: Callable[[], int] = epoch_ns,
+        label: Label = own_name,
+    ) -> None:
         self._put = put
         self._epoch_ns = epoch_ns
+        self._label = label
 
     def started(self, migration: Migration) -> None:
         """Nothing yet: a region has an end."""
@@ -42,9 +61,10 @@ class Annotator:
     def changed(self, migration: Migration, event: Event) -> None:
         """A toggle is a point."""
         if isinstance(event, ModeChanged) and not migration.incoming:
+            name = self._label(migration)
             text = f"mode {event.from_mode} &rarr; {event.to_mode} in round {event.round}"
-            tags = _tags(migration, "toggle", f"mode:{event.to_mode}")
-            self._put(Annotation(self._ms(event.time_ns), None, tags, f"{_name(migration)}: {text}"))
+            tags = _tags(name, "toggle", f"mode:{event.to_mode}")
+            self._put(Annotation(self._ms(event.time_ns), None, tags, f"{html.escape(name)}: {text}"))
 
     def pages(self, migration: Migration, batch: PageBatch) -> None:
         """Nothing: single pages are nothing to be told."""
@@ -55,8 +75,9 @@ class Annotator:
             return
         outcome = migration.state if migration.ended else "unfinished"
         end = time.monotonic_ns() if migration.end_ns is None else migration.end_ns
-        tags = _tags(migration, "migration", f"outcome:{outcome}", f"id:{migration.migration_id}")
-        text = f"{_name(migration)}: {'; '.join(_facts(migration, outcome))}"
+        name = self._label(migration)
+        tags = _tags(name, "migration", f"outcome:{outcome}", f"id:{migration.migration_id}")
+        text = f"{html.escape(name)}: {'; '.join(_facts(migration, outcome))}"
         self._put(Annotation(self._ms(migration.start_ns), self._ms(end), tags, text))
 
     def _ms(self, monotonic_ns: int) -> int:
@@ -71,18 +92,13 @@ def _facts(migration: Migration, outcome: str) -> list[str]:
     for word, column in (("sent", "transferred_bytes"), ("saved", "saved_bytes")):
         if (count := migration.total(column)) is not None:
             facts.append(f"{word} {count / 1e6:.1f} MB")
-    return facts if migration.valid else [*facts, "not valid"]
+    return facts if migration.valid else [*facts, "unchecked" if migration.valid is None else "not valid"]
 
 
-def _printable(text: str) -> str:
-    """As UTF-8 can have it."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _name(migration: Migration) -> str:
-    return html.escape(_printable(migration.vm))
-
-
-def _tags(migration: Migration, *words: str) -> tuple[str, ...]:
-    vm = f"vm:{_printable(migration.vm)}"[:TAG_LENGTH]
+def _tags(name: str, *words: str) -> tuple[str, ...]:
+    """With that of the VM, which is cut where Grafana has no room: two that begin alike end differently then."""
+    vm = f"vm:{name}"
+    if len(vm) > TAG_LENGTH:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+        vm = f"{vm[: TAG_LENGTH - len(digest) - 1]}~{digest}"
     return ("fakedirty", vm, *words)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .annotations import Annotation, Annotator
+from .annotations import Annotation, Annotator, Label, own_name
 from .answers import expected, explained
 from .connection import connected
 from .outbox import Outbox
@@ -16,11 +16,11 @@ WHAT = "telling of a migration"
 
 
 @contextmanager
-def telling(place: Place, token_file: Path) -> Iterator[Annotator]:
-    """The sink, for as long as the context lasts."""
+def telling(place: Place, token_file: Path, label: Label = own_name) -> Iterator[Annotator]:
+    """The sink, for as long as the context lasts; `label` is what a VM is called in the metrics."""
     outbox = Outbox(poster(place, token_file))
     try:
-        yield Annotator(outbox.put)
+        yield Annotator(outbox.put, label=label)
     finally:
         outbox.close()
 

@@ -30,13 +30,14 @@ class RoundEnded:
 
     `seen` maps columns of :class:`Round` to the count of that source (the kernel's count of page
     records beside QEMU's own counters, say); a difference makes the round invalid. `flaw` is what the
-    observer itself knows to be wrong with the round.
+    observer itself knows to be wrong with the round. `postcopy` is whether postcopy moved pages in it.
     """
 
     time_ns: int
     round: Round
     seen: Mapping[str, int] = field(default_factory=dict)
     flaw: str = ""
+    postcopy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,22 @@ class ModeChanged:
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
-    """The migration is in another state of QEMU's ``MigrationStatus``."""
+    """The migration is in another state of QEMU's ``MigrationStatus``.
+
+    QEMU may be in a state that is an end before it has ended the last round: then that one `follows`, and after it
+    :class:`RoundsComplete`.
+    """
 
     time_ns: int
     state: str
+    follows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RoundsComplete:
+    """Of a migration that has ended, no round is to come any more."""
+
+    time_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +82,30 @@ class EventsLost:
 
 @dataclass(frozen=True, slots=True)
 class FinalReport:
-    """What ``query-migrate`` said when the migration had ended (or was last seen)."""
+    """What ``query-migrate`` said when the migration had ended (or was last seen); `flaw` is why it is empty."""
 
     time_ns: int
     info: Mapping[str, object]
+    flaw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Nothing more of the migration will be observed: its pages can be held against QEMU's totals."""
+
+    time_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class LimitsTold:
-    """What QEMU was told of how long the guest may be stopped."""
+    """What QEMU was told of how long the guest may be stopped, and how fast it may take the switchover to be.
+
+    `switchover_rate` is in bytes a second; None where QEMU goes by what it measures.
+    """
 
     time_ns: int
     downtime_limit_ms: int
+    switchover_rate: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +147,9 @@ Event = (
     | RoundEnded
     | ModeChanged
     | StateChanged
+    | RoundsComplete
     | EventsLost
     | FinalReport
+    | Closed
     | LimitsTold
 )

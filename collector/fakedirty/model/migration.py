@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .events import (
+    Closed,
     Event,
     EventsLost,
     FinalReport,
@@ -17,13 +18,17 @@ from .events import (
     MigrationStarted,
     ModeChanged,
     RoundEnded,
+    RoundsComplete,
     StateChanged,
 )
-from .round import Round, broken_law
-from .verdict import Verdict, verdict
+from .outlook import Limits, Outlook
+from .round import OTHER_LAWS, Round, broken_law, known, uncounted
+from .totals import Ended, Outcome, Totals, check, number
+from .verdict import Refutation, Verdict
 from .words import Kind, Level, Mode
 
-LOOKED_AT = 64  # rounds, for a verdict
+# pages that multifd may hold: a packet of 128 of them for each channel that there can be, and one that is being filled
+IN_CHANNELS = 256 * 128
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 
@@ -47,8 +52,17 @@ class Migration:
     stopped_ns: int | None = None  # when the source stopped the guest, and when the destination let it run
     resumed_ns: int | None = None
     downtime_limit_ms: int | None = None  # as QEMU said last; None if it was not asked, or did not answer
+    switchover_rate: int | None = None  # bytes a second by which QEMU decides on the switchover; None if not set
+    process: str = ""  # the QEMU that is observed: process id and start time; empty if not known
+    uuid: str = ""  # of its guest, where it has one
+    postcopy_ns: int | None = None  # when postcopy was first seen to be active
+    awaits_round: bool = False  # it has ended, and its last round has not
+    totals: Totals | None = None  # of its pages; None while it is observed, and where none are counted
     _unreported_loss: int = 0
-    _verdict: tuple[object, Verdict | None] = (None, None)  # and what it was made of
+    _unreported: str = ""
+    _uncounted: int = 0  # visited pages that no round counts as sent so far
+    _of_postcopy: set[int] = field(default_factory=set)  # indices of rounds
+    _outlook: Outlook = field(default_factory=Outlook, repr=False, compare=False)
 
     @property
     def ended(self) -> bool:
@@ -56,9 +70,52 @@ class Migration:
         return self.state in ENDED
 
     @property
-    def valid(self) -> bool:
-        """Whether every round is valid and nothing was lost or missed."""
-        return not self.partial and not self.lost_events and all(r.valid for r in self.rounds)
+    def valid(self) -> bool | None:
+        """Whether every round is valid, nothing was lost or missed, and at the end all pages are there.
+
+        While it is observed, as far as it goes. None where nothing is wrong, and no totals say that nothing is missing.
+        """
+        if self.partial or self.lost_events or self.lacks_round or not all(r.valid for r in self.rounds):
+            return False
+        if self.totals is None:
+            return True
+        if self.totals.outcome is Outcome.UNCHECKED:
+            return None
+        return self.totals.outcome is Outcome.EQUAL and not self._unexplained
+
+    @property
+    def past_rounds(self) -> bool:
+        """Whether its last round has been seen to end: what comes after it is no round."""
+        last = self.rounds[-1].kind if self.rounds else None
+        return last is Kind.SWITCHOVER or self.postcopy_ns is not None
+
+    @property
+    def lacks_round(self) -> bool:
+        """Whether it has ended without its last round, for all that is known."""
+        return self.awaits_round and self.totals is not None and self.totals.outcome is not Outcome.EQUAL
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why `valid` is not true, in words; whatever is wrong with single rounds is said by them."""
+        invalid = sum(not r.valid for r in self.rounds)
+        lost = sum(self.lost_events.values())
+        reasons = [
+            f"{invalid} of {len(self.rounds)} rounds" if invalid else "",
+            f"{lost} events lost" if lost else "",
+            "joined while it ran" if self.partial else "",
+            "it ended without its last round" if self.lacks_round else "",
+            "" if self.totals is None else self.totals.reason,
+            self._unexplained,
+        ]
+        return [reason for reason in reasons if reason]
+
+    @property
+    def _unexplained(self) -> str:
+        """Rounds that are right only if multifd sent pages, where it did not."""
+        if self.totals is None or self.totals.outcome is Outcome.UNCHECKED or self.reported("ram", "multifd-bytes"):
+            return ""
+        numbers = [str(r.round) for r in self.rounds if r.remark]
+        return f"no channel counts the pages that round {', '.join(numbers)} lacks" if numbers else ""
 
     @property
     def outside_downtime_ns(self) -> int | None:
@@ -67,16 +124,11 @@ class Migration:
 
     def total(self, column: str) -> float | None:
         """The sum of a column over the rounds; None where any round could not see it, or there is none."""
-        values: list[float | None] = [getattr(r, column) for r in self.rounds]
-        seen = [value for value in values if value is not None]
-        return sum(seen) if seen and len(seen) == len(values) else None
+        return known(self.rounds, column) if self.rounds else None
 
     def reported(self, *path: str) -> int | None:
         """A number of the last ``query-migrate``, such as ``reported("ram", "transferred")``; None if it has none."""
-        value: object = self.report
-        for name in path:
-            value = value.get(name) if isinstance(value, Mapping) else None
-        return value if isinstance(value, int) else None
+        return number(self.report, *path)
 
     def read_back(self, toggle: ModeChanged) -> Mode | None:
         """The mode by what QEMU said next: that of the round's end, or what a later toggle within it began from.
@@ -91,16 +143,28 @@ class Migration:
         return next((r.mode for r in self.rounds if r.round == within), None)
 
     @property
+    def limits(self) -> Limits:
+        """What QEMU allows a switchover, as far as it was read."""
+        return Limits(self.downtime_limit_ms, self.switchover_rate)
+
+    @property
     def verdict(self) -> Verdict | None:
         """Whether it converges, and would with skip, by what was seen before the guest was stopped; see `verdict`."""
-        before = len(self.rounds)
-        while before and self.rounds[before - 1].kind is Kind.SWITCHOVER:
-            before -= 1
-        made_of = before, self.downtime_limit_ms
-        if self._verdict[0] != made_of:
-            limit = {} if self.downtime_limit_ms is None else {"downtime_limit_seconds": self.downtime_limit_ms / 1e3}
-            self._verdict = made_of, verdict(self.rounds[max(0, before - LOOKED_AT) : before], **limit)
-        return self._verdict[1]
+        return self._outlook.verdict(self.rounds, self.limits)
+
+    @property
+    def refuted(self) -> bool:
+        """Whether the verdict is withdrawn, as what was predicted did not come true."""
+        return self._outlook.refutation is not None
+
+    def passed(self, time_ns: int) -> None:
+        """It is `time_ns`, and nothing else has happened: an end that was predicted may be overdue."""
+        if self.state == "active" and self.stopped_ns is None:
+            self._outlook.passed((time_ns - self.start_ns) / 1e9)
+
+    def remember(self, refutation: Refutation | None) -> None:
+        """What was recorded against the verdict."""
+        self._outlook.remember(refutation)
 
     def apply(self, event: Event) -> None:
         """Take one event in. Events come in the order in which they happened."""
@@ -109,21 +173,52 @@ class Migration:
                 self.partial = self.partial or event.partial
             case RoundEnded():
                 self.rounds.append(self._judged(event))
+                self._outlook.take(self.rounds, self.limits)
             case ModeChanged():
                 self.toggles.append(event)
             case StateChanged():
-                self.state = event.state
-                if self.ended:
-                    self.end_ns = event.time_ns
+                self._enter(event)
+            case RoundsComplete():
+                self.awaits_round = False
             case EventsLost():
                 self.lost_events[event.where] = self.lost_events.get(event.where, 0) + event.count
                 self._unreported_loss += event.count
             case GuestStopped() | GuestContinued() | GuestArrived():
                 self._move(event)
             case FinalReport():
-                self.report = event.info
+                self.report, self._unreported = event.info, event.flaw
+            case Closed() if not self.incoming:
+                self.totals = check(self._at_its_end())
             case LimitsTold():
-                self.downtime_limit_ms = event.downtime_limit_ms
+                self.downtime_limit_ms, self.switchover_rate = event.downtime_limit_ms, event.switchover_rate
+                self._outlook.take(self.rounds, self.limits)
+
+    def _enter(self, event: StateChanged) -> None:
+        """Another state."""
+        self.state = event.state
+        if event.state.startswith("postcopy"):
+            self._outlook.postcopy()
+            if self.postcopy_ns is None:
+                self.postcopy_ns = event.time_ns
+        if event.state == "completed":
+            self._outlook.completed(self.rounds, self.limits)
+        if self.ended:
+            self.end_ns, self.awaits_round = event.time_ns, event.follows
+
+    def _at_its_end(self) -> Ended:
+        moved = self.reported("ram", "postcopy-bytes") or self.reported("ram", "postcopy-requests")
+        counted = [number for number in self._of_postcopy if self.rounds[number].normal_pages is not None]
+        polled = any(r.visited_pages is None and r.normal_pages is not None for r in self.rounds)
+        return Ended(
+            state=self.state,
+            ended=self.ended,
+            rounds=[r for number, r in enumerate(self.rounds) if number not in self._of_postcopy],
+            report=self.report,
+            unreported=self._unreported,
+            joined_late=self.partial,
+            postcopy=self.postcopy_ns is not None or bool(moved),
+            apart=not counted and not polled,
+        )
 
     def _move(self, event: GuestStopped | GuestContinued | GuestArrived) -> None:
         """The guest stops or runs, on either side."""
@@ -143,7 +238,10 @@ class Migration:
         """The round with its losses and, if it cannot be believed, the reason."""
         lost = event.round.lost_events + self._unreported_loss
         self._unreported_loss = 0
-        reasons = [event.round.invalid_reason, event.flaw, broken_law(event.round)]
+        if event.postcopy:
+            self._of_postcopy.add(len(self.rounds))
+        remark, law = self._held_to_laws(event.round)
+        reasons = [event.round.invalid_reason, event.flaw, law]
         reasons += [
             f"{column}: QEMU counts {counted}, the probe {seen}"
             for column, seen in event.seen.items()
@@ -152,4 +250,21 @@ class Migration:
         if lost:
             reasons.append(f"{lost} events lost")
         reason = "; ".join(reason for reason in reasons if reason)
-        return dataclasses.replace(event.round, lost_events=lost, invalid_reason=reason)
+        return dataclasses.replace(event.round, lost_events=lost, invalid_reason=reason, remark=remark)
+
+    def _held_to_laws(self, counts: Round) -> tuple[str, str]:
+        """A remark, and the law that is broken.
+
+        While the mode is off, QEMU counts a page as visited when it is queued, and as sent when a channel of multifd
+        takes it. What a round lacks, later ones have then; the end tells whether it was so.
+        """
+        late = uncounted(counts)
+        if late is None or counts.first_pages is not None:
+            return counts.remark, broken_law(counts)
+        self._uncounted += late
+        least = -IN_CHANNELS if self.partial else 0
+        if not late or not least <= self._uncounted <= IN_CHANNELS:
+            return counts.remark, broken_law(counts)
+        kept = f"{late} of its pages are" if late > 0 else f"{-late} pages of earlier rounds are"
+        there = "in later rounds" if late > 0 else "here"
+        return f"{kept} counted as sent {there}: multifd counts in its channels", broken_law(counts, OTHER_LAWS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .words import Kind, Mode
@@ -43,10 +44,11 @@ class Round:
     sampled_pages: int | None = None
     fake_pages_low: int | None = None
     fake_pages_high: int | None = None
+    remark: str = ""
 
     @property
     def valid(self) -> bool:
-        """Whether the counts obey conservation and nothing was lost or missed."""
+        """Whether the counts obey conservation and nothing was lost or missed; with a remark, as far as it goes."""
         return not self.invalid_reason
 
 
@@ -63,12 +65,17 @@ LAWS = (
 )
 
 
-def broken_law(counts: Round) -> str:
+# that every visited page was sent or skipped: of whole migrations true, of rounds where no other thread counts
+SENT_LAW = LAWS[1]
+OTHER_LAWS = tuple(law for law in LAWS if law is not SENT_LAW)
+
+
+def broken_law(counts: Round, laws: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = LAWS) -> str:
     """The first law of conservation that `counts` break, in words; empty when they obey all.
 
     A law with a side of which any part is unseen (None) is not judged: what is unseen may be anything.
     """
-    for left, right in LAWS:
+    for left, right in laws:
         sums = _weigh(counts, left), _weigh(counts, right)
         if None not in sums and sums[0] != sums[1]:
             return f"{_spell(left)} = {sums[0]} but {_spell(right)} = {sums[1]}"
@@ -76,10 +83,27 @@ def broken_law(counts: Round) -> str:
 
 
 def conserved(counts: Round) -> bool | None:
-    """Whether `counts` obey every law that can be judged; None where not one of them can be."""
-    judged = [(_weigh(counts, left), _weigh(counts, right)) for left, right in LAWS]
+    """Whether `counts` obey every law that can be judged; None where not one of them can be.
+
+    A round with a remark is held to those laws alone that hold of it by itself.
+    """
+    laws = OTHER_LAWS if counts.remark else LAWS
+    judged = [(_weigh(counts, left), _weigh(counts, right)) for left, right in laws]
     seen = [sums for sums in judged if None not in sums]
     return all(left == right for left, right in seen) if seen else None
+
+
+def uncounted(counts: Round) -> int | None:
+    """Visited pages that are neither sent nor skipped by the round's own counts; None where it has not all of them."""
+    visited, sent = (_weigh(counts, side) for side in SENT_LAW)
+    return None if visited is None or sent is None else visited - sent
+
+
+def known(rounds: Sequence[Round], column: str) -> int | None:
+    """The sum of a column over rounds; None where any of them could not see it."""
+    values: list[int | None] = [getattr(r, column) for r in rounds]
+    seen = [value for value in values if value is not None]
+    return sum(seen) if len(seen) == len(values) else None
 
 
 def _weigh(counts: Round, columns: tuple[str, ...]) -> int | None:

@@ -46,10 +46,12 @@ class TraceRecord:
 class Subject:
     """The QEMU that is observed. `identity` tells it from every other process of its host, ended ones included.
 
-    `facts` are what a reader has to know of this QEMU to understand its events, as plain data.
+    `facts` are what a reader has to know of this QEMU to understand its events, as plain data. `uuid` is that of its
+    guest, empty where it was started without one. `vm` is a label, and may be that of others too.
     """
 
     vm: str
     level: Level
     identity: str
     facts: Mapping[str, object] = field(default_factory=dict)
+    uuid: str = ""

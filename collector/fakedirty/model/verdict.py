@@ -3,6 +3,7 @@
 Both plans are played forward, round by round, as QEMU's loop would: a round sends what is dirty (with skip, what of it
 has changed), meanwhile the guest dirties more, and when what is left fits the downtime limit the guest is stopped. What
 is uncertain (how fast the guest dirties, what share changes, how fast the link is) is played at its best and its worst.
+So is the downtime limit turned round: the least one with which a plan comes to an end.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .dirtying import Dirtying, fitted, observed, saturated, steady
 from .round import Round
 from .words import Kind, Mode
 
-DOWNTIME_LIMIT_SECONDS = 0.3  # QEMU's default, where nobody has said another
+DOWNTIME_LIMIT_SECONDS = 0.3  # QEMU's default, which is assumed where QEMU's own answer is not known
 RECENT_ROUNDS = 8  # are looked at: what a guest writes changes
 TELLING_SECONDS = 0.05  # a shorter round says nothing of the link: its pages may still wait in a buffer
 HASH_SECONDS = 0.5e-6  # a page, where it was not seen: copying and XXH3 of 4 KiB from memory
@@ -25,6 +26,7 @@ WHOLE = 0.8  # of the working set: a round that came past so much of it has a sh
 MOST_ROUNDS = 1000
 ITERATION_SECONDS = 0.05  # QEMU sends for so long between two looks at what is left (MAX_WAIT in migration/ram.c)
 STANDSTILL = 0.01  # of the pages: less than that a round is no way to an end
+LIMITS_TRIED, LIMIT_HALVINGS = 12, 6  # for the least limit: powers of two first, then halves of what lies between two
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,26 @@ class Estimate:
 class Prediction:
     """What comes of a plan: the total time from the start of the migration, and the downtime, in seconds.
 
-    Both are None where it is not expected to converge; it is `certain` where best and worst agree.
+    Both are None where it is not expected to converge; it is `certain` where best and worst agree. With every downtime
+    limit above `least_limit_seconds` the plan has an end; None where no limit was found with which it has one.
     """
 
     converges: bool
     certain: bool
     total_seconds: Estimate | None
     downtime_seconds: Estimate | None
+    least_limit_seconds: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refutation:
+    """A prediction that did not come true, made after `after_round`.
+
+    `total_seconds` is when the end was expected, counted from the start of the migration; None where none was.
+    """
+
+    after_round: int
+    total_seconds: Estimate | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +71,9 @@ class Verdict:
     `unchanged_ratio` is the share of fake pages in the bytes that were, or without skip would have been, sent again.
     `dirty_pages` are those expected to be dirty when the next round of the present length begins, `dirty_seconds` what
     sending all of them takes at `link_rate` bytes a second, `changed_seconds` those of them that have changed.
+    `limit_assumed` is true where QEMU's own limit is not known, and its default was taken; QEMU holds what is left
+    against it at `switchover_rate` bytes a second if that was set. With `refuted` both predictions are withdrawn: they
+    rest on what an earlier one rested on, and that did not come true.
     """
 
     after_round: int
@@ -68,16 +86,29 @@ class Verdict:
     downtime_limit_seconds: float
     as_is: Prediction
     with_skip: Prediction
+    limit_assumed: bool = False
+    switchover_rate: float | None = None
+    refuted: Refutation | None = None
+
+    @property
+    def in_force(self) -> Prediction:
+        """The plan that the migration follows now."""
+        return self.with_skip if self.skipping else self.as_is
 
 
 @dataclass(frozen=True, slots=True)
 class _World:
-    """What is taken for granted when a plan is played: `seconds_per_page` of sending, and of hashing."""
+    """What is taken for granted when a plan is played: seconds a page of sending, and of hashing.
+
+    QEMU holds what is left against the limit at a rate of its own: `allowance` is the time that sending takes of what
+    QEMU takes for one second of sending.
+    """
 
     dirtying: Dirtying
     changed_ratio: float
     sending: float
     hashing: float
+    allowance: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,27 +117,41 @@ class _End:
     downtime_seconds: float
 
 
-def verdict(rounds: Sequence[Round], downtime_limit_seconds: float = DOWNTIME_LIMIT_SECONDS) -> Verdict | None:
-    """What can be said of a migration that runs; None before its second round, or where no page was classified."""
+def verdict(
+    rounds: Sequence[Round], downtime_limit_seconds: float | None = None, switchover_rate: float | None = None
+) -> Verdict | None:
+    """What can be said of a migration that runs; None before its second round, or where no page was classified.
+
+    Args:
+        rounds: those so far, without a switchover.
+        downtime_limit_seconds: QEMU's own; None where it is not known, and QEMU's default is assumed.
+        switchover_rate: bytes a second by which QEMU decides on the switchover (``avail-switchover-bandwidth``); None
+            where it goes by the speed of the link, as it does unless it was set.
+    """
     again = [r for r in rounds[-RECENT_ROUNDS:] if r.kind is Kind.ITERATIVE and _compared(r)]
     points = observed(rounds)
     link = _link(rounds)
     if not again or not points or link is None:
         return None
+    limit = DOWNTIME_LIMIT_SECONDS if downtime_limit_seconds is None else downtime_limit_seconds
     last = rounds[-1]
     elapsed = last.start_seconds + last.duration_seconds
     changed = _changed(again, max(pages for _, pages in points))
     hashing = _hashing(again)
-    worlds = (
-        _World(steady(points), changed.low, link.page_bytes / link.fastest, hashing),
-        _World(fitted(points), changed.expected, link.page_bytes / link.rate, hashing),
-        _World(saturated(points), changed.high or 0, link.page_bytes / link.slowest, hashing),
+    worlds = tuple(
+        _World(dirtying, ratio, link.page_bytes / rate, hashing, switchover_rate / rate if switchover_rate else 1.0)
+        for dirtying, ratio, rate in (
+            (steady(points), changed.low, link.fastest),
+            (fitted(points), changed.expected, link.rate),
+            (saturated(points), changed.high or 0, link.slowest),
+        )
     )
     expected = worlds[1]
     dirty = expected.dirtying(last.duration_seconds)
 
     def predict(skip: bool) -> Prediction:
-        return _prediction([_play(world, last, elapsed, downtime_limit_seconds, skip) for world in worlds])
+        ends = [_play(world, last, elapsed, limit, skip) for world in worlds]
+        return _prediction(ends, [_least_limit(world, last, skip) for world in worlds])
 
     return Verdict(
         after_round=last.round,
@@ -116,14 +161,17 @@ def verdict(rounds: Sequence[Round], downtime_limit_seconds: float = DOWNTIME_LI
         dirty_seconds=dirty * expected.sending,
         changed_seconds=dirty * expected.changed_ratio * expected.sending,
         link_rate=link.rate,
-        downtime_limit_seconds=downtime_limit_seconds,
+        downtime_limit_seconds=limit,
         as_is=predict(skip=False),
         with_skip=predict(skip=True),
+        limit_assumed=downtime_limit_seconds is None,
+        switchover_rate=switchover_rate,
     )
 
 
 def _play(world: _World, last: Round, elapsed: float, limit: float, skip: bool) -> _End | None:
     """The end of a plan, from the end of round `last` on; None if there is none."""
+    limit *= world.allowance
     dirty = world.dirtying(last.duration_seconds)
     unaware = skip and last.mode is not Mode.SKIP  # QEMU looks for what will be skipped when a round ends in that mode
     still = 0
@@ -148,11 +196,36 @@ def _play(world: _World, last: Round, elapsed: float, limit: float, skip: bool) 
     return None
 
 
-def _prediction(ends: Sequence[_End | None]) -> Prediction:
+def _least_limit(world: _World, last: Round, skip: bool) -> float | None:
+    """The least downtime limit, in seconds, from which on the plan has an end; 0 if with any, None if with none."""
+
+    def ends(limit: float) -> bool:
+        return _play(world, last, 0.0, limit, skip) is not None
+
+    most = max(world.dirtying(last.duration_seconds), world.dirtying(math.inf), 1.0)
+    fails, holds = 0.0, 2 * most * (world.sending + world.hashing) / world.allowance
+    if not ends(holds):
+        return None
+    # from above: a limit that fails below one that holds by luck, as rounds are whole, does not count as an end
+    for number in range(1, LIMITS_TRIED + 1):
+        if not ends(lower := holds / 2):
+            fails = lower
+            break
+        holds = lower
+        if number == LIMITS_TRIED:
+            return 0.0
+    for _ in range(LIMIT_HALVINGS):
+        middle = (fails + holds) / 2
+        fails, holds = (fails, middle) if ends(middle) else (middle, holds)
+    return holds
+
+
+def _prediction(ends: Sequence[_End | None], limits: Sequence[float | None]) -> Prediction:
     best, expected, worst = ends
     certain = (best is None) == (worst is None)
+    least = _least(*limits)
     if expected is None:
-        return Prediction(False, certain, None, None)
+        return Prediction(False, certain, None, None, least)
     best = best or expected
 
     def estimate(of: Callable[[_End], float]) -> Estimate:
@@ -161,7 +234,15 @@ def _prediction(ends: Sequence[_End | None]) -> Prediction:
         return Estimate(min(low, middle), middle, None if high is None else max(high, middle))
 
     return Prediction(
-        True, certain, estimate(lambda end: end.total_seconds), estimate(lambda end: end.downtime_seconds)
+        True, certain, estimate(lambda end: end.total_seconds), estimate(lambda end: end.downtime_seconds), least
+    )
+
+
+def _least(best: float | None, expected: float | None, worst: float | None) -> Estimate | None:
+    if expected is None:
+        return None
+    return Estimate(
+        expected if best is None else min(best, expected), expected, None if worst is None else max(worst, expected)
     )
 
 

@@ -1,89 +1,75 @@
-"""bcc, and all of bcc that the project uses: compile a probe file, attach, read ring buffers and counters.
+"""bcc, and all of bcc that the project uses: compile probe files, load their programs, read and change their maps.
 
-Probes are attached through perf events that belong to this process: whatever ends it also detaches them and
-lowers the semaphores.
+Programs are attached by :mod:`fakedirty.observe.uprobe`.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import select
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from fakedirty.carried import carried
-from fakedirty.errors import FakedirtyError, MissingError
+from fakedirty.errors import MissingError
 
 from .headers import Headers
+from .limits import demand_descriptors
 from .ring import Ring
+from .uprobe import BpfError, refusal
 
 SOURCE_VARIABLE = "BCC_KERNEL_SOURCE"
-_ENTRY = 0  # BPF_PROBE_ENTRY
+COMPILING = 96  # descriptors: clang opens headers by the dozen, and ends the process where it cannot
 
 # bcc reads the environment, one compiler leaves the other cores to the guests, and in one thread its tens of megabytes
 # are taken again from the same arena of malloc each time
 _COMPILER = ThreadPoolExecutor(1, thread_name_prefix="compile")
 
 
-class BpfError(FakedirtyError):
-    """The kernel refused a probe."""
-
-
 class Bpf:
-    """Files of ``probes/`` compiled as one, their attached programs and their maps."""
+    """Files of ``probes/`` compiled as one, their programs and their maps."""
 
     def __init__(self, files: Sequence[str], headers: Headers, defines: Mapping[str, int], appended: str = "") -> None:
         try:
             import bcc
         except ImportError as error:
             raise MissingError("the Python module bcc is missing: install python3-bpfcc") from error
+        demand_descriptors(COMPILING, "compiling probes")
         paths = [carried("probes", name) for name in files]
         cflags = [f"-I{paths[0].parent}", *headers.cflags, "-Wno-macro-redefined", "-Wno-duplicate-decl-specifier"]
         cflags += [f"-D{name}={value}" for name, value in defines.items()]
         self._bcc: Any = bcc
-        self._attached: list[int] = []
         self._rings: dict[str, Ring] = {}
         self._poll = select.epoll()
         text = "\n".join([*(path.read_text() for path in paths), appended])
         try:
             self._module = _COMPILER.submit(_compile, bcc, text, cflags, headers).result()
         except Exception as error:  # bcc raises bare Exception
+            self._poll.close()
             raise BpfError(f"{files[-1]} could not be compiled against {headers.where}: {error}") from error
-        # bcc 0.26 declares six of the seven parameters, which leaves ref_ctr_offset to chance
-        prototype = ctypes.CFUNCTYPE(
-            *(ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p),
-            *(ctypes.c_uint64, ctypes.c_int, ctypes.c_uint32),
-        )
-        self._attach_uprobe = prototype(("bpf_attach_uprobe", bcc.lib))
 
-    def attach(self, function: str, path: Path, offset: int, pid: int, semaphore: int = 0) -> None:
-        """Run `function` where the file at `path` is executed at `offset` by the process.
-
-        `semaphore` is the file offset of a USDT semaphore, which the kernel holds raised meanwhile.
-        """
-        program = self._load(function)
-        name = f"fakedirty_{os.getpid()}_{pid}_{function}_{offset:x}".encode()
-        descriptor = self._attach_uprobe(program.fd, _ENTRY, name, str(path).encode(), offset, pid, semaphore)
-        if descriptor < 0:
-            raise BpfError(f"the kernel refused to attach {function} to {path} at offset {offset:#x}")
-        self._attached.append(descriptor)
-
-    @property
-    def attached(self) -> int:
-        """How many programs are."""
-        return len(self._attached)
-
-    def _load(self, function: str) -> Any:
+    def program(self, function: str) -> int:
+        """The descriptor of a program; it is loaded when it is first wanted."""
         try:
-            return self._module.load_func(function.encode(), self._bcc.BPF.KPROBE)
+            loaded: int = self._module.load_func(function.encode(), self._bcc.BPF.KPROBE).fd
         except Exception as error:  # bcc raises bare Exception
-            raise BpfError(f"the kernel refused the program {function}: {error}") from error
+            raise BpfError(f"the kernel refused the program {function}: {error}", ctypes.get_errno()) from error
+        return loaded
+
+    def map(self, name: str) -> BpfMap:
+        """A hash map by its name in the probe files."""
+        library, table = self._bcc.lib, self._module[name.encode()]
+        # bcc declares this function nowhere
+        size_of = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t)(
+            ("bpf_table_leaf_size_id", library)
+        )
+        return BpfMap(library, table.map_fd, name, size_of(self._module.module, table.map_id))
 
     def open_rings(self, names: Sequence[str]) -> None:
         """Read these ring buffers from now on; of two, the first must be the one that depends on the second.
@@ -96,22 +82,18 @@ class Bpf:
             self._poll.register(table.map_fd, select.EPOLLIN | (select.EPOLLET if self._rings else 0))
             self._rings[name] = Ring(table.map_fd, size)
 
-    def poll(self, timeout: float) -> dict[str, list[memoryview]]:
-        """What the ring buffers hold, waiting for up to `timeout` seconds for the first of it."""
-        self._poll.poll(timeout)
+    def fileno(self) -> int:
+        """A descriptor that can be read while something waits in the ring buffers."""
+        return self._poll.fileno()
+
+    def take(self) -> dict[str, list[memoryview]]:
+        """What the ring buffers hold, by ring buffer. Does not wait."""
+        self._poll.poll(0)  # else the edge of the others stays pending
         # in the order of opening: whatever an event of the first ring rests on is in the second by then
         return {name: ring.take() for name, ring in self._rings.items()}
 
-    def counters(self, name: str) -> list[int]:
-        """The values of an array of counters."""
-        table = self._module[name.encode()]
-        return [int(table[ctypes.c_int(index)].value) for index in range(len(table))]
-
     def close(self) -> None:
-        """Detach everything; the maps go with it."""
-        for descriptor in self._attached:
-            self._bcc.lib.bpf_close_perf_event_fd(descriptor)
-        self._attached.clear()
+        """Unload everything; the maps go with it."""
         self._poll.close()
         for ring in self._rings.values():
             ring.close()
@@ -123,6 +105,42 @@ class Bpf:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+class BpfMap:
+    """A hash map, by keys and values as the kernel has them; a value has `value_bytes`."""
+
+    def __init__(self, library: Any, descriptor: int, name: str, value_bytes: int) -> None:
+        self.value_bytes = value_bytes
+        self._library = library
+        self._descriptor = descriptor
+        self._name = name
+
+    def insert(self, key: bytes, value: bytes) -> None:
+        """A new entry, or another value; BpfError where the kernel has no room for it."""
+        if self._library.bpf_update_elem(self._descriptor, key, value, 0) < 0:
+            raise refusal(f"the kernel refused an entry of the map {self._name}", ctypes.get_errno() or errno.E2BIG)
+
+    def value(self, key: bytes) -> bytes | None:
+        """The value of a key; None where there is none."""
+        found = ctypes.create_string_buffer(self.value_bytes)
+        return found.raw if self._library.bpf_lookup_elem(self._descriptor, key, found) == 0 else None
+
+    def delete(self, key: bytes) -> None:
+        """Remove an entry, if it is there."""
+        self._library.bpf_delete_elem(self._descriptor, key)
+
+    def keys(self, size: int) -> Iterator[bytes]:
+        """All keys, of `size` bytes. The one that was given last may be deleted meanwhile; others may come and go."""
+        key, following = ctypes.create_string_buffer(size), ctypes.create_string_buffer(size)
+        if self._library.bpf_get_first_key(self._descriptor, key, size) < 0:
+            return
+        while True:
+            more = self._library.bpf_get_next_key(self._descriptor, key, following) == 0
+            yield key.raw
+            if not more:
+                return
+            key, following = following, key
 
 
 def _compile(bcc: Any, text: str, cflags: list[str], headers: Headers) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fakedirty.errors import FakedirtyError, QmpError
 from fakedirty.model.words import Level
-from fakedirty.qmp.monitor import Address
+from fakedirty.qmp.place import Address
 
 from . import capabilities, configuration, headers, kernel, levels, patched, stock
 from .attach import AttachPoint, Placed
@@ -82,7 +82,7 @@ def examine(targets: list[Target] | None = None, *, qmp_path: Path | None = None
 
 def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetReport:
     """One QEMU."""
-    monitors: Sequence[Address] = [qmp_path] if qmp_path else target.monitors
+    monitors: Sequence[Address] = [target.at(qmp_path)] if qmp_path else target.monitors
     sockets = [ask(address) for address in monitors]
     choice = levels.choose(target, any(not socket.problem for socket in sockets))
     build_id, points = _instruments(target, choice.level)

@@ -1,6 +1,8 @@
 """Every QEMU of the host at once: they are found, observed each by an observer of its own, and let go.
 
-Each has a thread, so that one that does not answer, or whose monitor lies, keeps no other from being heard.
+One that does not answer, or whose monitor lies, keeps no other from being observed: what waits for a QEMU runs in a
+thread of a pool. A QEMU at rest takes no thread and no time: the kernel wakes its observer. Only one whose level has to
+be polled has a thread of its own.
 """
 
 from __future__ import annotations
@@ -8,65 +10,96 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from fakedirty.errors import FakedirtyError
 
-from .observer import Observer
-from .target import Target, find_all
+from .observer import POLL_SECONDS, Observer
+from .target import Finder, Target
 
-SEARCH_SECONDS = 1.0
-PAUSE_SECONDS = 0.1  # between two looks at whether it is to stop
+SEARCH_SECONDS = 0.5
+PAUSE_SECONDS = 0.2  # between two looks at whether it is to stop
 # A QEMU that could not be observed is tried again then, and twice as late each time, up to the latest: soon at first,
 # for its loader may not have been done with its memory.
 RETRY_SECONDS = 1.0
 LATEST_RETRY_SECONDS = 600.0
+ATTACHING = 4  # at a time: most of it is work for a core
+STEPPING = 256  # at a time: most of them wait for a monitor
 
 _log = logging.getLogger(__name__)
 
 Identity = tuple[int, int]  # process id and start time: ids are used again
 
 
-class Fleet:
-    """All QEMUs that `find` finds: `make` makes the observer of one, `attached` is told when it is at work, `parted`
-    when it is no more, or could not be.
+@dataclass(slots=True, eq=False)
+class _Member:
+    """A QEMU that is to be observed: `due` is when it is tried again, `reason` why it could not be observed."""
 
-    All three, and the sinks of the observers, are called from the threads of the QEMUs.
+    target: Target
+    pause: float
+    due: float | None = None
+    reason: str = ""
+    observer: Observer | None = None
+    thread: threading.Thread | None = None  # where it is polled
+    stepping: bool = False
+    again: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Fleet:
+    """All QEMUs of the host, or those that `find` finds.
+
+    `make` makes the observer of one, `attached` is called when it is at work, `parted` when it is no more, or could not
+    be. All three, and the sinks of the observers, are called from threads of the fleet.
     """
 
     def __init__(
         self,
         make: Callable[[Target], Observer],
-        find: Callable[[], Iterable[Target]] = find_all,
+        find: Callable[[], Iterable[Target]] | None = None,
         attached: Callable[[Observer], None] = lambda observer: None,
         parted: Callable[[Target], None] = lambda target: None,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._make = make
-        self._find = find
+        self._find = find or Finder().find
+        self.found: list[Target] = []  # at the last look
         self._attached = attached
         self._parted = parted
         self._retry_seconds = retry_seconds
-        self._threads: dict[Identity, threading.Thread] = {}
+        self._members: dict[Identity, _Member] = {}
         self._observers: dict[Identity, Observer] = {}
+        self._active: set[_Member] = set()
+        self._migrating = threading.Event()
         self._over = threading.Event()
-        self._searching = threading.Thread(target=self._search, name="search")
         self._invalid = threading.Event()
+        self._attaching = ThreadPoolExecutor(ATTACHING, thread_name_prefix="attach")
+        self._stepping = ThreadPoolExecutor(STEPPING, thread_name_prefix="observe")
+        self._threads = [threading.Thread(target=each, name=each.__name__[1:]) for each in (self._search, self._tick)]
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Observe until `stop` says so, and on until :meth:`close`."""
-        self._searching.start()
+        for thread in self._threads:
+            thread.start()
         while not stop():
             self._over.wait(PAUSE_SECONDS)
 
     def close(self) -> None:
-        """Let all of them go; what happened up to now is heard first."""
+        """Let all of them go; what happened up to now is taken in first."""
         self._over.set()
-        if self._searching.is_alive():
-            self._searching.join()
-        for thread in self._threads.values():
-            thread.join()
+        self._migrating.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+        self._attaching.shutdown()
+        for member in list(self._members.values()):
+            self._wake(member)
+        self._stepping.shutdown()
+        for member in list(self._members.values()):
+            if member.thread is not None:
+                member.thread.join()
 
     @property
     def valid(self) -> bool:
@@ -79,59 +112,136 @@ class Fleet:
         return list(self._observers.values())
 
     def _search(self) -> None:
+        reason = ""
         while not self._over.is_set():
             try:
-                self._welcome({target.identity: target for target in self._find()})
+                self.found = list(self._find())
+                self._welcome({target.identity: target for target in self.found})
+            except (OSError, FakedirtyError) as error:
+                if str(error) != reason:
+                    reason = str(error)
+                    _log.error("QEMUs could not be looked for: %s", error)
             except Exception:  # noqa: BLE001 - those that were found are to be observed, and others be found yet
-                _log.exception("QEMUs could not be looked for")
+                _log.exception("QEMUs could not be looked for, by a fault of ours")
             self._over.wait(SEARCH_SECONDS)
 
-    def _welcome(self, running: Mapping[Identity, Target]) -> None:
-        for identity in self._threads.keys() - running.keys():
-            if not self._threads[identity].is_alive():
-                del self._threads[identity]
+    def _welcome(self, running: dict[Identity, Target]) -> None:
+        for identity in self._members.keys() - running.keys():
+            if self._members[identity].due is not None:  # the others part when their process has ended
+                del self._members[identity]
+        now = time.monotonic()
         for identity, target in running.items():
-            if identity not in self._threads:
-                thread = threading.Thread(target=self._watch, args=(target,), name=f"QEMU {target.pid}")
-                self._threads[identity] = thread
-                thread.start()
+            member = self._members.get(identity)
+            if member is None:
+                member = self._members[identity] = _Member(target, self._retry_seconds)
+            elif member.due is None or now < member.due:
+                continue
+            member.due = None
+            self._attaching.submit(self._attach, member)
 
-    def _watch(self, target: Target) -> None:
-        """One QEMU, for as long as it runs."""
-        pause, told = self._retry_seconds, ""
-        while target.runs and not self._over.is_set():
-            try:
-                self._observe(target)
-            except FakedirtyError as error:
-                if target.runs and str(error) != told:
-                    told = str(error)
-                    _log.warning("%s (pid %d) is not observed: %s", target.vm, target.pid, error)
-            except Exception:  # noqa: BLE001 - the others are to be observed
-                _log.exception("%s (pid %d) is not observed, by a fault of ours", target.vm, target.pid)
-            else:
-                return
-            self._rest(target, pause)
-            pause = min(2 * pause, LATEST_RETRY_SECONDS)
+    def _tick(self) -> None:
+        """Those that migrate look up the time, and what else their level has to look up."""
+        while not self._over.is_set():
+            self._migrating.wait()
+            for member in list(self._active):
+                self._wake(member)
+            self._over.wait(POLL_SECONDS)
 
-    def _rest(self, target: Target, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while target.runs and not self._over.is_set() and (left := until - time.monotonic()) > 0:
-            self._over.wait(min(left, SEARCH_SECONDS))
-
-    def _observe(self, target: Target) -> None:
-        with ExitStack() as stack:
-            stack.callback(self._parted, target)
-            observer = self._make(target)
+    def _attach(self, member: _Member) -> None:
+        if self._over.is_set():
+            return
+        try:
+            observer = self._make(member.target)
             observer.attach()
-            stack.callback(self._part, target, observer)
-            self._observers[target.identity] = observer
-            self._attached(observer)
+        except Exception as error:  # noqa: BLE001 - the others are to be observed
+            self._parted(member.target)
+            self._failed(member, error)
+            return
+        member.observer = observer
+        self._observers[member.target.identity] = observer
+        self._attached(observer)
+        if not observer.trace.listen(lambda: self._wake(member)):
+            member.thread = threading.Thread(target=self._poll, args=(member,), name=f"QEMU {member.target.pid}")
+            member.thread.start()
+
+    def _wake(self, member: _Member) -> None:
+        """Let its observer take a step, in a thread of the pool, and another one if it takes one already."""
+        with member.lock:
+            if member.observer is None or member.thread is not None:
+                return
+            member.again = True
+            if member.stepping:
+                return
+            member.stepping = True
+        try:
+            self._stepping.submit(self._step, member)
+        except RuntimeError:  # the fleet is being closed, and this one has taken its last step
+            member.stepping = False
+
+    def _step(self, member: _Member) -> None:
+        observer = member.observer
+        while observer is not None:
+            member.again = False
+            try:
+                observer.step(0)
+            except Exception as error:  # noqa: BLE001 - the others are to be observed
+                self._part(member)
+                self._failed(member, error)
+                return
+            if observer.over or self._over.is_set():
+                self._part(member)
+                return
+            if observer.idle:
+                self._active.discard(member)
+                if not self._active:
+                    self._migrating.clear()
+            else:
+                self._active.add(member)
+                self._migrating.set()
+            with member.lock:
+                if not member.again:
+                    member.stepping = False
+                    return
+
+    def _poll(self, member: _Member) -> None:
+        """One whose level has to be polled, for as long as it runs."""
+        observer = member.observer
+        assert observer is not None
+        try:
             observer.run(self._over.is_set)
             if not observer.over:
                 observer.step(0)  # what happened up to now
+        except Exception as error:  # noqa: BLE001 - the others are to be observed
+            self._part(member)
+            self._failed(member, error)
+        else:
+            self._part(member)
 
-    def _part(self, target: Target, observer: Observer) -> None:
-        del self._observers[target.identity]
-        observer.close()
-        if not observer.valid:
-            self._invalid.set()
+    def _failed(self, member: _Member, error: Exception) -> None:
+        """Say why, once, and try again later for as long as it runs."""
+        target = member.target
+        if target.runs:
+            if not isinstance(error, FakedirtyError | OSError):
+                _log.error("%s (pid %d) is not observed, by a fault of ours", target.vm, target.pid, exc_info=error)
+            elif str(error) != member.reason:
+                member.reason = str(error)
+                _log.warning("%s (pid %d) is not observed: %s", target.vm, target.pid, error)
+        member.thread = None
+        member.stepping = False
+        member.due = time.monotonic() + member.pause
+        member.pause = min(2 * member.pause, LATEST_RETRY_SECONDS)
+
+    def _part(self, member: _Member) -> None:
+        observer, member.observer = member.observer, None
+        if observer is None:
+            return
+        self._active.discard(member)
+        self._observers.pop(member.target.identity, None)
+        try:
+            observer.close()
+        finally:
+            if not observer.valid:
+                self._invalid.set()
+            self._parted(member.target)
+            if observer.over:
+                self._members.pop(member.target.identity, None)

@@ -11,6 +11,7 @@ from fakedirty.model.words import Level
 
 from . import capabilities, headers
 from .elf import Binary
+from .plans import Plans
 from .target import Target
 
 # functions that tell a zero page, over the versions: a QEMU has some of them
@@ -68,17 +69,18 @@ class Choice:
     reasons: dict[Level, str]
 
 
-def choose(target: Target, qmp_reachable: bool, status: Path = Path("/proc/self/status")) -> Choice:
-    """The level for a target; never raises for what the target or this host lacks."""
+def choose(
+    target: Target, qmp_reachable: bool, status: Path = Path("/proc/self/status"), plans: Plans | None = None
+) -> Choice:
+    """The level for a target; never raises for what the target or this host lacks. `plans` know executables already."""
     reasons: dict[Level, str] = {}
     unable = inability(status)
     try:
-        with Binary(target.exe) as binary:
-            for needs in NEEDS:
-                why = why_not(binary, needs) or unable
-                if not why:
-                    return Choice(needs.level, reasons)
-                reasons[needs.level] = why
+        lacking = (plans or Plans()).of_executable(target.exe, __name__, _lacking)
+        for level, lacks in lacking.items():
+            if not (why := lacks or unable):
+                return Choice(level, reasons)
+            reasons[level] = why
     except FakedirtyError as error:
         unable = unable or str(error)
     for needs in NEEDS:
@@ -87,6 +89,11 @@ def choose(target: Target, qmp_reachable: bool, status: Path = Path("/proc/self/
         return Choice(Level.QMP, reasons)
     reasons[Level.QMP] = "no QMP socket is known or reachable: name one with --qmp"
     return Choice(None, reasons)
+
+
+def _lacking(binary: Binary) -> dict[Level, str]:
+    """Why each level is not possible on an executable, from the highest; empty where it is."""
+    return {needs.level: why_not(binary, needs) for needs in NEEDS}
 
 
 def why_not(binary: Binary, needs: Needs) -> str:

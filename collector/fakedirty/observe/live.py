@@ -9,6 +9,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from fakedirty.errors import QmpError, TargetError, UsageError
 from fakedirty.model.trace import Channel, Subject, TraceRecord
@@ -17,6 +18,7 @@ from fakedirty.qmp.mode import read_parameters
 from fakedirty.qmp.monitor import Address, Monitor
 from fakedirty.qmp.turn import in_turns
 
+from .attachment import Attachments
 from .patched import PatchedProbes
 from .probing import Probes, ProbeTracer
 from .qmp_level import QmpPoller
@@ -26,7 +28,7 @@ from .staying import Staying
 from .stock import StockProbes
 from .target import Target
 
-LIMITS = ("downtime-limit",)  # of query-migrate-parameters
+LIMITS = ("downtime-limit", "avail-switchover-bandwidth")  # of query-migrate-parameters
 
 
 class LiveTrace:
@@ -38,10 +40,11 @@ class LiveTrace:
         level: Level,
         *,
         pages: bool = False,
-        monitor: Address | None = None,
+        monitor: Address | Path | None = None,
         sizes: Sizes = DEFAULT,
         sample: int = 1,
         hold: bool = False,
+        attachments: Attachments | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         if pages and level is Level.QMP:
@@ -52,21 +55,28 @@ class LiveTrace:
         self._level = level
         self._clock = clock
         self._process: int | None = None
+        self._watched = False
         self._told: queue.SimpleQueue[TraceRecord] = queue.SimpleQueue()
         self._asking: threading.Thread | None = None
+        if isinstance(monitor, Path):
+            monitor = target.at(monitor)
         self._monitors = monitors = (monitor,) if monitor else target.monitors
+        self._attachments = attachments or Attachments()
+        self._own = None if attachments else self._attachments
         self._tracer: Tracer
+        probes: Probes
         match level:
-            case Level.PATCHED:
-                probes: Probes = PatchedProbes(target)
-                self._tracer = ProbeTracer(target, level, probes, monitors, pages=pages, sizes=sizes)
-            case Level.STOCK | Level.USDT:
-                probes = StockProbes(target, level, monitors, pages, sizes, sample)
-                self._tracer = ProbeTracer(target, level, probes, monitors, pages=pages, sizes=sizes)
-            case _:
-                table = target.proc / str(target.pid) / "net/unix"
-                staying = Staying(monitors, target.monitors, hold=hold, table=table)
+            case Level.QMP:
+                staying = Staying(monitors, target.monitors, hold=hold)
                 self._tracer = QmpPoller(monitors, clock, staying=staying, may_receive=target.incoming)
+                return
+            case Level.PATCHED:
+                probes = PatchedProbes(target)
+            case _:
+                probes = StockProbes(target, level, monitors, pages, sizes, sample)
+        self._tracer = ProbeTracer(
+            target, level, probes, monitors, attachments=self._attachments, pages=pages, sizes=sizes
+        )
 
     @property
     def target(self) -> Target:
@@ -103,7 +113,7 @@ class LiveTrace:
         except BaseException:
             self.close()
             raise
-        return Subject(target.vm, self._level, f"{target.pid} {target.start_ticks}", facts)
+        return Subject(target.vm, self._level, f"{target.pid} {target.start_ticks}", facts, target.uuid)
 
     def poll(self, timeout: float) -> Sequence[TraceRecord]:
         """What was heard; the last record ever is that the QEMU is gone."""
@@ -113,6 +123,15 @@ class LiveTrace:
             records.append(self._told.get())
         records.append(TraceRecord(self._clock(), Channel.GONE if gone else Channel.TICK))
         return records
+
+    def listen(self, ready: Callable[[], None]) -> bool:
+        """By the kernel: probes and the process itself."""
+        if not self._tracer.listen(ready):
+            return False
+        assert self._process is not None
+        self._attachments.dispatcher.watch(self._process, ready)
+        self._watched = True
+        return True
 
     def report(self, state: str) -> TraceRecord:
         """Ask QEMU."""
@@ -141,9 +160,13 @@ class LiveTrace:
     def close(self) -> None:
         """Detach."""
         if self._process is not None:
+            if self._watched:
+                self._attachments.dispatcher.unwatch(self._process)
             os.close(self._process)
             self._process = None
         self._tracer.close()
+        if self._own is not None:
+            self._own.close()
 
     def _gone(self) -> bool:
         assert self._process is not None

@@ -6,9 +6,17 @@ Read with process_vm_readv, which asks for CAP_SYS_PTRACE alone; ``/proc/PID/mem
 from __future__ import annotations
 
 import ctypes
+import os
 from pathlib import Path
+from typing import Protocol
 
-from .elf import Binary
+
+class Linked(Protocol):
+    """An executable."""
+
+    @property
+    def base(self) -> int:
+        """The linked address of the first byte that is mapped."""
 
 
 class _IoVector(ctypes.Structure):
@@ -28,7 +36,7 @@ _libc.process_vm_readv.argtypes = [
 class ProcessMemory:
     """Reads a process's own objects; whatever cannot be read is None (it may be gone, or not ours)."""
 
-    def __init__(self, proc: Path, pid: int, binary: Binary) -> None:
+    def __init__(self, proc: Path, pid: int, binary: Linked) -> None:
         self._pid = pid
         self.bias = _load_address(proc, pid) - binary.base
 
@@ -60,11 +68,11 @@ class ProcessMemory:
 
 
 def _load_address(proc: Path, pid: int) -> int:
-    """The lowest mapping of the executable."""
+    """The lowest mapping of the executable: by inode, or by name, as layered file systems have two inodes for it."""
     directory = proc / str(pid)
-    status = (directory / "exe").stat()
+    status, name = (directory / "exe").stat(), os.readlink(directory / "exe")
     for line in (directory / "maps").read_text().splitlines():
-        span, _mode, _offset, _device, inode = line.split()[:5]
-        if int(inode) == status.st_ino:
+        span, _mode, _offset, _device, inode, *path = line.split(maxsplit=5)
+        if int(inode) == status.st_ino or path == [name]:
             return int(span.split("-")[0], 16)
     raise FileNotFoundError(f"{directory}/maps does not name the executable")

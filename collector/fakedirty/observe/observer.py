@@ -9,7 +9,15 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from fakedirty.errors import FakedirtyError
-from fakedirty.model.events import DestinationFound, Event, EventsLost, FinalReport, MigrationStarted, StateChanged
+from fakedirty.model.events import (
+    Closed,
+    DestinationFound,
+    Event,
+    EventsLost,
+    FinalReport,
+    MigrationStarted,
+    StateChanged,
+)
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch, Sink
 from fakedirty.model.trace import Channel, Subject, TraceRecord
@@ -23,6 +31,7 @@ IDLE_SECONDS = 0.5
 KEPT = 64  # migrations, of a QEMU that sees many
 LIMITS_SECONDS = 10.0  # between two looks at how long the guest may be stopped
 RESUME_SECONDS = 1.0  # from the end on the source to the run on the destination, at most
+LAST_ROUND_SECONDS = 5.0  # from the end to the end of the last round, at most, where the one is before the other
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +66,8 @@ class Observer:
         self.over = False  # the QEMU has ended: nothing will ever be heard again
         self._limits_ns = 0
         self._closing = False  # the migration has ended, and is not yet told to have
+        self._reported = False  # QEMU's last word on it has been taken in
+        self._latest_ns = 0  # the time of what was heard last
         self._destinations = 0
         self._losses: list[EventsLost] = []  # since the last migration began
 
@@ -64,6 +75,11 @@ class Observer:
     def trace(self) -> Trace:
         """What it hears."""
         return self._trace
+
+    @property
+    def idle(self) -> bool:
+        """Whether no migration runs, or is still to be ended."""
+        return self._current is None
 
     def attach(self) -> None:
         """Begin to observe; from the return on nothing is missed. On an error nothing is left attached."""
@@ -96,12 +112,18 @@ class Observer:
         assert self._reader is not None
         if record.channel is not Channel.TICK or self._current is not None:
             self._tell_tap(lambda tap: tap.take(record))
-        for observed in self._reader.take(record):
-            self._take(observed)
+        self._latest_ns = record.time_ns
+        if record.channel is Channel.REPORT and self._closing:
+            self._take_report(record)  # a trace that was recorded when it was asked for before the last round
+        else:
+            for observed in self._reader.take(record):
+                self._take(observed)
         if record.channel is Channel.GONE:
             self._abandon(record.time_ns)
         elif record.channel is Channel.TICK:
-            self._await_resume(record.time_ns)
+            if self._current is not None:
+                self._current.passed(record.time_ns)
+            self._await_last(record.time_ns)
             if self._current is not None and record.time_ns - self._limits_ns > LIMITS_SECONDS * 1e9:
                 self._look_up_limits(record.time_ns)
 
@@ -111,7 +133,7 @@ class Observer:
         elif isinstance(observed, EndUnknown):
             self._end()
         elif isinstance(observed, PageBatch):
-            if (migration := self._current) is not None:
+            if (migration := self._current) is not None and observed.time_ns >= migration.start_ns:
                 self._tell(lambda sink: sink.pages(migration, observed))
         else:
             self._take_event(observed)
@@ -126,32 +148,42 @@ class Observer:
         if self._current is None:
             return
         self._apply(self._current, event)
-        if self._closing:
-            self._await_resume(event.time_ns)
-        elif self._current.ended:
+        if self._current.ended:
             self._closing = True
-            if not self._current.incoming:
-                self._report(self._current)
-            self._await_resume(
-                event.time_ns
-            )  # the report may have been long in coming: what happened meanwhile is next
+            self._await_last(event.time_ns)
 
     def _report(self, migration: Migration) -> None:
         """QEMU's own last word on a migration that it sent."""
         report = self._trace.report(migration.state)
         self._tell_tap(lambda tap: tap.take(report))
-        self._apply(migration, FinalReport(report.time_ns, report.object()))
+        self._take_report(report)
 
-    def _await_resume(self, now_ns: int) -> None:
-        """End a migration that has ended: at once, or when a destination that is seen from here runs its guest.
+    def _take_report(self, report: TraceRecord) -> None:
+        """What QEMU says may be of the next migration already: then it says nothing of this one."""
+        assert self._current is not None
+        self._reported = True
+        info = report.object()
+        other = info.get("status") not in (None, self._current.state)
+        flaw = f"QEMU was {info['status']} again when its totals were read" if other else ""
+        self._apply(self._current, FinalReport(report.time_ns, {} if other else info, flaw))
 
-        Who manages QEMU may let it arrive stopped and start it a moment later, as libvirt does.
+    def _await_last(self, now_ns: int) -> None:
+        """End a migration that has ended, when its last round has, or does not in time; and then its guest runs.
+
+        A destination that is seen from here runs it: who manages QEMU may let it arrive stopped and start it a moment
+        later, as libvirt does.
         """
         migration = self._current
         if migration is None or not self._closing:
             return
+        waited_ns = now_ns - (migration.end_ns or 0)
+        if migration.awaits_round and waited_ns <= LAST_ROUND_SECONDS * 1e9 and not self.over:
+            return
+        if not self._reported and not migration.incoming:
+            self._report(migration)
+            # it may have been long in coming: what happened meanwhile is next
         seen = migration.incoming or (migration.stopped_ns is not None and self._destinations > 0)
-        waited = now_ns - (migration.end_ns or 0) > RESUME_SECONDS * 1e9
+        waited = waited_ns > RESUME_SECONDS * 1e9
         if migration.state != "completed" or not seen or migration.resumed_ns is not None or waited or self.over:
             self._end()
 
@@ -160,7 +192,15 @@ class Observer:
         self._end()
         seed = f"{self._subject.identity} {event.time_ns}"
         identity = hashlib.blake2b(seed.encode(), digest_size=4).hexdigest()
-        migration = Migration(self._subject.vm, self._subject.level, identity, event.time_ns, incoming=event.incoming)
+        migration = Migration(
+            self._subject.vm,
+            self._subject.level,
+            identity,
+            event.time_ns,
+            incoming=event.incoming,
+            process=self._subject.identity,
+            uuid=self._subject.uuid,
+        )
         self._current = migration
         self.migrations.append(migration)
         self.seen += 1
@@ -190,15 +230,19 @@ class Observer:
         self.over = True
         if self._closing or self._subject.level is Level.QMP:
             self._end()
-        elif self._current is not None:
-            _log.warning("QEMU ended in the middle of a migration of %s", self._current.vm)
-            self._take_event(StateChanged(time_ns, "failed"))
+        elif (migration := self._current) is not None:
+            _log.warning("QEMU ended in the middle of a migration of %s", migration.vm)
+            self._take_event(StateChanged(time_ns, "failed", follows=not migration.past_rounds))
 
     def _end(self) -> None:
-        self._closing = False
+        closing, self._closing = self._closing, False
         if (migration := self._current) is not None:
-            self._current = None
-            self.valid = self.valid and migration.valid
+            if closing and not self._reported and not migration.incoming:
+                flaw = "QEMU had ended" if self.over else "QEMU had begun another migration"
+                self._apply(migration, FinalReport(self._latest_ns, {}, f"{flaw} before its totals were read"))
+            self._apply(migration, Closed(self._latest_ns))
+            self._current, self._reported = None, False
+            self.valid = self.valid and migration.valid is True
             self._tell(lambda sink: sink.ended(migration))
 
     def _tell(self, say: Callable[[Sink], None]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from . import usdt
 from .attach import Placed
 from .elf import Binary
+from .memory import ProcessMemory
 from .probing import Plan
 from .target import Target
 
@@ -19,9 +21,18 @@ class PatchedProbes:
 
     target: Target
 
-    def plan(self, binary: Binary) -> Plan:
+    @property
+    def options(self) -> object:
+        """None."""
+        return ()
+
+    def plan(self, binary: Binary, memory: ProcessMemory) -> Plan:
         """One program per USDT location."""
-        return Plan("patched.c", placed(binary), {"tgid": self.target.pid}, {})
+        return Plan("patched.c", tuple(placed(binary)), {})
+
+    def facts(self) -> Mapping[str, object]:
+        """The process id: its main thread sets states of incoming migrations."""
+        return {"tgid": self.target.pid}
 
 
 def placed(binary: Binary) -> list[Placed]:

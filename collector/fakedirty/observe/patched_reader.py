@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fakedirty.model.events import Event, MigrationStarted, ModeChanged, RoundEnded, StateChanged
+from fakedirty.model.events import Event, MigrationStarted, ModeChanged, RoundEnded, RoundsComplete, StateChanged
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import CLASSES, DISPOSITIONS, MARKED, Round
 from fakedirty.model.words import Kind, Mode
@@ -24,29 +24,31 @@ class PatchedReader:
 
     QEMU's state event names no side, and an incoming migration passes through the same states. Only an
     outgoing one has a thread of its own that sets `active`, and only it has rounds and modes.
+
+    A migration that fails is `failed` before its cleanup, on the main thread, ends its last round. A record of a round
+    has the start of its migration: one that began before the last end is of the migration that ended, and of no other.
     """
 
     def __init__(self, tgid: int) -> None:
         self._tgid = tgid
         self._setup_ns: int | None = None
+        self._end_ns: int | None = None  # of the last migration that has ended, whatever it was
+        self._started_ns: int | None = None  # of the one that runs, or ran last, as its rounds say
+        self._thread = 0  # that was seen to make it
         self._running = False
+        self._follows = False  # the last round of the one that has ended is to come
+        self._closed = False  # what was the last round can be no other's than the last
         self._incomplete = False  # the round now open began unseen
 
     def take(self, event: wire.Wire) -> Iterator[Event]:
         """The events of the model that one event of the wire stands for."""
-        time_ns = event.header.time_ns
         match event:
             case wire.StateEvent():
                 yield from self._state(event)
             case wire.ModeEvent():
-                # adopted in the setup, where QEMU still has the number of the last round of the migration before
-                number = 0 if not self._running and self._setup_ns is not None else event.round
-                yield from self._start(time_ns)
-                modes = [Mode(Mode.parse(word.decode())) for word in (event.from_mode, event.to_mode)]
-                yield ModeChanged(time_ns, number, modes[0], modes[1], event.hash.decode())
+                yield from self._mode(event)
             case wire.RoundEvent():
-                yield from self._start(time_ns)
-                yield self._round(event)
+                yield from self._ended(event)
 
     def _state(self, event: wire.StateEvent) -> Iterator[Event]:
         time_ns, state = event.header.time_ns, event.state.decode()
@@ -54,20 +56,53 @@ class PatchedReader:
             if state == "setup":
                 self._setup_ns = time_ns
             elif state in ENDED:  # an incoming migration, or one that failed before it began
-                self._setup_ns = None
+                self._setup_ns, self._end_ns = None, time_ns
             elif state == "active" and event.header.tid != self._tgid:
-                yield from self._start(time_ns)
+                yield from self._start(event.header)
         if self._running:
-            yield StateChanged(time_ns, state)
-            if state in ENDED:
-                self._running, self._setup_ns = False, None
+            self._closed = self._closed or state.startswith("postcopy")
+            ended = state in ENDED
+            self._follows = ended and state != "completed" and not self._closed
+            yield StateChanged(time_ns, state, self._follows)
+            if ended:
+                self._running, self._setup_ns, self._end_ns = False, None, time_ns
 
-    def _start(self, time_ns: int) -> Iterator[Event]:
+    def _mode(self, event: wire.ModeEvent) -> Iterator[Event]:
+        time_ns, tid = event.header.time_ns, event.header.tid
+        late = not self._running and self._setup_ns is None and self._end_ns is not None and tid == self._thread
+        # adopted in the setup, where QEMU still has the number of the last round of the migration before
+        number = 0 if not self._running and self._setup_ns is not None else event.round
+        if not late:
+            yield from self._start(event.header)
+        modes = [Mode(Mode.parse(word.decode())) for word in (event.from_mode, event.to_mode)]
+        yield ModeChanged(time_ns, number, modes[0], modes[1], event.hash.decode())
+
+    def _ended(self, event: wire.RoundEvent) -> Iterator[Event]:
+        started_ns = int(event.record.migration_start_ns)
+        if self._end_ns is not None and started_ns <= self._end_ns:
+            if self._follows and not self._running and self._started_ns in (None, started_ns):
+                self._follows = False
+                yield self._round(event)
+                yield RoundsComplete(event.header.time_ns)
+            return
+        by_main = event.header.tid == self._tgid  # which ends what a migration left open, when that is over
+        if by_main and not self._running:
+            return
+        if self._running and self._started_ns not in (None, started_ns):
+            self._running = False  # its end was not seen, nor the setup of this one
+        yield from self._start(event.header)
+        self._started_ns = started_ns
+        self._closed = by_main or event.record.kind == Kind.SWITCHOVER
+        yield self._round(event)
+
+    def _start(self, header: wire.EventHeader) -> Iterator[Event]:
         if self._running:
             return
-        self._running = True
+        self._running, self._follows, self._closed = True, False, False
+        self._started_ns, self._thread = None, header.tid
         self._incomplete = self._setup_ns is None
-        yield MigrationStarted(self._setup_ns or time_ns, partial=self._incomplete)
+        yield MigrationStarted(self._setup_ns or header.time_ns, partial=self._incomplete)
+        self._setup_ns = None
 
     def _round(self, event: wire.RoundEvent) -> RoundEnded:
         flaw = "the observer came in the middle of this round" if self._incomplete else ""

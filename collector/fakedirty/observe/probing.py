@@ -1,52 +1,67 @@
-"""The levels that attach probes: what is compiled, where it goes, and what is heard of it.
+"""The levels that attach probes: what is compiled, where it goes, and the records that come of it.
 
-A level says what it wants as a :class:`Plan`. The guest's own states are heard by the same program, in the same ring.
+A level says what it wants as a :class:`Plan`. The guest's own states come from the same programs, in the same ring.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Protocol
 
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.model.words import Level
 from fakedirty.qmp.monitor import Address
 
-from . import final_report, headers, levels
+from . import final_report, levels, wire
 from .attach import Placed
-from .bpf import Bpf
+from .attachment import Attachment, Attachments, Build
+from .bpf import now_ns
 from .elf import Binary
-from .heard import Losses, heard
-from .runstate import RunStates
+from .feed import Feed
+from .memory import ProcessMemory
+from .runstate import RunStates, peer, run_state_plan, waits
 from .sizes import Sizes
 from .target import Target
 
 _RINGS, _RUNSTATE = "rings.c", "runstate.c"
 
+# of one time, pages come before the round that they belong to, and who is followed before its states
+_RANKS = {Channel.PAGES: 0, Channel.PEER: 1}
+_LAST = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A file of ``probes/`` with what it is compiled with, its programs in the order of attaching, and the facts that a
-    reader wants to know.
+    """What holds for every process of an executable.
+
+    A file of ``probes/`` with what it is compiled with, its programs in the order of attaching, and the facts that a
+    reader wants to know. `chunks`: the programs keep what was last sent.
     """
 
     file: str
-    placed: Sequence[Placed]
+    placed: tuple[Placed, ...]
     facts: Mapping[str, object]
-    defines: Mapping[str, int]
+    defines: tuple[tuple[str, int], ...] = ()
+    chunks: bool = False
 
 
 class Probes(Protocol):
     """What a level attaches."""
 
-    def plan(self, binary: Binary) -> Plan:
-        """For a QEMU that is known to have all that the level needs."""
+    @property
+    def options(self) -> object:
+        """What a plan depends on beside the executable."""
+
+    def plan(self, binary: Binary, memory: ProcessMemory) -> Plan:
+        """For an executable that is known to have all that the level needs."""
+
+    def facts(self) -> Mapping[str, object]:
+        """Facts of the one process."""
 
 
 class ProbeTracer:
-    """Probes on one QEMU."""
+    """Probes on one QEMU, its own ones or those that it shares with others."""
 
     def __init__(
         self,
@@ -55,6 +70,7 @@ class ProbeTracer:
         probes: Probes,
         monitors: Sequence[Address] = (),
         *,
+        attachments: Attachments,
         pages: bool,
         sizes: Sizes,
     ) -> None:
@@ -62,45 +78,60 @@ class ProbeTracer:
         self._level = level
         self._probes = probes
         self._monitors = monitors
+        self._attachments = attachments
         self._pages = pages
         self._sizes = sizes
-        self._losses = Losses()
-        self._bpf: Bpf | None = None
-        self._runstates: RunStates | None = None
+        self._attachment: Attachment | None = None
+        self._feed: Feed | None = None
+        self._followed = [target.pid]
+        self._peers: list[TraceRecord] = []
+        self._lost = [0] * len(wire.LOST_PLACES)
+        self._run_states = RunStates(target, attachments.plans, self._follow, attachments.find)
 
     @property
     def probes(self) -> int:
         """On this QEMU, and on destinations of its guest."""
-        return 0 if self._bpf is None else self._bpf.attached
+        return 0 if self._attachment is None else self._attachment.probes(self._followed)
 
     def attach(self) -> Mapping[str, object]:
-        """Compile, choose the instructions, attach."""
-        target = self._target
-        with Binary(target.exe) as binary:
-            levels.demand(target, self._level, binary)
-            plan = self._probes.plan(binary)
-            defines = {"TGID": target.pid, "PAGES": int(self._pages), **self._sizes.defines(), **plan.defines}
-            appended = "".join(placed.text for placed in plan.placed)
-            self._bpf = Bpf((_RINGS, _RUNSTATE, plan.file), headers.find(), defines, appended)
-            self._bpf.open_rings(["events", "pages"] if self._pages else ["events"])
-            self._runstates = RunStates(self._bpf, target, self._monitors)
-            for placed in plan.placed:
-                self._bpf.attach(placed.program, target.exe, placed.point.offset, target.pid, placed.semaphore)
-        return plan.facts
+        """Compile, choose the instructions, attach: as far as it has not been done for another process."""
+        target, plans = self._target, self._attachments.plans
+        before = now_ns()  # a peer is told before its states
+        plan = plans.of(target, (self._level, self._probes.options), self._plan)
+        run_states = run_state_plan(target, plans)
+        placed = [*([run_states.placed] if run_states else []), *plan.placed]
+        appended = "".join(each.text for each in plan.placed)
+        build = Build((_RINGS, plan.file, _RUNSTATE), appended, plan.defines, self._pages, self._sizes, plan.chunks)
+        facts = {**plan.facts, **self._probes.facts()}
+        if run_states:
+            waiting = target.incoming and waits(self._monitors)
+            self._peers.append(peer(before, target, "source", run_states, waiting=waiting))
+        self._attachment, self._feed = self._attachments.observe(target, build, placed)
+        return facts
+
+    def listen(self, ready: Callable[[], None]) -> bool:
+        """Something came is said by the thread that reads."""
+        assert self._feed is not None
+        self._feed.ready = ready
+        ready()
+        return True
 
     def poll(self, timeout: float) -> list[TraceRecord]:
         """Losses first, so that the round they fall into carries them; then all else by time.
 
-        They are read last: whatever was lost before an event that is heard now is told before it.
+        They are read last: whatever was lost before an event that is taken now is reported before it.
         """
-        assert self._bpf is not None
-        assert self._runstates is not None
-        taken = self._bpf.poll(timeout)
-        events = [heard(raw) for raw in taken["events"]]
-        peers = self._runstates.search(any(record.channel is Channel.EVENT for record in events))
-        # of one time, pages come before the round that they belong to
-        batches = [heard(raw) for raw in taken.get("pages", ())]
-        return [*self._losses.since(self._bpf), *sorted([*batches, *peers, *events], key=attrgetter("time_ns"))]
+        assert self._attachment is not None
+        assert self._feed is not None
+        if timeout <= 0:
+            self._attachments.dispatcher.flush()
+        records = self._feed.take(timeout)
+        self._forget(records)
+        peers, self._peers = self._peers, []
+        peers += self._run_states.search(any(record.channel is Channel.EVENT for record in records))
+        records += peers
+        records.sort(key=lambda record: (record.time_ns, _RANKS.get(record.channel, _LAST)))
+        return [*self._losses(), *records]
 
     def report(self, state: str) -> Mapping[str, object]:
         """By QMP."""
@@ -108,6 +139,43 @@ class ProbeTracer:
 
     def close(self) -> None:
         """Detach."""
-        if self._bpf is not None:
-            self._bpf.close()
-            self._bpf = None
+        if self._attachment is not None and self._feed is not None:
+            self._attachments.release(self._attachment, self._feed, self._followed)
+        self._attachment = self._feed = None
+
+    def _plan(self, binary: Binary, memory: ProcessMemory) -> Plan:
+        levels.demand(self._target, self._level, binary)
+        return self._probes.plan(binary, memory)
+
+    def _follow(self, target: Target, placed: Placed) -> None:
+        assert self._attachment is not None
+        assert self._feed is not None
+        self._attachment.follow(target, [placed], self._feed)
+        self._followed.append(target.pid)
+
+    def _forget(self, records: Sequence[TraceRecord]) -> None:
+        """Once a migration is over, or the next has begun, what was sent in it is of no use."""
+        assert self._attachment is not None
+        assert self._feed is not None
+        over = 0
+        for record in records:
+            if record.channel is Channel.EVENT:
+                event = wire.decode(record.data)
+                if not isinstance(event, wire.StockEvent):
+                    continue
+                if event.header.kind == wire.EVENT_STOCK_STARTED:
+                    over = event.counts.generation
+                elif event.header.kind == wire.EVENT_STOCK_STOPPED:
+                    over = event.counts.generation + 1
+        if over:
+            self._attachment.forget(self._feed, over)
+
+    def _losses(self) -> list[TraceRecord]:
+        """The counters of lost events, if any is not what it was."""
+        assert self._attachment is not None
+        assert self._feed is not None
+        now = self._attachment.lost(self._feed, self._followed)
+        if now == self._lost:
+            return []
+        self._lost = now
+        return [TraceRecord(now_ns(), Channel.LOST, wire.pack_losses(now))]

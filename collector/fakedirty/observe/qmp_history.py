@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fakedirty.model.events import Event, MigrationStarted, ModeChanged, RoundEnded, StateChanged
+from fakedirty.model.events import Event, MigrationStarted, ModeChanged, RoundEnded, RoundsComplete, StateChanged
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import Round
 from fakedirty.model.words import Kind, Mode
@@ -16,15 +16,23 @@ from .source import EndUnknown
 # columns of a round by the names that query-fake-dirty-rounds gives them; optional ones may be absent
 _PAGES = ("dirty", "forced", "visited", "normal", "zero", "xbzrle", "unchanged", "skipped", "left", "hinted")
 _CLASSES = ("first", "changed", "fake")
+# after a look that shows an end: QEMU's main loop, which answers, has ended the last round by then
+_SETTLED_NS = 50_000_000
 
 
 class HistoryReader:
-    """Pure: answers of a patched QEMU in, events of the model out."""
+    """Pure: answers of a patched QEMU in, events of the model out.
+
+    A migration that fails is `failed` before its last round is in the history: that is looked for once more, for as
+    long as the history is of the same migration.
+    """
 
     def __init__(self) -> None:
         self._outgoing = Outgoing(may_receive=False)  # the history is of outgoing ones alone
         self._migration: int | None = None  # its migration-start
         self._running = False
+        self._ended_ns: int | None = None  # a last round may be to come since then
+        self._closed = False  # the last round is in the history
         self._round = 0
         self._state = ""
         self._mode: Mode | None = None
@@ -45,6 +53,9 @@ class HistoryReader:
                 yield MigrationStarted(started, partial=False)
             self._migration, self._running, self._round = started, ours, 0
             self._state, self._mode = "", None
+            self._ended_ns, self._closed = None, False
+        if self._ended_ns is not None and started is not None:
+            yield from self._last_round(time_ns, history, self._ended_ns)
         if not self._running:
             return
         yield from self._rounds(time_ns, history)
@@ -55,7 +66,20 @@ class HistoryReader:
         elif sight is not Sight.UNSETTLED and state != self._state:
             self._state = state
             self._running = state not in ENDED
-            yield StateChanged(time_ns, state)
+            self._closed = self._closed or state.startswith("postcopy")
+            follows = (
+                state == "failed" and not self._closed
+            )  # one that is cancelled, or completed, has ended its rounds
+            self._ended_ns = time_ns if follows else None
+            yield StateChanged(time_ns, state, follows)
+
+    def _last_round(self, time_ns: int, history: Mapping[str, Any], ended_ns: int) -> Iterator[Event]:
+        """What the history of a migration has that had ended when it was looked at before."""
+        before = self._round
+        yield from self._rounds(time_ns, history)
+        if self._round > before or time_ns - ended_ns > _SETTLED_NS:
+            self._ended_ns = None
+            yield RoundsComplete(time_ns)
 
     def _adopt(self, time_ns: int, round_: int, mode: Mode, hash_: str) -> Iterator[Event]:
         before, self._mode = self._mode, mode
@@ -74,6 +98,7 @@ class HistoryReader:
                 continue
             missed = entry["round"] - self._round - 1
             self._round = entry["round"]
+            self._closed = entry["kind"] == str(Kind.SWITCHOVER)
             flaw = f"{missed} rounds before this one had left QEMU's history" if missed else ""
             ended = history_round(entry, int(history["migration-start"]))
             if ended.mode is not None:  # several may have passed since the last look: the toggle was in this one

@@ -84,6 +84,10 @@ class QmpPoller:
         records, self._records = self._records, []
         return records
 
+    def listen(self, ready: Callable[[], None]) -> bool:
+        """It has to be polled."""
+        return False
+
     def report(self, state: str) -> Mapping[str, object]:
         """What the last look has seen."""
         return self._info

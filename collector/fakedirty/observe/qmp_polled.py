@@ -37,6 +37,7 @@ class PollReader:
         self._first_round = 1  # of that row
         self._first_look = True
         self._setup_ns: int | None = None
+        self._postcopy = False  # it may have moved pages of the round
         self._last_end: Mapping[str, Any] = {}
 
     def take(self, time_ns: int, info: Mapping[str, Any], run_state: str | None = None) -> Iterator[Event | EndUnknown]:
@@ -75,13 +76,14 @@ class PollReader:
         if isinstance(elapsed_ms, int):  # QEMU's own, from the start on
             start_ns = max(self._last_ns, time_ns - elapsed_ms * 1_000_000)
         yield MigrationStarted(start_ns, partial)
-        self._running, self._state, self._setup_ns = True, "", None
+        self._running, self._state, self._setup_ns, self._postcopy = True, "", None, False
         self._start_ns, self._row_ns = start_ns, time_ns if partial else start_ns
         self._row = self._last = info.get("ram", {}) if partial else {}
         self._first_round, self._elapsed_ms = max(_syncs(self._row), 1), 0
 
     def _go_on(self, time_ns: int, info: Mapping[str, Any], ended: bool) -> Iterator[Event]:
         state = str(info["status"])
+        self._postcopy = self._postcopy or state.startswith("postcopy")
         ram: Ram = info.get("ram", self._last)
         if ended and state == "completed":
             time_ns = self._end_of(info, time_ns)
@@ -148,7 +150,8 @@ class PollReader:
             normal_pages=_difference(before, ram, "normal"),
             transferred_bytes=_difference(before, ram, "transferred"),
         )
-        return RoundEnded(time_ns, ended, flaw="; ".join(filter(None, (merged if over > number else "", flaw))))
+        flaws = (merged if over > number else "", flaw)
+        return RoundEnded(time_ns, ended, flaw="; ".join(filter(None, flaws)), postcopy=self._postcopy)
 
 
 def _syncs(ram: Ram) -> int:

@@ -69,7 +69,8 @@ class LimitsReader:
         if record.channel is not Channel.LIMITS:
             yield from self._inner.take(record)
         elif isinstance(limit := record.object().get("downtime-limit"), int):
-            yield LimitsTold(record.time_ns, limit)
+            rate = record.object().get("avail-switchover-bandwidth")
+            yield LimitsTold(record.time_ns, limit, rate if isinstance(rate, int) and rate > 0 else None)
 
 
 class PatchedTraceReader:
@@ -87,7 +88,7 @@ class PatchedTraceReader:
             case Channel.PAGES:
                 yield page_batch(record.data)
             case Channel.LOST:
-                yield from self._losses.take(record.time_ns, wire.LOST_COUNTERS.unpack(record.data))
+                yield from self._losses.take(record.time_ns, wire.unpack_losses(record.data))
 
 
 class StockTraceReader:
@@ -116,7 +117,7 @@ class StockTraceReader:
                 assert isinstance(event, wire.StockEvent)
                 yield from self._events.take(event)
             case Channel.LOST:
-                yield from self._losses.take(record.time_ns, wire.LOST_COUNTERS.unpack(record.data))
+                yield from self._losses.take(record.time_ns, wire.unpack_losses(record.data))
             case Channel.TICK if self._events.overdue(record.time_ns):
                 yield EndUnseen()
             case Channel.REPORT:

@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from fakedirty.errors import FakedirtyError, QmpError
 from fakedirty.model.trace import Channel, TraceRecord
@@ -19,11 +20,12 @@ from fakedirty.qmp.monitor import Address, Monitor
 from fakedirty.qmp.turn import in_turns
 
 from . import names
-from .attach import choose
-from .bpf import Bpf, now_ns
+from .attach import Placed, choose
+from .bpf import now_ns
 from .elf import Binary
 from .memory import ProcessMemory
-from .target import Target, find_all
+from .plans import Plans
+from .target import Target
 
 SEARCH_SECONDS = 0.25
 
@@ -34,62 +36,83 @@ _WAITING = "inmigrate"
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class RunStatePlan:
+    """Where the program of ``probes/runstate.c`` goes, and the names of the states by their numbers."""
+
+    placed: Placed
+    states: tuple[str, ...]
+
+
+def run_state_plan(target: Target, plans: Plans) -> RunStatePlan | None:
+    """Of a QEMU; None where it lacks the function, or its states cannot be read."""
+    try:
+        return plans.of(target, _FUNCTION, _plan)
+    except (FakedirtyError, OSError) as error:
+        _log.info("%s (pid %d) is not followed: %s", target.vm, target.pid, error)
+        return None
+
+
+def _plan(binary: Binary, memory: ProcessMemory) -> RunStatePlan | None:
+    symbol = binary.symbol(_FUNCTION)
+    if symbol is None:
+        return None
+    states = names.names(binary, memory, _LOOKUP, must_have="running")
+    return RunStatePlan(Placed(_FUNCTION, choose(binary, symbol, (1,), memory.linked_pointer)), states)
+
+
 class RunStates:
-    """The program of ``probes/runstate.c`` on the observed QEMU, and on possible destinations of its guest."""
+    """Whose run states are followed for one observed QEMU: `follow` has the kernel tell those of another one."""
 
     def __init__(
         self,
-        bpf: Bpf,
         observed: Target,
-        monitors: Sequence[Address] = (),
-        find: Callable[[], Iterable[Target]] = find_all,
+        plans: Plans,
+        follow: Callable[[Target, Placed], None],
+        find: Callable[[], Iterable[Target]],
     ) -> None:
-        self._bpf = bpf
-        self._monitors = monitors
+        self._plans = plans
+        self._follow = follow
         self._find = find
-        self._known: set[tuple[int, int]] = set()
-        self._peers: list[TraceRecord] = []
+        self._known = {observed.identity}
         self._searched = 0.0
-        self._follow(observed, "source")
-
-    def _waits(self) -> bool:
-        """Whether the observed QEMU says that it waits for a guest; where none answers, nothing is claimed."""
-        try:
-            return in_turns(self._monitors, _waits)
-        except QmpError:
-            return False
 
     def search(self, active: bool) -> list[TraceRecord]:
-        """Those that are new; while the source is `active`, destinations are looked for."""
+        """Destinations that are new; they are looked for while the source is `active`."""
+        peers: list[TraceRecord] = []
         if active and time.monotonic() - self._searched >= SEARCH_SECONDS:
             for target in self._find():
-                if target.incoming:
-                    self._follow(target, "destination")
+                if target.incoming and target.identity not in self._known:
+                    self._known.add(target.identity)
+                    peers += self._join(target)
             self._searched = time.monotonic()
-        peers, self._peers = self._peers, []
         return peers
 
-    def _follow(self, target: Target, role: str) -> None:
-        identity = target.identity
-        if identity in self._known:
-            return
-        self._known.add(identity)
+    def _join(self, target: Target) -> list[TraceRecord]:
         before = now_ns()  # a peer is told before its states
+        plan = run_state_plan(target, self._plans)
+        if plan is None:
+            return []
         try:
-            with Binary(target.exe) as binary:
-                symbol = binary.symbol(_FUNCTION)
-                if symbol is None:
-                    return
-                memory = ProcessMemory(target.proc, target.pid, binary)
-                states = names.names(binary, memory, _LOOKUP, must_have="running")
-                point = choose(binary, symbol, (1,), memory.linked_pointer)
-                self._bpf.attach(_FUNCTION, target.exe, point.offset, target.pid)
+            self._follow(target, plan.placed)
         except (FakedirtyError, OSError) as error:
             _log.info("%s (pid %d) is not followed: %s", target.vm, target.pid, error)
-            return
-        waiting = role == "destination" or (target.incoming and self._waits())
-        peer = {"pid": target.pid, "vm": target.vm, "role": role, "waiting": waiting, "states": states}
-        self._peers.append(TraceRecord(before, Channel.PEER, json.dumps(peer).encode()))
+            return []
+        return [peer(before, target, "destination", plan, waiting=True)]
+
+
+def peer(time_ns: int, target: Target, role: str, plan: RunStatePlan, *, waiting: bool) -> TraceRecord:
+    """Whose states are followed from now on; `waiting`: for a guest."""
+    about = {"pid": target.pid, "vm": target.vm, "role": role, "waiting": waiting, "states": plan.states}
+    return TraceRecord(time_ns, Channel.PEER, json.dumps(about).encode())
+
+
+def waits(monitors: Sequence[Address]) -> bool:
+    """Whether a QEMU says that it waits for a guest; where no monitor answers, nothing is claimed."""
+    try:
+        return in_turns(monitors, _waits)
+    except QmpError:
+        return False
 
 
 def _waits(qmp: Monitor) -> bool:

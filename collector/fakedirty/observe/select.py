@@ -6,12 +6,17 @@ import difflib
 from collections.abc import Sequence
 
 from fakedirty.errors import TargetError, UsageError
+from fakedirty.model.names import visible
 
 from .target import Target
 
 
 def named(name: str, targets: Sequence[Target]) -> Target:
-    """The one whose VM has this name; TargetError has the nearest names where there is none."""
+    """The one whose VM has this name; TargetError has the nearest names where there is none.
+
+    A name with bytes that are no UTF-8 may be given by them, or as it is shown.
+    """
+    name = name if any(target.vm == name for target in targets) else visible(name)
     found = [target for target in targets if target.vm == name]
     if found:
         return only(found, f"several QEMUs run a VM named {name}")

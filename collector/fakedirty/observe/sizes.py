@@ -12,7 +12,10 @@ _MOST_MIB = 1024
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Ring buffers in pages of 4 KiB; `chunks` of 512 guest pages whose content is remembered, None: all that fit."""
+    """Ring buffers in pages of 4 KiB; `chunks` of guest pages whose content is remembered, None: for all of the host.
+
+    As many page records as the ring buffer holds may also wait for the reader of one guest.
+    """
 
     event_ring: int = 64
     page_ring: int = 4096

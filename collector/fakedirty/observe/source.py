@@ -6,7 +6,7 @@ through the same readers as a live one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +46,9 @@ class Trace(Protocol):
     def poll(self, timeout: float) -> Sequence[TraceRecord]:
         """What was heard since the last call, in order; waits up to `timeout` seconds when nothing was."""
 
+    def listen(self, ready: Callable[[], None]) -> bool:
+        """Have `ready` called, by any thread, whenever :meth:`poll` has something; False where it must be polled."""
+
     def report(self, state: str) -> TraceRecord:
         """What QEMU says of a migration that should be in `state` by now; an empty object when it says nothing."""
 
@@ -68,6 +71,9 @@ class Tracer(Protocol):
 
     def poll(self, timeout: float) -> list[TraceRecord]:
         """As :meth:`Trace.poll`."""
+
+    def listen(self, ready: Callable[[], None]) -> bool:
+        """As :meth:`Trace.listen`."""
 
     def report(self, state: str) -> Mapping[str, object]:
         """As :meth:`Trace.report`, the object itself."""

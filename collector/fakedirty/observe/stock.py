@@ -7,9 +7,9 @@ content, so the share of fake pages is an estimate. What cannot be seen from her
 from __future__ import annotations
 
 import logging
-import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from fakedirty.errors import QmpError, TargetError
 from fakedirty.model.words import Level
@@ -29,8 +29,9 @@ from .target import Target
 
 _log = logging.getLogger(__name__)
 
-_CHUNK_BITS = PAGE_BITS + 9
-_SPARE_CHUNKS = 512  # for memory that is mapped after we came
+CHUNK_PAGES = 496  # of probes/events.h
+_OVERCOMMIT = 4  # memory of guests, in that of the host
+_FEWEST_CHUNKS = 1 << 18  # half a tebibyte of guests; one that is not used takes 16 bytes
 
 _SET_STATE = "migrate_set_state"
 _STATES = "MigrationStatus_lookup"
@@ -76,15 +77,10 @@ def placed(binary: Binary, memory: ProcessMemory, level: Level) -> list[Placed]:
     return [*earlier, *functions, *later]
 
 
-def chunks(maps: str) -> int:
-    """How many chunks of pages a process's writable memory can have, by its ``/proc/PID/maps``."""
-    total = _SPARE_CHUNKS
-    for line in maps.splitlines():
-        span, mode = line.split()[:2]
-        if mode.startswith("rw"):
-            start, end = (int(address, 16) for address in span.split("-"))
-            total += (end - 1 >> _CHUNK_BITS) - (start >> _CHUNK_BITS) + 1
-    return total
+def chunks(meminfo: Path = Path("/proc/meminfo")) -> int:
+    """How many chunks of pages there may be at once: several times the memory of the host, as guests can be sparse."""
+    kibibytes = int(next(line for line in meminfo.read_text().splitlines() if line.startswith("MemTotal:")).split()[1])
+    return max(_FEWEST_CHUNKS, _OVERCOMMIT * (kibibytes << 10 >> PAGE_BITS) // CHUNK_PAGES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +94,29 @@ class StockProbes:
     sizes: Sizes = DEFAULT
     sample: int = 1
 
-    def plan(self, binary: Binary) -> Plan:
+    @property
+    def options(self) -> object:
+        """What is looked at, and how much can be remembered."""
+        return self.sample, self.sizes.chunks
+
+    def plan(self, binary: Binary, memory: ProcessMemory) -> Plan:
         """By functions, or by trace events and functions."""
-        memory = ProcessMemory(self.target.proc, self.target.pid, binary)
         facts = {
             "states": names.names(binary, memory, _STATES, "completed") if self.level is Level.STOCK else (),
             "sees_xbzrle": binary.symbol("cache_is_cached") is not None,
             "can_skip": "fake_dirty_round" in binary.usdt,
             "sample": self.sample,
-            "blocks": self._blocks() if self.pages else (),
         }
-        maps = (self.target.proc / str(self.target.pid) / "maps").read_text()
         defines = {
             "PAGE_BITS": PAGE_BITS,
-            "CHUNKS": chunks(maps) if self.sizes.chunks is None else self.sizes.chunks,
-            "SEED": secrets.randbits(62),
+            "CHUNKS": chunks() if self.sizes.chunks is None else self.sizes.chunks,
             "SAMPLE": self.sample,
         }
-        return Plan("stock.c", placed(binary, memory, self.level), facts, defines)
+        return Plan("stock.c", tuple(placed(binary, memory, self.level)), facts, tuple(defines.items()), chunks=True)
+
+    def facts(self) -> Mapping[str, object]:
+        """Where its RAM blocks lie, for page records."""
+        return {"blocks": self._blocks() if self.pages else ()}
 
     def _blocks(self) -> list[tuple[str, int, int]]:
         """Name, address and length of the RAM blocks; none where no monitor says where they lie."""

@@ -82,15 +82,17 @@ class StockReader:
             self._running = False
             if event.counts.round:
                 # which sync was the last stage's is known only now: no round follows it
-                yield self._round(event, Kind.SWITCHOVER if state == "completed" else self._kind(event))
+                yield self._round(event, Kind.SWITCHOVER if state == "completed" else self._kind(event), last=True)
         yield StateChanged(int(event.header.time_ns), state)
 
     def _kind(self, event: wire.StockEvent) -> Kind:
         return Kind.BULK if event.counts.round == 1 and not self._partial else Kind.ITERATIVE
 
-    def _round(self, event: wire.StockEvent, kind: Kind) -> RoundEnded:
+    def _round(self, event: wire.StockEvent, kind: Kind, *, last: bool = False) -> RoundEnded:
         counts, time_ns = event.counts, int(event.header.time_ns)
-        blind = self._blind(event, kind)
+        # the sync of postcopy itself, before or after its state, ends a round that has no page of postcopy's
+        postcopy = self._postcopy and last
+        blind = self._blind(event, kind, postcopy=postcopy)
         incomplete = self._partial and counts.first_pages and not self._late
         flaws = [
             _LATE if self._late else "",
@@ -123,13 +125,13 @@ class StockReader:
             skipped_pages=None if blind or self._can_skip else 0,
             forced_syncs=counts.forced_syncs,
         )
-        return RoundEnded(time_ns, ended, flaw="; ".join(flaw for flaw in flaws if flaw))
+        return RoundEnded(time_ns, ended, flaw="; ".join(flaw for flaw in flaws if flaw), postcopy=postcopy)
 
-    def _blind(self, event: wire.StockEvent, kind: Kind) -> str:
+    def _blind(self, event: wire.StockEvent, kind: Kind, *, postcopy: bool) -> str:
         """Why the pages of a round cannot be counted from here; empty when they can."""
         counts = event.counts
         why = [bypass.reasons(counts.bypassed, self._level)]
-        if self._postcopy:
+        if postcopy:
             why.append("postcopy sends pages from two threads")
         if counts.odd_buffers:
             why.append(f"{counts.odd_buffers} buffers were not one page of {1 << PAGE_BITS} bytes")

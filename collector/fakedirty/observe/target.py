@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Iterator
+import shutil
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import TargetError
-from fakedirty.qmp.domain import Domain
-from fakedirty.qmp.monitor import Address
+from fakedirty.qmp.place import Address
+from fakedirty.qmp.process import Process, start_ticks
+
+from . import command_line, emulator
+from .monitors import monitors
 
 PROC = Path("/proc")
-_NAMES = ("qemu-system-", "qemu-kvm")
-_LIBVIRTS_MONITOR = "charmonitor"
+YOUNG_SECONDS = 10.0  # for which a process is looked at each time
+TURNS = 10
+
+_NAMES = ("qemu-system-", "qemu-kvm")  # where nothing but the command line may be read
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """One running QEMU. `exe` opens the executable even when its file was deleted or replaced.
 
-    `monitors` are the ways to ask it, the best first: a QEMU of libvirt's is asked through libvirt.
+    `monitors` are its control monitors, the best first: a QEMU of libvirt's is reached through libvirt.
     """
 
     pid: int
@@ -32,11 +38,21 @@ class Target:
     monitors: tuple[Address, ...]
     proc: Path = PROC
     incoming: bool = False  # it was started to wait for a migration
+    uuid: str = ""  # of its guest (-uuid); empty without one
 
     @property
     def identity(self) -> tuple[int, int]:
         """Process id and start time, as ids are used again."""
         return self.pid, self.start_ticks
+
+    @property
+    def process(self) -> Process:
+        """The process that it is."""
+        return Process(self.pid, self.start_ticks, self.proc)
+
+    def at(self, socket: Path) -> Address:
+        """A socket that somebody named as one of its monitors."""
+        return Address(socket, self.process)
 
     @property
     def runs(self) -> bool:
@@ -50,106 +66,125 @@ class Target:
             return False
 
 
+class Finder:
+    """Finds QEMUs again and again, and looks at little but what is new.
+
+    A process that has just come may be one that starts QEMU in its place: it is looked at each time. Others, and those
+    whose id might be another's by now, are looked at in turn, all of them in :data:`TURNS` times. For one thread.
+    """
+
+    def __init__(self, proc: Path = PROC, clock: Callable[[], float] = time.monotonic) -> None:
+        self._proc = proc
+        self._clock = clock
+        self._seen: dict[str, _Seen] = {}
+        self._young: dict[str, _Seen] = {}
+        self._turns: list[_Seen] = []  # those whose turn is yet to come
+        self._a_turn = 0
+
+    def find(self) -> list[Target]:
+        """All QEMU system emulators that run, by process id."""
+        now = self._clock()
+        entries = {entry for entry in os.listdir(self._proc) if entry.isdecimal()}
+        for entry in self._seen.keys() - entries:
+            del self._seen[entry]
+        for entry in sorted(entries - self._seen.keys(), key=int):  # a parent before its children
+            self._seen[entry] = self._young[entry] = _Seen(entry, now + YOUNG_SECONDS)
+        self._young = {
+            entry: seen for entry, seen in self._young.items() if now < seen.young_until and entry in entries
+        }
+        if not self._turns:
+            self._turns = list(self._seen.values())
+            self._a_turn = -(-len(self._turns) // TURNS)
+        old, self._turns = self._turns[: self._a_turn], self._turns[self._a_turn :]
+        for seen in (*self._young.values(), *(each for each in old if each.entry in entries)):
+            self._look(seen)
+        found = [seen.target for seen in self._seen.values() if seen.target is not None]
+        return sorted(found, key=lambda target: target.pid)
+
+    def _look(self, seen: _Seen) -> None:
+        directory = f"{self._proc}/{seen.entry}"
+        executable = emulator.key(f"{directory}/exe")
+        same = executable is not None and executable == seen.executable and not seen.pending
+        if same and (seen.target is None or seen.target.process.runs):
+            return
+        seen.executable = executable
+        target = _examine(int(seen.entry), self._proc)
+        seen.pending = target is not None and self._is_copy(target)
+        seen.target = None if seen.pending else target
+
+    def _is_copy(self, target: Target) -> bool:
+        """Whether it is a child of a QEMU that is nothing of its own: not yet, or to tear memory down."""
+        parent = self._seen.get(str(target.process.parent))
+        of = parent.target if parent else None
+        return of is not None and of.process.words() == target.process.words()
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What is known of a process id; `pending` is a QEMU that may yet become another thing."""
+
+    entry: str
+    young_until: float
+    executable: emulator.Key | None = None
+    target: Target | None = None
+    pending: bool = False
+
+
 def find_all(proc: Path = PROC) -> list[Target]:
     """All QEMU system emulators that run, by process id."""
-    pids = sorted(int(entry.name) for entry in proc.iterdir() if entry.name.isdigit())
-    found = [target for pid in pids if (target := _examine(pid, proc)) is not None]
-    return [target for target in found if Path(target.program).name.startswith(_NAMES)]
+    return Finder(proc).find()
 
 
 def by_pid(pid: int, proc: Path = PROC) -> Target:
-    """The QEMU with a process id, whatever it is called as long as that says QEMU; TargetError otherwise."""
+    """The QEMU with a process id, whatever it is called; TargetError where it is none."""
     if not (proc / str(pid)).is_dir():
         raise TargetError(f"there is no process {pid}")
     found = _examine(pid, proc)
-    if found is None or "qemu" not in Path(found.program).name:
+    if found is None:
         raise TargetError(f"process {pid} is not a QEMU system emulator (or not visible without root)")
     return found
 
 
 def _examine(pid: int, proc: Path) -> Target | None:
+    """The QEMU that a process is, None where it is none, has ended, or only prints something."""
     directory = proc / str(pid)
     try:
-        words = (directory / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-        stat = (directory / "stat").read_text()
+        ticks = start_ticks((directory / "stat").read_text())
     except OSError:  # it has just ended
         return None
-    program = _program(directory, words)
-    # the name in parentheses may hold anything; starttime is the 20th field after it
-    start_ticks = int(stat.rpartition(")")[2].split()[19])
+    process = Process(pid, ticks, proc)
+    if not _runs_emulator(process):
+        return None
+    line = command_line.read(process)
+    if not line.words or line.only_prints:
+        return None
     return Target(
         pid=pid,
-        vm=_vm_name(words) or f"pid-{pid}",
+        vm=line.vm or f"pid-{pid}",
         exe=directory / "exe",
-        program=program,
-        start_ticks=start_ticks,
-        monitors=(*_domain(words, pid, proc), *(_seen_from_here(directory, path) for path in _qmp_paths(words))),
+        program=_program(directory, line),
+        start_ticks=ticks,
+        monitors=monitors(line, process),
         proc=proc,
-        incoming=any(word.lstrip("-") == "incoming" and word.startswith("-") for word in words),
+        incoming=line.incoming,
+        uuid=process.uuid or "",
     )
 
 
-def _program(directory: Path, words: list[str]) -> str:
+def _runs_emulator(process: Process) -> bool:
+    path = process.directory / "exe"
+    if (known_by := emulator.key(path)) is not None:
+        return emulator.is_emulator(path, known_by)
+    # another user's: the file that it was started by may be looked at nevertheless
+    words = process.words()
+    started = shutil.which(words[0]) if words else None
+    if started is not None and (known_by := emulator.key(started)) is not None:
+        return emulator.is_emulator(started, known_by)
+    return bool(words) and Path(words[0]).name.startswith(_NAMES)
+
+
+def _program(directory: Path, line: command_line.CommandLine) -> str:
     try:
         return os.readlink(directory / "exe").removesuffix(" (deleted)")
-    except OSError:  # a kernel thread, or another user's process
-        return words[0] if words else ""
-
-
-def _options(words: list[str], option: str) -> Iterator[str]:
-    for name, value in itertools.pairwise(words):
-        if name.lstrip("-") == option and name.startswith("-"):
-            yield value
-
-
-def _keys(value: str, first: str) -> dict[str, str]:
-    """``a,b=c`` as a mapping; a first part without a key gets the name `first`. ``,,`` is a comma."""
-    parts = [part.replace("\0", ",") for part in value.replace(",,", "\0").split(",")]
-    return dict((first, part) if number == 0 and "=" not in part else _pair(part) for number, part in enumerate(parts))
-
-
-def _pair(part: str) -> tuple[str, str]:
-    key, _equals, value = part.partition("=")
-    return key, value
-
-
-def _domain(words: list[str], pid: int, proc: Path) -> Iterator[Domain]:
-    """The domain that a QEMU is: libvirt starts it with the end of a connection of its own as its monitor."""
-    monitors = [_keys(value, "backend") for value in _options(words, "chardev")]
-    if any(keys.get("id") == _LIBVIRTS_MONITOR and "fd" in keys for keys in monitors):
-        yield from (Domain(uuid, pid, proc) for uuid in _options(words, "uuid"))
-
-
-def _vm_name(words: list[str]) -> str | None:
-    for value in _options(words, "name"):
-        if name := _keys(value, "guest").get("guest"):
-            return name
-    return None
-
-
-def _qmp_paths(words: list[str]) -> Iterator[str]:
-    """The UNIX sockets on which the command line offers QMP."""
-    sockets = {}
-    for value in _options(words, "chardev"):
-        keys = _keys(value, "backend")
-        if keys.get("backend") == "socket" and "path" in keys:
-            sockets[keys.get("id", "")] = keys["path"]
-    for option in ("qmp", "qmp-pretty"):
-        for value in _options(words, option):
-            if value.startswith("unix:"):
-                yield _keys(value.removeprefix("unix:"), "path")["path"]
-            elif value.removeprefix("chardev:") in sockets:
-                yield sockets[value.removeprefix("chardev:")]
-    for value in _options(words, "mon"):
-        keys = _keys(value, "chardev")
-        if keys.get("mode") == "control" and keys.get("chardev") in sockets:
-            yield sockets[keys["chardev"]]
-
-
-def _seen_from_here(directory: Path, path: str) -> Path:
-    """A path of the process's as this process can open it: it may have other mounts, or be relative."""
-    if not path.startswith("/"):
-        return directory / "cwd" / path
-    elsewhere = directory / "root" / path[1:]
-    # os.path: a directory that may not be entered counts as absent
-    return elsewhere if not os.path.exists(path) and os.path.exists(elsewhere) else Path(path)
+    except OSError:  # another user's process
+        return line.words[0]

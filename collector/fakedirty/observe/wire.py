@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -20,16 +21,16 @@ EVENT_ROUND, EVENT_MODE, EVENT_STATE, EVENT_BATCH = 1, 2, 3, 4
 EVENT_STOCK_STARTED, EVENT_STOCK_ROUND, EVENT_STOCK_STATE, EVENT_STOCK_STOPPED = 5, 6, 7, 8
 EVENT_RUNSTATE = 9
 
-# indices of the map `lost`, as LOST_* of events.h
+# where events are lost: as LOST_* of events.h, and one more place in user space
 LOST_PLACES = (
     "ring buffer of events full",
     "ring buffer of page records full",
     "memory of the process not readable",
     "table of sent pages full",
+    "reader of page records late",
 )
-
-# that map as a whole
-LOST_COUNTERS = struct.Struct(f"<{len(LOST_PLACES)}Q")
+LOST_LATE = 4
+LOST_IN_KERNEL = 4
 
 # struct page_record; tag = page index << 16 | class << 8 | disposition
 PAGE_RECORD = np.dtype([("hash", "<u8"), ("tag", "<u8")])
@@ -65,8 +66,30 @@ class EventHeader(ctypes.Structure):
 
     _fields_: ClassVar[list[Field]] = [
         ("time_ns", ctypes.c_uint64),
-        ("kind", ctypes.c_uint32),
+        ("kind", ctypes.c_uint16),
+        ("slot", ctypes.c_uint16),
         ("tid", ctypes.c_uint32),
+    ]
+
+
+class ProcessHead(ctypes.Structure):
+    """``struct process_head``: how the kernel's state of an observed process opens."""
+
+    _fields_: ClassVar[list[Field]] = [
+        ("lost", ctypes.c_uint64 * LOST_IN_KERNEL),
+        ("slot", ctypes.c_uint16),
+        ("reserved", ctypes.c_uint16 * 3),
+    ]
+
+
+class ChunkKey(ctypes.Structure):
+    """``struct chunk_key``: pages whose last content the kernel keeps, by process, migration and place."""
+
+    _fields_: ClassVar[list[Field]] = [
+        ("slot", ctypes.c_uint16),
+        ("reserved", ctypes.c_uint16),
+        ("generation", ctypes.c_uint32),
+        ("chunk", ctypes.c_uint64),
     ]
 
 
@@ -132,7 +155,7 @@ class StockCounts(ctypes.Structure):
         ("round", ctypes.c_uint32),
         ("forced_syncs", ctypes.c_uint32),
         ("bypassed", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
+        ("generation", ctypes.c_uint32),
     ]
 
 
@@ -170,6 +193,17 @@ STRUCTS: dict[int, type[Wire]] = {
     EVENT_STOCK_STATE: StockEvent,
     EVENT_STOCK_STOPPED: StockEvent,
 }
+
+
+def pack_losses(counters: Sequence[int]) -> bytes:
+    """Counters of lost events by place, as a record of a trace."""
+    return struct.pack(f"<{len(counters)}Q", *counters)
+
+
+def unpack_losses(data: bytes | memoryview) -> list[int]:
+    """The same back; places that an older trace does not know have lost nothing."""
+    counters = struct.unpack(f"<{len(data) // 8}Q", data)
+    return [*counters, *[0] * (len(LOST_PLACES) - len(counters))]
 
 
 def decode(raw: bytes | memoryview) -> Wire:

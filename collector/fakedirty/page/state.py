@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fakedirty import __version__
@@ -12,7 +12,7 @@ from fakedirty.model.verdict import Verdict
 from fakedirty.show.columns import WIDE
 from fakedirty.show.figures import UNSEEN, compact, exact, milliseconds, seconds, size
 from fakedirty.show.table import toggle_words
-from fakedirty.show.verdict import estimate_words, in_words, seconds_words
+from fakedirty.show.verdict import estimate_words, in_words, limit_words, seconds_words
 
 from .recorded import Found, Listing
 from .series import marks, rounds_series, sums_series
@@ -30,14 +30,32 @@ def overview(host: str, told: Mapping[str, Told], recorded: Listing, attached: I
     order = sorted(entries, key=lambda key: (entries[key]["running"], entries[key]["started_at"]), reverse=True)
     running = sum(entry["running"] for entry in entries.values())
     shown = order[: max(KEPT, running)]
+    names = labels([(entry["vm"], entry.pop("guest"), entry.pop("pid")) for entry in entries.values()])
+    entries = {key: {**entry, "vm": name} for (key, entry), name in zip(entries.items(), names, strict=True)}
     return {
         "host": host,
         "version": __version__,
-        "attached": sorted({each.vm for each in attached}),
+        "attached": sorted(labels([(each.vm, each.identity or str(each.pid), str(each.pid)) for each in attached])),
         "migrations": [{"key": key, **entries[key]} for key in shown],
         "older": recorded.older + len(order) - len(shown),
         "broken": list(recorded.broken),
     }
+
+
+def labels(vms: Sequence[tuple[str, str, str]]) -> list[str]:
+    """The name of each, with its process id where guests of the same name are among them.
+
+    `vms` are name, what tells the guest from others, and process id; both empty in recordings that do not have them.
+    """
+    guests: dict[str, set[str]] = {}
+    for name, guest, _ in vms:
+        guests.setdefault(name, set()).add(guest)
+    return [f"{name} (pid {pid})" if pid and len(guests[name]) > 1 else name for name, _, pid in vms]
+
+
+def pid_of(process: str) -> str:
+    """The process id, of that and a start time; empty where they are not known."""
+    return process.partition(" ")[0]
 
 
 def told_entry(told: Told) -> Plain:
@@ -47,6 +65,8 @@ def told_entry(told: Told) -> Plain:
     elapsed = None if last is None else round(1000 * (last.start_seconds + last.duration_seconds))
     return {
         "vm": of.vm,
+        "guest": of.uuid or of.process,
+        "pid": pid_of(of.process),
         "started_at": told.clock.date(of.start_ns).isoformat(),
         "running": told.running,
         "state": _state(of.state if told.running or of.ended else "unfinished", of.incoming),
@@ -61,8 +81,11 @@ def recorded_entry(found: Found) -> Plain:
     content = found.content
     rounds = content.get("rounds")
     total = content.get("total_time_ms")
+    process = str(content.get("process", ""))
     return {
         "vm": content["vm"],
+        "guest": str(content.get("uuid") or process),
+        "pid": pid_of(process),
         "started_at": content["started_at"],
         "running": False,
         "state": _state(content["outcome"], content.get("side") == "destination"),
@@ -106,6 +129,10 @@ def _notes(migration: Migration) -> Iterable[str]:
         yield "This host is its destination: rounds are seen where it came from."
     if migration.partial:
         yield "It was already running when it was first seen: what came before is missing."
+    if migration.lacks_round:
+        yield "It ended without its last round."
+    if (totals := migration.totals) is not None and totals.reason:
+        yield f"Pages: {totals.outcome}: {totals.reason}."
     for where, count in dict(migration.lost_events).items():
         yield f"{count:,} events were lost ({where})."
     invalid = [r for r in tuple(migration.rounds) if not r.valid]
@@ -158,8 +185,15 @@ def _behind(found: Verdict) -> Iterable[tuple[str, str]]:
     yield "to send them all", seconds_words(found.dirty_seconds)
     yield "to send those that changed", seconds_words(found.changed_seconds)
     yield "link", f"{found.link_rate / 1e6:.0f} MB/s"
-    yield "downtime limit", seconds_words(found.downtime_limit_seconds)
+    yield "downtime limit", limit_words(found)
+    if found.switchover_rate is not None:
+        yield "rate that QEMU decides by", f"{found.switchover_rate / 1e6:.0f} MB/s"
+    if found.refuted is not None:
+        yield "prediction", "withdrawn"
+        return
     for name, plan in (("without skip", found.as_is), ("with skip", found.with_skip)):
+        if plan.least_limit_seconds is not None:
+            yield f"{name}, converges with a limit above", estimate_words(plan.least_limit_seconds)
         sure = "" if plan.certain else "probably "
         if plan.total_seconds is None or plan.downtime_seconds is None:
             yield name, f"{sure}does not converge"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fakedirty.model.events import Event
 from fakedirty.model.migration import Migration
+from fakedirty.model.names import encodable
 from fakedirty.model.sink import PageBatch
 from fakedirty.record.manifest import Clock
 from fakedirty.record.recorder import read_clock
@@ -34,13 +35,13 @@ class Told:
         """Another text for whatever is to be shown anew."""
         of = self.migration
         counts = (len(of.rounds), len(of.toggles), len(of.report), sum(of.lost_events.values()))
-        times = (of.downtime_limit_ms, of.outside_downtime_ns, of.resumed_ns)
+        times = (of.downtime_limit_ms, of.switchover_rate, of.refuted, of.outside_downtime_ns, of.resumed_ns)
         return ".".join(map(str, (*counts, *times, of.state, of.partial, self.over)))
 
 
 def key_of(vm: str, migration_id: str) -> str:
     """What a migration is called in an address, whether it runs or has been recorded."""
-    name = f"{vm}\0{migration_id}".encode(errors="replace")  # as it is recorded
+    name = f"{encodable(vm)}\0{migration_id}".encode()  # as it is recorded
     return hashlib.blake2b(name, digest_size=8).hexdigest()
 
 

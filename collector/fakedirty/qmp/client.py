@@ -10,11 +10,12 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
-import socket
+import select
 import threading
 import time
 from collections import deque
 from collections.abc import Collection, Coroutine, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
@@ -23,8 +24,11 @@ from qemu.qmp import ConnectError, ExecuteError, QMPClient, QMPError
 
 from fakedirty.errors import QmpError
 
+from . import peer
 from .holder import describe_holder
-from .reach import reach
+from .place import Place
+from .process import Process
+from .reach import Link, Route, routes
 
 T = TypeVar("T")
 Message = dict[str, Any]
@@ -47,11 +51,23 @@ class QmpRefusedError(QmpError):
         self.error_class = error_class
 
 
+@dataclass(frozen=True, slots=True)
+class _Seconds:
+    """How long things of a connection may take; `life` is all of it."""
+
+    connect: float
+    answer: float
+    life: float | None
+
+
 class Qmp:
     """One client of one QMP socket. Made by :meth:`connect`, ended by :meth:`close` or by ``with``."""
 
-    def __init__(self, path: Path, client: QMPClient, loop: asyncio.AbstractEventLoop, answer_timeout: float) -> None:
+    def __init__(
+        self, path: Place, link: Link, client: QMPClient, loop: asyncio.AbstractEventLoop, answer_timeout: float
+    ) -> None:
         self.path = path
+        self._link = link
         self._client = client
         self._loop = loop
         self._answer_timeout = answer_timeout
@@ -59,35 +75,82 @@ class Qmp:
         self._news = threading.Condition()
         self._closed = False
         self._parting: asyncio.Task[None] | None = None
-        self._thread = threading.Thread(target=_serve, args=(loop,), name=f"qmp {path.name}", daemon=True)
+        self._limit: threading.Timer | None = None
+        self._thread = threading.Thread(target=_serve, args=(loop,), name=f"qmp {path}", daemon=True)
         self._thread.start()
 
     @classmethod
-    def connect(cls, path: str | Path, timeout: float = 1.5, answer_timeout: float = 30.0) -> Self:
+    def connect(
+        cls,
+        place: str | Place,
+        timeout: float = 1.5,
+        answer_timeout: float = 30.0,
+        process: Process | None = None,
+        life: float | None = None,
+    ) -> Self:
         """Connect and negotiate within `timeout` seconds; later commands may take `answer_timeout` each.
 
-        Raises QmpError when the socket is absent, refuses, is held by another client, or speaks no QMP.
+        With `process`, what answers is used only once it is proven to be that process. With `life`, the connection is
+        ended so many seconds after it was made, whatever is done with it then.
+        Raises PeerError where it is not, QmpError when the socket is absent, refuses, is held by another client, or
+        speaks no QMP.
         """
-        path = Path(path)
-        deadline = time.monotonic() + timeout
-        link = reach(path, deadline)
+        place = Path(place) if isinstance(place, str) else place
+        within = _Seconds(timeout, answer_timeout, life)
+        problem: QmpError | None = None
+        for route in routes(place, process):
+            try:
+                return cls._by(route, place, within, process)
+            except QmpError as error:
+                problem = problem or error
+        assert problem is not None
+        raise problem
+
+    @classmethod
+    def _by(cls, route: Route, place: Place, within: _Seconds, process: Process | None) -> Self:
+        deadline = time.monotonic() + within.connect
+        link = route(deadline)
+        connected = time.monotonic()
         loop = asyncio.new_event_loop()
-        qmp = cls(path, QMPClient(), loop, answer_timeout)
+        qmp = cls(place, link, QMPClient(), loop, within.answer)
         try:
-            qmp._await(qmp._client.connect(link), max(deadline - time.monotonic(), 0.1))
+            doubt = _doubt(link, process, deadline)
+            qmp._await(qmp._client.connect(link.socket), max(deadline - time.monotonic(), 0))
+            if within.life is not None:
+                qmp._end_in(connected + within.life - time.monotonic())
+            if process is not None and doubt:
+                qmp._prove(process, doubt)
         except TimeoutError:
-            qmp._stop(link)  # before the search for who holds it: others wait, too
-            raise QmpError(f"{path} sent no QMP greeting within {timeout:g} s. {describe_holder(path)}") from None
-        except ConnectError as error:
-            qmp._stop(link)
+            qmp._stop()  # before the search for who holds it: others wait, too
             raise QmpError(
-                f"{path} does not speak QMP ({_cause(error)}): name the socket that QEMU was given with -qmp"
+                f"{place} sent no QMP greeting within {within.connect:g} s. {describe_holder(Path(str(place)))}"
+            ) from None
+        except ConnectError as error:
+            qmp._stop()
+            raise QmpError(
+                f"{place} does not speak QMP ({_cause(error)}): name the socket that QEMU was given with -qmp"
             ) from error
         except BaseException:
-            qmp._stop(link)
+            qmp._stop()
             raise
-        loop.call_soon_threadsafe(loop.create_task, qmp._collect())
+        with qmp._news:
+            if not qmp._closed:  # its life may be over already
+                loop.call_soon_threadsafe(loop.create_task, qmp._collect())
         return qmp
+
+    def prove(self, process: Process) -> None:
+        """Raise PeerError unless what answers is shown to be this process."""
+        if doubt := peer.doubt(self._link, process):
+            self._prove(process, doubt)
+
+    def _prove(self, process: Process, doubt: str) -> None:
+        """By its threads, as its sockets do not show it."""
+        try:
+            more = peer.doubt_by_threads(self.path, process, self.execute)
+        except QmpError as error:
+            more = str(error)
+        if more:
+            raise peer.refusal(self.path, process, (doubt, more))
 
     def execute(self, command: str, arguments: Mapping[str, object] | None = None, /, **named: object) -> Any:
         """What QEMU returns for `command`; names with dashes are given in the mapping."""
@@ -180,10 +243,12 @@ class Qmp:
 
     def _await(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
         """Run `work` in the connection's thread and wait for it here."""
-        if self._closed:
-            work.close()
-            raise QMPError("closed")
-        return asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, timeout), self._loop).result()
+        with self._news:  # who ends the connection, in its thread, first says so
+            if self._closed:
+                work.close()
+                raise QMPError("closed")
+            future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, timeout), self._loop)
+        return future.result()
 
     def _raise_closed(self, doing: str, error: BaseException | None) -> NoReturn:
         raise QmpClosedError(
@@ -191,14 +256,34 @@ class Qmp:
             "QEMU has quit or was killed, or the connection was ended here"
         ) from error
 
-    def _stop(self, link: socket.socket | None = None) -> None:
+    def _end_in(self, seconds: float) -> None:
+        self._limit = threading.Timer(seconds, self.close)
+        self._limit.daemon = True
+        self._limit.start()
+
+    def _stop(self) -> None:
         """End the connection and its thread."""
+        if self._limit is not None:
+            self._limit.cancel()
         if self._thread.is_alive():
             with contextlib.suppress(RuntimeError):  # the loop may end between the two
                 self._loop.call_soon_threadsafe(self._begin_to_part)
             self._thread.join()
-        if link is not None:
-            link.close()
+        self._link.socket.close()
+
+
+def _doubt(link: Link, process: Process | None, deadline: float) -> str:
+    """Why the other end is not shown to be the process's, once it has begun to greet; empty where it is shown.
+
+    TimeoutError where it does not greet in time.
+    """
+    if process is None:
+        return ""
+    greeting = select.poll()
+    greeting.register(link.socket, select.POLLIN)
+    if not greeting.poll(max(deadline - time.monotonic(), 0) * 1000):
+        raise TimeoutError
+    return peer.doubt(link, process)
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
@@ -206,6 +291,7 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
+        loop.run_until_complete(asyncio.sleep(0))  # what was given to it before it stopped is a task then
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()

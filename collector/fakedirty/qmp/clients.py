@@ -1,27 +1,22 @@
-"""The clients that a QEMU serves at its Unix sockets, as the kernel's table shows them."""
+"""The clients that a process serves at its Unix sockets, as the kernel's table shows them."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Collection, Mapping
 
-_CONNECTED = "03"
-_NOT_ACCEPTED = "0"
+from .listening import connected
+from .process import Process
 
 
-def clients(path: Path, table: Path = Path("/proc/net/unix")) -> frozenset[str]:
-    """The inodes of the connections that were accepted at `path`; who waits to be served is not among them.
+def clients(process: Process, names: Collection[bytes]) -> Mapping[bytes, frozenset[int]]:
+    """By the name of the socket, the inodes of the connections that the process has accepted there.
 
-    Empty also where the table (``/proc/PID/net/unix`` of a process in another network namespace) cannot be read.
+    A name may be that of another process's socket, too, so that only sockets which the process has open count; who
+    waits to be served has none there. Empty also where the table or the open files may not be read.
     """
-    try:
-        rows = table.read_text(errors="surrogateescape").splitlines()[1:]
-    except OSError:
-        return frozenset()
-    found = set()
-    for row in rows:
-        # Num RefCount Protocol Flags Type St Inode Path, which may hold blanks
-        columns = row.split(maxsplit=7)
-        if columns[5:6] == [_CONNECTED] and columns[7:] == [os.fspath(path)] and columns[6] != _NOT_ACCEPTED:
-            found.add(columns[6])
-    return frozenset(found)
+    own = frozenset((process.sockets() or {}).values())
+    found: dict[bytes, set[int]] = {name: set() for name in names}
+    for inode, name in connected(process):
+        if inode in own and name in found:
+            found[name].add(inode)
+    return {name: frozenset(inodes) for name, inodes in found.items()}

@@ -11,29 +11,18 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self, TypeVar
 
 from fakedirty.errors import QmpError
 
+from . import peer
 from .answers import understanding
 from .client import QmpClosedError, QmpRefusedError
+from .place import Domain
+from .process import Process
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Domain:
-    """A domain, which is only the QEMU that is meant while that runs as this process."""
-
-    uuid: str
-    pid: int
-    proc: Path = Path("/proc")
-
-    def __str__(self) -> str:
-        return f"libvirt's domain {self.uuid}"
 
 
 class DomainMonitor:
@@ -48,8 +37,12 @@ class DomainMonitor:
         self._ask: Callable[[Any, str, int], str]
 
     @classmethod
-    def connect(cls, domain: Domain, timeout: float = 1.5, answer_timeout: float = 30.0) -> Self:
-        """Connect to libvirt within `timeout` seconds; QmpError where there is none, or it keeps no such QEMU."""
+    def connect(cls, domain: Domain, process: Process, timeout: float = 1.5, answer_timeout: float = 30.0) -> Self:
+        """Connect to libvirt within `timeout` seconds.
+
+        Raises PeerError where its domain is not shown to be that process, QmpError where there is no libvirt, or it
+        keeps no such domain.
+        """
         try:
             import libvirt
             import libvirt_qemu
@@ -63,10 +56,12 @@ class DomainMonitor:
         monitor._ask = libvirt_qemu.qemuMonitorCommand
         try:
             monitor._worker.do(lambda: monitor._open(libvirt), timeout, f"to reach {domain}")
-            monitor._check_process()
+            if doubt := peer.doubt_by_threads(domain, process, monitor.execute):
+                raise peer.refusal(domain, process, (doubt, "another libvirt may keep that"))
         except QmpError as error:
             monitor.close()
-            raise QmpError(f"{error}; LIBVIRT_DEFAULT_URI says which libvirt is asked") from error
+            kind = peer.PeerError if isinstance(error, peer.PeerError) else QmpError
+            raise kind(f"{error}; LIBVIRT_DEFAULT_URI says which libvirt is asked") from error
         except BaseException:
             monitor.close()
             raise
@@ -106,14 +101,6 @@ class DomainMonitor:
     def _leave(self) -> None:
         if self._connection is not None:
             self._connection.close()
-
-    def _check_process(self) -> None:
-        """A guest that migrates within a host has one domain in each of two libvirts, under one UUID."""
-        threads = self.path.proc / str(self.path.pid) / "task"
-        vcpus = self.execute("query-cpus-fast")
-        with understanding(self.path):
-            if not all((threads / str(int(vcpu["thread-id"]))).exists() for vcpu in vcpus):
-                raise QmpError(f"{self.path} is not process {self.path.pid}: another libvirt keeps that")
 
 
 class _Worker:

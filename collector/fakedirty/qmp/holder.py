@@ -81,7 +81,12 @@ def _listening(table: list[_Row], path: Path, proc: Path) -> list[Peer]:
 
 
 def _peers(pids: Iterator[int], proc: Path) -> list[Peer]:
-    return [Peer(pid, _command(pid, proc)) for pid in sorted(set(pids))]
+    return [peer_of(pid, proc) for pid in sorted(set(pids))]
+
+
+def peer_of(pid: int, proc: Path = Path("/proc")) -> Peer:
+    """A process by its id."""
+    return Peer(pid, _command(pid, proc))
 
 
 def _command(pid: int, proc: Path) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from fakedirty.errors import QmpError
 
 from .client import Qmp
-from .domain import Domain, DomainMonitor
+from .domain import DomainMonitor
+from .place import Address, Domain, Place
 
-#: a QMP socket, or a domain of libvirt's
-Address = Path | Domain
+__all__ = ["ANSWER_SECONDS", "Address", "Monitor", "connect"]
 
 ANSWER_SECONDS = 5.0  # QEMU answers in a few milliseconds, a main loop that is busy in a second or two
 
@@ -22,7 +21,7 @@ class Monitor(Protocol):
     """A connection to one QEMU; `path` says which, in messages."""
 
     @property
-    def path(self) -> Address:
+    def path(self) -> Place:
         """Where it was reached."""
 
     @property
@@ -44,19 +43,19 @@ class Monitor(Protocol):
         """End it."""
 
 
-def connect(address: Address, timeout: float = 1.5, answer_timeout: float = ANSWER_SECONDS) -> Monitor:
-    """Connect within `timeout` seconds; later commands may take `answer_timeout` each. QmpError says what is wrong."""
-    if isinstance(address, Domain):
-        return DomainMonitor.connect(address, timeout, answer_timeout)
-    return Qmp.connect(address, timeout, answer_timeout)
+def connect(
+    address: Address, timeout: float = 1.5, answer_timeout: float = ANSWER_SECONDS, life: float | None = None
+) -> Monitor:
+    """Connect within `timeout` seconds; later commands may take `answer_timeout` each.
 
+    With `life`, a socket is given back so many seconds after it was connected to; libvirt has many clients at once.
 
-def connect_first(addresses: Iterable[Address]) -> Monitor:
-    """A connection to the first that answers; QmpError tells what is wrong with each where none does."""
-    problems = []
-    for address in addresses:
-        try:
-            return connect(address)
-        except QmpError as error:
-            problems.append(str(error))
-    raise QmpError("; ".join(problems))
+    What answers is proven to be the process of the address before anything is done with it. Raises PeerError where
+    that cannot be, another QmpError where nothing answers.
+    """
+    place = address.place
+    if isinstance(place, Domain):
+        if address.process is None:
+            raise QmpError(f"{place} is nothing without the process that it runs as")
+        return DomainMonitor.connect(place, address.process, timeout, answer_timeout)
+    return Qmp.connect(place, timeout, answer_timeout, address.process, life)

@@ -6,7 +6,6 @@ next: QEMU takes clients in the order in which they came.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,8 +13,8 @@ from typing import TypeVar
 
 from fakedirty.errors import QmpError
 
-from .domain import Domain
-from .monitor import Address, Monitor, connect
+from .monitor import Monitor, connect
+from .place import Address, Domain
 
 T = TypeVar("T")
 
@@ -35,23 +34,14 @@ def turn(addresses: Iterable[Address], seconds: float = TURN_SECONDS) -> Iterato
     """
     problems = []
     for address in addresses:
-        began = time.monotonic()
         try:
-            qmp = connect(address) if isinstance(address, Domain) else connect(address, seconds, seconds)
+            shared = isinstance(address.place, Domain)
+            qmp = connect(address) if shared else connect(address, seconds, seconds, seconds)
         except QmpError as error:
             problems.append(str(error))
             continue
         with qmp:
-            if isinstance(address, Domain):
-                yield qmp
-                return
-            over = threading.Timer(seconds - (time.monotonic() - began), qmp.close)
-            over.daemon = True
-            over.start()
-            try:
-                yield qmp
-            finally:
-                over.cancel()
+            yield qmp
         return
     raise QmpError("; ".join(problems))
 

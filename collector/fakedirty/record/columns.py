@@ -60,6 +60,13 @@ ROUNDS = (
     Column("sampled_pages", COUNT, "pages", "visited and looked at, where a sample was: then classes are estimates"),
     Column("fake_pages_low", COUNT, "pages", "lower end of the 95 % interval of `fake_pages`, where it is an estimate"),
     Column("fake_pages_high", COUNT, "pages", "upper end of that interval"),
+    Column(
+        "remark",
+        TEXT,
+        "",
+        "what of the round is right only together with others: pages that multifd's channels count as sent in another "
+        "round than they were visited in. Sums over all rounds are right if `totals` in migration.json is `equal`",
+    ),
 )
 
 MIGRATIONS = (
@@ -87,9 +94,34 @@ MIGRATIONS = (
     Column("rounds", COUNT, "rounds", "rounds that were recorded"),
     Column("invalid_rounds", COUNT, "rounds", "rounds whose `valid` is false"),
     Column("lost_events", COUNT, "events", "events that never reached the collector, in all rounds or outside any"),
-    Column("partial", TRUTH, "", "the collector came when the migration was already running"),
+    Column(
+        "partial",
+        TRUTH,
+        "",
+        "not all pages are in the rounds, and it is known why: the collector came when the migration was already "
+        "running, or postcopy moved the rest",
+    ),
     Column("conservation", TRUTH, "", "every round obeyed the laws of conservation; empty where none could be judged"),
-    Column("valid", TRUTH, "", "not partial, nothing lost, and every round valid; empty where recording was cut off"),
+    Column(
+        "valid",
+        TRUTH,
+        "",
+        "not partial, nothing lost, every round valid, and `totals` is `equal`; empty where `totals` is `unchecked` "
+        "and nothing else is wrong, and where recording was cut off",
+    ),
+    Column(
+        "totals",
+        TEXT,
+        "",
+        "the pages of all rounds, held against QEMU's own totals at the end: `equal`; `partial`, see there; `missing` "
+        "if they differ; `unchecked` if there are no totals; empty on the destination",
+    ),
+    Column("reason", TEXT, "", "why `valid` is not true; empty where it is"),
+    Column("counted_pages", COUNT, "pages", "that the rounds before postcopy count as sent, where that was checked"),
+    Column("reported_pages", COUNT, "pages", "that QEMU counts as sent in all, by its last query-migrate"),
+    Column("postcopy_seconds", NUMBER, "s", "when postcopy was seen to be active, from the start"),
+    Column("postcopy_pages", COUNT, "pages", "that postcopy moved: reported and in no round"),
+    Column("postcopy_bytes", COUNT, "bytes", "that postcopy moved, by `ram.postcopy-bytes` of the last query-migrate"),
 )
 
 TOGGLES = (

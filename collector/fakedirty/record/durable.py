@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from fakedirty.model.names import encodable
+
 
 @contextmanager
 def replacing(path: Path, sync: bool = True) -> Iterator[BinaryIO]:
@@ -31,7 +33,8 @@ def replacing(path: Path, sync: bool = True) -> Iterator[BinaryIO]:
 def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Write `content` as the whole of `path`, or raise OSError and leave nothing behind."""
     with replacing(path) as file:
-        file.write(f"{json.dumps(content, indent=2, ensure_ascii=False, default=str)}\n".encode("utf-8", "replace"))
+        text = json.dumps(content, indent=2, ensure_ascii=False, default=str)
+        file.write(encodable(text + "\n", backslash="\\\\").encode())
 
 
 def sync_directory(path: Path) -> None:
@@ -87,7 +90,7 @@ def _line(values: Sequence[object]) -> bytes:
     text = io.StringIO()
     # told of both characters, the writer quotes a text that has one of them
     csv.writer(text, lineterminator="\r\n").writerow([_spell(value) for value in values])
-    return (text.getvalue().removesuffix("\r\n") + "\n").encode("utf-8", "replace")
+    return encodable(text.getvalue().removesuffix("\r\n") + "\n").encode()
 
 
 def _spell(value: object) -> object:

@@ -124,8 +124,9 @@ def _parse(file: Path, text: str, columns: tuple[Column, ...]) -> pd.DataFrame:
     for column in columns:
         if column.dtype == TRUTH and column.name in frame:
             frame[column.name] = frame[column.name].map({"true": True, "false": False})
-    if "invalid_reason" in frame:
-        frame["invalid_reason"] = frame["invalid_reason"].fillna("")
+    for name in ("invalid_reason", "remark"):
+        if name in frame:
+            frame[name] = frame[name].fillna("")
     return frame
 
 

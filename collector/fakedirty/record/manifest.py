@@ -44,6 +44,8 @@ class Manifest:
             "vm": migration.vm,
             "level": str(migration.level),
             "side": side(migration),
+            "process": migration.process,
+            "uuid": migration.uuid,
             "started_at": clock.date(migration.start_ns).isoformat(),
             "clock": {
                 "name": "CLOCK_MONOTONIC",

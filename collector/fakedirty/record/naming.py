@@ -11,8 +11,8 @@ PARTIAL = ".partial"  # ends the name of a directory while it is being written, 
 
 
 def safe_name(text: str) -> str:
-    """`text` percent-encoded, so that it can be told again; hashed at the end where it is too long."""
-    name = quote(text, safe=" ", errors="surrogateescape").replace(" ", "_") or "%"
+    """`text` percent-encoded, so that it can be told again; hashed at the end, after a tilde, where it is too long."""
+    name = quote(text, safe="", errors="surrogateescape").replace("~", "%7E") or "%"
     if name.startswith("."):
         name = "%2E" + name[1:]
     if name.endswith(PARTIAL):

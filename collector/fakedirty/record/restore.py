@@ -10,14 +10,17 @@ from typing import Any
 import pandas as pd
 
 from fakedirty.errors import RecordError
-from fakedirty.model.events import Event, MigrationStarted, ModeChanged, RoundEnded
+from fakedirty.model.events import Closed, Event, MigrationStarted, ModeChanged, RoundEnded
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
 from fakedirty.model.sink import Sink
+from fakedirty.model.totals import Outcome, Totals
+from fakedirty.model.verdict import Estimate, Refutation
 from fakedirty.model.words import Kind, Level, Mode
 
 from .load import json_object, load, rows
 from .manifest import Clock
+from .summary import COUNTED
 
 
 def restore(directory: Path, sinks: Sequence[Sink] = ()) -> Migration:
@@ -33,8 +36,10 @@ def restore(directory: Path, sinks: Sequence[Sink] = ()) -> Migration:
             level=Level(Level.parse(manifest["level"])),
             migration_id=str(manifest["migration_id"]),
             start_ns=int(manifest["clock"]["start_ns"]),
-            partial=bool(summary.get("partial", False)),
+            partial=bool(summary.get("joined_late", summary.get("partial", False))),
             incoming=manifest.get("side") == "destination",
+            process=str(manifest.get("process", "")),
+            uuid=str(manifest.get("uuid", "")),
         )
         started = MigrationStarted(migration.start_ns, migration.partial, migration.incoming)
         events = [*_events(recording.rounds, recording.toggles, migration.start_ns)]
@@ -73,6 +78,20 @@ def _end(migration: Migration, manifest: Mapping[str, Any], summary: Mapping[str
     migration.lost_events.update(summary.get("lost_where", {}))
     migration.report = summary.get("query_migrate", {})
     migration.downtime_limit_ms = summary.get("downtime_limit_ms")
+    found: Mapping[str, Any] = summary.get("verdict") or {}  # of a recording before there was one, it has fewer fields
+    migration.switchover_rate = found.get("switchover_rate")
+    if refuted := found.get("refuted"):
+        total = refuted["total_seconds"]
+        migration.remember(Refutation(refuted["after_round"], None if total is None else Estimate(**total)))
+    if (seconds := summary.get("postcopy_seconds")) is not None:
+        migration.postcopy_ns = migration.start_ns + round(seconds * 1e9)
+    migration.awaits_round = bool(summary.get("lacks_round", False))
+    if summary.get("totals") is not None:
+        counted = {name: summary.get(name) for name in COUNTED}
+        outcome = Outcome(Outcome.parse(summary["totals"]))
+        migration.totals = Totals(outcome, str(summary.get("totals_reason") or ""), **counted)
+    else:  # of a recording that was made without that check, or was cut off
+        migration.apply(Closed(migration.end_ns or migration.start_ns))
     clock = clock_of(manifest)
     migration.stopped_ns, migration.resumed_ns = (
         _moment(clock, summary.get(name)) for name in ("stopped_at", "resumed_at")
@@ -92,7 +111,8 @@ def _events(rounds: pd.DataFrame, toggles: pd.DataFrame, start_ns: int) -> Itera
 def round_of(row: Mapping[str, Any]) -> Round:
     """The round that a row of rounds.csv is, or a line of JSON."""
     return Round(
-        **{name: row[name] for name in Round.__dataclass_fields__ if name not in ("kind", "mode")},
+        **{name: row[name] for name in Round.__dataclass_fields__ if name not in ("kind", "mode", "remark")},
+        remark=row.get("remark") or "",  # which older recordings do not have
         kind=Kind(Kind.parse(row["kind"])),
         mode=None if row["mode"] is None else Mode(Mode.parse(row["mode"])),
     )

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import conserved
+from fakedirty.model.totals import Outcome
 
 from .manifest import Clock, side
 
@@ -16,6 +17,9 @@ REPORTED = {
     "downtime_ms": ("downtime",),
     "transferred_bytes": ("ram", "transferred"),
 }
+
+#: columns that are what was counted when the pages were held against QEMU's totals
+COUNTED = ("counted_pages", "reported_pages", "postcopy_pages", "postcopy_bytes")
 
 
 def outcome(migration: Migration) -> str:
@@ -32,6 +36,7 @@ def conservation(migration: Migration) -> bool | None:
 def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object]:
     """The columns of the migrations' table, and beside them what does not fit a table."""
     end_ns = migration.end_ns
+    totals = migration.totals
     return {
         "run_id": run_id,
         "migration_id": migration.migration_id,
@@ -40,7 +45,7 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
         "side": side(migration),
         "started_at": clock.date(migration.start_ns).isoformat(),
         "outcome": outcome(migration),
-        "duration_seconds": None if end_ns is None else (end_ns - migration.start_ns) / 1e9,
+        "duration_seconds": _seconds(migration, end_ns),
         "stopped_at": _date(clock, migration.stopped_ns),
         "resumed_at": _date(clock, migration.resumed_ns),
         "outside_downtime_ms": None if (outside := migration.outside_downtime_ns) is None else outside / 1e6,
@@ -49,15 +54,27 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
         "rounds": len(migration.rounds),
         "invalid_rounds": sum(not r.valid for r in migration.rounds),
         "lost_events": sum(migration.lost_events.values()),
-        "partial": migration.partial,
+        "partial": migration.partial or (totals is not None and totals.outcome is Outcome.PARTIAL),
         "conservation": conservation(migration),
         "valid": migration.valid,
+        "totals": None if totals is None else str(totals.outcome),
+        "reason": "; ".join(migration.reasons),
+        "postcopy_seconds": _seconds(migration, migration.postcopy_ns),
+        **{name: None if totals is None else getattr(totals, name) for name in COUNTED},
+        "totals_reason": None if totals is None else totals.reason,
+        "joined_late": migration.partial,
+        "lacks_round": migration.lacks_round,
         "state": migration.state,
         "lost_where": dict(migration.lost_events),
         "invalid_reasons": {str(r.round): r.invalid_reason for r in migration.rounds if not r.valid},
         "verdict": None if (found := migration.verdict) is None else asdict(found),
         "query_migrate": dict(migration.report),
     }
+
+
+def _seconds(migration: Migration, time_ns: int | None) -> float | None:
+    """From the start."""
+    return None if time_ns is None else (time_ns - migration.start_ns) / 1e9
 
 
 def _date(clock: Clock, time_ns: int | None) -> str | None:

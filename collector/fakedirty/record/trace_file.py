@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -144,6 +144,10 @@ class Replay:
         self.exhausted = record is None
         return [] if record is None else [record]
 
+    def listen(self, ready: Callable[[], None]) -> bool:
+        """It is read as fast as it is polled."""
+        return False
+
     def report(self, state: str) -> TraceRecord:
         """What was answered then."""
         record = next(self._records, None)
@@ -181,6 +185,7 @@ def _header(origin: Origin, subject: Subject) -> dict[str, object]:
             "level": str(subject.level),
             "identity": subject.identity,
             "facts": dict(subject.facts),
+            "uuid": subject.uuid,
         },
     }
 
@@ -193,4 +198,5 @@ def _origin(header: Mapping[str, Any]) -> Origin:
 def _subject(header: Mapping[str, Any]) -> Subject:
     subject = header["subject"]
     level = Level(Level.parse(subject["level"]))
-    return Subject(str(subject["vm"]), level, str(subject["identity"]), dict(subject["facts"]))
+    uuid = str(subject.get("uuid", ""))  # which older traces do not have
+    return Subject(str(subject["vm"]), level, str(subject["identity"]), dict(subject["facts"]), uuid)

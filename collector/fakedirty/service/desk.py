@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from fakedirty.model.words import Mode
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.select import named
-from fakedirty.observe.target import Target
+from fakedirty.observe.target import Target, find_all
 from fakedirty.qmp.turn import CHANGE_SECONDS, turn
 from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row, toggle_row
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 class Desk:
     """Answers for the QEMUs whose `observers` are at work; `clock` dates what happened.
 
-    What is promised of modes is written to the file `promises`.
+    What is promised of modes is written to the file `promises`; `find` finds all QEMUs of the host.
     """
 
     def __init__(
@@ -44,10 +44,12 @@ class Desk:
         observers: Callable[[], Sequence[Observer]],
         clock: Callable[[], Clock],
         promises: Path | None = None,
+        find: Callable[[], Iterable[Target]] = find_all,
     ) -> None:
         self._run_id = run_id
         self._observers = observers
         self._clock = clock
+        self._find = find
         self._dated = clock()
         self._began = time.monotonic()
         self.modes = Modes(self._with_qmp, promises)
@@ -76,6 +78,8 @@ class Desk:
         return (self._rows(migrations[-1], rounds) if rounds and migrations else {}) | {
             "vm": trace.target.vm,
             "pid": trace.target.pid,
+            "start_ticks": trace.target.start_ticks,
+            "uuid": trace.target.uuid,
             "level": str(trace.level),
             "migrations": observer.seen,
             "verdict": in_words(found) if migrations and (found := migrations[-1].verdict) else None,
@@ -96,7 +100,9 @@ class Desk:
         }
 
     def _mode(self, request: Mapping[str, Any], asker: Asker) -> object:
-        """``vm`` or ``pid``, ``mode``, and perhaps ``hash``, ``revert_after`` (seconds) or ``hold`` (true)."""
+        """``vm`` or ``pid`` (with ``start_ticks``, only the process that started then), ``mode``, and perhaps ``hash``,
+        ``revert_after`` (seconds) or ``hold`` (true).
+        """
         target = self._meant(request)
         mode = Mode(Mode.parse(str(request.get("mode"))))
         hash_name = _kind(request, "hash", str)
@@ -111,21 +117,26 @@ class Desk:
         return Held(_told(target, state), release) if hold else _told(target, state)
 
     def _meant(self, request: Mapping[str, Any]) -> Target:
-        targets = [trace.target for _, trace in self._live()]
-        pid, vm = _kind(request, "pid", int), _kind(request, "vm", str)
+        targets = {trace.target.identity: trace.target for _, trace in self._live()}
+        pid, vm, ticks = _kind(request, "pid", int), _kind(request, "vm", str), _kind(request, "start_ticks", int)
         if pid is not None:
-            for target in targets:
-                if target.pid == pid:
+            for target in targets.values():
+                if target.pid == pid and ticks in (None, target.start_ticks) and target.process.runs:
                     return target
             raise UsageError(f"process {pid} is not observed by this service")
         if vm is None:
             raise UsageError("say which QEMU: vm or pid")
-        return named(vm, targets)
+        # a name may also be that of a QEMU that is not observed: then it says nothing of which one is meant
+        others = [target for target in self._find() if target.identity not in targets]
+        meant = named(vm, [*targets.values(), *others])
+        if meant.identity not in targets:
+            raise UsageError(f"{vm} (pid {meant.pid}) is not observed by this service")
+        return meant
 
     def _with_qmp(self, target: Target, do: Doing) -> State:
         """By the connection that the observation holds, or else by the first socket that answers."""
         for _, trace in self._live():
-            if trace.target == target and (qmp := trace.qmp) is not None:
+            if trace.target.identity == target.identity and (qmp := trace.qmp) is not None:
                 return do(qmp)
         if not target.monitors:
             raise QmpError(f"{target.vm} (pid {target.pid}) has no QMP socket that is known")

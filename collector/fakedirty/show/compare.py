@@ -51,6 +51,8 @@ def _pages(word: str) -> Line:
     return Line(f"{word} pages", _seen(column), exact, _unseen(column))
 
 
+VALID = {True: "yes", False: "NO", None: "unchecked"}
+
 LINES = (
     Line("total time", lambda m: m.reported("total-time"), milliseconds),
     Line("downtime", lambda m: m.reported("downtime"), milliseconds),
@@ -77,7 +79,7 @@ def comparison(runs: Sequence[tuple[str, Migration]]) -> Table:
         cells = [line.text(None if v is None else int(v)) + note for v, note in zip(values, notes, strict=True)]
         share = [UNSEEN if any(notes) else _share(*values)] if shares else []
         table.add_row(line.title, *cells, *share)
-    table.add_row("valid", *("yes" if migration.valid else "NO" for _, migration in runs))
+    table.add_row("valid", *(VALID[migration.valid] for _, migration in runs))
     return table
 
 

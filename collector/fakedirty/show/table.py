@@ -11,6 +11,7 @@ from fakedirty.model.events import Event, EventsLost, MigrationStarted, ModeChan
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
 from fakedirty.model.sink import PageBatch
+from fakedirty.model.totals import Outcome
 
 from .columns import Column, fitting
 from .figures import milliseconds, size
@@ -74,13 +75,17 @@ class LiveTable:
 
     def _head(self, migration: Migration) -> None:
         if self._last is not migration:
+            namesake = self._last is not None and self._last.vm == migration.vm
             self._last = migration
-            self._line(Text(f"{harmless(migration.vm)}:", "bold"))
+            which = f", migration {migration.migration_id}" if namesake else ""
+            self._line(Text(f"{harmless(migration.vm)}{which}:", "bold"))
 
     def _round(self, counts: Round) -> None:
         self._line(line(self._columns, counts))
         if not counts.valid:
             self._line(Text(f"    ! round {counts.round} is invalid: {counts.invalid_reason}", "bold red"))
+        elif counts.remark:
+            self._line(Text(f"    ~ round {counts.round}: {counts.remark}", "dim"))
 
     def _line(self, line: Text) -> None:
         self._console.print(line, soft_wrap=True, highlight=False)
@@ -123,14 +128,13 @@ def outcome_line(migration: Migration) -> Text:
 def _verdict(migration: Migration) -> Text:
     if migration.valid:
         return Text("valid", "green")
-    invalid = sum(not r.valid for r in migration.rounds)
-    lost = sum(migration.lost_events.values())
-    reasons = [
-        f"{invalid} of {len(migration.rounds)} rounds" if invalid else "",
-        f"{lost} events lost" if lost else "",
-        "joined while it ran" if migration.partial else "",
-    ]
-    return Text(f"invalid: {', '.join(filter(None, reasons))}", "bold red")
+    totals = migration.totals
+    word, style = "invalid", "bold red"
+    if migration.valid is None:
+        word, style = "unchecked", "yellow"
+    elif totals is not None and totals.outcome is Outcome.PARTIAL:
+        word = "partial"
+    return Text(harmless(f"{word}: {', '.join(migration.reasons)}"), style)
 
 
 def _set(column: Column, text: str) -> str:

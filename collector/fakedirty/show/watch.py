@@ -30,6 +30,8 @@ FEWEST_ROUNDS = 3  # of a migration that is shown with its rounds
 class Watched:
     """A VM, and its last migration if there was one: the latest `rounds` of `round_count`.
 
+    Its name is a label, which others may have too: process id and `start_ticks` say which QEMU it is, and `uuid`, where
+    it has one, which guest.
     `state` is empty where there was none. `seconds` are those since it started, or that it took. `toggles`, the
     `verdict` on one that runs, and the `outcome` of one that does not, are in words. `gone` is one that left the host.
     """
@@ -48,6 +50,20 @@ class Watched:
     toggles: Sequence[str] = ()
     verdict: str = ""
     outcome: str = ""
+    start_ticks: int = 0
+    uuid: str = ""
+    arrived: bool = False  # its guest came to it by the last migration
+
+    @property
+    def process(self) -> tuple[int, int]:
+        """What tells it from all others."""
+        return self.pid, self.start_ticks
+
+
+def told_apart(vms: Sequence[Watched]) -> dict[tuple[int, int], str]:
+    """The name of each process, with its process id where others have that name."""
+    names = Counter(each.vm for each in vms)
+    return {each.process: each.vm if names[each.vm] == 1 else f"{each.vm} (pid {each.pid})" for each in vms}
 
 
 @dataclass(slots=True)
@@ -74,8 +90,8 @@ def screen(vms: Sequence[Watched], width: int, height: int) -> Group:
     order = sorted(
         (each for each in vms if each.state), key=lambda each: (not each.running, not each.rounds, each.gone, each.vm)
     )
-    names = Counter(each.vm for each in vms)
-    quiet = sorted(each.vm if names[each.vm] == 1 else f"{each.vm} (pid {each.pid})" for each in vms if not each.state)
+    names = told_apart(vms)
+    quiet = sorted(names[each.process] for each in vms if not each.state)
     last = [_cut(f"nothing seen of: {', '.join(quiet)}", width, "dim")] if quiet else []
     lines = [*_filled(order, width, height - len(last)), *last]
     for each in lines:  # of a terminal that is narrower than the table

@@ -1,0 +1,177 @@
+"""The pages that the rounds of a migration count, held against what QEMU itself counts in all: the last check.
+
+``normal`` and ``duplicate`` of query-migrate are of one migration, and count every page once that is sent. XBZRLE's
+counters go on from one migration to the next, so they bound its deltas and do not check them. Of a migration that
+failed or was cancelled QEMU reports only what its series for fake dirty pages counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .round import CLASSES, Round, known
+from .words import Word
+
+
+class Outcome(Word):
+    """What the check came to."""
+
+    EQUAL = 0  # every page that QEMU sent is in a round
+    PARTIAL = 1  # pages are in no round, and it is known why
+    MISSING = 2  # the rounds count other pages than QEMU
+    UNCHECKED = 3  # there is nothing to hold them against
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """`reason` is empty where the outcome is `EQUAL`; pages and bytes are None where they are not known.
+
+    `counted_pages` are those of all rounds before postcopy, `reported_pages` those that QEMU counts in all.
+    `postcopy_pages` is the difference of the two where postcopy made it; `postcopy_bytes` is QEMU's own count.
+    """
+
+    outcome: Outcome
+    reason: str = ""
+    counted_pages: int | None = None
+    reported_pages: int | None = None
+    postcopy_pages: int | None = None
+    postcopy_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A migration at its end, as far as the check looks at it.
+
+    `rounds` are those before postcopy. `apart` is whether they have no page of postcopy's, `unreported` why there is no
+    report, if it is known.
+    """
+
+    state: str
+    ended: bool
+    rounds: Sequence[Round]
+    report: Mapping[str, object]
+    unreported: str = ""
+    joined_late: bool = False
+    postcopy: bool = False
+    apart: bool = True
+
+    def reported(self, *path: str) -> int | None:
+        """A number of the report."""
+        return number(self.report, *path)
+
+
+def number(report: Mapping[str, object], *path: str) -> int | None:
+    """A number of an answer of query-migrate; None if it has none by that path."""
+    value: object = report
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def check(of: Ended) -> Totals:
+    """Hold the rounds of a migration against QEMU's totals."""
+    if not of.ended:
+        return _unchecked("its end was not observed")
+    if not of.report:
+        return _unchecked(of.unreported or "QEMU gave no final report: no QMP monitor answered")
+    normal, zero = of.reported("ram", "normal"), of.reported("ram", "duplicate")
+    if normal is None or zero is None:
+        return _check_classes(of)
+    return _check_sums(of, normal, zero)
+
+
+def _unchecked(reason: str, counted: int | None = None, reported: int | None = None) -> Totals:
+    return Totals(Outcome.UNCHECKED, reason, counted, reported)
+
+
+def _check_classes(of: Ended) -> Totals:
+    """By the classes that the series counts for the whole migration, as long as its mode is on."""
+    counted = [known(of.rounds, column) for column in CLASSES]
+    reported = [of.reported("fake-dirty", column.removesuffix("_pages")) for column in CLASSES]
+    if None in counted or None in reported or not of.rounds:
+        return _unchecked(f"QEMU reports no totals of a migration that is {of.state}")
+    sums = _sum(counted), _sum(reported)
+    if counted == reported:
+        return Totals(Outcome.EQUAL, "", *sums)
+    return _different(of, *sums)
+
+
+def _check_sums(of: Ended, normal: int, zero: int) -> Totals:
+    sent = known(of.rounds, "normal_pages"), known(of.rounds, "zero_pages")
+    reported = normal + zero
+    counted = _sum(sent)
+    encoded = [known(of.rounds, column) for column in ("xbzrle_pages", "unchanged_pages")]
+    if counted is None or (counted, *sent) != (reported, normal, zero):
+        # pages that are counted by other threads may be so after their round; that they were visited is known
+        visited, skipped = known(of.rounds, "visited_pages"), known(of.rounds, "skipped_pages")
+        late = bool(of.reported("ram", "multifd-bytes")) and visited is not None
+        if late and visited is not None and None not in encoded and skipped is not None:
+            counted = visited - skipped - (_sum(encoded) or 0)
+            sent = counted - zero, zero
+        elif counted is None and visited is not None and _deltas(of, visited, reported):
+            return _deltas_unknown(of, visited, reported)
+    if counted is None:
+        blind = [r for r in of.rounds if r.normal_pages is None and r.visited_pages is None]
+        why = f": {blind[0].invalid_reason}" if blind and blind[0].invalid_reason else ""
+        return _unchecked(f"the pages of {len(blind)} rounds were not counted{why}", None, reported)
+    if of.postcopy:
+        return _with_postcopy(of, counted, reported, normal - (sent[0] or 0))
+    if sent == (normal, zero):
+        return Totals(Outcome.EQUAL, "", counted, reported)
+    return _different(of, counted, reported)
+
+
+def _deltas(of: Ended, visited: int, reported: int) -> bool:
+    """Whether deltas of XBZRLE, which the rounds do not tell from normal pages, may make the difference."""
+    cached = of.reported("xbzrle-cache", "pages")
+    return cached is not None and known(of.rounds, "normal_pages") is None and visited >= reported
+
+
+def _deltas_unknown(of: Ended, visited: int, reported: int) -> Totals:
+    encoded = (of.reported("xbzrle-cache", "pages") or 0) - (of.reported("xbzrle-cache", "overflow") or 0)
+    if visited == reported + encoded:
+        return Totals(Outcome.EQUAL, "", visited, reported + encoded)
+    if visited < reported + encoded:
+        why = "QEMU counts the deltas of XBZRLE on from the migrations before"
+        return _unchecked(why, visited, reported + encoded)
+    return _different(of, visited, reported + encoded)
+
+
+def _with_postcopy(of: Ended, counted: int, reported: int, normal: int) -> Totals:
+    """What is in no round was moved by postcopy, as far as its bytes hold that many pages; `normal` of it are whole."""
+    sent, size = of.reported("ram", "postcopy-bytes"), of.reported("ram", "page-size")
+    if not of.apart:
+        amount = "pages" if sent is None else f"{sent:,} bytes"
+        reason = f"postcopy moved {amount}, which this level cannot tell from what was sent before"
+        return Totals(Outcome.PARTIAL, reason, counted, reported, None, sent)
+    moved = reported - counted
+    if moved == 0 and not normal:
+        return Totals(Outcome.EQUAL, "", counted, reported, 0, sent)
+    if moved < 0 or (sent is not None and size and normal * size > sent):
+        wrong = _different(of, counted, reported)
+        reason = wrong.reason if sent is None else f"{wrong.reason}; postcopy moved {sent:,} bytes"
+        return Totals(Outcome.MISSING, reason, counted, reported, None, sent)
+    reason = f"postcopy moved {moved:,} of {reported:,} pages: they are in no round"
+    return Totals(Outcome.PARTIAL, reason, counted, reported, moved, sent)
+
+
+def _different(of: Ended, counted: int | None, reported: int | None) -> Totals:
+    assert counted is not None
+    assert reported is not None
+    missing = reported - counted
+    if of.joined_late and missing > 0:
+        reason = f"{missing:,} of {reported:,} pages are in no round that was seen: it was already running"
+        return Totals(Outcome.PARTIAL, reason, counted, reported)
+    if missing > 0:
+        reason = f"{missing:,} of the {reported:,} pages that QEMU sent are in no round"
+    elif missing < 0:
+        reason = f"the rounds count {-missing:,} pages more than the {reported:,} that QEMU sent"
+    else:
+        reason = f"the rounds count other kinds of pages than QEMU, {reported:,} in all"
+    return Totals(Outcome.MISSING, reason, counted, reported)
+
+
+def _sum(values: Sequence[int | None]) -> int | None:
+    seen = [value for value in values if value is not None]
+    return sum(seen) if len(seen) == len(values) else None

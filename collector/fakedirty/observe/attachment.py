@@ -1,0 +1,295 @@
+"""The probes of one build of QEMU, and the processes that are observed through them.
+
+A probe belongs to an executable, not to a process. Where every QEMU of a host is observed, programs are compiled once
+for a build and attached once to each executable of it, and the kernel asks a map which of its processes are meant.
+Where one QEMU is observed, they are attached to it alone, and others of its build pay nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import secrets
+import struct
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from fakedirty.model.trace import Channel, TraceRecord
+
+from . import headers, wire
+from .attach import Placed
+from .bpf import Bpf
+from .dispatcher import Dispatcher
+from .feed import Feed
+from .limits import demand_descriptors
+from .plans import Plans, executable
+from .sizes import RING_PAGE, Sizes
+from .target import Target, find_all
+from .uprobe import EVERY_PROCESS, attach, detach
+
+PROCESSES = 8192  # that one build can have observed at once; they are allocated one by one
+MAPS = 12  # descriptors of a build's maps and ring buffers
+
+_OPENING = struct.Struct("<QHH")  # how every event opens: time, kind and slot
+_RUNSTATE_PID = wire.RunStateEvent.pid.offset
+_CHANNELS = {wire.EVENT_BATCH: Channel.PAGES, wire.EVENT_RUNSTATE: Channel.RUNSTATE}
+_MOST_SLOTS = 1 << 16
+_SEED_BITS = 62  # of the hash of pages, where the kernel hashes
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What is compiled for the processes of a build: probe files, what is appended to them, definitions, sizes."""
+
+    files: tuple[str, ...]
+    appended: str
+    defines: tuple[tuple[str, int], ...]
+    pages: bool
+    sizes: Sizes
+    chunks: bool  # the level keeps what was last sent, in the map `chunks`
+
+
+class Attachment:
+    """One build's programs in the kernel. Every method may be called from any thread."""
+
+    def __init__(self, build: Build, dispatcher: Dispatcher, every_process: bool, peers: Peers) -> None:
+        self._build = build
+        self._dispatcher = dispatcher
+        self._every_process = every_process
+        self._peers = peers
+        self._lock = threading.RLock()
+        self._feeds: dict[int, Feed] = {}  # by slot
+        self._members: dict[int, int] = {}  # slot by process id, destinations that are followed too
+        self._scopes: dict[object, dict[tuple[str, int], int]] = {}  # descriptors of what is attached, by where
+        self._placed: dict[int, object] = {}  # scope by process id
+        self._slots = itertools.count(1)
+        defines = {"PAGES": int(build.pages), "PROCESSES": PROCESSES, "SEED": secrets.randbits(_SEED_BITS)}
+        defines |= {**build.sizes.defines(), **dict(build.defines)}
+        self._bpf = Bpf(build.files, headers.find(), defines, build.appended)
+        try:
+            self._bpf.open_rings(["events", "pages"] if build.pages else ["events"])
+            self._observed = self._bpf.map("observed")
+            dispatcher.add(self)
+        except BaseException:
+            self._bpf.close()
+            raise
+
+    @property
+    def processes(self) -> int:
+        """How many are observed."""
+        return len(self._feeds)
+
+    def observe(self, target: Target, placed: Sequence[Placed]) -> Feed:
+        """Attach what is not attached yet, and let the programs count for this process from the return on."""
+        with self._lock:
+            self._attach(target, placed)
+            slot = next(number for count in self._slots if (number := count % _MOST_SLOTS) not in self._feeds)
+            feed = Feed(slot, self._build.sizes.page_ring * RING_PAGE)
+            self._feeds[slot] = feed
+            self._peers.join(target.pid, feed)
+            try:
+                self._enter(target.pid, slot)
+            except BaseException:
+                self.release(feed, (target.pid,))
+                raise
+        return feed
+
+    def follow(self, target: Target, placed: Sequence[Placed], feed: Feed) -> None:
+        """Let a feed have the run states of another process too: a destination of its guest."""
+        self._peers.join(target.pid, feed)
+        if self._every_process:  # it is observed for itself, or will be
+            return
+        with self._lock:
+            self._attach(target, placed)
+            self._enter(target.pid, feed.slot)
+
+    def release(self, feed: Feed, pids: Iterable[int]) -> None:
+        """Forget processes: what the kernel kept of them goes, and the probes with the last one of an executable."""
+        with self._lock:
+            self._feeds.pop(feed.slot, None)
+            for pid in pids:
+                self._peers.part(pid, feed)
+                if self._members.get(pid) == feed.slot:
+                    del self._members[pid]
+                    self._observed.delete(_key(pid))
+                scope = self._placed.pop(pid, None)
+                if scope is not None and scope not in self._placed.values():
+                    detach(self._scopes.pop(scope).values())
+        self.forget(feed, None)
+
+    def probes(self, pids: Iterable[int]) -> int:
+        """How many are attached for these processes, those that others share with them included."""
+        with self._lock:
+            scopes = {scope for pid in pids if (scope := self._placed.get(pid)) is not None}
+            return sum(len(self._scopes[scope]) for scope in scopes)
+
+    def lost(self, feed: Feed, pids: Iterable[int]) -> list[int]:
+        """How many events of a process were lost so far, by place."""
+        total = [0] * len(wire.LOST_PLACES)
+        total[wire.LOST_LATE] = feed.late
+        for pid in pids:
+            raw = self._observed.value(_key(pid))
+            if raw is not None:
+                head = wire.ProcessHead.from_buffer_copy(raw)
+                if head.slot == feed.slot:
+                    total = [sum(pair) for pair in zip(total, [*head.lost, 0], strict=True)]
+        return total
+
+    def forget(self, feed: Feed, before: int | None) -> None:
+        """Delete what was last sent in migrations before a generation; None: in all of them."""
+        if not self._build.chunks:
+            return
+        chunks = self._bpf.map("chunks")
+        with self._lock:
+            for raw in chunks.keys(ctypes.sizeof(wire.ChunkKey)):
+                key = wire.ChunkKey.from_buffer_copy(raw)
+                if key.slot == feed.slot and (before is None or key.generation < before):
+                    chunks.delete(raw)
+
+    def fileno(self) -> int:
+        """As a source of the dispatcher."""
+        return self._bpf.fileno()
+
+    def drain(self) -> None:
+        """Hand on to each process what is its own."""
+        taken = self._bpf.take()
+        parts: dict[Feed, list[TraceRecord]] = {}
+        # a copy of each: a part of the whole reading would keep all of it, for as long as one guest's reader is late
+        for raw in taken.get("pages", ()):
+            time_ns, kind, slot = _OPENING.unpack_from(raw)
+            if (feed := self._feeds.get(slot)) is not None:
+                record = TraceRecord(time_ns, _CHANNELS[kind], memoryview(bytes(raw)))
+                parts.setdefault(feed, []).append(record)
+        for raw in taken["events"]:
+            time_ns, kind, slot = _OPENING.unpack_from(raw)
+            record = TraceRecord(time_ns, _CHANNELS.get(kind, Channel.EVENT), bytes(raw))
+            if kind == wire.EVENT_RUNSTATE:
+                (pid,) = struct.unpack_from("<I", raw, _RUNSTATE_PID)
+                for feed in self._peers.of(pid):
+                    parts.setdefault(feed, []).append(record)
+            elif (feed := self._feeds.get(slot)) is not None:
+                parts.setdefault(feed, []).append(record)
+        for feed, records in parts.items():
+            feed.put(records)
+
+    def close(self) -> None:
+        """Detach everything."""
+        self._dispatcher.remove(self)
+        with self._lock:
+            detach(descriptor for scope in self._scopes.values() for descriptor in scope.values())
+            self._scopes.clear()
+            self._bpf.close()
+
+    def _enter(self, pid: int, slot: int) -> None:
+        head = bytes(wire.ProcessHead(slot=slot))
+        self._observed.insert(_key(pid), head + bytes(self._observed.value_bytes - len(head)))
+        self._members[pid] = slot
+
+    def _attach(self, target: Target, placed: Sequence[Placed]) -> None:
+        """In the order given; what fails is undone."""
+        scope: object = executable(target.exe) if self._every_process else target.pid
+        pid = EVERY_PROCESS if self._every_process else target.pid
+        attached = self._scopes.setdefault(scope, {})
+        missing = [each for each in placed if (each.program, each.point.offset) not in attached]
+        done: list[tuple[str, int]] = []
+        try:
+            if missing:
+                demand_descriptors(2 * len(missing), f"attaching to {target.program}")
+            for each in missing:
+                place = each.program, each.point.offset
+                program = self._bpf.program(each.program)
+                attached[place] = attach(program, target.exe, each.point.offset, pid, each.semaphore)
+                done.append(place)
+        except BaseException:
+            detach(attached.pop(place) for place in done)
+            if not attached:
+                self._scopes.pop(scope, None)
+            raise
+        self._placed[target.pid] = scope
+
+
+class Peers:
+    """Which feeds want the run states of which process."""
+
+    def __init__(self) -> None:
+        self._feeds: dict[int, tuple[Feed, ...]] = {}
+        self._lock = threading.Lock()
+
+    def join(self, pid: int, feed: Feed) -> None:
+        """One more."""
+        with self._lock:
+            self._feeds[pid] = (*self._feeds.get(pid, ()), feed)
+
+    def part(self, pid: int, feed: Feed) -> None:
+        """One less."""
+        with self._lock:
+            left = tuple(each for each in self._feeds.get(pid, ()) if each is not feed)
+            if left:
+                self._feeds[pid] = left
+            else:
+                self._feeds.pop(pid, None)
+
+    def of(self, pid: int) -> tuple[Feed, ...]:
+        """Those of a process."""
+        return self._feeds.get(pid, ())
+
+
+class Attachments:
+    """All that this process has in the kernel: one attachment for each build and its options.
+
+    With `every_process` probes are attached to executables, else to the one process that is observed. `find` gives the
+    QEMUs of the host, among which destinations are.
+    """
+
+    def __init__(self, every_process: bool = False, find: Callable[[], Iterable[Target]] = find_all) -> None:
+        self.plans = Plans()
+        self.find = find
+        self._every_process = every_process
+        self._lock = threading.Lock()
+        self._by_build: dict[object, Attachment] = {}
+        self._peers = Peers()
+        self._dispatcher: Dispatcher | None = None
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """The thread that reads; it begins with the first that wants it."""
+        if self._dispatcher is None:
+            self._dispatcher = Dispatcher()
+        return self._dispatcher
+
+    def observe(self, target: Target, build: Build, placed: Sequence[Placed]) -> tuple[Attachment, Feed]:
+        """Observe a process by the programs of its build, which are compiled if they are not yet."""
+        with self._lock:
+            demand_descriptors(1, f"observing {target.program} (pid {target.pid})")
+            attachment = self._by_build.get(build)
+            fresh = attachment is None
+            if attachment is None:
+                demand_descriptors(MAPS + 2 * len(placed), f"attaching to {target.program}")
+                attachment = Attachment(build, self.dispatcher, self._every_process, self._peers)
+            try:
+                feed = attachment.observe(target, placed)
+            except BaseException:
+                if fresh:
+                    attachment.close()
+                raise
+            self._by_build[build] = attachment
+        return attachment, feed
+
+    def release(self, attachment: Attachment, feed: Feed, pids: Iterable[int]) -> None:
+        """Observe a process no more; with the last one of a build its programs go."""
+        with self._lock:
+            attachment.release(feed, pids)
+            if not attachment.processes:
+                attachment.close()
+                self._by_build = {key: each for key, each in self._by_build.items() if each is not attachment}
+
+    def close(self) -> None:
+        """End the thread; all processes have been released."""
+        if self._dispatcher is not None:
+            self._dispatcher.close()
+            self._dispatcher = None
+
+
+def _key(pid: int) -> bytes:
+    return struct.pack("<I", pid)

@@ -1,0 +1,139 @@
+"""What the command line of a QEMU says, and the files that it names with ``-readconfig``."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from fakedirty.model.names import visible
+from fakedirty.qmp.process import Process
+
+Keys = Mapping[str, str]
+
+_SECTION = re.compile(r'^\s*\[\s*([\w-]+)(?:\s+"([^"]*)")?\s*\]\s*$')
+_SETTING = re.compile(r'^\s*([\w.-]+)\s*=\s*"([^"]*)"\s*$')
+_HELP = re.compile(r"(^|,|=)(help|\?)$")
+_LARGEST_FILE = 1 << 20  # bytes: a configuration has some hundred
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """The words of a process, and the groups of options of the files that they name.
+
+    `unread` says of files that cannot be read why, by name.
+    """
+
+    words: Sequence[str]
+    sections: Sequence[tuple[str, Keys]] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+    def values(self, option: str) -> Iterator[str]:
+        """What is given with an option, each time."""
+        for name, value in itertools.pairwise(self.words):
+            if name in (f"-{option}", f"--{option}"):
+                yield value
+
+    def has(self, option: str) -> bool:
+        """Whether an option is given."""
+        return any(word in (f"-{option}", f"--{option}") for word in self.words)
+
+    def groups(self, option: str, first: str) -> Iterator[Keys]:
+        """The keys of an option, each time; those of files come as QEMU reads them, and all of them last."""
+        for value in self.values(option):
+            yield keys(value, first)
+        for name, section in self.sections:
+            if name == option:
+                yield section
+
+    @cached_property
+    def vm(self) -> str | None:
+        """The name of the VM."""
+        for group in self.groups("name", "guest"):
+            if name := group.get("guest"):
+                return visible(name)
+        return None
+
+    @property
+    def only_prints(self) -> bool:
+        """Whether it asks for a list or a version, and runs no VM."""
+        if any(self.has(option) for option in ("version", "help", "h")):
+            return True
+        pairs = itertools.pairwise(self.words)
+        return any(name.startswith("-") and _HELP.search(value) for name, value in pairs)
+
+    @property
+    def incoming(self) -> bool:
+        """Whether it was started to wait for a migration."""
+        return self.has("incoming")
+
+
+def read(process: Process) -> CommandLine:
+    """That of a process; its files are looked for in its own directory and root."""
+    words = process.words()
+    sections: list[tuple[str, Keys]] = []
+    unread = {}
+    for name, value in itertools.pairwise(words):
+        if name in ("-readconfig", "--readconfig"):
+            try:
+                sections += parse(_text(value, process))
+            except OSError as error:
+                unread[value] = error.strerror or str(error)
+    return CommandLine(words, sections, unread)
+
+
+def keys(value: str, first: str) -> dict[str, str]:
+    """``a,b=c`` as a mapping; a first part without a key gets the name `first`. ``,,`` is a comma."""
+    parts = [part.replace("\0", ",") for part in value.replace(",,", "\0").split(",")]
+    return dict((first, part) if number == 0 and "=" not in part else _pair(part) for number, part in enumerate(parts))
+
+
+def is_on(group: Keys, name: str) -> bool:
+    """Whether a switch is on, as QEMU spells it: ``server``, ``server=on``; ``noserver`` turns it off."""
+    if f"no{name}" in group:
+        return False
+    return group.get(name) in ("", "on", "yes", "true", "y")
+
+
+def parse(text: str) -> Iterator[tuple[str, Keys]]:
+    """The groups of options of a configuration file, by the option that each stands for."""
+    section: tuple[str, dict[str, str]] | None = None
+    for line in text.splitlines():
+        if match := _SECTION.match(line):
+            if section:
+                yield section
+            section = match[1], ({"id": match[2]} if match[2] else {})
+        elif section and (match := _SETTING.match(line)):
+            section[1][match[1]] = match[2]
+    if section:
+        yield section
+
+
+def _pair(part: str) -> tuple[str, str]:
+    key, _equals, value = part.partition("=")
+    return key, value
+
+
+def _text(name: str, process: Process) -> str:
+    """A file as the process had it when it started, as far as it still has it. Raises OSError."""
+    problem: OSError | None = None
+    for path in _places(name, process):
+        try:
+            with path.open("rb") as file:
+                return file.read(_LARGEST_FILE).decode(errors="replace")
+        except OSError as error:
+            problem = problem or error
+    raise problem or FileNotFoundError(name)
+
+
+def _places(name: str, process: Process) -> Iterable[Path]:
+    directory = process.directory
+    if name.startswith("/"):
+        there = directory / "root" / name.lstrip("/")
+        return (there, Path(name)) if process.shares("mnt") else (there,)
+    # one that has become a daemon has left its directory, but not the environment that it was started with
+    started = process.environment("PWD")
+    return (directory / "cwd" / name, *(_places(f"{started}/{name}", process) if started else ()))

@@ -1,0 +1,71 @@
+"""Whether an executable is a QEMU system emulator: by what was built into it, whatever it is called."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+_MAGIC = b"\x7fELF"
+_PART_BYTES = 4 << 20
+_MOST_BYTES = 256 << 20  # what lies behind is for debuggers
+
+# Each alternative is enough alone, with all of its parts. Tools of QEMU (qemu-img, qemu-nbd, qemu-storage-daemon) and
+# its user emulators have none of them.
+_MARKS = (
+    # what it prints for -version and for -help, which stripping leaves in place
+    (b"QEMU emulator version", b"[disk_image]"),
+    # functions of a machine, where they are exported; a linker may let one name be the end of another
+    (b"runstate_set\0", b"qemu_system_reset\0", b"vm_start\0"),
+    # trace events of a machine, where dtrace is the trace backend
+    (b"qemu\0runstate_set\0", b"qemu\0vm_state_notify\0"),
+)
+_OVERLAP = max(len(part) for mark in _MARKS for part in mark) - 1
+
+Key = tuple[int, int, int, int]  # device, inode, time of change in ns, size
+
+NOTHING: Key = (0, 0, 0, 0)  # of a kernel thread, or of a process that has ended
+
+_known: dict[Key, bool] = {NOTHING: False}
+
+
+def key(path: Path | str) -> Key | None:
+    """What an executable is known by while it stays as it is; None where it may not be looked at. Follows links."""
+    try:
+        status = os.stat(path)
+    except PermissionError:
+        return None
+    except OSError:
+        return NOTHING
+    if not stat.S_ISREG(status.st_mode):
+        return NOTHING
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def is_emulator(path: Path | str, known_by: Key) -> bool:
+    """Whether it is one; each executable is read once. One that cannot be read is none, for now."""
+    if known_by not in _known:
+        try:
+            with open(path, "rb") as file:
+                _known[known_by] = _has_marks(file.read(4), iter(lambda: file.read(_PART_BYTES), b""))
+        except OSError:
+            return False
+    return _known[known_by]
+
+
+def _has_marks(magic: bytes, parts: Iterable[bytes]) -> bool:
+    if magic != _MAGIC:
+        return False
+    missing = [set(mark) for mark in _MARKS]
+    end, length = b"", 0
+    for part in parts:
+        text = end + part
+        for mark in missing:
+            mark -= {each for each in mark if each in text}
+            if not mark:
+                return True
+        end, length = text[-_OVERLAP:], length + len(part)
+        if length >= _MOST_BYTES:
+            break
+    return False

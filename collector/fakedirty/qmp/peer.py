@@ -1,0 +1,152 @@
+"""Who answers: the proof that a connection leads to the process that is meant.
+
+A path, a name and a UUID are no proof: they lead to another QEMU in another namespace, after another bind, or while a
+guest moves within a host. Two things are: that the other end of the connection is a socket that the process has open;
+and, where somebody stands between (a proxy, libvirt), that the vCPUs of the QEMU that answers are threads of the
+process, and of no other.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from fakedirty.errors import QmpError
+
+from . import diag
+from .answers import understanding
+from .holder import peer_of
+from .listening import plain, tcp_rows
+from .network import within
+from .place import Place
+from .process import Process, others
+from .reach import Link
+
+_WHOLE_HOST = "pid:[4026531836]"  # the kernel's own number for the first pid namespace
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+# options of QEMU, one of which a QEMU that has a vCPU may be expected to have
+_OPTIONS = {
+    *("accel", "chardev", "cpu", "device", "display", "drive", "enable-kvm", "kernel", "m", "M", "machine", "mon"),
+    *("monitor", "name", "nodefaults", "qmp", "S", "smp"),
+}
+
+Execute = Callable[[str], Any]
+
+
+class PeerError(QmpError):
+    """What answers is not shown to be the process that is meant: it is not used."""
+
+
+def doubt(link: Link, process: Process) -> str:
+    """Empty where the other end of a connection, which has been accepted, is a socket of the process; else why not."""
+    inode = inode_of_peer(link, process)
+    own = process.sockets()
+    if own is None:
+        return f"the open files of {process} may not be read"
+    if inode is not None and inode in own.values():
+        return "" if process.runs else f"{process} has ended"
+    return describe(link, inode, process.proc)
+
+
+def inode_of_peer(link: Link, process: Process) -> int | None:
+    """The inode of the other end of a connection; None where that is not known, or not on this host."""
+    end = link.socket
+    if end.family == socket.AF_UNIX:
+        inode = os.fstat(end.fileno()).st_ino
+        try:
+            return within(link.network, lambda: diag.peer(inode))
+        except OSError:
+            return None
+    local, remote = ((plain(host), port) for host, port, *_ in (end.getsockname(), end.getpeername()))
+    if link.network is None and not process.shares("net") and _loops(remote[0]):
+        return None  # the same addresses mean another machine there
+    for row in tcp_rows(process):
+        if (row.local, row.remote) == (remote, local) and row.inode:
+            return row.inode
+    return None
+
+
+def _loops(host: str) -> bool:
+    return host == "::1" or host.startswith("127.")
+
+
+def describe(link: Link, inode: int | None, proc: Path) -> str:
+    """Who is at the other end, as far as that is found out."""
+    if inode is not None and (owners := [str(peer_of(pid, proc)) for pid in owners_of(inode, proc)]):
+        return f"{' and '.join(owners)} answers"
+    if link.socket.family == socket.AF_UNIX:
+        raw = link.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        if pid := _CREDENTIALS.unpack(raw)[0]:
+            return f"who answers is not to be seen; the socket was opened by {peer_of(pid, proc)}"
+    return "who answers is not to be seen"
+
+
+def owners_of(inode: int, proc: Path) -> list[int]:
+    """The processes that have a socket open, as far as they may be looked at."""
+    wanted = f"socket:[{inode}]"
+    found = []
+    for entry in os.listdir(proc):
+        if entry.isdigit() and wanted in _links(proc / entry / "fd"):
+            found.append(int(entry))
+    return sorted(found)
+
+
+def _links(directory: Path) -> Iterable[str]:
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return
+    for name in names:
+        try:
+            yield os.readlink(directory / name)
+        except OSError:
+            continue
+
+
+def doubt_by_threads(place: Place, process: Process, execute: Execute) -> str:
+    """Empty where the QEMU that answers has its vCPUs in the process, and in no other; else why that is not shown."""
+    with understanding(place):
+        uuid = str(execute("query-uuid")["UUID"]).lower()
+        vcpus = {int(vcpu["thread-id"]) for vcpu in execute("query-cpus-fast")}
+    own = process.uuid
+    if own is not None and own != uuid:
+        return f"its guest has the UUID {uuid}, that of {process} has {own}"
+    if not vcpus:
+        return "it has no vCPU by whose thread it could be known"
+    if not vcpus <= process.threads():
+        return f"its vCPUs are not threads of {process}"
+    if own is None and not _sees_all(process.proc):
+        return "it has no UUID, and there may be processes that cannot be seen from here"
+    if twins := [each.pid for each in others(process) if _is_twin(each, process, uuid, vcpus)]:
+        return f"its vCPUs could be threads of process {' or '.join(map(str, [process.pid, *twins]))}"
+    return "" if process.runs else f"{process} has ended"
+
+
+def _is_twin(other: Process, process: Process, uuid: str, vcpus: set[int]) -> bool:
+    """Whether the same could be said of another process: ids of threads are unique in a pid namespace alone."""
+    words = other.words()
+    if process.uuid is not None:
+        alike = uuid in " ".join(words).lower()
+    else:
+        options = {word.lstrip("-") for word in words if word.startswith("-")}
+        alike = not _OPTIONS.isdisjoint(options) and other.uuid in (None, uuid)
+    return alike and vcpus <= other.threads()
+
+
+def _sees_all(proc: Path) -> bool:
+    """Whether every process of the host is to be seen: in the first pid namespace, and not hidden by user."""
+    try:
+        return os.readlink(proc / "self/ns/pid") == _WHOLE_HOST and (proc / "1").exists()
+    except OSError:
+        return False
+
+
+def refusal(place: Place, process: Process, reasons: Iterable[str]) -> PeerError:
+    """That what answers is not used."""
+    why = "; ".join(reason for reason in reasons if reason)
+    return PeerError(f"{place} is not used, as it is not shown to lead to {process}: {why}")

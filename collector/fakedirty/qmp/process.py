@@ -1,0 +1,134 @@
+"""A process as ``/proc`` shows it: known by its id and its start time, as ids are used again."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+
+_SOCKET = re.compile(r"socket:\[(\d+)\]")
+_NSPID = re.compile(r"^NSpid:\s+(?:\d+\s+)*(\d+)$", re.MULTILINE)
+_PID = re.compile(r"^Pid:\s+(\d+)$", re.MULTILINE)
+
+
+def start_ticks(stat: str) -> int:
+    """When a process started, in clock ticks since boot, by its ``/proc/PID/stat``."""
+    # the name in parentheses may hold anything; starttime is the 20th field after it
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process. What may not be read, or is gone, is None."""
+
+    pid: int
+    start_ticks: int
+    proc: Path = PROC
+
+    def __str__(self) -> str:
+        return f"process {self.pid}"
+
+    @property
+    def directory(self) -> Path:
+        """Its entry in /proc."""
+        return self.proc / str(self.pid)
+
+    @property
+    def runs(self) -> bool:
+        """Whether the id is still this process's."""
+        try:
+            return start_ticks((self.directory / "stat").read_text()) == self.start_ticks
+        except (OSError, ValueError, IndexError):
+            return False
+
+    @property
+    def parent(self) -> int | None:
+        """The id of its parent."""
+        try:
+            return int((self.directory / "stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def sockets(self) -> dict[int, int] | None:
+        """Inodes of its open sockets by descriptor; None where its descriptors may not be read."""
+        directory = self.directory / "fd"
+        found = {}
+        try:
+            for name in os.listdir(directory):
+                try:
+                    link = os.readlink(directory / name)
+                except FileNotFoundError:  # closed meanwhile
+                    continue
+                if match := _SOCKET.fullmatch(link):
+                    found[int(name)] = int(match[1])
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
+            return {}
+        except OSError:
+            return None
+        return found
+
+    def threads(self) -> set[int]:
+        """Its thread ids as it knows them itself: those of the innermost pid namespace."""
+        found = set()
+        try:
+            tasks = os.listdir(self.directory / "task")
+        except OSError:
+            return set()
+        for task in tasks:
+            try:
+                status = (self.directory / "task" / task / "status").read_text()
+            except OSError:  # that thread has ended
+                continue
+            if match := _NSPID.search(status) or _PID.search(status):
+                found.add(int(match[1]))
+        return found
+
+    def words(self) -> list[str]:
+        """Its command line; empty where it has none."""
+        try:
+            return os.fsdecode((self.directory / "cmdline").read_bytes()).split("\0")[:-1]
+        except OSError:
+            return []
+
+    def environment(self, name: str) -> str | None:
+        """The value that a variable had when it was started."""
+        try:
+            entries = os.fsdecode((self.directory / "environ").read_bytes()).split("\0")
+        except OSError:
+            return None
+        return next((entry.partition("=")[2] for entry in entries if entry.startswith(f"{name}=")), None)
+
+    @property
+    def uuid(self) -> str | None:
+        """The UUID that its command line gives to the guest, the last one where it has several."""
+        found = [value.lower() for option, value in itertools.pairwise(self.words()) if option in ("-uuid", "--uuid")]
+        return found[-1] if found else None
+
+    def namespace(self, kind: str) -> str | None:
+        """Which namespace of a kind (``net``, ``mnt``, ``pid``) it is in."""
+        try:
+            return os.readlink(self.directory / "ns" / kind)
+        except OSError:
+            return None
+
+    def shares(self, kind: str) -> bool:
+        """Whether that is our own; taken to be so where it may not be read."""
+        theirs = self.namespace(kind)
+        return theirs is None or theirs == os.readlink(self.proc / "self" / "ns" / kind)
+
+
+def others(process: Process) -> list[Process]:
+    """Every other process that is to be seen."""
+    found = []
+    for entry in os.listdir(process.proc):
+        if entry.isdigit() and int(entry) != process.pid:
+            try:
+                ticks = start_ticks((process.proc / entry / "stat").read_text())
+            except (OSError, ValueError, IndexError):
+                continue
+            found.append(Process(int(entry), ticks, process.proc))
+    return found

@@ -1,0 +1,271 @@
+"""Whoever answers is shown to be the QEMU that is meant before anything is done with it, by every consumer of QMP."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from bare import WITH_CPU, Bare, bare, counting, proxy
+from fakedirty.lab.qemu import qemu_binary, stock_binary
+from serving import said
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for namespaces")
+
+
+@dataclass
+class Scene:
+    """The QEMU that is meant, and others that must not be touched; `refused` is part of the reason why it is not used.
+
+    `qmp` is a socket that is named beside the QEMU. `version` is the one of the QEMU that is meant.
+    """
+
+    meant: Bare
+    others: list[Bare] = field(default_factory=list)
+    refused: str = ""
+    qmp: Path | None = None
+    checks: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def selector(self) -> list[str]:
+        return ["--pid", str(self.meant.pid), *(["--qmp", str(self.qmp)] if self.qmp else [])]
+
+
+Making = Callable[[Path, ExitStack], Scene]
+
+
+def control(path: Path | str) -> list[str]:
+    return ["-qmp", f"unix:{path},server=on,wait=off"]
+
+
+def another_mount_namespace(directory: Path, stack: ExitStack) -> Scene:
+    """Its socket's path is another QEMU's on the host."""
+    inside = directory / "run"
+    inside.mkdir()
+    here = stack.enter_context(bare(directory, "here", *control(inside / "vm.qmp"), qemu=stock_binary()))
+    script = f'mount -t tmpfs none {inside} && exec "$@"'
+    prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
+    there = stack.enter_context(bare(directory, "there", *control(inside / "vm.qmp"), prefix=prefix))
+    return Scene(there, [here])
+
+
+def the_first_at_one_path(directory: Path, stack: ExitStack) -> Scene:
+    """The second QEMU has taken the path away from the first."""
+    first = stack.enter_context(bare(directory, "first", *control(directory / "vm.qmp")))
+    second = stack.enter_context(bare(directory, "second", *control(directory / "vm.qmp")))
+    return Scene(first, [second], "another socket by now")
+
+
+def the_second_at_one_path(directory: Path, stack: ExitStack) -> Scene:
+    first = stack.enter_context(bare(directory, "first", *control(directory / "vm.qmp"), qemu=stock_binary()))
+    second = stack.enter_context(bare(directory, "second", *control(directory / "vm.qmp")))
+    return Scene(second, [first])
+
+
+def a_proxy(directory: Path, stack: ExitStack) -> Scene:
+    """It is known by the threads of its vCPUs."""
+    uuid = ["-uuid", "7a0f7f71-496e-4142-a1e5-ba5bd800390c"]
+    meant = stack.enter_context(bare(directory, "behind", *control(directory / "own"), *uuid, machine=WITH_CPU))
+    stack.enter_context(proxy(directory / "proxy", directory / "own"))
+    return Scene(meant, qmp=directory / "proxy")
+
+
+def a_proxy_of_another(directory: Path, stack: ExitStack) -> Scene:
+    """With the same name and the same UUID, as source and destination have."""
+    uuid = ["-uuid", "7a0f7f71-496e-4142-a1e5-ba5bd800390c"]
+    meant = stack.enter_context(bare(directory, "meant", *uuid, machine=WITH_CPU))
+    other = stack.enter_context(bare(directory, "other", *control(directory / "own"), *uuid, machine=WITH_CPU))
+    stack.enter_context(proxy(directory / "proxy", directory / "own"))
+    return Scene(meant, [other], "not threads of process", qmp=directory / "proxy")
+
+
+def a_proxy_of_one_without_vcpus(directory: Path, stack: ExitStack) -> Scene:
+    meant = stack.enter_context(bare(directory, "empty", *control(directory / "own")))
+    stack.enter_context(proxy(directory / "proxy", directory / "own"))
+    return Scene(meant, refused="no vCPU", qmp=directory / "proxy")
+
+
+def a_proxy_of_one_of_two_with_the_same_thread_ids(directory: Path, stack: ExitStack) -> Scene:
+    """Ids of threads are unique in a pid namespace alone: here each QEMU starts as the second process of its own."""
+    uuid = ["-uuid", "7a0f7f71-496e-4142-a1e5-ba5bd800390c"]
+    prefix = ["unshare", "--pid", "--fork", "--kill-child"]
+    one, other = (
+        stack.enter_context(
+            bare(directory, name, *control(directory / f"own-{name}"), *uuid, prefix=prefix, machine=WITH_CPU)
+        )
+        for name in ("one", "other")
+    )
+    stack.enter_context(proxy(directory / "proxy", directory / "own-other"))
+    return Scene(one, [other], "could be threads of process", qmp=directory / "proxy")
+
+
+def the_socket_of_another(directory: Path, stack: ExitStack) -> Scene:
+    meant = stack.enter_context(bare(directory, "meant", *control(directory / "own")))
+    other = stack.enter_context(bare(directory, "other", *control(directory / "others"), qemu=qemu_binary()))
+    return Scene(meant, [other], "is not shown to lead to", qmp=directory / "others")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def tcp(directory: Path, stack: ExitStack) -> Scene:
+    words = ["-qmp", f"tcp:localhost:{free_port()},server=on,wait=off"]
+    return Scene(stack.enter_context(bare(directory, "tcp", *words)))
+
+
+def tcp_by_ipv6(directory: Path, stack: ExitStack) -> Scene:
+    words = ["-chardev", f"socket,id=m,host=::,port={free_port()},server=on,wait=off", "-mon", "m,mode=control"]
+    return Scene(stack.enter_context(bare(directory, "tcp6", *words)))
+
+
+def tcp_in_another_network(directory: Path, stack: ExitStack) -> Scene:
+    """At the same port, here, another QEMU listens."""
+    words = ["-qmp", f"tcp:127.0.0.1:{free_port()},server=on,wait=off"]
+    here = stack.enter_context(bare(directory, "here", *words))
+    prefix = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    return Scene(stack.enter_context(bare(directory, "there", *words, prefix=prefix)), [here])
+
+
+def abstract(directory: Path, stack: ExitStack) -> Scene:
+    words = ["-chardev", f"socket,id=m,path={directory}/m,abstract=on,server=on,wait=off", "-mon", "m,mode=control"]
+    return Scene(stack.enter_context(bare(directory, "abstract", *words)))
+
+
+def abstract_padded(directory: Path, stack: ExitStack) -> Scene:
+    chardev = f"socket,id=m,path={directory}/m,abstract=on,tight=off,server=on,wait=off"
+    return Scene(stack.enter_context(bare(directory, "padded", "-chardev", chardev, "-mon", "m,mode=control")))
+
+
+def abstract_in_another_network(directory: Path, stack: ExitStack) -> Scene:
+    words = ["-chardev", f"socket,id=m,path={directory}/m,abstract=on,server=on,wait=off", "-mon", "m,mode=control"]
+    here = stack.enter_context(bare(directory, "here", *words))
+    return Scene(stack.enter_context(bare(directory, "there", *words, prefix=["unshare", "--net"])), [here])
+
+
+def inherited(directory: Path, stack: ExitStack) -> Scene:
+    """As systemd and libvirt pass a socket: whoever opened it is nobody of QEMU's."""
+    listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+    listener.bind(str(directory / "passed"))
+    listener.listen(1)
+    number = listener.fileno()
+    words = ["-chardev", f"socket,id=m,fd={number},server=on,wait=off", "-mon", "m,mode=control"]
+    meant = stack.enter_context(bare(directory, "inherited", *words, pass_fds=[number]))
+    listener.close()
+    return Scene(meant)
+
+
+def relative(directory: Path, stack: ExitStack) -> Scene:
+    return Scene(stack.enter_context(bare(directory, "relative", *control("vm.qmp"), cwd=directory)))
+
+
+def relative_of_a_daemon(directory: Path, stack: ExitStack) -> Scene:
+    return Scene(stack.enter_context(bare(directory, "daemon", *control("vm.qmp"), "-daemonize", cwd=directory)))
+
+
+def in_a_root_of_its_own(directory: Path, stack: ExitStack) -> Scene:
+    """It has bound its socket before it went there."""
+    (directory / "root").mkdir()
+    words = [*control(directory / "vm.qmp"), "-run-with", f"chroot={directory}/root"]
+    return Scene(stack.enter_context(bare(directory, "rooted", *words)))
+
+
+def by_a_configuration_file(directory: Path, stack: ExitStack) -> Scene:
+    (directory / "vm.cfg").write_text(
+        f'[chardev "m"]\n  backend = "socket"\n  path = "{directory}/vm.qmp"\n  server = "on"\n  wait = "off"\n'
+        '[mon "control"]\n  chardev = "m"\n  mode = "control"\n'
+    )
+    return Scene(stack.enter_context(bare(directory, "configured", "-readconfig", str(directory / "vm.cfg"))))
+
+
+def a_long_path(directory: Path, stack: ExitStack) -> Scene:
+    """Of which there is no room in an address, as QEMU lies below a directory with a long name for us alone."""
+    inside = directory / "run"
+    inside.mkdir()
+    deep = inside / ("x" * (100 - len(str(inside))))
+    script = f'mount -t tmpfs none {inside} && mkdir {deep} && exec "$@"'
+    prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
+    return Scene(stack.enter_context(bare(directory, "long", *control(deep / "q"), prefix=prefix)))
+
+
+def a_client(directory: Path, stack: ExitStack) -> Scene:
+    """Its manager listens, and must not be disturbed."""
+    counted = stack.enter_context(counting(directory / "manager"))
+    chardev = f"socket,id=m,path={directory}/manager,reconnect=1"
+    meant = stack.enter_context(bare(directory, "client", "-chardev", chardev, "-mon", "m,mode=control"))
+
+    def nobody_else() -> None:
+        assert counted.connections == 1  # QEMU's own
+
+    return Scene(meant, refused="it is a client itself", checks=[nobody_else])
+
+
+def sockets_that_are_no_monitors(directory: Path, stack: ExitStack) -> Scene:
+    """A serial line, and a human monitor: who comes there first has them for himself."""
+    words = ["-chardev", f"socket,id=s,path={directory}/serial,server=on,wait=off", "-device", "isa-serial,chardev=s"]
+    meant = stack.enter_context(bare(directory, "serial", *words, machine=WITH_CPU))
+    return Scene(meant, refused="was started without a QMP socket")
+
+
+SCENES: list[Making] = [
+    another_mount_namespace,
+    the_first_at_one_path,
+    the_second_at_one_path,
+    a_proxy,
+    a_proxy_of_another,
+    a_proxy_of_one_without_vcpus,
+    a_proxy_of_one_of_two_with_the_same_thread_ids,
+    the_socket_of_another,
+    tcp,
+    tcp_by_ipv6,
+    tcp_in_another_network,
+    abstract,
+    abstract_padded,
+    abstract_in_another_network,
+    inherited,
+    relative,
+    relative_of_a_daemon,
+    in_a_root_of_its_own,
+    by_a_configuration_file,
+    a_long_path,
+    a_client,
+    sockets_that_are_no_monitors,
+]
+
+
+@contextmanager
+def scene(make: Making, directory: Path) -> Iterator[Scene]:
+    with ExitStack() as stack:
+        it = make(directory, stack)
+        yield it
+        for other in it.others:
+            if "fake-dirty-mode" in other.said("info migrate_parameters"):
+                assert other.mode == "off"
+        for check in it.checks:
+            check()
+
+
+@pytest.mark.parametrize("make", SCENES, ids=lambda make: make.__name__)
+def test_every_consumer(make: Making, tmp_path: Path) -> None:
+    with scene(make, tmp_path) as it:
+        told = said("mode", "observe", *it.selector, "--control", str(tmp_path / "none"))
+        assert told.returncode == bool(it.refused), told.stderr
+        assert it.refused in told.stderr
+        assert it.meant.mode == ("off" if it.refused else "observe")
+
+        found = said("doctor", *it.selector, "--json")
+        [report] = json.loads(found.stdout)["targets"]
+        assert (report["version"] is None) == bool(it.refused), report["qmp"]
+        assert not it.refused or report["version"] is None
+        if not it.refused:
+            assert report["version"].startswith("10.")
+        elif report["qmp"]:
+            assert any(it.refused in each["problem"] for each in report["qmp"])
