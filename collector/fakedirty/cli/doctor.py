@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 
 from rich.text import Text
@@ -11,6 +10,7 @@ from rich.text import Text
 from fakedirty.observe.doctor import Examination, TargetReport, examine
 from fakedirty.show.terminal import Terminal
 
+from .printing import print_json
 from .targets import add_selectors, choose
 
 NAME = "doctor"
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     named = any(value is not None for value in (arguments.pid, arguments.vm, arguments.qmp))
     examination = examine([choose(arguments)] if named else None, qmp_path=arguments.qmp)
     if arguments.json:
-        print(json.dumps(examination.as_dict(), indent=2))
+        print_json(examination.as_dict())
     else:
         terminal = Terminal()
         for line in report(examination):

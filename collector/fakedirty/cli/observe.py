@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -34,6 +33,7 @@ from fakedirty.show.table import LiveTable
 
 from .observing import observer_of
 from .outlets import Outlets
+from .printing import print_notice
 from .targets import add_selectors, choose
 from .termination import hangups, stop_signals
 
@@ -262,4 +262,4 @@ def verdict(valid: bool) -> int:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print_notice(text)

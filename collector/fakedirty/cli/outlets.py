@@ -21,6 +21,8 @@ from fakedirty.service.policy import Policy
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
 
+from .printing import print_notice
+
 
 class Outlets:
     """Of one command: its screen is standard output, it records below `out`, and exports if it is to."""
@@ -79,7 +81,7 @@ class Outlets:
         if recorder := self._recorders.pop(target.identity, None):
             self._failed = self._failed or bool(recorder.failure)
             for directory in recorder.directories:
-                print(f"recorded: {directory}", file=sys.stderr, flush=True)
+                print_notice(f"recorded: {directory}")
 
     def busy(self) -> set[Path]:
         """Directories that are being written."""

@@ -16,6 +16,7 @@ from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
 
 from .observe import FAILED, verdict
+from .printing import print_notice
 
 NAME = "replay"
 HELP = "make tables and files of a recorded trace again"
@@ -55,5 +56,5 @@ def run(arguments: argparse.Namespace) -> int:
         observer.run(lambda: trace.exhausted or (screen.left and recorder is None))
         observer.close()
     for directory in recorder.directories if recorder else ():
-        print(f"recorded: {directory}", file=sys.stderr, flush=True)
+        print_notice(f"recorded: {directory}")
     return FAILED if recorder and recorder.failure else verdict(observer.valid)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
 from fakedirty.service.control import DEFAULT_SOCKET, ask
 from fakedirty.show.figures import UNSEEN
-from fakedirty.show.terminal import Terminal, harmless
+from fakedirty.show.terminal import Terminal
+
+from .printing import print_json
 
 NAME = "status"
 HELP = "say what the service of this host observes"
@@ -36,17 +36,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Ask, and say."""
     told: dict[str, Any] = ask("status", path=arguments.control)
     if arguments.json:
-        print(json.dumps(told, indent=2))
+        print_json(told)
         return 0
     terminal = Terminal()
     vms = told["vms"]
     head = f"fakedirty {told['version']}, pid {told['pid']}, for {told['up_seconds']:.0f} s: {len(vms)} QEMUs observed"
-    terminal.print(head, highlight=False)
+    terminal.print(head)
     if vms:
-        terminal.print(_listing(vms), highlight=False)
+        terminal.print(_listing(vms))
     for vm in vms:
         if vm["verdict"] and vm["last"]["outcome"] == "unfinished":  # so far: it runs
-            terminal.print(f"\n{harmless(vm['vm'])}: {vm['verdict']}", highlight=False, markup=False)
+            terminal.print()
+            terminal.print(f"{vm['vm']}: {vm['verdict']}")
     return 0
 
 
@@ -59,5 +60,5 @@ def _listing(vms: list[Mapping[str, Any]]) -> Table:
         said = [UNSEEN] * 4
         if last:
             said = [last["migration_id"], last["state"], str(last["rounds"]), "yes" if last["valid"] else "NO"]
-        table.add_row(Text(harmless(vm["vm"])), str(vm["pid"]), vm["level"], str(vm["migrations"]), *said)
+        table.add_row(vm["vm"], str(vm["pid"]), vm["level"], str(vm["migrations"]), *said)
     return table

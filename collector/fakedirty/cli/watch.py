@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,9 +17,10 @@ from fakedirty.service.control import DEFAULT_SOCKET, ask
 from fakedirty.show.columns import NARROW
 from fakedirty.show.svg import svg
 from fakedirty.show.table import heading, line
-from fakedirty.show.terminal import Terminal, harmless
+from fakedirty.show.terminal import Terminal
 from fakedirty.show.watch import SHARES_SHOWN, Watched, screen
 
+from .printing import print_json
 from .termination import stop_signals
 from .watching import Memory, watched
 
@@ -105,7 +104,7 @@ def _say_json(looks: Iterable[list[Mapping[str, Any]]]) -> None:
     for vms in looks:
         if vms != known:
             known = vms
-            print(json.dumps({"vms": vms}), file=sys.stdout, flush=True)
+            print_json({"vms": vms}, indent=None)
 
 
 def _say_lines(looks: Iterable[list[Watched]], terminal: Terminal) -> None:
@@ -118,7 +117,7 @@ def _say_lines(looks: Iterable[list[Watched]], terminal: Terminal) -> None:
             for text in _lines(each):
                 if text not in known:
                     known.add(text)
-                    terminal.print(f"{harmless(each.vm)}: {text}", soft_wrap=True, highlight=False, markup=False)
+                    terminal.print(f"{each.vm}: {text}", soft_wrap=True)
 
 
 def _lines(of: Watched) -> Iterator[str]:
