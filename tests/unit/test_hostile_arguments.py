@@ -7,33 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakedirty.cli.main import COMMANDS, main, parser_for
+from command_leaves import LEAVES
+from fakedirty.cli.main import main
 from harm import FORGED, HOSTILE_FILE, harm
 
 #: wherever a command would begin something large before it looks at the rest
 FIRST = {"--qemu": HOSTILE_FILE, "--vm": HOSTILE_FILE, "--control": HOSTILE_FILE}
 ENVIRONMENT = ("FAKEDIRTY_QEMU", "FAKEDIRTY_QEMU_SOURCE", "FAKEDIRTY_GRAFANA_TOKEN", "BCC_KERNEL_SOURCE")
-
-Leaf = tuple[tuple[str, ...], argparse.ArgumentParser]
-
-
-def leaves(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[Leaf]:
-    """Every command that does something, in words, with its parser."""
-    below = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
-    if not below:
-        yield words, parser
-    for each in below:
-        for name, child in each.choices.items():
-            if words or name in COMMANDS:
-                yield from leaves(child, (*words, name))
-
-
-LEAVES = {
-    " ".join(words): (words, parser)
-    for command in COMMANDS
-    for words, parser in leaves(parser_for(command)[0])
-    if words[0] == command
-}
 
 
 def command_lines(words: tuple[str, ...], parser: argparse.ArgumentParser) -> Iterator[list[str]]:
