@@ -16,6 +16,7 @@ from fakedirty.lab.guest import build_guest
 from fakedirty.lab.qemu import qemu_binary, qemu_facts, unpatched_binary
 from fakedirty.lab.treatments import CONVERGENCE
 from fakedirty.record.manifest import versions
+from fakedirty.record.places import check_directory
 from fakedirty.show.terminal import Terminal
 
 from .bench_report import (
@@ -106,6 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.repetitions = REPETITIONS[arguments.what]
     if arguments.repetitions < 1 or arguments.time_limit <= 0:
         raise UsageError("there is nothing to measure: --repetitions is 1 or more, and --time-limit above 0")
+    check_directory(arguments.out, "--out")
     console = Terminal(stderr=arguments.json, soft_wrap=True)
     benchmark = BENCHMARKS[arguments.what](arguments)
     circumstances = {"command_line": sys.argv, "versions": versions()}

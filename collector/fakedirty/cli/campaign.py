@@ -17,6 +17,7 @@ from fakedirty.campaign.spec import CampaignFile, parse, read
 from fakedirty.campaign.store import Store
 from fakedirty.errors import LabError, RecordError
 from fakedirty.lab.qemu import qemu_binary
+from fakedirty.record.places import check_directory
 from fakedirty.show.terminal import Terminal
 
 from .campaign_export import export
@@ -74,6 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, console: Terminal) -> int:
+    if arguments.out is not None:
+        check_directory(arguments.out, "--out")
     file = read(arguments.file)
     prepared = prepare(file, arguments.qemu or qemu_binary())
     if arguments.dry_run:
@@ -84,6 +87,7 @@ def _run(arguments: argparse.Namespace, console: Terminal) -> int:
 
 def _resume(arguments: argparse.Namespace, console: Terminal) -> int:
     store, around = reopen(arguments.directory)
+    check_directory(arguments.directory, "the campaign")
     return _carry_out(store, around, console, arguments.json)
 
 
@@ -155,6 +159,7 @@ def _status(arguments: argparse.Namespace, console: Terminal) -> int:
 
 
 def _report(arguments: argparse.Namespace, console: Terminal) -> int:
+    check_directory(arguments.directory / "report", "the report")
     # what draws and compares takes a second to load
     from fakedirty.campaign.report import write
 
@@ -169,7 +174,9 @@ def _report(arguments: argparse.Namespace, console: Terminal) -> int:
 
 
 def _export(arguments: argparse.Namespace, console: Terminal) -> int:
-    written = export(arguments.directory, arguments.to or arguments.directory / "export")
+    to = arguments.to or arguments.directory / "export"
+    check_directory(to, "--to")
+    written = export(arguments.directory, to)
     if arguments.json:
         print_json({str(path): rows for path, rows in written.items()})
     for path, rows in written.items():

@@ -13,6 +13,7 @@ from fakedirty.grafana.boards import boards, export
 from fakedirty.grafana.connection import connected
 from fakedirty.grafana.place import checked_token, parse_url, read_token
 from fakedirty.grafana.push import UNCHANGED, Push, Step, Wanted
+from fakedirty.record.places import check_directory
 
 from .printing import print_json, print_line, print_notice
 
@@ -120,6 +121,7 @@ def _list(as_json: bool) -> None:
 
 
 def _export(directory: Path, as_json: bool) -> None:
+    check_directory(directory, "the directory")
     written = [str(path) for path in export(directory)]
     if as_json:
         print_json(written)

@@ -19,6 +19,7 @@ from fakedirty.lab.qemu import qemu_binary, qemu_facts, stock_binary
 from fakedirty.lab.treatments import SKIP, UNPATCHED, VANILLA, Treatment
 from fakedirty.model.words import Level
 from fakedirty.record.durable import write_json
+from fakedirty.record.places import check_directory
 from fakedirty.record.recorder import Recorder
 from fakedirty.show.compare import comparison
 from fakedirty.show.table import LiveTable
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run each treatment and show them side by side. Raises LabError where memory differs or skip fails."""
+    check_directory(arguments.out, "--out")
     console = Terminal(stderr=arguments.json, soft_wrap=True)
     qemu = stock_binary() if arguments.stock else arguments.qemu or qemu_binary()
     demo = _Demo(qemu, build_guest(arguments.guest), arguments.out, arguments.time_limit, console)

@@ -46,6 +46,7 @@ def observer_of(
     tap = None
     if arguments.record and stack is not None:
         tap = stack.enter_context(TraceWriter(arguments.record, origin))
+        outlets.taps(tap)
     trace = LiveTrace(
         target,
         level,

@@ -15,6 +15,7 @@ from fakedirty.errors import MissingError, UsageError
 from fakedirty.record.load import load
 from fakedirty.record.page_study import PageStudy, Picture, study
 from fakedirty.record.pages import pages_of
+from fakedirty.record.places import check_file
 from fakedirty.show.ram_picture import draw, text_rows
 from fakedirty.show.terminal import Terminal
 
@@ -45,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, count, say."""
+    if arguments.picture is not None:
+        check_file(arguments.picture, "--picture")
     directory = _directory(arguments.path)
     terminal = Terminal()
     wide = STRETCHES if arguments.picture or arguments.json else max(8, terminal.width - 9)

@@ -10,6 +10,7 @@ from pathlib import Path
 from fakedirty.model.sink import Sink
 from fakedirty.observe.observer import Observer
 from fakedirty.record.json_lines import JsonLines
+from fakedirty.record.places import check_directory
 from fakedirty.record.recorder import Recorder
 from fakedirty.record.trace_file import Replay
 from fakedirty.show.table import LiveTable
@@ -40,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Replay the whole trace."""
+    if arguments.out is not None:
+        check_directory(arguments.out, "--out")
     with ExitStack() as stack:
         trace = Replay(arguments.trace)
         stack.callback(trace.close)

@@ -16,6 +16,7 @@ from fakedirty.errors import RecordError, UsageError
 from fakedirty.harmless import harmless
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.load import load, rows
+from fakedirty.record.places import check_file
 from fakedirty.record.restore import clock_of, manifest_of, restore
 from fakedirty.show.compare import comparison
 from fakedirty.show.figures import UNSEEN, milliseconds, size
@@ -157,13 +158,15 @@ def _harmless(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    file = Path(arguments.file)
+    if arguments.file != "-":
+        if file.suffix not in (".csv", ".parquet"):
+            raise UsageError(f"{file}: give a name that ends in .csv or .parquet")
+        check_file(file, "the exported file", replaced=False)
     frame: pd.DataFrame = getattr(load(arguments.path), arguments.table)
     if arguments.file == "-":
         _harmless(frame).to_csv(sys.stdout, index=False)
         return
-    file = Path(arguments.file)
-    if file.suffix not in (".csv", ".parquet"):
-        raise UsageError(f"{file}: give a name that ends in .csv or .parquet")
     try:
         with file.open("xb") as stream:
             if file.suffix == ".csv":

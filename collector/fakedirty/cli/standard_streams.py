@@ -81,3 +81,4 @@ def show_warnings() -> None:
         if not any(isinstance(handler, _Notices) for handler in logger.handlers):
             logger.addHandler(_Notices())
     logging.getLogger("fakedirty").propagate = False
+    logging.getLogger("qemu.qmp").propagate = False  # it logs what it also raises

@@ -13,6 +13,7 @@ from rich.console import RenderableType
 from rich.live import Live
 
 from fakedirty.errors import UsageError
+from fakedirty.record.places import check_file
 from fakedirty.service.control import DEFAULT_SOCKET, ask
 from fakedirty.show.columns import NARROW
 from fakedirty.show.svg import svg
@@ -54,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     terminal = Terminal()
     if arguments.svg and (arguments.json or not terminal.is_terminal):
         raise UsageError("--svg is a picture of the screen: it needs a terminal, and goes without --json")
+    if arguments.svg is not None:
+        check_file(arguments.svg, "--svg")
     with stop_signals() as stop:
         looks = _looks(arguments, stop)
         if arguments.json:
