@@ -80,15 +80,13 @@ def convergence(run: Run) -> str:
     )
 
 
-def next_steps(runs: Sequence[Run], out: Path) -> str:
+def next_steps(runs: Sequence[Run], out: Path) -> list[str]:
     """Where to look next."""
-    return "\n".join(
-        [
-            *(f"recorded: {run.directory}  (rounds.csv, migration.json, experiment.json)" for run in runs),
-            f"read it:  {sys.executable} -c \"import fakedirty; print(fakedirty.load('{out}').rounds)\"",
-            "the same for any QEMU that runs here: fakedirty doctor; fakedirty observe --help",
-        ]
-    )
+    return [
+        *(f"recorded: {run.directory}  (rounds.csv, migration.json, experiment.json)" for run in runs),
+        f"read it:  {sys.executable} -c \"import fakedirty; print(fakedirty.load('{out}').rounds)\"",
+        "the same for any QEMU that runs here: fakedirty doctor; fakedirty observe --help",
+    ]
 
 
 def summary(run: Run) -> Mapping[str, object]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +15,7 @@ from fakedirty.qmp.monitor import connect_first
 from fakedirty.qmp.place import Address
 from fakedirty.service.control import DEFAULT_SOCKET, NoServiceError, asking
 
+from .printing import print_json, print_line
 from .targets import add_selectors, choose
 from .termination import stop_signals
 
@@ -97,5 +96,7 @@ def _by_qmp(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
 def _say(arguments: argparse.Namespace, name: str, mode: str, hash_name: str) -> None:
     said = {"qmp" if arguments.qmp else "vm": name, "mode": mode, "hash": hash_name}
-    text = json.dumps(said) if arguments.json else f"{name}: fake-dirty-mode is {mode}, hash {hash_name}"
-    print(text, file=sys.stdout, flush=True)
+    if arguments.json:
+        print_json(said, indent=None)
+    else:
+        print_line(f"{name}: fake-dirty-mode is {mode}, hash {hash_name}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -25,17 +24,20 @@ from fakedirty.observe.observer import Observer
 from fakedirty.observe.sizes import with_page_ring
 from fakedirty.observe.target import Target
 from fakedirty.record.json_lines import JsonLines
+from fakedirty.record.places import check_directory, check_file
 from fakedirty.record.recorder import read_clock
+from fakedirty.record.retention import Limits
 from fakedirty.service.configuration import BEST, Configuration, Observing, read
 from fakedirty.service.control import serving
 from fakedirty.service.desk import Desk
 from fakedirty.service.manager import Manager
 from fakedirty.service.policy import Policy
-from fakedirty.service.upkeep import Upkeep
+from fakedirty.service.upkeep import Upkeep, limits_of
 from fakedirty.show.table import LiveTable
 
 from .observing import observer_of
 from .outlets import Outlets
+from .printing import print_notice
 from .targets import add_selectors, choose
 from .termination import hangups, stop_signals
 
@@ -108,6 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
     configuration = _configure(arguments)
     _check(arguments)
     raise_descriptor_limit()
+    _check_places(arguments, configuration)
     run_id = arguments.run_id or f"observe-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
     with ExitStack() as stack:
         outlets = Outlets(run_id, out=arguments.out, exports=bool(arguments.listen), json=arguments.json)
@@ -176,14 +179,26 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--control is for the service, which observes every QEMU: add --all")
     if arguments.all and arguments.once:
         raise UsageError("--once ends with the one migration that it waits for: choose a QEMU with --pid or --vm")
-    if arguments.record is not None and arguments.record.exists():
-        raise UsageError(f"{arguments.record} exists: name another file for --record, or remove it")
     with_page_ring(arguments.page_ring)
     permits = _access(arguments)
     if arguments.listen:
         access.check(permits, *parse_address(arguments.listen))
     elif permits != Access() and arguments.config is None:
         raise UsageError("--metrics-* and --insecure-listen say how metrics are served: add --listen HOST:PORT")
+
+
+def _check_places(arguments: argparse.Namespace, configuration: Configuration | None) -> None:
+    """UsageError where something is to be written that cannot be, before anything is attached to."""
+    if arguments.record is not None:
+        check_file(arguments.record, "--record", replaced=False)
+    if arguments.out is not None:
+        # old recordings that go make room
+        pruned = configuration is not None and limits_of(configuration) != Limits()
+        check_directory(arguments.out, "--out" if configuration is None else "record.directory", may_be_full=pruned)
+    if arguments.control is not None:
+        check_directory(arguments.control.parent, "--control")
+        if promises_beside(arguments.control).is_dir():
+            raise UsageError(f"{promises_beside(arguments.control)} is a directory: --control keeps a file there")
 
 
 def _access(arguments: argparse.Namespace) -> Access:
@@ -233,7 +248,7 @@ def _observe_all(
 
     fleet = Fleet(make, attached=attached, parted=outlets.part)
     # beside the socket, as that is one service's alone
-    promises = control.with_name(f"{control.name}.promises") if (control := arguments.control) else None
+    promises = promises_beside(arguments.control) if arguments.control else None
     desk = Desk(outlets.run_id, lambda: fleet.observers, read_clock, promises)
     manager = Manager()
     with ExitStack() as stack:
@@ -262,10 +277,15 @@ def _observe_all(
     return verdict(fleet.valid)
 
 
+def promises_beside(control: Path) -> Path:
+    """Where the service keeps what it has promised of modes."""
+    return control.with_name(f"{control.name}.promises")
+
+
 def verdict(valid: bool) -> int:
     """The exit status that tells whether all that was seen can be believed."""
     return VALID if valid else INVALID
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print_notice(text)

@@ -24,6 +24,7 @@ from fakedirty.record.recorder import read_clock
 from fakedirty.record.trace_file import Origin, TraceWriter
 
 from .outlets import Outlets
+from .printing import print_notice
 
 QMP_SECONDS = 0.5  # for a greeting: who holds a socket lets it wait for ever, and attaching is not to wait for facts
 
@@ -51,11 +52,12 @@ def observer_of(
     monitor, facts = _ask([target.at(arguments.qmp)] if arguments.qmp else target.monitors)
     for higher, why in reasons.items():
         who = f"{target.vm}: " if arguments.all else ""
-        print(f"{who}not at level {higher}: {why}", file=sys.stderr, flush=True)
+        print_notice(f"{who}not at level {higher}: {why}")
     origin = Origin(outlets.run_id, read_clock(), sys.argv, _facts(target, facts, reasons, plans))
     tap = None
     if arguments.record and stack is not None:
         tap = stack.enter_context(TraceWriter(arguments.record, origin))
+        outlets.taps(tap)
     trace = LiveTrace(
         target,
         level,

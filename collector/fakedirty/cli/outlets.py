@@ -16,10 +16,12 @@ from fakedirty.page.answer import pages_of
 from fakedirty.page.told import Witness
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.recorder import Recorder, read_clock
-from fakedirty.record.trace_file import Origin
+from fakedirty.record.trace_file import Origin, TraceWriter
 from fakedirty.service.policy import Policy
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
+
+from .printing import print_notice
 
 
 class Outlets:
@@ -36,6 +38,7 @@ class Outlets:
         self._screens: list[Sink] = [OneAtATime(self.screen), *([self.exporter, self._witness] if exports else ())]
         self._recorders: dict[tuple[int, int], Recorder] = {}
         self._failed = False
+        self._tap: TraceWriter | None = None
         self._policy: Policy | None = None
 
     def pages(self) -> Mapping[str, Page]:
@@ -45,6 +48,10 @@ class Outlets:
     def follow(self, policy: Policy) -> None:
         """Have it decide for each QEMU to come."""
         self._policy = policy
+
+    def taps(self, tap: TraceWriter) -> None:
+        """It records what is heard: where it fails, recording has failed."""
+        self._tap = tap
 
     def also(self, sink: Sink) -> None:
         """Have it told of each QEMU to come; it may be told by several threads."""
@@ -83,7 +90,7 @@ class Outlets:
         if recorder := self._recorders.pop(target.identity, None):
             self._failed = self._failed or bool(recorder.failure)
             for directory in recorder.directories:
-                print(f"recorded: {directory}", file=sys.stderr, flush=True)
+                print_notice(f"recorded: {directory}")
 
     def busy(self) -> set[Path]:
         """Directories that are being written."""
@@ -92,4 +99,5 @@ class Outlets:
     @property
     def failed(self) -> bool:
         """Whether recording failed."""
-        return self._failed or any(recorder.failure for recorder in list(self._recorders.values()))
+        lost = self._tap is not None and self._tap.failure is not None
+        return self._failed or lost or any(recorder.failure for recorder in list(self._recorders.values()))
