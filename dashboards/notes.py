@@ -12,8 +12,8 @@ from grafana_foundation_sdk.models import dashboard as model
 from .query import of_hosts, of_vm
 from .variables import DATASOURCE
 
-#: Grafana looks at annotations a hundred times in the range that is shown, and joins looks that are no further apart than
-#: this: it has to be the hundredth of the range with which a dashboard is opened, in round figures
+#: Grafana looks at annotations a hundred times in the range that is shown, and joins looks that are no further apart
+#: than this: it has to be the hundredth of the range with which a dashboard is opened, in round figures
 STEP = "10s"
 
 

@@ -41,8 +41,7 @@ def made(spec: Panel) -> Made:
     """The panel that `spec` describes."""
     panel = spec.look(tuple(spec.queries)).title(spec.title).description(spec.description)
     panel.datasource(DATASOURCE).span(spec.width).height(spec.height)
-    if not isinstance(panel, table.Panel):
-        panel.unit(spec.unit)
+    panel.unit("string" if isinstance(panel, table.Panel) else spec.unit)
     for index, (legend, expression) in enumerate(spec.queries.items()):
         query = prometheus_build.Dataquery().expr(expression).legend_format(legend).ref_id(letter(index))
         query.datasource(DATASOURCE)

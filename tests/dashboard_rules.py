@@ -19,7 +19,7 @@ Dashboard = dict[str, Any]
 Rule = Callable[[Dashboard], Iterator[str]]
 
 #: Grafana's own names of units, those that we have use for
-UNITS = {"short", "percentunit", "decbytes", "s", "Bps", "cps", "dateTimeAsIso"}
+UNITS = {"short", "percentunit", "decbytes", "s", "Bps", "cps", "dateTimeAsIso", "string"}
 LABELS = {"datasource": "Data source", "job": "Job", "instance": "Host"}
 OF_COUNTERS = "rate|irate|increase"
 

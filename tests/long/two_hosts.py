@@ -92,7 +92,8 @@ def _skip(qmp: Qmp) -> object:
 
 STEPS = {
     WITH: [Step(_limited(SHORT), after_seconds=0.4), Step(_skip, after_round=4), Step(_limited(LONG), after_round=12)],
-    WITHOUT: [Step(_limited(SHORT), after_seconds=0.4), Step(_limited(LONG), after_round=5)],
+    # longer than the time between two looks at annotations
+    WITHOUT: [Step(_limited(SHORT), after_seconds=0.4), Step(_limited(LONG), after_seconds=12)],
 }
 
 
@@ -124,7 +125,7 @@ def two_hosts(directory: Path) -> Iterator[TwoHosts]:
         _scraped(address, 0)
         for name, (source, destination) in sides.items():
             settings = Settings(LONG, 3_000_000, parameters={"fake-dirty-mode": "observe"})
-            outcome = migrate(source, destination, settings, time_limit=30, steps=STEPS[name])
+            outcome = migrate(source, destination, settings, time_limit=60, steps=STEPS[name])
             assert outcome.status == "completed"
             _ended(observed[name][0])
         _scraped(address, time.time() + 2.5)  # the last value stands for a step of the dashboards' queries
