@@ -126,6 +126,9 @@ BREAKING: dict[str, tuple[str, Callable[[Board], object], str]] = {
         lambda b: property_of(b, TABLE, "state", "custom.cellOptions").update(id="custom.cellOption"),
         "unknown property custom.cellOption",
     ),
+    "lines in any colour": (
+        "now", lambda b: panel(b, "Pages by class")["fieldConfig"].update(overrides=[]), "Pages by class: ",
+    ),
     "words without their colour": (
         "now", lambda b: override(b, TABLE, "state")["properties"].pop(), f"{TABLE}: ",
     ),
