@@ -23,15 +23,19 @@ def by_name(shown: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def figures(unit: str, wanted: Mapping[str, float], colour: str | Mapping[str, str], exact: bool = True) -> Check:
-    """Numbers by name."""
+def figures(unit: str, wanted: Mapping[str, float], colour: str | Mapping[str, str]) -> Check:
+    """Numbers by name, drawn as they read; where there are none, this is what is drawn."""
 
     def check(shown: Any) -> None:
+        if not wanted:
+            assert [each["drawn"] for each in shown] == ["No data"]
+            return
         found = by_name(shown)
         assert set(found) == set(wanted)
         for name, value in wanted.items():
-            check_number(found[name], value, unit, exact)
+            check_number(found[name], value, unit)
             check_colour(found[name], colour if isinstance(colour, str) else colour[name])
+            assert found[name]["drawn"] == f"{name} {found[name]['text']}"
 
     return check
 
@@ -41,7 +45,7 @@ def text(name: str, wanted: str, colour: str) -> Check:
 
     def check(shown: Any) -> None:
         (found,) = shown
-        assert (found["name"], found["text"]) == (name, wanted)
+        assert (found["name"], found["text"], found["drawn"]) == (name, wanted, f"{name} {wanted}")
         check_colour(found, colour)
 
     return check
@@ -100,13 +104,21 @@ def lines(unit: str, wanted: Mapping[str, Series], colours: Mapping[str, str] | 
 
 
 def columns(wanted: Mapping[str, Sequence[Any]]) -> Check:
-    """A table: a text is a cell as it stands, two texts are a word and its colour, and a number has its unit."""
+    """A table: a text is a cell as it stands, two texts are a word and its colour, and a number has its unit.
+
+    Rows are in no order: they are known by their instance.
+    """
 
     def check(shown: Any) -> None:
         assert names(shown) == list(wanted)
+        instances = [cell["text"] for cell in by_name(shown)["instance"]["cells"]]
+        assert sorted(instances) == sorted(wanted["instance"])
+        rows = [instances.index(instance) for instance in wanted["instance"]]
         for column, cells in zip(shown, wanted.values(), strict=True):
+            assert column["drawn"] == [column["name"], *(cell["text"] for cell in column["cells"])]
             assert len(column["cells"]) == len(cells), column
-            for found, cell in zip(column["cells"], cells, strict=True):
+            for row, cell in zip(rows, cells, strict=True):
+                found = column["cells"][row]
                 match cell:
                     case str():
                         assert found["text"] == cell

@@ -31,13 +31,13 @@ UNITS: dict[str, Mapping[str, float]] = {
 THREE_DIGITS = 5.1e-3  # of which the last is rounded
 
 
-def check_number(shown: Mapping[str, Any], value: float | None, unit: str, exact: bool = True) -> None:
+def check_number(shown: Mapping[str, Any], value: float | None, unit: str) -> None:
     """`shown` is `value`, and reads as it does in its unit."""
     if value is None:
         assert shown["value"] is None, shown
         return
     assert shown["value"] is not None, (shown, value)
-    assert math.isclose(float(shown["value"]), value, rel_tol=1e-9 if exact else 1e-6, abs_tol=1e-12), (shown, value)
+    assert math.isclose(float(shown["value"]), value, rel_tol=1e-9, abs_tol=1e-12), (shown, value)
     found = re.fullmatch(r"(-?[\d.]+)(.*)", shown["text"])
     assert found, shown
     assert found[2] in UNITS[unit], (shown, unit)

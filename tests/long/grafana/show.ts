@@ -11,10 +11,12 @@ import {
   type DataFrame,
   type DisplayValue,
   type Field,
+  type FieldDisplay,
   type FieldConfigSource,
   type GrafanaTheme2,
   type InterpolateFunction,
 } from '@grafana/data';
+import { drawnFigure, drawnGauge, drawnTable } from './draw';
 import type { Kind } from './kinds';
 
 export interface Context {
@@ -50,11 +52,18 @@ function texts(field: Field): Text[] {
 
 const numbers = (frame: DataFrame) => frame.fields.filter((field) => field.type === FieldType.number);
 
-/** A figure for each series. */
-const figures: Show = (frames, { options, fieldConfig, theme, replaceVariables }) =>
-  getFieldDisplayValues({ fieldConfig, reduceOptions: options.reduceOptions, replaceVariables, theme, data: frames, timeZone: 'utc' }).map(
-    ({ display }) => ({ name: display.title ?? '', ...read(display, display.numeric) })
-  );
+/** A figure for each series, and what is read where it is drawn. */
+const figures =
+  (draw: (figure: FieldDisplay, context: Context) => string): Show =>
+  (frames, context) => {
+    const { options, fieldConfig, theme, replaceVariables } = context;
+    const { reduceOptions } = options;
+    return getFieldDisplayValues({ fieldConfig, reduceOptions, replaceVariables, theme, data: frames, timeZone: 'utc' }).map((figure) => ({
+      name: figure.display.title ?? '',
+      ...read(figure.display, figure.display.numeric),
+      drawn: draw(figure, context),
+    }));
+  };
 
 const lines: Show = (frames, { theme }) =>
   frames.flatMap((frame) =>
@@ -89,9 +98,11 @@ const bars: Show = (frames, { options, theme }) => {
   return { x: texts(x).map(({ text }) => text), series, others: frame.fields.filter((field) => field !== x && field.type !== FieldType.number).map(name) };
 };
 
-const table: Show = (frames) => {
+const table: Show = (frames, { theme }) => {
   const [frame] = frames;
-  return (frame?.fields ?? []).map((field) => ({
+  const drawn = frame ? drawnTable(frame, theme) : [];
+  return (frame?.fields ?? []).map((field, column) => ({
+    drawn: drawn.map((row) => row[column]),
     name: getFieldDisplayName(field, frame, frames),
     coloured: ['color-text', 'color-background'].includes(field.config.custom?.cellOptions?.type),
     cells: field.values.map((value, valueRowIndex) => ({
@@ -116,9 +127,9 @@ const heat: Show = (frames, { fieldConfig, theme }) => {
 
 export const SHOW: Record<Kind, Show> = {
   barchart: bars,
-  bargauge: figures,
+  bargauge: figures((figure, { options, theme }) => drawnGauge(figure, options, theme)),
   heatmap: heat,
-  stat: figures,
+  stat: figures((figure, { options, theme }) => drawnFigure(figure, options.colorMode as never, theme)),
   'state-timeline': bands,
   table,
   timeseries: lines,

@@ -145,7 +145,7 @@ class Viewer {
       const fields = { fieldConfig, fieldConfigRegistry: made.fieldConfigRegistry, replaceVariables, theme, timeZone: 'utc' };
       const frames = applyFieldOverrides({ ...fields, data: transformed });
       const shown = SHOW[panel.type](frames, { options, fieldConfig, theme, replaceVariables });
-      return { faults: found, executed: this.server.executed, shown };
+      return { faults: found, executed: [...this.server.executed], shown };
     } catch (error) {
       return { faults: found, executed: this.server.executed, error: String(error) };
     }
