@@ -73,7 +73,7 @@ class Grafana:
         faults = {title: found for title, found in _faults(panels).items() if found}
         assert not faults, faults
         assert list(panels) == [panel["title"] for panel in dashboard["panels"]]
-        assert set(panels) == set(self.expected[name])
+        assert set(panels) == set(self.expected[name]), f"panels: {list(panels)}"
         for title, panel in panels.items():
             try:
                 self.expected[name][title](panel["shown"])
@@ -104,7 +104,8 @@ def check_variables(variables: dict[str, Any], hosts: TwoHosts) -> None:
 
     assert [each["text"] for each in variables["datasource"]["options"]] == ["Prometheus"]
     assert offered("job") == ["fakedirty"]
-    assert offered("instance") == sorted(host.instance for host in hosts.all)
+    instances = offered("instance")
+    assert instances == sorted(host.instance for host in hosts.all), f"variable instance: {instances}"
     assert (variables["job"]["text"], variables["instance"]["text"]) == ("All", "All")
     for name in {"vm", "vm_without"} & set(variables):
         assert offered(name) == sorted([WITH, WITHOUT])
@@ -128,8 +129,9 @@ def check_annotations(annotations: dict[str, Any], name: str, hosts: TwoHosts) -
             for when in range(_looks([samples[0][0]], look)[0], int(hosts.until) + 1, look):
                 if _then(samples, when) == 1 and _then(samples, when - look) != 1:
                     marks.append((f"{host.vm}: mode {mode}", when, when, host.instance))
-    assert sorted(_events(annotations["Migrations"])) == sorted(regions)
-    assert sorted(_events(annotations["Toggles"])) == sorted(marks)
+    for title, wanted in (("Migrations", regions), ("Toggles", marks)):
+        found = sorted(_events(annotations[title]))
+        assert found == sorted(wanted), f"annotation {title}: {found}, not {wanted}"
     # an hour is looked at so seldom that both may still be to be seen
     assert name == "hosts" or {f"{WITH} migrates", f"{WITH}: mode skip"} <= {title for title, *_ in regions + marks}
 
