@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import random
 from collections.abc import Iterable
@@ -15,12 +16,15 @@ from fakedirty.cli.watching import Memory
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import Attached
 from fakedirty.grafana.annotations import Annotation, Annotator
-from fakedirty.model.events import Event, StateChanged
+from fakedirty.model.events import Event, GuestArrived, StateChanged
 from fakedirty.model.migration import Migration
 from fakedirty.model.names import encodable, visible
+from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.model.words import Level
+from fakedirty.observe.reading import RunStateReader
 from fakedirty.observe.select import named
 from fakedirty.observe.target import Target, by_pid, find_all
+from fakedirty.observe.wire import RunStateEvent
 from fakedirty.page.recorded import Recorded
 from fakedirty.page.state import overview
 from fakedirty.page.told import Witness
@@ -323,3 +327,27 @@ def test_a_level_is_no_part_of_it() -> None:
     tell(of(7), [host.exporter], WHOLE)
     tell(replace(of(7, migration_id="again"), level=Level.STOCK), [host.exporter], WHOLE)
     assert host.values("migrations_total", outcome="completed") == {"twin": 2}
+
+
+STATES = ["running", "inmigrate", "finish-migrate"]
+
+
+def peer(pid: int, vm: str, uuid: str, role: str) -> TraceRecord:
+    data = {"pid": pid, "vm": vm, "uuid": uuid, "role": role, "waiting": False, "states": STATES}
+    return TraceRecord(0, Channel.PEER, json.dumps(data).encode())
+
+
+@pytest.mark.parametrize(
+    ("uuids", "arrived"),
+    [(("one", "one"), True), (("one", "other"), False), (("", ""), True), (("one", ""), True), (("", "one"), True)],
+)
+def test_a_namesake_that_waits_is_no_destination_of_another_guest(uuids: tuple[str, str], arrived: bool) -> None:
+    class Nothing:
+        def take(self, record: TraceRecord) -> Iterable[object]:
+            return ()
+
+    reader = RunStateReader(Nothing())  # type: ignore[arg-type]
+    for each in (peer(1, "twin", uuids[0], "source"), peer(2, "twin", uuids[1], "destination")):
+        list(reader.take(each))
+    record = TraceRecord(5, Channel.RUNSTATE, bytes(RunStateEvent(pid=2, state=0)))
+    assert list(reader.take(record)) == ([GuestArrived(5, running=True)] if arrived else [])

@@ -90,5 +90,12 @@ class RunStates:
             _log.info("%s (pid %d) is not followed: %s", target.vm, target.pid, error)
             return
         waiting = role == "destination" or (target.incoming and self._waits())
-        peer = {"pid": target.pid, "vm": target.vm, "role": role, "waiting": waiting, "states": states}
+        peer = {
+            "pid": target.pid,
+            "vm": target.vm,
+            "uuid": target.uuid,
+            "role": role,
+            "waiting": waiting,
+            "states": states,
+        }
         self._peers.append(TraceRecord(before, Channel.PEER, json.dumps(peer).encode()))
