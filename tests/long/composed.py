@@ -145,10 +145,8 @@ class Composition:
         return Path(self.engine.docker("volume", "inspect", "--format", "{{.Mountpoint}}", f"{PROJECT}_{name}"))
 
 
-def composition(engine: Engine, root: Path, wheels_at: str, directory: Path) -> Composition:
+def built_on(engine: Engine, root: Path, wheels_at: str, directory: Path) -> Composition:
     """Its images, with those that cannot be had replaced under their names."""
-    network = {"services": {"collector": {"build": {"network": "host"}}}}
-    (directory / "compose.network.yml").write_text(yaml.safe_dump(network))
     (root / "etc/pip.conf").write_text(PIP.format(address=wheels_at))
     engine.import_image(root, BASE)
     for name, dockerfile in (("prometheus", PROMETHEUS), ("grafana", GRAFANA)):
@@ -157,6 +155,13 @@ def composition(engine: Engine, root: Path, wheels_at: str, directory: Path) -> 
         (context / "Dockerfile").write_text(dockerfile)
         (context / "stand-in").write_text(READS_AND_WRITES)
         engine.docker("build", "--network", "host", "--tag", SERVICES[name]["image"], context)
-    it = Composition(engine, directory)
+    it = composition_on(engine, directory)
     it.compose("build", "collector")
     return it
+
+
+def composition_on(engine: Engine, directory: Path) -> Composition:
+    """It, with no image yet."""
+    network = {"services": {"collector": {"build": {"network": "host"}}}}
+    (directory / "compose.network.yml").write_text(yaml.safe_dump(network))
+    return Composition(engine, directory)

@@ -25,9 +25,14 @@ SHARED = (Path("/run/docker"), Path("/run/containerd"), Path("/etc/docker"))
 # in mounts of its own: no configuration of another engine is read, and no mount of a container is left
 START = """
 set -eu
-release=$1; shift
+release=$1 mapped=$2; shift 2
 for path in /run/docker /run/containerd /etc/docker; do mount -t tmpfs tmpfs "$path"; done
 if [ -n "$release" ]; then mount --bind "$release/usr" /usr; fi
+if [ -n "$mapped" ]; then
+    echo nobody:100000:65536 >"$mapped"
+    for file in /etc/subuid /etc/subgid; do mount --bind "$mapped" "$file"; done
+    set -- "$@" --userns-remap=nobody:nogroup
+fi
 exec dockerd "$@"
 """
 
@@ -86,17 +91,24 @@ class Engine:
         """An image of the files below a directory."""
         with subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE) as tar:
             done = subprocess.run(
-                self.command("docker", "import", "-", name), stdin=tar.stdout, capture_output=True, check=False
+                self.command("docker", "import", "--change", 'CMD ["bash"]', "-", name),
+                stdin=tar.stdout,
+                capture_output=True,
+                check=False,
             )
         assert (tar.returncode, done.returncode) == (0, 0), done.stderr
 
 
 @contextmanager
-def engine(kind: Kind) -> Iterator[Engine]:
-    """An engine that answers, of which nothing is left: no process, mount, cgroup, or file."""
+def engine(kind: Kind, *, mapped: bool = False) -> Iterator[Engine]:
+    """An engine that answers, of which nothing is left: no process, mount, cgroup, or file.
+
+    One that is `mapped` gives containers user ids of their own unless they decline.
+    """
     with ExitStack() as stack:
         # sockets below it have names of at most 107 bytes
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="engine-", dir="/tmp")))
+        directory.chmod(0o711)  # containers whose user ids are mapped go through it
         group = f"fakedirty-{directory.name}"
         for path in SHARED:
             if not path.exists():
@@ -116,7 +128,8 @@ def engine(kind: Kind) -> Iterator[Engine]:
         }
         process = subprocess.Popen(
             [
-                *("unshare", "--mount", "--propagation", "private", "sh", "-c", START, "sh", kind.files()),
+                *("unshare", "--mount", "--propagation", "private", "sh", "-c", START, "sh"),
+                *(kind.files(), str(directory / "ids") if mapped else ""),
                 *(f"{name}={value}" for name, value in arguments.items()),
             ],
             stdin=subprocess.DEVNULL,

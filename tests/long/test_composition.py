@@ -20,7 +20,19 @@ from typing import Any
 
 import pytest
 import yaml
-from composed import BASE, COMPOSE, PROJECT, ROOT, SERVICES, Composition, base, composition, requirements, served
+from composed import (
+    BASE,
+    COMPOSE,
+    PROJECT,
+    ROOT,
+    SERVICES,
+    Composition,
+    base,
+    built_on,
+    composition_on,
+    requirements,
+    served,
+)
 from engines import KINDS, Engine, Kind, engine
 from fakedirty import __version__
 from fakedirty.lab.qemu import qemu_binary, stock_binary
@@ -78,13 +90,30 @@ def composed(
     before = shared()
     with engine(kind) as it:
         print(it.docker("version", "--format", "engine {{.Server.Version}}"))
-        built = composition(it, *sources, tmp_path_factory.mktemp(kind.release))
+        built = built_on(it, *sources, tmp_path_factory.mktemp(kind.release))
         print(built.compose("version", "--short"))
         yield built
         built.compose("down", "--volumes")
         assert not it.docker("volume", "ls", "--quiet")
     assert of_engine(it) == []
     assert shared() == before
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.release)
+def test_an_engine_that_maps_user_ids_takes_it(kind: Kind, sources: tuple[Path, str], tmp_path: Path) -> None:
+    """The engine checks whether what a container shares with the host goes together when it makes the container."""
+    with engine(kind, mapped=True) as it:
+        it.import_image(sources[0], BASE)
+        for service in SERVICES.values():
+            it.docker("tag", BASE, service["image"])
+        assert "name=userns" in it.docker("info", "--format", "{{.SecurityOptions}}")
+        own = it.run("docker", "create", "--network", "host", BASE, "true")
+        assert "user namespaces" in own.stderr, own
+        made = composition_on(it, tmp_path)
+        made.compose("up", "--no-start", "--no-build")
+        assert {made.state(name)["Status"] for name in SERVICES} == {"created"}
+        made.compose("down", "--volumes")
+    assert of_engine(it) == []
 
 
 def test_compose_reads_every_file_of_it(composed: Composition) -> None:

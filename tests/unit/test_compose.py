@@ -81,7 +81,7 @@ def test_the_collector_has_the_rights_of_the_service_and_no_more() -> None:
     for service in SERVICES.values():
         assert service["cap_drop"] == ["ALL"]
         assert "no-new-privileges=true" in service["security_opt"]
-        assert service["network_mode"] == "host"
+        assert (service["network_mode"], service["userns_mode"]) == ("host", "host")
         assert not {"privileged", "devices", "ports", "user"} & set(service)
     assert "NoNewPrivileges=yes" in UNIT
     assert [name for name, service in SERVICES.items() if "pid" in service] == ["collector"]
