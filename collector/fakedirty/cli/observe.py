@@ -6,6 +6,7 @@ import argparse
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -19,7 +20,6 @@ from fakedirty.observe import levels
 from fakedirty.observe.attachment import Attachments
 from fakedirty.observe.fleet import Fleet
 from fakedirty.observe.limits import raise_descriptor_limit
-from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.sizes import with_page_ring
 from fakedirty.observe.target import Target
@@ -35,7 +35,7 @@ from fakedirty.service.policy import Policy
 from fakedirty.service.upkeep import Upkeep, limits_of
 from fakedirty.show.table import LiveTable
 
-from .observing import observer_of
+from .observing import Observation, Reasons, observation_of
 from .outlets import Outlets
 from .printing import print_notice
 from .targets import add_selectors, choose
@@ -60,6 +60,8 @@ hold it against: see the last line of the table, or `reason` in migration.json a
 """
 
 VALID, FAILED, INVALID = 0, 1, 3
+
+LEARNING = 4  # monitors that are asked at a time
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -217,10 +219,12 @@ def _observe(
     """One QEMU."""
     with ExitStack() as stack:
         stack.callback(outlets.part, target)
-        observer, trace = observer_of(target, arguments, outlets, stack)
+        observation = observation_of(target, arguments, outlets, Reasons(), stack=stack)
+        observer, trace = observation.observer, observation.trace
+        version = observation.learn()
         stack.callback(observer.close)
         observer.attach()
-        outlets.join(trace)
+        outlets.join(trace, version)
         _say(f"attached: {target.vm} pid {target.pid} at level {trace.level}")
         observer.run(over, once=arguments.once)
     if arguments.once and not observer.seen and not stop.is_set():
@@ -233,20 +237,29 @@ def _observe_all(
 ) -> int:
     """Every QEMU of this host, those that come later too."""
     attachments = Attachments(every_process=True, find=lambda: fleet.found)
+    reasons = Reasons()
+    learning = ThreadPoolExecutor(LEARNING, thread_name_prefix="learn")
+    observations: dict[Target, Observation] = {}
 
     def make(target: Target) -> Observer:
-        return observer_of(target, arguments, outlets, attachments=attachments)[0]
+        found = observations[target] = observation_of(target, arguments, outlets, reasons, attachments=attachments)
+        return found.observer
 
-    def attached(observer: Observer) -> None:
-        if isinstance(trace := observer.trace, LiveTrace):
-            outlets.join(trace)
-            _say(f"attached: {trace.target.vm} pid {trace.target.pid} at level {trace.level}")
+    def attached(target: Target) -> None:
+        found = observations[target]
+        outlets.join(found.trace)
+        _say(f"attached: {target.vm} pid {target.pid} at level {found.trace.level}")
+        learning.submit(lambda: outlets.learned(target, found.learn()))
+
+    def parted(target: Target) -> None:
+        observations.pop(target, None)
+        outlets.part(target)
 
     def stop() -> bool:
         upkeep.tick()
         return over()
 
-    fleet = Fleet(make, attached=attached, parted=outlets.part)
+    fleet = Fleet(make, attached=attached, parted=parted)
     # beside the socket, as that is one service's alone
     promises = promises_beside(arguments.control) if arguments.control else None
     desk = Desk(outlets.run_id, lambda: fleet.observers, read_clock, promises)
@@ -267,6 +280,7 @@ def _observe_all(
             outlets.follow(policy)
         stack.callback(attachments.close)
         stack.callback(fleet.close)
+        stack.callback(learning.shutdown, cancel_futures=True)
         stack.callback(upkeep.close)
         if arguments.control is not None:
             stack.callback(desk.modes.close)

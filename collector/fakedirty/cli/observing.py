@@ -6,6 +6,8 @@ import argparse
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Any
 
 from fakedirty.errors import FakedirtyError, MissingError, QmpError, TargetError
 from fakedirty.model.names import visible
@@ -36,38 +38,73 @@ QMP_FACTS = {
 }
 
 
-def observer_of(
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """An observer, its trace of a QEMU, and what the manifest says of that QEMU, as far as it is known."""
+
+    observer: Observer
+    trace: LiveTrace
+    facts: dict[str, Any]
+
+    def learn(self) -> str:
+        """Read what only QEMU's monitor knows; the one that answers is used first from then on.
+
+        Returns:
+            QEMU's version; empty where no monitor answers: it may be held by somebody, or its QEMU stand still.
+        """
+        address, answers = _ask(self.trace.monitors)
+        if address is not None:
+            self.trace.prefer(address)
+            self.facts["qemu"] = {**self.facts["qemu"], **answers}
+        return _version(answers)
+
+
+def observation_of(
     target: Target,
     arguments: argparse.Namespace,
     outlets: Outlets,
+    reasons: Reasons,
+    *,
     stack: ExitStack | None = None,
     attachments: Attachments | None = None,
-) -> tuple[Observer, LiveTrace]:
-    """An observer that is not yet attached, and its trace; a trace that it records is closed by `stack`.
+) -> Observation:
+    """An observation that is not yet attached; a trace that it records is closed by `stack`.
 
     Its probes are its own, or among the `attachments` that it shares with others.
     """
     plans = attachments.plans if attachments else Plans()
-    level, reasons = _level(arguments, target, plans)
-    monitor, facts = _ask([target.at(arguments.qmp)] if arguments.qmp else target.monitors)
-    for higher, why in reasons.items():
-        who = f"{target.vm}: " if arguments.all else ""
-        print_notice(f"{who}not at level {higher}: {why}")
-    origin = Origin(outlets.run_id, read_clock(), sys.argv, _facts(target, facts, reasons, plans))
-    tap = None
-    if arguments.record and stack is not None:
-        tap = stack.enter_context(TraceWriter(arguments.record, origin))
-        outlets.taps(tap)
+    level, against = _level(arguments, target, plans)
+    reasons.report(target, against)
+    facts = _facts(target, against, plans)
     trace = LiveTrace(
         target,
         level,
         pages=arguments.pages,
-        monitor=arguments.qmp or monitor,
+        monitor=arguments.qmp,
         sizes=with_page_ring(arguments.page_ring),
         sample=arguments.sample,
         attachments=attachments,
     )
-    return Observer(trace, outlets.sinks(target, origin, _version(facts)), tap), trace
+    origin = Origin(outlets.run_id, read_clock(), sys.argv, facts)
+    tap = None
+    if arguments.record and stack is not None:
+        tap = stack.enter_context(TraceWriter(arguments.record, origin))
+        outlets.taps(tap)
+    return Observation(Observer(trace, outlets.sinks(target, origin), tap), trace, facts)
+
+
+class Reasons:
+    """Why QEMUs are not observed at a higher level: the same is said once, of the first one."""
+
+    def __init__(self) -> None:
+        self._reported: set[tuple[Level, str]] = set()
+
+    def report(self, target: Target, against: Mapping[Level, str]) -> None:
+        """Those that are new."""
+        for level, why in against.items():
+            if (level, why) not in self._reported:
+                self._reported.add((level, why))
+                print_notice(f"{target.vm}: not at level {level}: {why}")
 
 
 def _level(arguments: argparse.Namespace, target: Target, plans: Plans) -> tuple[Level, Mapping[Level, str]]:
@@ -84,8 +121,8 @@ def _level(arguments: argparse.Namespace, target: Target, plans: Plans) -> tuple
     return choice.level, choice.reasons
 
 
-def _facts(target: Target, qmp: dict[str, object], reasons: Mapping[Level, str], plans: Plans) -> dict[str, object]:
-    """What the manifest says of this QEMU, as it was when the observer came."""
+def _facts(target: Target, reasons: Mapping[Level, str], plans: Plans) -> dict[str, Any]:
+    """What the manifest says of this QEMU, without its monitor."""
     qemu: dict[str, object] = {"pid": target.pid, "program": target.program}
     try:
         command_line = (target.proc / str(target.pid) / "cmdline").read_bytes()
@@ -93,7 +130,7 @@ def _facts(target: Target, qmp: dict[str, object], reasons: Mapping[Level, str],
         qemu["build_id"] = plans.of_executable(target.exe, "build id", lambda binary: binary.build_id)
     except (OSError, FakedirtyError):
         pass  # another user's process: what can be read of it is enough
-    return {"qemu": qemu | qmp, "not_at_level": {str(level): why for level, why in reasons.items()}}
+    return {"qemu": qemu, "not_at_level": {str(level): why for level, why in reasons.items()}}
 
 
 def _version(facts: Mapping[str, object]) -> str:
