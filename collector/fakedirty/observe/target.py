@@ -149,7 +149,7 @@ def _examine(pid: int, proc: Path) -> Target | None:
     """The QEMU that a process is, None where it is none, has ended, or only prints something."""
     directory = proc / str(pid)
     try:
-        ticks = start_ticks((directory / "stat").read_text())
+        ticks = start_ticks((directory / "stat").read_text(errors="replace"))
     except OSError:  # it has just ended
         return None
     process = Process(pid, ticks, proc)
