@@ -225,6 +225,7 @@ def test_sockets_that_are_not_qmp(tmp_path: Path, words: list[str]) -> None:
         (["-chardev", "pipe,id=mon,path=/m", "-mon", "mon,mode=control"], "the kind pipe"),
         (["-mon", "mon,mode=control"], "nothing says what it is"),
         (["-qmp", "stdio"], "the kind stdio"),
+        (["-qmp", "unix:/var/lib/libvirt/qemu/qmp-x1Yz/qmp.monitor,server=on,wait=off"], "libvirt asks this QEMU"),
         (["-qmp", "pty"], "the kind pty"),
         (["-readconfig", "/nowhere/vm.cfg"], "cannot be read"),
     ],

@@ -64,7 +64,7 @@ def _level(arguments: argparse.Namespace, target: Target) -> tuple[Level, Mappin
         if level is not Level.QMP and (why := levels.inability()):
             raise MissingError(f"level {level} is not possible here: {why}")
         return level, {}
-    choice = levels.choose(target, qmp_reachable=bool(arguments.qmp or target.monitors))
+    choice = levels.choose(target, qmp_reachable=bool(arguments.qmp or target.has_monitor))
     if choice.level is None:
         why = "; ".join(f"{level}: {reason}" for level, reason in choice.reasons.items())
         raise TargetError(f"QEMU {target.pid} cannot be observed at any level ({why}); see fakedirty doctor")

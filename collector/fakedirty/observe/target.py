@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import TargetError
-from fakedirty.qmp.place import Address
+from fakedirty.qmp.place import Address, Unreachable
 from fakedirty.qmp.process import Process, start_ticks
 
 from . import command_line, emulator
@@ -48,6 +48,11 @@ class Target:
     def process(self) -> Process:
         """The process that it is."""
         return Process(self.pid, self.start_ticks, self.proc)
+
+    @property
+    def has_monitor(self) -> bool:
+        """Whether any of its monitors is one that a client can come to."""
+        return any(not isinstance(address.place, Unreachable) for address in self.monitors)
 
     def at(self, socket: Path) -> Address:
         """A socket that somebody named as one of its monitors."""

@@ -175,6 +175,7 @@ def _files(path: str, process: Process) -> Iterator[Path]:
         there = directory / "root" / path.lstrip("/")
         # a process that has left its root behind after it had bound the socket still shares our mounts
         yield from (Path(path), there) if process.shares("mnt") else (there, Path(path))
+        yield process.proc / "1" / "root" / path.lstrip("/")  # a service may have mounts of its own, and so may we
         return
     yield directory / "cwd" / path
     # one that has become a daemon has left its directory, but not the environment that it was started with
