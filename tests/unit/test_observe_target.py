@@ -134,6 +134,17 @@ def test_a_finder_sees_who_comes_and_goes(tmp_path: Path) -> None:
     assert vms() == ["again"]
 
 
+def test_a_qemu_that_has_no_command_line_yet(tmp_path: Path) -> None:
+    """Between two steps of execve(2)."""
+    finder = target.Finder(tmp_path)
+    process(tmp_path, 8, "qemu", "-name", "web")
+    written = (tmp_path / "8/cmdline").read_bytes()
+    (tmp_path / "8/cmdline").write_bytes(b"")
+    assert finder.find() == []
+    (tmp_path / "8/cmdline").write_bytes(written)
+    assert [each.vm for each in finder.find()] == ["web"]
+
+
 def test_a_copy_of_a_qemu_is_none(tmp_path: Path) -> None:
     """QEMU forks to start a program, to become a daemon, and to have its memory torn down after it."""
     finder = target.Finder(tmp_path)

@@ -113,8 +113,9 @@ class Finder:
             return
         seen.executable = executable
         target = _examine(int(seen.entry), self._proc)
-        seen.pending = target is not None and self._is_copy(target)
-        seen.target = None if seen.pending else target
+        seen.target = None if target is None or self._is_copy(target) else target
+        # a QEMU that has just started in the place of another program may have no command line yet
+        seen.pending = seen.target is None and executable is not None and emulator.is_known(executable)
 
     def _is_copy(self, target: Target) -> bool:
         """Whether it is a child of a QEMU that is nothing of its own: not yet, or to tear memory down."""
@@ -125,7 +126,7 @@ class Finder:
 
 @dataclass(slots=True)
 class _Seen:
-    """What is known of a process id; `pending` is a QEMU that may yet become another thing."""
+    """What is known of a process id; `pending` is a QEMU that runs no VM, or not yet."""
 
     entry: str
     young_until: float
