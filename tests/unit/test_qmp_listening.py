@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -122,3 +123,22 @@ def test_the_file_of_a_socket(tmp_path: Path) -> None:
         assert found
         assert found.inode == status.st_ino & 0xFFFFFFFF
         assert diag.file_of(os.fstat(nameless.fileno()).st_ino) is None
+
+
+def test_the_unit_of_the_service_lets_it_look_at_sockets() -> None:
+    """Without netlink no peer is proven by its socket."""
+    unit = (Path(__file__).parents[2] / "packaging/fakedirty.service").read_text()
+    [allowed] = re.findall(r"^RestrictAddressFamilies=(.*)$", unit, re.MULTILINE)
+    assert {"AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK"} <= set(allowed.split())
+
+
+def test_without_netlink_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> socket.socket:
+        raise OSError(97, "Address family not supported by protocol")
+
+    one, other = socket.socketpair()
+    with one, other:
+        monkeypatch.setattr(diag.socket, "socket", refuse)
+        assert diag.peer(os.fstat(one.fileno()).st_ino) is None
+        assert diag.file_of(os.fstat(one.fileno()).st_ino) is None
+        monkeypatch.undo()
