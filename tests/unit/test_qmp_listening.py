@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fakedirty.errors import QmpError
 from fakedirty.qmp import diag
-from fakedirty.qmp.listening import Listener, TcpRow, listeners, plain, tcp_rows
+from fakedirty.qmp.listening import TCP_ESTABLISHED, Listener, TcpRow, listeners, plain, tcp_rows
 from fakedirty.qmp.monitor import connect
 from fakedirty.qmp.place import AbstractSocket, Address, InheritedSocket, Place, TcpSocket, UnixSocket
 from fakedirty.qmp.process import Process
@@ -63,10 +63,13 @@ def test_the_sockets_at_which_it_listens(process: Process) -> None:
 
 
 def test_connections_by_tcp(process: Process) -> None:
-    rows = {row.inode: row for row in tcp_rows(process)}
-    assert rows[22] == TcpRow(("127.0.0.1", 4444), ("127.0.0.1", 0xC001), "01", 22)
-    assert rows[32].remote == ("127.0.0.1", 0xC002)
-    assert rows[33].local == ("2001:db8::1", 8080)
+    rows = {row.inode: row for row in tcp_rows(process, TCP_ESTABLISHED, {21, 22, 32, 33})}
+    assert rows == {
+        22: TcpRow(("127.0.0.1", 4444), ("127.0.0.1", 0xC001), 22),
+        32: TcpRow(("127.0.0.1", 8080), ("127.0.0.1", 0xC002), 32),
+        33: TcpRow(("2001:db8::1", 8080), ("2001:db8::2", 0xC003), 33),
+    }
+    assert [row.inode for row in tcp_rows(process, TCP_ESTABLISHED, {32})] == [32]
     assert plain("::ffff:10.0.0.1") == "10.0.0.1"
     assert plain("fe80::1%eth0") == "fe80::1"
 
