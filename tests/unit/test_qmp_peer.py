@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakedirty.qmp.peer import doubt_by_threads
-from fakedirty.qmp.place import Domain
-from fakedirty.qmp.process import Process
+from fakedirty.qmp.monitor import connect
+from fakedirty.qmp.peer import PeerError, doubt_by_threads
+from fakedirty.qmp.place import AbstractSocket, Address, Domain, Place, TcpSocket, UnixSocket
+from fakedirty.qmp.process import Process, start_ticks
+from qmp_server import qmp_server
 
 UUID = "7a0f7f71-496e-4142-a1e5-ba5bd800390c"
 NO_UUID = "00000000-0000-0000-0000-000000000000"
@@ -104,3 +110,76 @@ def test_without_a_uuid_the_whole_host_has_to_be_seen(proc: Path) -> None:
 def test_an_id_that_is_anothers_by_now_is_no_proof(proc: Path) -> None:
     process(proc, 100, {100: "100", 101: "101"}, "-uuid", UUID)
     assert "has ended" in doubt(Process(100, 4710, proc), vcpus(101))
+
+
+def itself(pid: int | str = "self") -> Process:
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return Process(int(stat.split()[0]), start_ticks(stat))
+
+
+@pytest.fixture
+def child() -> Iterator[Process]:
+    """Another process, which answers nothing."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        yield itself(process.pid)
+        process.kill()
+
+
+def free(family: socket.AddressFamily, host: str) -> int:
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("kind", ["unix", "abstract", "padded", "tcp", "tcp6"])
+def test_its_own_sockets_prove_a_process(kind: str, tmp_path: Path) -> None:
+    """Nothing but the greeting is needed: this one answers no question."""
+    at: Path | bytes | tuple[str, int]
+    place: Place
+    match kind:
+        case "unix":
+            at, place = tmp_path / "qmp", UnixSocket(str(tmp_path / "qmp"))
+        case "abstract":
+            at, place = f"\0{tmp_path}".encode(), AbstractSocket(str(tmp_path))
+        case "padded":
+            at, place = f"\0{tmp_path}".encode().ljust(108, b"\0"), AbstractSocket(str(tmp_path), tight=False)
+        case _:
+            family, host = (socket.AF_INET, "127.0.0.1") if kind == "tcp" else (socket.AF_INET6, "::1")
+            at = host, free(family, host)
+            place = TcpSocket(host, str(at[1]))
+    with qmp_server(at, {"echo": dict}), connect(Address(place, itself())) as monitor:
+        assert monitor.execute("echo") == {}
+
+
+def test_a_socket_of_another_is_refused_and_its_owner_named(child: Process, tmp_path: Path) -> None:
+    asked: list[str] = []
+    answers = {
+        "query-uuid": lambda _: asked.append("uuid") or {"UUID": NO_UUID},
+        "query-cpus-fast": lambda _: vcpus(os.getpid()),
+        "migrate-set-parameters": lambda _: asked.append("set"),
+    }
+    with (
+        qmp_server(tmp_path / "qmp", answers),
+        pytest.raises(PeerError, match=rf"process {child.pid}: process {os.getpid()} \(.* answers; its vCPUs"),
+    ):
+        connect(Address(tmp_path / "qmp", child))
+    assert asked == ["uuid"]
+
+
+def test_a_proxy_of_its_own_threads_is_used(child: Process, tmp_path: Path) -> None:
+    """As far as the test can be a proxy: it says what the child would, whose only thread it names."""
+    answers = {"query-uuid": lambda _: {"UUID": NO_UUID}, "query-cpus-fast": lambda _: vcpus(child.pid), "echo": dict}
+    with qmp_server(tmp_path / "qmp", answers), connect(Address(tmp_path / "qmp", child)) as monitor:
+        assert monitor.execute("echo") == {}
+
+
+def test_a_peer_that_does_not_say_who_it_is_is_refused(child: Process, tmp_path: Path) -> None:
+    with qmp_server(tmp_path / "qmp", {}), pytest.raises(PeerError, match="no command query-uuid"):
+        connect(Address(tmp_path / "qmp", child))
+
+
+def test_a_process_that_started_at_another_time_is_not_proven(tmp_path: Path) -> None:
+    other = Process(os.getpid(), itself().start_ticks - 1)
+    with qmp_server(tmp_path / "qmp", {}), pytest.raises(PeerError, match="has ended"):
+        connect(Address(tmp_path / "qmp", other))
