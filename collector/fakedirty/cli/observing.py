@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
@@ -17,11 +18,14 @@ from fakedirty.observe.observer import Observer
 from fakedirty.observe.sizes import with_page_ring
 from fakedirty.observe.target import Target
 from fakedirty.qmp.monitor import connect
+from fakedirty.qmp.peer import PeerError
 from fakedirty.qmp.place import Address
 from fakedirty.record.recorder import read_clock
 from fakedirty.record.trace_file import Origin, TraceWriter
 
 from .outlets import Outlets
+
+_log = logging.getLogger(__name__)
 
 QMP_SECONDS = 0.5  # for a greeting: who holds a socket lets it wait for ever, and attaching is not to wait for facts
 
@@ -98,6 +102,8 @@ def _ask(monitors: Iterable[Address]) -> tuple[Address | None, dict[str, object]
         try:
             with connect(address, timeout=QMP_SECONDS) as qmp:
                 return address, {name: qmp.execute(command) for name, command in QMP_FACTS.items()}
+        except PeerError as error:
+            _log.warning("%s", error)
         except QmpError:
             continue
     return None, {}
