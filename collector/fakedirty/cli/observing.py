@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
@@ -21,12 +22,15 @@ from fakedirty.observe.plans import Plans
 from fakedirty.observe.sizes import with_page_ring
 from fakedirty.observe.target import Target
 from fakedirty.qmp.monitor import connect
+from fakedirty.qmp.peer import PeerError
 from fakedirty.qmp.place import Address
 from fakedirty.record.recorder import read_clock
 from fakedirty.record.trace_file import Origin, TraceWriter
 
 from .outlets import Outlets
 from .printing import print_notice
+
+_log = logging.getLogger(__name__)
 
 QMP_SECONDS = 0.5  # for a greeting: who holds a socket lets it wait for ever, and attaching is not to wait for facts
 
@@ -114,7 +118,7 @@ def _level(arguments: argparse.Namespace, target: Target, plans: Plans) -> tuple
         if level is not Level.QMP and (why := levels.inability()):
             raise MissingError(f"level {level} is not possible here: {why}")
         return level, {}
-    choice = levels.choose(target, qmp_reachable=bool(arguments.qmp or target.monitors), plans=plans)
+    choice = levels.choose(target, qmp_reachable=bool(arguments.qmp or target.has_monitor), plans=plans)
     if choice.level is None:
         why = "; ".join(f"{level}: {reason}" for level, reason in choice.reasons.items())
         raise TargetError(f"QEMU {target.pid} cannot be observed at any level ({why}); see fakedirty doctor")
@@ -146,6 +150,8 @@ def _ask(monitors: Iterable[Address]) -> tuple[Address | None, dict[str, object]
         try:
             with connect(address, timeout=QMP_SECONDS) as qmp:
                 return address, {name: qmp.execute(command) for name, command in QMP_FACTS.items()}
+        except PeerError as error:
+            _log.warning("%s", error)
         except QmpError:
             continue
     return None, {}

@@ -6,15 +6,15 @@ import ipaddress
 import re
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from .process import Process
 
-_UNIX_ROW = re.compile(rb"^[0-9a-f]+: [0-9A-F]+ [0-9A-F]+ ([0-9A-F]+) ([0-9A-F]+) [0-9A-F]+ +(\d+)(?: (.*))?$")
-_ACCEPTS = 0x10000  # __SO_ACCEPTCON
-_STREAM = 1
-_TCP_LISTEN = "0A"
+# flags (__SO_ACCEPTCON), type (SOCK_STREAM), state, inode and name
+_LISTENS = b" 00010000 0001 "
+_UNIX_ROW = re.compile(rb"^[0-9a-f]+: [0-9A-F]+ [0-9A-F]+ 00010000 0001 [0-9A-F]+ +(\d+)(?: (.*))?$")
+TCP_ESTABLISHED, _TCP_LISTEN = "01", "0A"
 
 Endpoint = tuple[str, int]  # a numeric address, and a port
 
@@ -34,7 +34,6 @@ class TcpRow:
 
     local: Endpoint
     remote: Endpoint
-    state: str
     inode: int
 
 
@@ -43,32 +42,27 @@ def listeners(process: Process) -> dict[int, Listener] | None:
     own = process.sockets()
     if own is None:
         return None
-    known = {listener.inode: listener for listener in (*unix_listeners(process), *_tcp_listeners(process))}
+    inodes = set(own.values())
+    known = {listener.inode: listener for listener in _unix(process, inodes)}
+    known |= {row.inode: Listener(row.inode, tcp=row.local) for row in tcp_rows(process, _TCP_LISTEN, inodes)}
     return {descriptor: known[inode] for descriptor, inode in sorted(own.items()) if inode in known}
 
 
-def unix_listeners(process: Process) -> Iterator[Listener]:
-    """All of its network namespace."""
+def _unix(process: Process, inodes: Container[int]) -> Iterator[Listener]:
     for line in _read(process, "unix").splitlines():
-        if match := _UNIX_ROW.match(line):
-            flags, kind, inode, name = match.groups()
-            if int(flags, 16) & _ACCEPTS and int(kind, 16) == _STREAM:
-                yield Listener(int(inode), name or b"")
+        if _LISTENS not in line:  # a host has thousands of sockets
+            continue
+        if (match := _UNIX_ROW.match(line)) and (inode := int(match[1])) in inodes:
+            yield Listener(inode, match[2] or b"")
 
 
-def _tcp_listeners(process: Process) -> Iterator[Listener]:
-    for row in tcp_rows(process):
-        if row.state == _TCP_LISTEN:
-            yield Listener(row.inode, tcp=row.local)
-
-
-def tcp_rows(process: Process) -> Iterator[TcpRow]:
-    """Every TCP socket of its network namespace."""
+def tcp_rows(process: Process, state: str, inodes: Container[int]) -> Iterator[TcpRow]:
+    """TCP sockets of its network namespace in a state (as the kernel's tables have it), of these inodes alone."""
     for table in ("tcp", "tcp6"):
         for line in _read(process, table).decode("ascii", "replace").splitlines()[1:]:
             words = line.split()
-            if len(words) > 9:
-                yield TcpRow(_endpoint(words[1]), _endpoint(words[2]), words[3], int(words[9]))
+            if len(words) > 9 and words[3] == state and (inode := int(words[9])) in inodes:
+                yield TcpRow(_endpoint(words[1]), _endpoint(words[2]), inode)
 
 
 def plain(host: str) -> str:
