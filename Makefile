@@ -26,7 +26,7 @@ PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86
 TEST_PACKAGES := openssl prometheus docker-compose systemd util-linux \
                  libvirt-daemon libvirt-daemon-driver-qemu python3-libvirt
 # npm is there already where node came with its own
-LONG_PACKAGES := debootstrap buildah chromium fonts-dejavu-core $(if $(shell command -v npm),,nodejs npm)
+LONG_PACKAGES := debootstrap docker.io docker-compose chromium fonts-dejavu-core $(if $(shell command -v npm),,nodejs npm)
 
 # where `make install` puts the service
 PREFIX ?= /opt/fakedirty
@@ -157,7 +157,7 @@ qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration
 test: setup test-packages lint  ## every check: style, types, unit and integration tests
 	@$(VENV)/bin/pytest -q --durations=30 tests --ignore=tests/long
 
-check-long: setup test-packages long-packages  ## what takes longer: Debian's QEMUs of three releases, 100 random migrations, guests that come and go, campaigns, the page, the image (about an hour)
+check-long: setup test-packages long-packages  ## what takes longer: Debian's QEMUs of three releases, 100 random migrations, guests that come and go, campaigns, the page, the composition (about an hour and a quarter)
 	@$(FAKEDIRTY) demo --stock --out runs/check-long
 	$(FAKEDIRTY) fuzz --runs 100 --seed 1
 	$(VENV)/bin/pytest -q -rP tests/long

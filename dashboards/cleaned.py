@@ -1,4 +1,7 @@
-"""JSON without what the SDK writes and Grafana's own types do not know: nulls, and members of older versions."""
+"""JSON without what the SDK writes and Grafana's own types do not know: nulls, and members of older versions.
+
+One null has a meaning: the lowest threshold has no value.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import Any
 
 #: members that no variable has any more
 OF_VARIABLES = {"auto", "auto_count", "auto_min", "id"}
+THRESHOLD = {"color", "value"}
 
 
 def cleaned(dashboard: dict[str, Any]) -> dict[str, Any]:
@@ -23,5 +27,6 @@ def cleaned(dashboard: dict[str, Any]) -> dict[str, Any]:
 
 def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _without_nulls(each) for name, each in value.items() if each is not None}
+        kept = {name: _without_nulls(each) for name, each in value.items() if each is not None}
+        return {"value": None, **kept} if set(value) == THRESHOLD else kept
     return [_without_nulls(each) for each in value] if isinstance(value, list) else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import notes, variables
 from .board import Board
-from .looks import heat, lines, number, rows, states
+from .looks import Look, alarm, heat, lines, number, rows, states
 from .panel import Panel
 from .query import TARGETS, greatest, of_hosts, per_second, total
 from .words import UP
@@ -17,9 +17,9 @@ ALERTS = f'ALERTS{{{TARGETS},alertname=~"Fakedirty.*",alertstate="firing"}}'
 NOTHING = f"0 * {of_hosts('instance:fakedirty_vms_migrating:sum')}"
 
 
-def figure(title: str, description: str, query: str, unit: str = "short") -> Panel:
+def figure(title: str, description: str, query: str, look: Look = number) -> Panel:
     """One of those at the top."""
-    return Panel(title, description, unit, {title.lower(): query}, number, 4, 4)
+    return Panel(title, description, "short", {title.lower(): query}, look, 4, 4)
 
 
 def by_host(title: str, description: str, query: str, unit: str = "short", legend: str = HOST) -> Panel:
@@ -33,8 +33,9 @@ PANELS = (
         "Down",
         "Collectors that have answered within the time range and do not now.",
         f"count({of_hosts('up')} == 0 {OURS}) or vector(0)",
+        alarm,
     ),
-    figure("Alerts", "Those of fakedirty that are firing.", f"count({ALERTS}) or vector(0)"),
+    figure("Alerts", "Those of fakedirty that are firing.", f"count({ALERTS}) or vector(0)", alarm),
     figure("QEMUs", "Those that are observed.", total(of_hosts("fakedirty_observed_qemus"))),
     figure("Probes", "Attached in the kernels of the chosen hosts.", total(of_hosts("fakedirty_probes_attached"))),
     figure("VMs that migrate", "At the moment.", total(of_hosts("instance:fakedirty_vms_migrating:sum"))),
@@ -155,7 +156,7 @@ BOARD = Board(
     "Hosts and collector health",
     "Whether migrations are observed on every host, whether what is seen can be believed, and what observing costs.",
     (variables.datasource(), variables.job(), variables.host()),
-    notes.of_all,
+    lambda: notes.of_all("30s"),
     PANELS,
     since="now-1h",
     refresh="30s",

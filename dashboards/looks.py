@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from grafana_foundation_sdk.builders import barchart, bargauge, heatmap, stat, statetimeline, table, timeseries
 from grafana_foundation_sdk.builders import common as common_build
+from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as model
 
@@ -35,10 +36,21 @@ def _transformed(*steps: tuple[str, dict[str, object]]) -> list[model.DataTransf
     return [model.DataTransformerConfig(id_val=name, options=options) for name, options in steps]
 
 
+def _thresholds(*steps: tuple[float | None, str]) -> build.ThresholdsConfig:
+    """Colours by what a value reaches; without any, Grafana shows whatever is 80 or more in red."""
+    made = [model.Threshold(value=value, color=colour) for value, colour in steps]
+    return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(made)
+
+
 def number(legends: Sequence[str]) -> Made:
-    """A single figure, or one for each series."""
+    """A single figure, or one for each series, in the colour of text."""
     made = stat.Panel().graph_mode(common.BigValueGraphMode.NONE).color_mode(common.BigValueColorMode.VALUE)
-    return made.reduce_options(LAST).no_value("-")
+    return made.reduce_options(LAST).no_value("-").thresholds(_thresholds((None, "text")))
+
+
+def alarm(legends: Sequence[str]) -> Made:
+    """A number of what should not be: green as long as it is 0."""
+    return number(legends).thresholds(_thresholds((None, "green"), (1, "red")))
 
 
 def word(words: Words) -> Look:
@@ -67,7 +79,7 @@ def states(words: Words) -> Look:
 def gauges(legends: Sequence[str]) -> Made:
     """A horizontal bar for each series."""
     made = bargauge.Panel().reduce_options(LAST).orientation(common.VizOrientation.HORIZONTAL)
-    return made.display_mode(common.BarGaugeDisplayMode.BASIC).min(0)
+    return made.display_mode(common.BarGaugeDisplayMode.BASIC).min(0).thresholds(_thresholds((None, "blue")))
 
 
 def heat(legends: Sequence[str]) -> Made:
@@ -76,9 +88,13 @@ def heat(legends: Sequence[str]) -> Made:
 
 
 def bars(legends: Sequence[str]) -> Made:
-    """A bar a round. Each query is a table (round, value): merge them, and sort rounds as numbers, not as text."""
+    """A bar a round. Each query is a table (round, value): merge them, and sort rounds as numbers, not as text.
+
+    The number of a round is text in the end: the unit of the panel is that of the bars.
+    """
     chart = barchart.Panel().x_field("round").stacking(common.StackingMode.NORMAL)
     chart.show_value(common.VisibilityMode.NEVER)
+    chart.override_by_name("round", [model.DynamicConfigValue(id_val="unit", value="string")])
     return chart.transformations(
         _transformed(
             ("merge", {}),
@@ -99,6 +115,12 @@ def side_by_side(legends: Sequence[str]) -> Made:
 
 def rows(legends: Sequence[str]) -> Made:
     """A table: a column for each label that the queries keep, and one for each query."""
-    return table.Panel().transformations(
-        _transformed(("merge", {}), ("organize", {"excludeByName": {"Time": True}, "renameByName": _columns(legends)}))
+    return (
+        table.Panel()
+        .thresholds(_thresholds((None, "text")))
+        .transformations(
+            _transformed(
+                ("merge", {}), ("organize", {"excludeByName": {"Time": True}, "renameByName": _columns(legends)})
+            )
+        )
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import notes, variables
 from .board import Board
-from .looks import bars, gauges, lines, number, rows, side_by_side, states, word
+from .looks import Look, alarm, bars, gauges, lines, number, rows, side_by_side, states, word
 from .panel import Panel
 from .query import greatest, hashing_and_saved, mode, of_vm, per_second, total, withdrawn_or
 from .words import CONVERGENCE, MODES, VALIDITY
@@ -18,9 +18,9 @@ def by_round(metric: str, **labels: str) -> str:
     return total(of_vm(metric, **labels), "round")
 
 
-def figure(title: str, description: str, unit: str, query: str) -> Panel:
+def figure(title: str, description: str, unit: str, query: str, look: Look = number) -> Panel:
     """One of those at the top."""
-    return Panel(title, description, unit, {title.lower(): query}, number, 4, 4)
+    return Panel(title, description, unit, {title.lower(): query}, look, 4, 4)
 
 
 def plan(title: str, description: str, name: str) -> Panel:
@@ -99,6 +99,7 @@ PANELS = (
         "Events that never reached the collector, in 5 minutes: rounds that they belong to are invalid.",
         "short",
         LOST,
+        alarm,
     ),
     Panel(
         "Figures",

@@ -1,6 +1,7 @@
 """Annotations: migrations and toggles from Prometheus, and those that the service told Grafana.
 
-Grafana's Prometheus data source joins neighbouring samples above zero into a region.
+Grafana's Prometheus data source joins neighbouring looks above zero into a region. What happened between two looks is
+seen at the second one.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from grafana_foundation_sdk.models import dashboard as model
 from .query import of_hosts, of_vm
 from .variables import DATASOURCE
 
-#: the scrape interval that is provisioned: what is shorter is not in Prometheus
-STEP = "2s"
+#: Grafana looks at annotations a hundred times in the range that is shown, and joins looks that are no further apart
+#: than this: it has to be the hundredth of the range with which a dashboard is opened, in round figures
+STEP = "10s"
 
 
 class FromPrometheus(model.AnnotationQuery):
@@ -36,20 +38,21 @@ class Note(Builder[model.AnnotationQuery]):
         return self._made
 
 
-def _from_prometheus(name: str, colour: str, query: str, title: str, tags: str) -> Note:
+def _from_prometheus(name: str, colour: str, query: str, title: str, step: str) -> Note:
     made = FromPrometheus(name=name, datasource=DATASOURCE, icon_color=colour, expr=query, hide=None)
-    made.extra = {"titleFormat": title, "tagKeys": tags, "step": STEP, "useValueForTime": False}
+    made.extra = {"titleFormat": title, "tagKeys": "instance", "step": step, "useValueForTime": False}
     return Note(made)
 
 
-def _migrations(active: str) -> Note:
-    return _from_prometheus("Migrations", "blue", f"{active} == 1", "{{vm}} migrates", "instance")
+def _migrations(active: str, step: str) -> Note:
+    query = f"max_over_time({active}[$__interval]) == 1"
+    return _from_prometheus("Migrations", "blue", query, "{{vm}} migrates", step)
 
 
-def _toggles(mode: str) -> Note:
-    """A mode that is in force and was not at the sample before."""
+def _toggles(mode: str, step: str) -> Note:
+    """A mode that is in force and was not at the look before."""
     query = f"{mode} == 1 unless {mode} offset $__interval == 1"
-    return _from_prometheus("Toggles", "purple", query, "{{vm}}: mode {{fakedirty_mode}}", "instance")
+    return _from_prometheus("Toggles", "purple", query, "{{vm}}: mode {{fakedirty_mode}}", step)
 
 
 def _told(*tags: str) -> Note:
@@ -63,11 +66,13 @@ def _told(*tags: str) -> Note:
     )
 
 
-def of_all() -> list[Note]:
+def of_all(step: str = STEP) -> list[Note]:
     """Of every VM of the chosen hosts."""
-    return [_migrations(of_hosts("fakedirty_migration_active")), _toggles(of_hosts("fakedirty_mode")), _told()]
+    active, mode = of_hosts("fakedirty_migration_active"), of_hosts("fakedirty_mode")
+    return [_migrations(active, step), _toggles(mode, step), _told()]
 
 
 def of_one() -> list[Note]:
     """Of the chosen VM."""
-    return [_migrations(of_vm("fakedirty_migration_active")), _toggles(of_vm("fakedirty_mode")), _told("vm:$vm")]
+    active, mode = of_vm("fakedirty_migration_active"), of_vm("fakedirty_mode")
+    return [_migrations(active, STEP), _toggles(mode, STEP), _told("vm:$vm")]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from . import notes, variables
 from .board import Board
 from .links import to_the_migration
-from .looks import lines, number, rows, states
+from .looks import alarm, lines, number, rows, states
 from .panel import Panel
 from .query import greatest, mode, of_hosts, per_second, total, withdrawn_or
-from .words import ACTIVITY, CONVERGENCE, MODES, VALIDITY, mapping
+from .words import ACTIVITY, CONVERGENCE, MODES, VALIDITY, shown_as
 
 VM = ("instance", "vm")
 ACTIVE = f"{of_hosts('fakedirty_migration_active')} == 1"
@@ -48,7 +48,7 @@ PANELS = (
         "VMs that migrate, and are not expected to converge as they are.",
         "short",
         {"VMs": converging("as-is", 0)},
-        number,
+        alarm,
         4,
         4,
     ),
@@ -110,14 +110,14 @@ PANELS = (
         9,
         {
             "vm": {"links": to_the_migration()},
-            "state": {"mappings": [mapping(ACTIVITY)]},
-            "mode": {"mappings": [mapping(MODES)]},
-            "as it is": {"mappings": [mapping(CONVERGENCE)], "custom.cellOptions": {"type": "color-text"}},
+            "state": shown_as(ACTIVITY),
+            "mode": shown_as(MODES),
+            "as it is": shown_as(CONVERGENCE),
             "takes": {"unit": "s"},
-            "with skip": {"mappings": [mapping(CONVERGENCE)], "custom.cellOptions": {"type": "color-text"}},
+            "with skip": shown_as(CONVERGENCE),
             "would take": {"unit": "s"},
             "unchanged": {"unit": "percentunit"},
-            "figures": {"mappings": [mapping(VALIDITY)]},
+            "figures": shown_as(VALIDITY),
         },
     ),
     Panel(

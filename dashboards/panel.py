@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models import prometheus
 
 from .looks import Look, Made, letter
 from .variables import DATASOURCE
-from .words import COLOURS
+from .words import COLOURS, VALUES
 
 AT_ONCE = (barchart.Panel, bargauge.Panel, stat.Panel, table.Panel)  # of the end of the time range alone
 PLAIN = (stat.Panel, table.Panel)  # coloured by their values
@@ -23,7 +23,8 @@ TABLES = (barchart.Panel, table.Panel)
 class Panel:
     """`queries` are PromQL by legend; `width` of 24, `height` in grid units.
 
-    `fields` are properties of single columns by legend: a unit of its own, words for numbers, a link.
+    `fields` are properties of single columns by legend: a unit of its own, words for numbers, a link. The unit of a
+    table is that of its numbers: a label that reads as a number, as the name of a VM may, stays as it is.
     """
 
     title: str
@@ -38,8 +39,9 @@ class Panel:
 
 def made(spec: Panel) -> Made:
     """The panel that `spec` describes."""
-    panel = spec.look(tuple(spec.queries)).title(spec.title).description(spec.description).unit(spec.unit)
+    panel = spec.look(tuple(spec.queries)).title(spec.title).description(spec.description)
     panel.datasource(DATASOURCE).span(spec.width).height(spec.height)
+    panel.unit("string" if isinstance(panel, table.Panel) else spec.unit)
     for index, (legend, expression) in enumerate(spec.queries.items()):
         query = prometheus_build.Dataquery().expr(expression).legend_format(legend).ref_id(letter(index))
         query.datasource(DATASOURCE)
@@ -52,10 +54,14 @@ def made(spec: Panel) -> Made:
         else:
             query.range()
         panel.with_target(query)
-        if legend in COLOURS and not isinstance(panel, PLAIN):
-            panel.override_by_name(legend, [_property("color", {"mode": "fixed", "fixedColor": COLOURS[legend]})])
-    for name, properties in spec.fields.items():
-        panel.override_by_name(name, [_property(key, value) for key, value in properties.items()])
+        if not isinstance(panel, PLAIN):
+            for name in VALUES.get(legend, [legend]):
+                if name in COLOURS:
+                    panel.override_by_name(name, [_property("color", {"mode": "fixed", "fixedColor": COLOURS[name]})])
+    fields = {legend: {"unit": spec.unit} for legend in spec.queries} if isinstance(panel, table.Panel) else {}
+    for name, properties in {**fields, **spec.fields}.items():
+        all_of_it = {**fields.get(name, {}), **properties}
+        panel.override_by_name(name, [_property(key, value) for key, value in all_of_it.items()])
     return panel
 
 

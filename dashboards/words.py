@@ -27,6 +27,9 @@ COLOURS = {
     "hashing": "orange",
 }
 
+#: legends that are the value of a label, and those that it has
+VALUES = {"{{class}}": ("first", "changed", "fake")}
+
 Words = dict[str, tuple[str, str]]
 
 MODES: Words = {"0": ("off", GREY), "1": ("observe", "blue"), "2": ("skip", "green")}
@@ -34,6 +37,11 @@ VALIDITY: Words = {"0": ("not valid", "red"), "1": ("valid", "green")}
 CONVERGENCE: Words = {"0": ("does not", "red"), "1": ("converges", "green"), "2": ("withdrawn", "orange")}
 ACTIVITY: Words = {"0": ("over", GREY), "1": ("migrates", "blue")}
 UP: Words = {"0": ("down", "red"), "1": ("up", "green")}
+
+
+def shown_as(words: Words) -> dict[str, object]:
+    """The properties of a column of a table whose numbers are coloured words."""
+    return {"mappings": [mapping(words)], "custom.cellOptions": {"type": "color-text"}}
 
 
 def mapping(words: Words) -> model.ValueMap:

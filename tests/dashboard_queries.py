@@ -42,7 +42,7 @@ def queries(dashboard: dict[str, Any]) -> Iterator[Query]:
             yield Query(f"{title}, variable {variable['name']}", found[1], label=found[2])
 
 
-def chosen(expression: str, vm: str = "vm", rate_interval: str = "1m") -> str:
+def chosen(expression: str, vm: str = "vm", rate_interval: str = "1m", range_: str = "5m") -> str:
     """The expression where all hosts and `vm` are chosen."""
     quoted = vm.replace('"', '\\"')
     values = {
@@ -53,7 +53,7 @@ def chosen(expression: str, vm: str = "vm", rate_interval: str = "1m") -> str:
         "$ago": "1ms",
         "$__rate_interval": rate_interval,
         "$__interval": "1s",
-        "$__range": "5m",
+        "$__range": range_,
     }
     pattern = "|".join(re.escape(name) for name in sorted(values, key=len, reverse=True))
     made = re.sub(pattern, lambda found: values[found[0]], expression)

@@ -19,7 +19,7 @@ Dashboard = dict[str, Any]
 Rule = Callable[[Dashboard], Iterator[str]]
 
 #: Grafana's own names of units, those that we have use for
-UNITS = {"short", "percentunit", "decbytes", "s", "Bps", "cps", "dateTimeAsIso"}
+UNITS = {"short", "percentunit", "decbytes", "s", "Bps", "cps", "dateTimeAsIso", "string"}
 LABELS = {"datasource": "Data source", "job": "Job", "instance": "Host"}
 OF_COUNTERS = "rate|irate|increase"
 
@@ -99,6 +99,34 @@ def panel_units(dashboard: Dashboard) -> Iterator[str]:
             yield panel["title"]
 
 
+def panel_thresholds(dashboard: Dashboard) -> Iterator[str]:
+    """Panels that are coloured by their values have thresholds of their own: Grafana's are red from 80 on."""
+    for panel in dashboard["panels"]:
+        if panel["type"] in ("stat", "bargauge", "table") and "thresholds" not in panel["fieldConfig"]["defaults"]:
+            yield panel["title"]
+
+
+def panel_labels(dashboard: Dashboard) -> Iterator[str]:
+    """Labels are text, whatever they read as: the unit of a panel is that of its labels too."""
+    for panel in dashboard["panels"]:
+        config = panel["fieldConfig"]
+        if panel["type"] == "table" and config["defaults"].get("unit") != "string":
+            yield panel["title"]
+        if panel["type"] == "barchart":
+            matcher = {"id": "byName", "options": panel["options"]["xField"]}
+            given = [each["properties"] for each in config.get("overrides", []) if each["matcher"] == matcher]
+            if not any({"id": "unit", "value": "string"} in properties for properties in given):
+                yield panel["title"]
+
+
+def annotation_steps(dashboard: Dashboard) -> Iterator[str]:
+    """Grafana looks at annotations a hundred times, and joins looks that are no further apart than the step."""
+    seconds = {"now-15m": 10, "now-1h": 30}[dashboard["time"]["from"]]
+    for annotation in dashboard["annotations"]["list"]:
+        if "step" in annotation and annotation["step"] != f"{seconds}s":
+            yield f"{annotation['name']}: {annotation['step']}"
+
+
 def panel_targets(dashboard: Dashboard) -> Iterator[str]:
     """Panels have queries."""
     for panel in dashboard["panels"]:
@@ -175,6 +203,9 @@ RULES: dict[str, Rule] = {
         panel_datasource,
         panel_title_description,
         panel_units,
+        panel_thresholds,
+        panel_labels,
+        annotation_steps,
         panel_targets,
         target_legend,
         target_promql,

@@ -12,9 +12,19 @@
     └── LabError            the laboratory (namespaces, guests, QEMU) did not come up
 """
 
+from __future__ import annotations
+
+from .harmless import harmless
+
 
 class FakedirtyError(Exception):
-    """Root of all errors; ``str(error)`` is a complete message for a person."""
+    """Root of all errors; ``str(error)`` is a complete message for a person, made harmless.
+
+    Each argument is a line: what it has of others (names, paths, answers) cannot begin another one.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(harmless(str(line)) for line in self.args)
 
 
 class UsageError(FakedirtyError):

@@ -100,12 +100,19 @@ def bare(
         process.wait()
 
 
+def by_itself(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    found = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        found += [int(child) for child in children.read_text().split()]
+    return found
+
+
 def outside(inner: int, started: int) -> int:
     """The id here of a process that has the id `inner` in a pid namespace of its own, as a child of `started`."""
-    children = Path(f"/proc/{started}/task/{started}/children")
-    for pid in children.read_text().split() if children.exists() else ():
+    for pid in by_itself(started):
         if f"\t{pid}\t{inner}\n" in Path(f"/proc/{pid}/status").read_text():
-            return int(pid)
+            return pid
     return inner
 
 

@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bare import WITH_CPU, Bare, bare, counting, proxy
 from fakedirty.lab.qemu import qemu_binary, stock_binary
-from serving import said
+from fakedirty.record.trace_file import Replay
+from observing import observe
+from serving import said, service
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for namespaces")
 
@@ -263,9 +266,78 @@ def test_every_consumer(make: Making, tmp_path: Path) -> None:
 
         found = said("doctor", *it.selector, "--json")
         [report] = json.loads(found.stdout)["targets"]
-        assert (report["version"] is None) == bool(it.refused), report["qmp"]
-        assert not it.refused or report["version"] is None
         if not it.refused:
-            assert report["version"].startswith("10.")
-        elif report["qmp"]:
-            assert any(it.refused in each["problem"] for each in report["qmp"])
+            assert report["version"].startswith("10."), report["qmp"]
+        else:
+            assert report["version"] is None
+            assert all(each["problem"] for each in report["qmp"])
+            assert not report["qmp"] or any(it.refused in each["problem"] for each in report["qmp"])
+
+        facts = noted(*it.selector, directory=tmp_path)
+        if it.refused:
+            assert not {"version", "parameters", "capabilities"} & facts.keys()
+        else:
+            assert facts["version"]["qemu"]["major"] == 10
+        assert facts["pid"] == it.meant.pid
+
+        polled = said("observe", *it.selector, "--level", "qmp", "--once") if it.refused else None
+        assert polled is None or polled.returncode == 1
+
+
+def noted(*selector: str, directory: Path) -> dict[str, Any]:
+    """What a recording says of the QEMU that it is of, which goes into manifests."""
+    trace = directory / "trace"
+    with observe(*selector, "--level", "usdt", "--record", str(trace)) as (process, _):
+        process.terminate()
+        process.wait()
+    facts = Replay(trace).origin.facts["qemu"]
+    assert isinstance(facts, dict)
+    return facts
+
+
+ALONE = [make for make in SCENES if "proxy" not in make.__name__ and make is not the_socket_of_another]
+
+
+@pytest.mark.parametrize("make", ALONE, ids=lambda make: make.__name__)
+def test_through_the_service(make: Making, tmp_path: Path) -> None:
+    """It knows no sockets but those of the QEMUs themselves."""
+    with scene(make, tmp_path) as it, service(tmp_path) as daemon:
+        daemon.wait_for(it.meant.pid, *(other.pid for other in it.others))
+        told = daemon.said("mode", "observe", "--vm", it.meant.name)
+        if it.refused:
+            assert (told.returncode, it.meant.mode) == (1, "off"), told.stdout
+        else:
+            assert (told.returncode, it.meant.mode) == (0, "observe"), told.stderr
+        daemon.stop()
+
+
+def test_a_socket_alone_says_which_qemu_is_meant(tmp_path: Path) -> None:
+    """The one that listens there, whatever the command lines of others say; behind a proxy, the one that answers."""
+    with ExitStack() as stack:
+        where = tmp_path / "vm.qmp"
+        words = control(where)
+        first, second = (stack.enter_context(bare(tmp_path, name, *words, machine=WITH_CPU)) for name in ("a", "b"))
+        stack.enter_context(proxy(tmp_path / "proxy", where))
+        for socket_of_b in (where, tmp_path / "proxy"):
+            [report] = json.loads(said("doctor", "--qmp", str(socket_of_b), "--json").stdout)["targets"]
+            assert report["pid"] == second.pid
+            assert said("mode", "skip", "--qmp", str(socket_of_b)).returncode == 0
+            assert (first.mode, second.mode) == ("off", "skip")
+            assert said("mode", "off", "--qmp", str(socket_of_b)).returncode == 0
+        wrong = said("mode", "skip", "--qmp", str(where), "--vm", "a")
+        assert (wrong.returncode, second.mode) == (1, "off"), wrong.stdout
+        assert f"process {second.pid}" in wrong.stderr
+
+
+def test_a_name_of_two_is_of_none(tmp_path: Path) -> None:
+    """Also where the service observes but one of them, as it has just begun."""
+    (tmp_path / "other").mkdir()
+    with (
+        bare(tmp_path, "twin", *control(tmp_path / "one")) as one,
+        bare(tmp_path / "other", "twin", *control(tmp_path / "two")) as two,
+    ):
+        told = said("mode", "skip", "--vm", "twin", "--control", str(tmp_path / "none"))
+        assert told.returncode == 2
+        assert str(one.pid) in told.stderr
+        assert str(two.pid) in told.stderr
+        assert (one.mode, two.mode) == ("off", "off")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 DEBIAN = "bookworm"
+TRUSTED = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 def debian() -> str:
@@ -32,3 +34,14 @@ def bootstrap(release: str, directory: Path, *packages: str) -> None:
 def wheels(directory: Path, requirements: Sequence[str]) -> None:
     """All that these need, as pip is configured here; pip elsewhere then finds them in the directory alone."""
     subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "-w", directory, *requirements], check=True)
+
+
+def settings(root: Path) -> None:
+    """Give a Debian below a directory what this machine's apt reaches its source with: proxies, and certificates."""
+    command = ["apt-config", "dump", "Acquire::http", "Acquire::https"]
+    dumped = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    (root / "etc/apt/apt.conf.d/90reach").write_text(dumped)
+    if TRUSTED.exists():
+        there = root / TRUSTED.relative_to("/")
+        there.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(TRUSTED, there)

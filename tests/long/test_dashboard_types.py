@@ -10,13 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grafana_libraries
 import pytest
-import yaml
 from dashboard_queries import DASHBOARDS
 
 pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed: apt-get install npm")
 
-ROOT = Path(__file__).parents[2]
 SOURCES = Path(__file__).parent / "dashboard_types"
 HEAD = "import type { Board } from './types';\n\nexport const board: Board = "
 
@@ -26,12 +25,7 @@ Dashboard = dict[str, Any]
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With Grafana's types and the compiler."""
-    directory = tmp_path_factory.mktemp("types") / "project"
-    shutil.copytree(SOURCES, directory)
-    command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--silent"]
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return directory
+    return grafana_libraries.project(tmp_path_factory.mktemp("types"), SOURCES)
 
 
 def faults(project: Path, dashboard: Dashboard) -> str:
@@ -76,10 +70,3 @@ def test_what_is_wrong_is_found(breaks: Callable[[Dashboard], object], project: 
     dashboard = copy.deepcopy(DASHBOARDS["now"])
     breaks(dashboard)
     assert "error TS" in faults(project, dashboard)
-
-
-def test_they_are_of_the_grafana_that_is_composed() -> None:
-    [_, version] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["grafana"]["image"].split(":")
-    wanted = json.loads((SOURCES / "package.json").read_text())["dependencies"]
-    assert wanted["@grafana/schema"] == version
-    assert all(each[0].isdecimal() for each in wanted.values())

@@ -35,10 +35,15 @@ def requests(link: socket.socket) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def qmp_server(path: Path, answers: Answers) -> Iterator[Callable[[str], None]]:
-    """Serve one client; `answers` maps a command to what it returns. Yields a function that sends an event."""
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
+def qmp_server(at: Path | bytes | tuple[str, int], answers: Answers) -> Iterator[Callable[[str], None]]:
+    """Serve one client at a path, an abstract name or a TCP address; `answers` maps a command to what it returns.
+
+    Yields a function that sends an event.
+    """
+    unix = not isinstance(at, tuple)
+    family = socket.AF_UNIX if unix else socket.AF_INET6 if ":" in at[0] else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.bind(str(at) if isinstance(at, Path) else at)
         listener.listen(1)
         accepted = threading.Event()
         links: list[socket.socket] = []

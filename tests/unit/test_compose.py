@@ -22,6 +22,7 @@ from fakedirty.service.control import DEFAULT_SOCKET
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 WITH_LIBVIRT = ROOT / "packaging/compose.libvirt.yml"
+WITH_MEMLOCK = ROOT / "packaging/compose.memlock.yml"
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]
 COLLECTOR = SERVICES["collector"]
 DOCKERFILE = (ROOT / COLLECTOR["build"]["dockerfile"]).read_text().replace("\\\n", " ")
@@ -51,7 +52,11 @@ def accepted(*files: Path) -> subprocess.CompletedProcess[str]:
 
 
 @needs_compose
-@pytest.mark.parametrize("files", [(COMPOSE,), (COMPOSE, WITH_LIBVIRT)], ids=["alone", "with libvirt"])
+@pytest.mark.parametrize(
+    "files",
+    [(COMPOSE,), (COMPOSE, WITH_LIBVIRT), (COMPOSE, WITH_MEMLOCK), (COMPOSE, WITH_LIBVIRT, WITH_MEMLOCK)],
+    ids=["alone", "with libvirt", "with locked memory", "with both"],
+)
 def test_the_specification_allows_it(files: tuple[Path, ...]) -> None:
     done = accepted(*files)
     assert done.returncode == 0, done.stderr
@@ -69,16 +74,33 @@ def test_the_specification_is_asked(right: str, wrong: str, tmp_path: Path) -> N
 
 def test_the_collector_has_the_rights_of_the_service_and_no_more() -> None:
     [line] = re.findall(r"^CapabilityBoundingSet=(.*)$", UNIT, re.M)
-    assert sorted(COLLECTOR["cap_add"]) == sorted(name.removeprefix("CAP_") for name in line.split())
+    rights = {name.removeprefix("CAP_") for name in line.split()}
+    # the kernel's CAP_SYS_ADMIN includes those, and engines from before Linux 5.8 do not know their names
+    assert "SYS_ADMIN" in rights
+    assert sorted(COLLECTOR["cap_add"]) == sorted(rights - {"BPF", "PERFMON"})
     for service in SERVICES.values():
         assert service["cap_drop"] == ["ALL"]
         assert "no-new-privileges=true" in service["security_opt"]
-        assert service["network_mode"] == "host"
+        assert (service["network_mode"], service["userns_mode"]) == ("host", "host")
         assert not {"privileged", "devices", "ports", "user"} & set(service)
     assert "NoNewPrivileges=yes" in UNIT
     assert [name for name, service in SERVICES.items() if "pid" in service] == ["collector"]
     [patience] = re.findall(r"^TimeoutStopSec=(\d+)$", UNIT, re.M)
     assert COLLECTOR["stop_grace_period"] == f"{patience}s"
+
+
+def test_no_limit_is_raised_unless_it_is_wished() -> None:
+    """An engine that may not raise a limit starts no container that asks for it."""
+    assert not [name for name, service in SERVICES.items() if "ulimits" in service]
+    override = yaml.safe_load(WITH_MEMLOCK.read_text())
+    assert override == {"services": {"collector": {"ulimits": {"memlock": -1}}}}
+
+
+def test_every_capability_is_known_to_engine_20_10() -> None:
+    """It knows those of Linux 5.4, the last of which is AUDIT_READ, and starts nothing that names another."""
+    from_later = {"PERFMON", "BPF", "CHECKPOINT_RESTORE"}
+    for service in SERVICES.values():
+        assert not from_later & {name.removeprefix("CAP_") for name in service.get("cap_add", ())}
 
 
 def test_what_is_written_is_on_a_volume() -> None:
@@ -107,8 +129,10 @@ def test_what_is_mounted_from_here_is_here_and_only_read() -> None:
 
 
 def test_with_libvirt_there_is_its_socket_and_nothing_else() -> None:
-    override = yaml.safe_load(WITH_LIBVIRT.read_text())
-    assert override == {"services": {"collector": {"volumes": ["/run/libvirt:/run/libvirt"]}}}
+    place = "/run/libvirt"
+    # where libvirt is not, nothing is put in its place
+    bound = {"type": "bind", "source": place, "target": place}
+    assert yaml.safe_load(WITH_LIBVIRT.read_text()) == {"services": {"collector": {"volumes": [bound]}}}
 
 
 def test_every_address_is_of_this_host_alone_and_known_to_who_asks() -> None:

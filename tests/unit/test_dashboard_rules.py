@@ -48,6 +48,12 @@ BREAKING: dict[str, list[Callable[[Dashboard], None]]] = {
     "panel_datasource": [panel(datasource={"type": "prometheus", "uid": "mine"}), query(datasource=None)],
     "panel_title_description": [panel(title=""), panel(description=None), panel(title="Sent")],
     "panel_units": [panel(fieldConfig={"defaults": {}}), panel(fieldConfig={"defaults": {"unit": "pages"}})],
+    "panel_thresholds": [panel(fieldConfig={"defaults": {}})],
+    "panel_labels": [
+        panel(type="table", fieldConfig={"defaults": {"unit": "short"}}),
+        panel(type="barchart", options={"xField": "round"}, fieldConfig={"defaults": {"unit": "s"}}),
+    ],
+    "annotation_steps": [lambda dashboard: dashboard["annotations"]["list"][0].update(step="2s")],
     "panel_targets": [panel(targets=[])],
     "target_legend": [query(legendFormat="")],
     "target_promql": [asks(f"sum(up{SELECTOR}"), asks(f"up{SELECTOR} offset 0s"), asks(f"summe(up{SELECTOR})")],

@@ -83,7 +83,7 @@ def test_one_that_is_stuck_keeps_no_other_from_being_heard(tmp_path: Path) -> No
     fleet = Fleet(
         lambda each: Observer(traces[each.pid], []),
         find=lambda: targets,
-        attached=lambda observer: joined.append(observer.trace.target.vm),  # type: ignore[attr-defined]
+        attached=lambda each: joined.append(each.vm),
         parted=lambda each: left.append(each.vm),
     )
     stop = threading.Event()

@@ -77,7 +77,7 @@ def test_what_counts() -> None:
 
 def test_a_failure_says_what_was_wrong_and_how_to_see_it_again() -> None:
     given = argparse.Namespace(accel="tcg", qemu=None)
-    said = failure(fuzzed(memory=DIFFERENT, wrong=[str(DIFFERENT)]), given)
+    said = "\n".join(failure(fuzzed(memory=DIFFERENT, wrong=[str(DIFFERENT)]), given))
     assert "pc.ram page 7 byte 9" in said
     assert '"seed": 3, "index": 5' in said
     assert '"mode": "skip"' in said
@@ -88,9 +88,9 @@ def test_the_summary_counts_and_the_table_marks_what_is_missing() -> None:
     coverage = Coverage(POSSIBLE)
     coverage.add([Taken(("off→skip",), ("tcg",))])
     done = [fuzzed(rounds=3, skipped=1000, memory=EQUAL), fuzzed(memory=DIFFERENT, wrong=["x"])]
-    assert "2 migrations, 1 counted" in summary(done, coverage)
-    assert "wrong pages: 1; wrong migrations: 1" in summary(done, coverage)
-    (row,) = [line for line in table(coverage).splitlines() if line.startswith("tcg")]
+    assert "2 migrations, 1 counted" in "\n".join(summary(done, coverage))
+    assert "wrong pages: 1; wrong migrations: 1" in "\n".join(summary(done, coverage))
+    (row,) = [line for line in table(coverage) if line.startswith("tcg")]
     assert row.split() == ["tcg", "<", "0", "<", "1", "<", "0", "<", "0", "<", "0", "<", "0"]
 
 

@@ -321,3 +321,10 @@ def test_nothing_is_looked_for_after_a_switchover_or_a_cancel() -> None:
         last = looks(("active", history(5)), (status, history(5, *rounds)))[-1]
         assert isinstance(last, StateChanged)
         assert not last.follows
+
+
+def test_one_that_is_left_while_it_runs_is_unchecked_and_no_fault() -> None:
+    observer, sink = observe(records(*FIRST))
+    assert (sink.over[0].valid, observer.valid) == (None, True)
+    observer, sink = observe([*records(*FIRST), TraceRecord(60, Channel.GONE)])
+    assert (sink.over[0].valid, observer.valid) == (False, False)

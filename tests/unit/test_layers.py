@@ -11,16 +11,17 @@ import fakedirty
 
 ROOT = Path(fakedirty.__file__).parent
 RANKS = {
-    **dict.fromkeys(("observe", "record", "export", "show", "grafana"), 3),
-    "errors": 0,
-    "carried": 1,
-    "model": 1,
-    "qmp": 2,
-    "lab": 4,
-    "service": 4,
-    "page": 4,
-    "campaign": 5,
-    "cli": 6,
+    **dict.fromkeys(("observe", "record", "export", "show", "grafana"), 4),
+    "harmless": 0,
+    "errors": 1,
+    "carried": 2,
+    "model": 2,
+    "qmp": 3,
+    "lab": 5,
+    "service": 5,
+    "page": 5,
+    "campaign": 6,
+    "cli": 7,
 }
 TREES = {
     path.relative_to(ROOT).with_suffix("").parts: ast.parse(path.read_text(), str(path)) for path in ROOT.rglob("*.py")

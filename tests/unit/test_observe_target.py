@@ -134,6 +134,17 @@ def test_a_finder_sees_who_comes_and_goes(tmp_path: Path) -> None:
     assert vms() == ["again"]
 
 
+def test_a_qemu_that_has_no_command_line_yet(tmp_path: Path) -> None:
+    """Between two steps of execve(2)."""
+    finder = target.Finder(tmp_path)
+    process(tmp_path, 8, "qemu", "-name", "web")
+    written = (tmp_path / "8/cmdline").read_bytes()
+    (tmp_path / "8/cmdline").write_bytes(b"")
+    assert finder.find() == []
+    (tmp_path / "8/cmdline").write_bytes(written)
+    assert [each.vm for each in finder.find()] == ["web"]
+
+
 def test_a_copy_of_a_qemu_is_none(tmp_path: Path) -> None:
     """QEMU forks to start a program, to become a daemon, and to have its memory torn down after it."""
     finder = target.Finder(tmp_path)
@@ -181,6 +192,11 @@ def test_control_monitors(tmp_path: Path, words: list[str], place: Place) -> Non
     assert places(9, tmp_path) == [place]
 
 
+def test_a_place_is_named_in_characters_that_do_nothing(tmp_path: Path) -> None:
+    process(tmp_path, 9, "qemu", "-qmp", "unix:/a\x1b]0;owned\x07\nb,server", "-qmp", "tcp:\r:1")
+    assert [str(place) for place in places(9, tmp_path)] == ["/a\ufffd]0;owned\ufffd\ufffdb", "-qmp tcp:\ufffd:1"]
+
+
 def test_monitors_of_a_configuration_file(tmp_path: Path) -> None:
     process(tmp_path, 9, "qemu-system-x86_64", "-readconfig", "vm.cfg", "-qmp", "chardev:other")
     (tmp_path / "9/cwd").mkdir()
@@ -225,6 +241,7 @@ def test_sockets_that_are_not_qmp(tmp_path: Path, words: list[str]) -> None:
         (["-chardev", "pipe,id=mon,path=/m", "-mon", "mon,mode=control"], "the kind pipe"),
         (["-mon", "mon,mode=control"], "nothing says what it is"),
         (["-qmp", "stdio"], "the kind stdio"),
+        (["-qmp", "unix:/var/lib/libvirt/qemu/qmp-x1Yz/qmp.monitor,server=on,wait=off"], "libvirt asks this QEMU"),
         (["-qmp", "pty"], "the kind pty"),
         (["-readconfig", "/nowhere/vm.cfg"], "cannot be read"),
     ],

@@ -18,6 +18,7 @@ from fakedirty.observe.final_report import ask as final_report
 from fakedirty.observe.qmp_level import QmpPoller
 from fakedirty.observe.staying import Staying
 from fakedirty.qmp.clients import clients
+from fakedirty.qmp.peer import PeerError
 from fakedirty.qmp.place import AbstractSocket, Address, Domain, InheritedSocket, Place, TcpSocket, UnixSocket
 from fakedirty.qmp.process import Process
 from fakedirty.qmp.turn import in_turns, turn
@@ -118,6 +119,17 @@ def test_what_fails_before_its_time_fails_at_once(tmp_path: Path) -> None:
     with qmp_server(path, {}), pytest.raises(QmpError, match="no command query-status"):
         in_turns([Address(path)], lambda qmp: (tried.append(qmp), qmp.execute("query-status")))
     assert len(tried) == 1
+
+
+def test_who_is_not_the_process_that_is_meant_has_no_turn(tmp_path: Path) -> None:
+    path = tmp_path / "qmp"
+    answers = {
+        "query-uuid": lambda _: {"UUID": "7a0f7f71-496e-4142-a1e5-ba5bd800390c"},
+        "query-cpus-fast": lambda _: [],
+    }
+    others = pytest.raises(PeerError, match=r"no socket.*not shown to lead to process 1")
+    with qmp_server(path, answers), others, turn([Address(tmp_path / "none"), Address(path, FIRST)]):
+        pass
 
 
 def test_a_turn_is_over_when_its_block_is(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fakedirty.harmless import harmless
+
 from .palette import GRID, GROUND, QUIET, TEXT
 
 if TYPE_CHECKING:
@@ -91,5 +93,5 @@ def canvas(height: float, rows: int = 1) -> Iterator[Canvas]:
 
 def label(text: str, longest: int = 40) -> str:
     """A name as it can stand in a picture: one line, nothing that XML does not have."""
-    clean = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    clean = harmless(text)
     return clean if len(clean) <= longest else f"{clean[: longest - 1]}…"

@@ -49,8 +49,8 @@ def prepare(file: CampaignFile, qemu: Path) -> Prepared:
     names = {each.treatment for each in refused}
     treatments = [name for name in spec.factors.treatment if name not in names]
     if not treatments:
-        words = "\n".join(f"{each.treatment}: {each.reason}" for each in refused)
-        raise LabError(f"QEMU refuses every treatment of the campaign:\n{words}")
+        words = (f"{each.treatment}: {each.reason}" for each in refused)
+        raise LabError("QEMU refuses every treatment of the campaign:", *words)
     return Prepared(Circumstances(file, qemu, patched), plan(spec, treatments), refused)
 
 

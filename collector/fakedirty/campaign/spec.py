@@ -123,7 +123,7 @@ def read(path: Path) -> CampaignFile:
     try:
         return parse(text)
     except UsageError as error:
-        raise UsageError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
+        raise UsageError(*(f"{path}: {line}" for line in str(error).split("\n"))) from error
 
 
 def parse(text: str) -> CampaignFile:
@@ -135,12 +135,12 @@ def parse(text: str) -> CampaignFile:
     try:
         spec = Spec.model_validate(content)
     except ValidationError as error:
-        raise UsageError("\n".join(problems(error, Spec))) from error
+        raise UsageError(*problems(error, Spec)) from error
     workloads: dict[str, Kind] = {}
     wrong = [*_workloads(spec, workloads), *_contradictions(spec)]
     wrong = wrong or list(_too_small(spec, workloads))
     if wrong:
-        raise UsageError("\n".join(wrong))
+        raise UsageError(*wrong)
     return CampaignFile(text, spec, workloads)
 
 

@@ -100,10 +100,10 @@ class Store:
             if path.exists() and (now := path.read_text(encoding="utf-8", errors="replace")) != self.text:
                 names = "when the campaign was begun", str(path)
                 lines = difflib.unified_diff(self.text.splitlines(), now.splitlines(), *names, lineterm="")
-                difference = "\n".join(lines) or "(line ends only)"
                 raise UsageError(
                     f"{path} is not the file of the campaign in {self.directory}: put it back, or begin another "
-                    f"campaign in another directory\n{difference}"
+                    "campaign in another directory",
+                    *(list(lines) or ["(line ends only)"]),
                 )
 
     def path(self, run: str) -> Path:

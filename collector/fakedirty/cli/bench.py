@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -11,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from fakedirty.errors import LabError, UsageError
 from fakedirty.lab import convergence, cost, hash_speed, overhead, scrape_speed, verdicts
 from fakedirty.lab.guest import build_guest
 from fakedirty.lab.qemu import qemu_binary, qemu_facts, unpatched_binary
 from fakedirty.lab.treatments import CONVERGENCE
 from fakedirty.record.manifest import versions
+from fakedirty.record.places import check_directory
+from fakedirty.show.terminal import Terminal
 
 from .bench_report import (
     convergence_line,
@@ -34,6 +33,7 @@ from .bench_report import (
 )
 from .bench_results import Results, row_of
 from .bench_verdicts import verdict_line, verdict_tables
+from .printing import print_json
 from .termination import tidy_when_terminated
 
 NAME = "bench"
@@ -107,7 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.repetitions = REPETITIONS[arguments.what]
     if arguments.repetitions < 1 or arguments.time_limit <= 0:
         raise UsageError("there is nothing to measure: --repetitions is 1 or more, and --time-limit above 0")
-    console = Console(stderr=arguments.json, highlight=False, soft_wrap=True, markup=False)
+    check_directory(arguments.out, "--out")
+    console = Terminal(stderr=arguments.json, soft_wrap=True)
     benchmark = BENCHMARKS[arguments.what](arguments)
     circumstances = {"command_line": sys.argv, "versions": versions()}
     results = Results(arguments.out, benchmark.settings, circumstances, benchmark.made_type, benchmark.job_type)
@@ -125,7 +126,8 @@ def run(arguments: argparse.Namespace) -> int:
     for table in benchmark.tables(runs):
         console.print(table)
     if arguments.json:
-        print("\n".join(json.dumps(row_of(made)) for made in runs))
+        for made in runs:
+            print_json(row_of(made), indent=None)
     if wrong := [made.job for made in runs if benchmark.wrong(made)]:
         raise LabError(f"the memory of {len(wrong)} of {len(runs)} migrations was not found equal: {wrong}")
     return 0

@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from fakedirty.errors import UsageError
+from fakedirty.errors import RecordError, UsageError
 from fakedirty.record.durable import write_json
 
 RUNS, MANIFEST = "runs.jsonl", "manifest.json"
@@ -46,9 +46,12 @@ class Results(Generic[Made]):
             self.runs[job] = made_type(job=job, **row)
 
     def add(self, job: Hashable, made: Made) -> None:
-        """Keep one more."""
-        with self._file.open("a") as file:
-            file.write(json.dumps(row_of(made)) + "\n")
+        """Keep one more; RecordError where the disk takes no more."""
+        try:
+            with self._file.open("a") as file:
+                file.write(json.dumps(row_of(made)) + "\n")
+        except OSError as error:
+            raise RecordError(f"cannot write {self._file}: {error.strerror or error}; make room, and go on") from error
         self.runs[job] = made
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-
-from rich.console import Console
 
 from fakedirty.campaign.estimate import expected_seconds
 from fakedirty.campaign.frames import load
@@ -20,9 +17,12 @@ from fakedirty.campaign.spec import CampaignFile, parse, read
 from fakedirty.campaign.store import Store
 from fakedirty.errors import LabError, RecordError
 from fakedirty.lab.qemu import qemu_binary
+from fakedirty.record.places import check_directory
+from fakedirty.show.terminal import Terminal
 
 from .campaign_export import export
 from .campaign_progress import Progress, duration, left_out_lines, run_line
+from .printing import print_json
 from .termination import tidy_when_terminated
 
 NAME = "campaign"
@@ -70,11 +70,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the one that was asked for."""
-    console = Console(stderr=arguments.json, highlight=False, soft_wrap=True, markup=False)
+    console = Terminal(stderr=arguments.json, soft_wrap=True)
     return ACTIONS[arguments.action](arguments, console)
 
 
-def _run(arguments: argparse.Namespace, console: Console) -> int:
+def _run(arguments: argparse.Namespace, console: Terminal) -> int:
+    if arguments.out is not None:
+        check_directory(arguments.out, "--out")
     file = read(arguments.file)
     prepared = prepare(file, arguments.qemu or qemu_binary())
     if arguments.dry_run:
@@ -83,16 +85,17 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
     return _carry_out(begin(prepared, arguments.file, arguments.out), prepared.around, console, arguments.json)
 
 
-def _resume(arguments: argparse.Namespace, console: Console) -> int:
+def _resume(arguments: argparse.Namespace, console: Terminal) -> int:
     store, around = reopen(arguments.directory)
+    check_directory(arguments.directory, "the campaign")
     return _carry_out(store, around, console, arguments.json)
 
 
-def _list(prepared: Prepared, console: Console, *, as_json: bool) -> None:
+def _list(prepared: Prepared, console: Terminal, *, as_json: bool) -> None:
     expected = expected_seconds(prepared.runs, prepared.around.file, {})
     if as_json:
         runs = [{**asdict(planned), "expected_seconds": expected[planned.run]} for planned in prepared.runs]
-        print(json.dumps({"runs": runs, "left_out": [asdict(each) for each in prepared.left_out]}, indent=2))
+        print_json({"runs": runs, "left_out": [asdict(each) for each in prepared.left_out]})
         return
     for planned in prepared.runs:
         console.print(f"{run_line(asdict(planned))}  about {duration(expected[planned.run])}")
@@ -101,7 +104,7 @@ def _list(prepared: Prepared, console: Console, *, as_json: bool) -> None:
         console.print(line, style="yellow")
 
 
-def _carry_out(store: Store, around: Circumstances, console: Console, as_json: bool) -> int:
+def _carry_out(store: Store, around: Circumstances, console: Terminal, as_json: bool) -> int:
     """Make what is left of it; each row as a line of JSON as soon as it is there."""
     for line in left_out_lines(store.left_out):
         console.print(line, style="yellow")
@@ -110,7 +113,7 @@ def _carry_out(store: Store, around: Circumstances, console: Console, as_json: b
             for row in carry_out(store, around, progress.starting):
                 progress.done(row)
                 if as_json:
-                    print(json.dumps(row), flush=True)
+                    print_json(row, indent=None)
     except KeyboardInterrupt:
         console.print(
             f"interrupted: the run in progress is dropped. 'fakedirty campaign resume {store.directory}' goes on"
@@ -125,7 +128,7 @@ def _carry_out(store: Store, around: Circumstances, console: Console, as_json: b
     return SOME_FAILED if counts[FAILED] else 0
 
 
-def _status(arguments: argparse.Namespace, console: Console) -> int:
+def _status(arguments: argparse.Namespace, console: Terminal) -> int:
     store = Store(arguments.directory)
     file: CampaignFile = parse(store.text)
     rows = store.rows
@@ -141,7 +144,7 @@ def _status(arguments: argparse.Namespace, console: Console) -> int:
         "left_out": [asdict(each) for each in store.left_out],
     }
     if arguments.json:
-        print(json.dumps(status, indent=2))
+        print_json(status)
         return 0
     console.print(
         f"{file.spec.name}: {len(rows)} of {len(store.runs)} runs are there ({counts[COMPLETED]} completed, "
@@ -155,7 +158,8 @@ def _status(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _report(arguments: argparse.Namespace, console: Console) -> int:
+def _report(arguments: argparse.Namespace, console: Terminal) -> int:
+    check_directory(arguments.directory / "report", "the report")
     # what draws and compares takes a second to load
     from fakedirty.campaign.report import write
 
@@ -164,21 +168,23 @@ def _report(arguments: argparse.Namespace, console: Console) -> int:
     except OSError as error:
         raise RecordError(f"cannot write the report: {error.strerror or error}") from error
     if arguments.json:
-        print(json.dumps({"report": str(written)}))
+        print_json({"report": str(written)}, indent=None)
     console.print(f"the report is {written}")
     return 0
 
 
-def _export(arguments: argparse.Namespace, console: Console) -> int:
-    written = export(arguments.directory, arguments.to or arguments.directory / "export")
+def _export(arguments: argparse.Namespace, console: Terminal) -> int:
+    to = arguments.to or arguments.directory / "export"
+    check_directory(to, "--to")
+    written = export(arguments.directory, to)
     if arguments.json:
-        print(json.dumps({str(path): rows for path, rows in written.items()}, indent=2))
+        print_json({str(path): rows for path, rows in written.items()})
     for path, rows in written.items():
         console.print(f"{rows:,} rows in {path}")
     return 0
 
 
-ACTIONS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
+ACTIONS: dict[str, Callable[[argparse.Namespace, Terminal], int]] = {
     "run": _run,
     "resume": _resume,
     "status": _status,

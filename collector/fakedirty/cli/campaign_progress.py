@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
@@ -17,6 +16,7 @@ from fakedirty.campaign.row import COMPLETED, FAILED
 from fakedirty.campaign.spec import CampaignFile
 from fakedirty.campaign.store import Store
 from fakedirty.show.figures import milliseconds, size
+from fakedirty.show.terminal import Terminal
 
 REFRESHES = 1  # a second: what is shown is not to take the CPU of what is measured
 
@@ -24,12 +24,16 @@ REFRESHES = 1  # a second: what is shown is not to take the CPU of what is measu
 class Progress:
     """Shown while the block lasts; `starting` and `done` are called for each run."""
 
-    def __init__(self, store: Store, file: CampaignFile, console: Console) -> None:
+    def __init__(self, store: Store, file: CampaignFile, console: Terminal) -> None:
         self._runs = store.runs
         self._file = file
         self._console = console
         self._taken = {str(row["run"]): float(str(row["wall_seconds"])) for row in store.rows}
-        columns = (TextColumn("{task.completed:.0f}/{task.total:.0f}"), BarColumn(), TextColumn("{task.description}"))
+        columns = (
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            BarColumn(),
+            TextColumn("{task.description}", markup=False),
+        )
         self._bar = Bar(
             *columns, console=console, disable=not console.is_terminal, transient=True, refresh_per_second=REFRESHES
         )

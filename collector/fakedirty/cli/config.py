@@ -8,6 +8,8 @@ from pathlib import Path
 from fakedirty.service.configuration import read
 from fakedirty.service.dictionary import example
 
+from .printing import print_line
+
 NAME = "config"
 HELP = "check the configuration of the service, or print one to begin with"
 EPILOG = """\
@@ -31,8 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check, or print."""
     if arguments.action == "example":
-        print(example(), end="")
+        for line in example().splitlines():
+            print_line(line)
     else:
         read(arguments.file)
-        print(f"{arguments.file}: right")
+        print_line(f"{arguments.file}: right")
     return 0

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import re
-import sys
 from pathlib import Path
 
 from fakedirty.errors import UsageError
@@ -15,6 +13,9 @@ from fakedirty.grafana.boards import boards, export
 from fakedirty.grafana.connection import connected
 from fakedirty.grafana.place import checked_token, parse_url, read_token
 from fakedirty.grafana.push import UNCHANGED, Push, Step, Wanted
+from fakedirty.record.places import check_directory
+
+from .printing import print_json, print_line, print_notice
 
 NAME = "dashboards"
 HELP = "set up dashboards in a Grafana that is already there, or write them to files"
@@ -79,10 +80,10 @@ def _push(arguments: argparse.Namespace) -> None:
         push = Push(api, place, wanted, dry_run=arguments.dry_run)
         steps = push.run()
         if fault := push.fault():
-            print(f"fakedirty: {fault}", file=sys.stderr)
+            print_notice(f"fakedirty: {fault}")
     if arguments.json:
         told = {"url": str(place), "dry_run": arguments.dry_run, "steps": [dataclasses.asdict(step) for step in steps]}
-        print(json.dumps(told, indent=2))
+        print_json(told)
     else:
         _say(steps, arguments.dry_run)
 
@@ -90,9 +91,9 @@ def _push(arguments: argparse.Namespace) -> None:
 def _say(steps: list[Step], dry_run: bool) -> None:
     for step in steps:
         action = f"would be {step.action}" if dry_run and step.action != UNCHANGED else step.action
-        print(f"{step.kind} {step.name}: {action}" + (f", {step.url}" if step.url else ""))
+        print_line(f"{step.kind} {step.name}: {action}" + (f", {step.url}" if step.url else ""))
     if all(step.action == UNCHANGED for step in steps):
-        print("nothing to be changed")
+        print_line("nothing to be changed")
 
 
 def _token(arguments: argparse.Namespace) -> str:
@@ -112,15 +113,21 @@ def _list(as_json: bool) -> None:
             {"uid": board.uid, "title": board.title, "description": board.content["description"], "file": board.file}
             for board in found
         ]
-        print(json.dumps(named, indent=2))
+        print_json(named)
         return
     for board in found:
-        print(f"{board.uid}: {board.title}\n    {board.content['description']}")
+        print_line(f"{board.uid}: {board.title}")
+        print_line(f"    {board.content['description']}")
 
 
 def _export(directory: Path, as_json: bool) -> None:
+    check_directory(directory, "the directory")
     written = [str(path) for path in export(directory)]
-    print(json.dumps(written, indent=2) if as_json else "\n".join(written))
+    if as_json:
+        print_json(written)
+        return
+    for path in written:
+        print_line(path)
 
 
 def _interval(text: str) -> str:

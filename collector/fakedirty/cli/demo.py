@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
+from rich.text import Text
 
 from fakedirty.errors import LabError
 from fakedirty.lab.experiment import Experiment, run_experiment
@@ -20,11 +19,14 @@ from fakedirty.lab.qemu import qemu_binary, qemu_facts, stock_binary
 from fakedirty.lab.treatments import SKIP, UNPATCHED, VANILLA, Treatment
 from fakedirty.model.words import Level
 from fakedirty.record.durable import write_json
+from fakedirty.record.places import check_directory
 from fakedirty.record.recorder import Recorder
 from fakedirty.show.compare import comparison
 from fakedirty.show.table import LiveTable
+from fakedirty.show.terminal import Terminal
 
 from .demo_report import Run, convergence, details, failure, held_against_truth, next_steps, status, summary
+from .printing import print_json
 from .termination import tidy_when_terminated
 
 NAME = "demo"
@@ -52,18 +54,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run each treatment and show them side by side. Raises LabError where memory differs or skip fails."""
-    console = Console(stderr=arguments.json, highlight=False, soft_wrap=True)
+    check_directory(arguments.out, "--out")
+    console = Terminal(stderr=arguments.json, soft_wrap=True)
     qemu = stock_binary() if arguments.stock else arguments.qemu or qemu_binary()
     demo = _Demo(qemu, build_guest(arguments.guest), arguments.out, arguments.time_limit, console)
     demo.introduce()
     treatments = (UNPATCHED,) if arguments.stock else (VANILLA, SKIP)
     with tidy_when_terminated():
         runs = [demo.run(number, treatment) for number, treatment in enumerate(treatments, start=1)]
-    console.print("\n[bold]side by side[/bold]")
+    console.print()
+    console.print("side by side", style="bold")
     console.print(comparison([(each.title, each.measured) for each in runs]))
-    console.print(f"\n{next_steps(runs, arguments.out)}", markup=False)
+    console.print()
+    console.print_lines(next_steps(runs, arguments.out))
     if arguments.json:
-        print(json.dumps({"qemu": str(qemu), "runs": [summary(each) for each in runs]}, indent=2))
+        print_json({"qemu": str(qemu), "runs": [summary(each) for each in runs]})
     if wrong := failure(runs):
         raise LabError(wrong)
     return status(runs)
@@ -72,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 class _Demo:
     """What the runs of a demo have in common."""
 
-    def __init__(self, qemu: Path, guest: BuiltGuest, out: Path, time_limit: float, console: Console) -> None:
+    def __init__(self, qemu: Path, guest: BuiltGuest, out: Path, time_limit: float, console: Terminal) -> None:
         self._qemu = qemu
         self._guest = guest
         self._out = out
@@ -84,18 +89,19 @@ class _Demo:
     def introduce(self) -> None:
         """What is migrated, and over what."""
         work = REFERENCE
-        self._console.print(
-            f"{self._facts_of_qemu['version']} ({self._qemu})\n"
+        lines = (
+            f"{self._facts_of_qemu['version']} ({self._qemu})",
             f"guest: {self._guest.guest.name}, {work.memory_mib} MiB, TCG; rewrites {work.fake:,} pages with what they "
-            f"hold and changes {work.changed:,}, sweep after sweep, {work.pause_ms} ms apart\n"
+            f"hold and changes {work.changed:,}, sweep after sweep, {work.pause_ms} ms apart",
             f"link: 1 Gbit/s; downtime limit {DOWNTIME_LIMIT_MS} ms; time limit {self._time_limit:g} s",
-            markup=False,
         )
+        self._console.print_lines(lines)
 
     def run(self, number: int, treatment: Treatment) -> Run:
         """One treatment, from boot to the comparison of memory."""
         say = self._console.print
-        say(f"\n[bold]{number}. {treatment.name}[/bold]: {treatment.summary}")
+        say()
+        say(Text.assemble((f"{number}. {treatment.name}", "bold"), f": {treatment.summary}"))
         experiment = Experiment(
             vm=f"demo-{treatment.name}",
             qemu=self._qemu,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 
 from rich.text import Text
 
 from fakedirty.observe.doctor import Examination, TargetReport, examine
+from fakedirty.observe.host_checks import HostCheck, blocking
 from fakedirty.show.terminal import Terminal
 
+from .printing import print_json
 from .targets import add_selectors, choose
 
 NAME = "doctor"
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     named = any(value is not None for value in (arguments.pid, arguments.vm, arguments.qmp))
     examination = examine([choose(arguments)] if named else None, qmp_path=arguments.qmp)
     if arguments.json:
-        print(json.dumps(examination.as_dict(), indent=2))
+        print_json(examination.as_dict())
     else:
         terminal = Terminal()
         for line in report(examination):
@@ -51,6 +52,7 @@ def healthy(examination: Examination) -> bool:
     return not (
         examination.headers_problem
         or examination.missing_capabilities
+        or blocking(examination.host)
         or not examination.kernel.uprobes
         or not examination.kernel.ring_buffer
     )
@@ -68,7 +70,8 @@ def report(examination: Examination) -> list[Text]:
     lines.append(_item("kernel headers", examination.headers, examination.headers_problem))
     lacking = ", ".join(f"{name} (to {purpose})" for name, purpose in examination.missing_capabilities.items())
     lines.append(_item("capabilities", "all that are needed", lacking and f"missing {lacking}; run as root"))
-    if lacking or examination.headers_problem:
+    lines += [line for row in examination.host for line in _row(row)]
+    if lacking or examination.headers_problem or blocking(examination.host):
         lines.append(Text("  what still works: level qmp, which needs a QMP socket alone"))
     if not examination.targets:
         lines.append(Text("no QEMU runs here, or none that this user may see", "yellow"))
@@ -97,6 +100,14 @@ def _target(target: TargetReport) -> list[Text]:
         lines.append(Text(f"  attaches at: {symbol}, `{instruction}`{times} ({cost})"))
     lines += [_item(f"QMP {socket.path}", "answers", socket.problem) for socket in target.qmp]
     return lines
+
+
+def _row(row: HostCheck) -> list[Text]:
+    """What was found, and below it what then fails and what to do."""
+    if not row.fails:
+        return [_item(row.name, row.found, "")]
+    style = "bold red" if row.blocks else "yellow"
+    return [Text(f"  {row.name}: ") + Text(row.found, style), Text(f"    {row.fails}; {row.remedy}", style)]
 
 
 def _item(title: str, good: str, problem: str) -> Text:

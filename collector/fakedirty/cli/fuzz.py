@@ -9,8 +9,6 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-
 from fakedirty.errors import LabError, UsageError
 from fakedirty.lab.fuzz import fuzz, possible
 from fakedirty.lab.fuzz_coverage import ENOUGH, Coverage
@@ -18,7 +16,9 @@ from fakedirty.lab.fuzz_run import LEAST_ROUNDS, LEAST_SKIPPED, Fuzzed
 from fakedirty.lab.qemu import qemu_binary, qemu_facts
 from fakedirty.model.words import Mode
 from fakedirty.record.manifest import versions
+from fakedirty.show.terminal import Terminal
 
+from .printing import print_json
 from .termination import tidy_when_terminated
 
 NAME = "fuzz"
@@ -58,13 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("one migration alone is never complete: give --complete or --only, not both")
     if arguments.runs < 1 or (arguments.only or 0) < 0:
         raise UsageError("there is nothing to run: --runs is 1 or more, --only 0 or more")
-    console = Console(stderr=arguments.json, highlight=False, soft_wrap=True, markup=False)
+    console = Terminal(stderr=arguments.json, soft_wrap=True)
     seed = random.randrange(10**6) if arguments.seed is None else arguments.seed
     qemu = arguments.qemu or qemu_binary()
     allowed = possible(qemu, arguments.accel)
     indexes = range(arguments.runs) if arguments.only is None else (arguments.only,)
+    console.print(f"seed {seed}, {len(indexes)} migrations; {qemu}")
     console.print(
-        f"seed {seed}, {len(indexes)} migrations; {qemu}\n"
         f"hashes: {', '.join(allowed.hashes)}; accelerators: {', '.join(allowed.accelerators)}; "
         f"memory: {', '.join(allowed.memories)}"
     )
@@ -78,16 +78,16 @@ def run(arguments: argparse.Namespace) -> int:
                 coverage.add(fuzzed.taken)
             console.print(_line(fuzzed), style="" if not fuzzed.wrong else "bold red")
             if fuzzed.wrong:
-                console.print(failure(fuzzed, arguments), style="red")
+                console.print_lines(failure(fuzzed, arguments), style="red")
             if arguments.complete is not None and not (missing := lacking(done, coverage, arguments.complete)):
                 break
     if arguments.only is None:
-        console.print(table(coverage))
-    console.print(summary(done, coverage))
+        console.print_lines(table(coverage))
+    console.print_lines(summary(done, coverage))
     if arguments.complete is not None:
         console.print(f"complete: {f'no, {missing}' if missing else 'yes'}")
     if arguments.json:
-        print(json.dumps(_report(seed, qemu, done, coverage), indent=2))
+        print_json(_report(seed, qemu, done, coverage))
     if wrong := [str(fuzzed.plan.index) for fuzzed in done if fuzzed.wrong]:
         raise LabError(f"{len(wrong)} of {len(done)} migrations of seed {seed} went wrong: {', '.join(wrong)}")
     if missing:
@@ -105,16 +105,16 @@ def lacking(done: list[Fuzzed], coverage: Coverage, least: int) -> str:
     return "; ".join(missing)
 
 
-def failure(fuzzed: Fuzzed, arguments: argparse.Namespace) -> str:
+def failure(fuzzed: Fuzzed, arguments: argparse.Namespace) -> list[str]:
     """What is wrong with a migration, what it was, and how to run it again."""
     plan = fuzzed.plan
     given = [("--accel", arguments.accel), ("--qemu", arguments.qemu)]
     options = "".join(f" {name} {value}" for name, value in given if value is not None)
-    reasons = "\n".join(f"  wrong: {wrong}" for wrong in fuzzed.wrong)
-    return (
-        f"{reasons}\n  plan: {json.dumps(asdict(plan, dict_factory=_spelled))}\n"
-        f"  again: fakedirty fuzz --seed {plan.seed} --only {plan.index}{options}"
-    )
+    return [
+        *(f"  wrong: {wrong}" for wrong in fuzzed.wrong),
+        f"  plan: {json.dumps(asdict(plan, dict_factory=_spelled))}",
+        f"  again: fakedirty fuzz --seed {plan.seed} --only {plan.index}{options}",
+    ]
 
 
 def _spelled(fields: list[tuple[str, object]]) -> dict[str, object]:
@@ -122,29 +122,29 @@ def _spelled(fields: list[tuple[str, object]]) -> dict[str, object]:
     return {name: str(value) if isinstance(value, Mode) else value for name, value in fields if value is not None}
 
 
-def summary(done: list[Fuzzed], coverage: Coverage) -> str:
+def summary(done: list[Fuzzed], coverage: Coverage) -> list[str]:
     """How many there were, how many of them count, what went wrong, and how much was met."""
     counted = sum(fuzzed.counts for fuzzed in done)
     pages = sum(len(fuzzed.memory.differing) for fuzzed in done if fuzzed.memory)
     cells = len(coverage.features) * len(coverage.kinds)
-    return (
+    return [
         f"{len(done)} migrations, {counted} counted ({LEAST_ROUNDS} rounds and {LEAST_SKIPPED:,} skipped pages, or "
-        f"more); wrong pages: {pages}; wrong migrations: {sum(bool(fuzzed.wrong) for fuzzed in done)}\n"
+        f"more); wrong pages: {pages}; wrong migrations: {sum(bool(fuzzed.wrong) for fuzzed in done)}",
         f"switchovers of a guest that stood still, held to what they were expected to send: "
-        f"{sum(fuzzed.foreseen for fuzzed in done)}\n"
-        f"coverage: {cells - len(coverage.holes())} of {cells} cells have {ENOUGH} migrations or more"
-    )
+        f"{sum(fuzzed.foreseen for fuzzed in done)}",
+        f"coverage: {cells - len(coverage.holes())} of {cells} cells have {ENOUGH} migrations or more",
+    ]
 
 
-def table(coverage: Coverage) -> str:
+def table(coverage: Coverage) -> list[str]:
     """What met which toggle in how many migrations; what is below enough is marked."""
     head = "".join(f"{kind:>15}" for kind in coverage.kinds)
-    lines = [f"in how many counted migrations, <: below {ENOUGH}\n{'':28}{head}"]
+    lines = [f"in how many counted migrations, <: below {ENOUGH}", f"{'':28}{head}"]
     for feature in coverage.features:
         counts = [coverage.count(feature, kind) for kind in coverage.kinds]
         cells = "".join(f"{'<' if count < ENOUGH else '':>11}{count:4d}" for count in counts)
         lines.append(f"{feature:28}{cells}")
-    return "\n".join(lines)
+    return lines
 
 
 def _line(fuzzed: Fuzzed) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from .printing import print_line
+
 NAME = "guest"
 HELP = "build the guests of the laboratory"
 EPILOG = """\
@@ -27,5 +29,5 @@ def run(arguments: argparse.Namespace) -> int:
 
     for name in arguments.names or GUESTS:
         built = guest_services.build_services() if name == guest_services.NAME else build_guest(name)
-        print(f"{name}: {built.directory}")
+        print_line(f"{name}: {built.directory}")
     return 0

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from types import ModuleType
+from typing import NoReturn
 
 from fakedirty import __version__
 from fakedirty.errors import FakedirtyError, MissingError, UsageError
+from fakedirty.harmless import harmless
+
+from .printing import print_notice
+from .standard_streams import harmless_streams, show_fault, show_warnings
 
 #: each subcommand, a module of this package by the same name, and its line in ``--help``. The module is
 #: imported when it is asked for, and has NAME, HELP, add_arguments(parser), run(arguments) -> status, EPILOG if any
@@ -51,8 +56,12 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    _show_warnings()
+    with harmless_streams():
+        return _main(list(sys.argv[1:] if argv is None else argv))
+
+
+def _main(arguments: list[str]) -> int:
+    show_warnings()
     try:
         return _run(arguments)
     except UsageError as error:
@@ -62,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
+        return FAILED
+    except Exception:  # noqa: BLE001 - a fault of ours: Python would print as it is what an exception quotes
+        show_fault(traceback.format_exc())
         return FAILED
     finally:
         _flush()
@@ -76,7 +88,21 @@ def _flush() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    parser, command = parser_for(wanted)
+    parsed = parser.parse_args(arguments)
+    if command is None:
+        parser.error("no command")
+    status: int = command.run(parsed)
+    return status
+
+
+def parser_for(wanted: str | None) -> tuple[argparse.ArgumentParser, ModuleType | None]:
+    """The parser of all that is asked for where `wanted` is the command, and its module; the other commands are names.
+
+    A module is imported only where it is wanted, as some need much.
+    """
+    parser = _Parser(
         prog="fakedirty",
         description="See, and skip, the fake dirty pages of QEMU live migration.",
         epilog=EPILOG,
@@ -84,7 +110,6 @@ def _run(arguments: list[str]) -> int:
     )
     parser.add_argument("--version", action="version", version=f"fakedirty {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
     command: ModuleType | None = None
     for name, text in COMMANDS.items():
         subparser = subparsers.add_parser(
@@ -94,11 +119,7 @@ def _run(arguments: list[str]) -> int:
             command = _command(name)
             subparser.epilog = getattr(command, "EPILOG", None)
             command.add_arguments(subparser)
-    parsed = parser.parse_args(arguments)
-    if command is None:
-        parser.error("no command")
-    status: int = command.run(parsed)
-    return status
+    return parser, command
 
 
 def _command(name: str) -> ModuleType:
@@ -111,18 +132,16 @@ def _command(name: str) -> ModuleType:
         ) from error
 
 
-def _show_warnings() -> None:
-    """What goes wrong on the way, such as a recording that stops, is told like an error, and the work goes on."""
-    logger = logging.getLogger("fakedirty")
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("fakedirty: %(message)s"))
-        logger.addHandler(handler)
-        logger.propagate = False
+class _Parser(argparse.ArgumentParser):
+    """Its errors quote arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(harmless(message))
 
 
 def _fail(error: FakedirtyError, status: int) -> int:
-    print(f"fakedirty: {error}", file=sys.stderr)
+    for line in f"fakedirty: {error}".split("\n"):  # each is harmless by itself
+        print_notice(line)
     return status
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from fakedirty.qmp.turn import CHANGE_SECONDS, in_turns, turn
 from fakedirty.service.control import DEFAULT_SOCKET, NoServiceError, asking
 from fakedirty.service.promises import State
 
+from .printing import print_json, print_line
 from .targets import add_selectors, choose
 from .termination import stop_signals
 
@@ -104,5 +103,7 @@ def _by_qmp(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
 def _say(arguments: argparse.Namespace, name: str, mode: str, hash_name: str) -> None:
     said = {"qmp" if arguments.qmp else "vm": name, "mode": mode, "hash": hash_name}
-    text = json.dumps(said) if arguments.json else f"{name}: fake-dirty-mode is {mode}, hash {hash_name}"
-    print(text, file=sys.stdout, flush=True)
+    if arguments.json:
+        print_json(said, indent=None)
+    else:
+        print_line(f"{name}: fake-dirty-mode is {mode}, hash {hash_name}")

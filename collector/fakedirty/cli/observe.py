@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -20,22 +20,24 @@ from fakedirty.observe import levels
 from fakedirty.observe.attachment import Attachments
 from fakedirty.observe.fleet import Fleet
 from fakedirty.observe.limits import raise_descriptor_limit
-from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.sizes import with_page_ring
 from fakedirty.observe.target import Target
 from fakedirty.record.json_lines import JsonLines
+from fakedirty.record.places import check_directory, check_file
 from fakedirty.record.recorder import read_clock
+from fakedirty.record.retention import Limits
 from fakedirty.service.configuration import BEST, Configuration, Observing, read
 from fakedirty.service.control import serving
 from fakedirty.service.desk import Desk
 from fakedirty.service.manager import Manager
 from fakedirty.service.policy import Policy
-from fakedirty.service.upkeep import Upkeep
+from fakedirty.service.upkeep import Upkeep, limits_of
 from fakedirty.show.table import LiveTable
 
-from .observing import observer_of
+from .observing import Observation, Reasons, observation_of
 from .outlets import Outlets
+from .printing import print_notice
 from .targets import add_selectors, choose
 from .termination import hangups, stop_signals
 
@@ -58,6 +60,8 @@ hold it against: see the last line of the table, or `reason` in migration.json a
 """
 
 VALID, FAILED, INVALID = 0, 1, 3
+
+LEARNING = 4  # monitors that are asked at a time
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,6 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
     configuration = _configure(arguments)
     _check(arguments)
     raise_descriptor_limit()
+    _check_places(arguments, configuration)
     run_id = arguments.run_id or f"observe-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
     with ExitStack() as stack:
         outlets = Outlets(run_id, out=arguments.out, exports=bool(arguments.listen), json=arguments.json)
@@ -183,14 +188,26 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--control is for the service, which observes every QEMU: add --all")
     if arguments.all and arguments.once:
         raise UsageError("--once ends with the one migration that it waits for: choose a QEMU with --pid or --vm")
-    if arguments.record is not None and arguments.record.exists():
-        raise UsageError(f"{arguments.record} exists: name another file for --record, or remove it")
     with_page_ring(arguments.page_ring)
     permits = _access(arguments)
     if arguments.listen:
         access.check(permits, *parse_address(arguments.listen))
     elif permits != Access() and arguments.config is None:
         raise UsageError("--metrics-* and --insecure-listen say how metrics are served: add --listen HOST:PORT")
+
+
+def _check_places(arguments: argparse.Namespace, configuration: Configuration | None) -> None:
+    """UsageError where something is to be written that cannot be, before anything is attached to."""
+    if arguments.record is not None:
+        check_file(arguments.record, "--record", replaced=False)
+    if arguments.out is not None:
+        # old recordings that go make room
+        pruned = configuration is not None and limits_of(configuration) != Limits()
+        check_directory(arguments.out, "--out" if configuration is None else "record.directory", may_be_full=pruned)
+    if arguments.control is not None:
+        check_directory(arguments.control.parent, "--control")
+        if promises_beside(arguments.control).is_dir():
+            raise UsageError(f"{promises_beside(arguments.control)} is a directory: --control keeps a file there")
 
 
 def _access(arguments: argparse.Namespace) -> Access:
@@ -209,10 +226,12 @@ def _observe(
     """One QEMU."""
     with ExitStack() as stack:
         stack.callback(outlets.part, target)
-        observer, trace = observer_of(target, arguments, outlets, stack)
+        observation = observation_of(target, arguments, outlets, Reasons(), stack=stack)
+        observer, trace = observation.observer, observation.trace
+        version = observation.learn()
         stack.callback(observer.close)
         observer.attach()
-        outlets.join(trace)
+        outlets.join(trace, version)
         _say(f"attached: {target.vm} pid {target.pid} at level {trace.level}")
         observer.run(over, once=arguments.once)
     if arguments.once and not observer.seen and not stop.is_set():
@@ -225,22 +244,31 @@ def _observe_all(
 ) -> int:
     """Every QEMU of this host, those that come later too."""
     attachments = Attachments(every_process=True, find=lambda: fleet.found)
+    reasons = Reasons()
+    learning = ThreadPoolExecutor(LEARNING, thread_name_prefix="learn")
+    observations: dict[Target, Observation] = {}
 
     def make(target: Target) -> Observer:
-        return observer_of(target, arguments, outlets, attachments=attachments)[0]
+        found = observations[target] = observation_of(target, arguments, outlets, reasons, attachments=attachments)
+        return found.observer
 
-    def attached(observer: Observer) -> None:
-        if isinstance(trace := observer.trace, LiveTrace):
-            outlets.join(trace)
-            _say(f"attached: {trace.target.vm} pid {trace.target.pid} at level {trace.level}")
+    def attached(target: Target) -> None:
+        found = observations[target]
+        outlets.join(found.trace)
+        _say(f"attached: {target.vm} pid {target.pid} at level {found.trace.level}")
+        learning.submit(lambda: outlets.learned(target, found.learn()))
+
+    def parted(target: Target) -> None:
+        observations.pop(target, None)
+        outlets.part(target)
 
     def stop() -> bool:
         upkeep.tick()
         return over()
 
-    fleet = Fleet(make, attached=attached, parted=outlets.part)
+    fleet = Fleet(make, attached=attached, parted=parted)
     # beside the socket, as that is one service's alone
-    promises = control.with_name(f"{control.name}.promises") if (control := arguments.control) else None
+    promises = promises_beside(arguments.control) if arguments.control else None
     desk = Desk(outlets.run_id, lambda: fleet.observers, read_clock, promises)
     manager = Manager()
     with ExitStack() as stack:
@@ -259,6 +287,7 @@ def _observe_all(
             outlets.follow(policy)
         stack.callback(attachments.close)
         stack.callback(fleet.close)
+        stack.callback(learning.shutdown, cancel_futures=True)
         stack.callback(upkeep.close)
         if arguments.control is not None:
             stack.callback(desk.modes.close)
@@ -269,10 +298,15 @@ def _observe_all(
     return verdict(fleet.valid)
 
 
+def promises_beside(control: Path) -> Path:
+    """Where the service keeps what it has promised of modes."""
+    return control.with_name(f"{control.name}.promises")
+
+
 def verdict(valid: bool) -> int:
     """The exit status that tells whether all that was seen can be believed."""
     return VALID if valid else INVALID
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print_notice(text)

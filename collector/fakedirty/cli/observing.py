@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Any
 
 from fakedirty.errors import FakedirtyError, MissingError, QmpError, TargetError
 from fakedirty.model.names import visible
@@ -18,12 +21,16 @@ from fakedirty.observe.observer import Observer
 from fakedirty.observe.plans import Plans
 from fakedirty.observe.sizes import with_page_ring
 from fakedirty.observe.target import Target
+from fakedirty.qmp.peer import PeerError
 from fakedirty.qmp.place import Address
 from fakedirty.qmp.turn import turn
 from fakedirty.record.recorder import read_clock
 from fakedirty.record.trace_file import Origin, TraceWriter
 
 from .outlets import Outlets
+from .printing import print_notice
+
+_log = logging.getLogger(__name__)
 
 QMP_SECONDS = 0.5  # for all of it: who holds a socket lets us wait for ever, and attaching is not to wait for facts
 
@@ -35,38 +42,74 @@ QMP_FACTS = {
 }
 
 
-def observer_of(
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """An observer, its trace of a QEMU, and what the manifest says of that QEMU, as far as it is known."""
+
+    observer: Observer
+    trace: LiveTrace
+    facts: dict[str, Any]
+
+    def learn(self) -> str:
+        """Read what only QEMU's monitor knows; the one that answers is used first from then on.
+
+        Returns:
+            QEMU's version; empty where no monitor answers: it may be held by somebody, or its QEMU stand still.
+        """
+        address, answers = _ask(self.trace.monitors)
+        if address is not None:
+            self.trace.prefer(address)
+            self.facts["qemu"] = {**self.facts["qemu"], **answers}
+        return _version(answers)
+
+
+def observation_of(
     target: Target,
     arguments: argparse.Namespace,
     outlets: Outlets,
+    reasons: Reasons,
+    *,
     stack: ExitStack | None = None,
     attachments: Attachments | None = None,
-) -> tuple[Observer, LiveTrace]:
-    """An observer that is not yet attached, and its trace; a trace that it records is closed by `stack`.
+) -> Observation:
+    """An observation that is not yet attached; a trace that it records is closed by `stack`.
 
     Its probes are its own, or among the `attachments` that it shares with others.
     """
     plans = attachments.plans if attachments else Plans()
-    level, reasons = _level(arguments, target, plans)
-    monitor, facts = _ask([target.at(arguments.qmp)] if arguments.qmp else target.monitors)
-    for higher, why in reasons.items():
-        who = f"{target.vm}: " if arguments.all else ""
-        print(f"{who}not at level {higher}: {why}", file=sys.stderr, flush=True)
-    origin = Origin(outlets.run_id, read_clock(), sys.argv, _facts(target, facts, reasons, plans))
-    tap = None
-    if arguments.record and stack is not None:
-        tap = stack.enter_context(TraceWriter(arguments.record, origin))
+    level, against = _level(arguments, target, plans)
+    reasons.report(target, against)
+    facts = _facts(target, against, plans)
     trace = LiveTrace(
         target,
         level,
         pages=arguments.pages,
-        monitor=arguments.qmp or monitor,
+        monitor=arguments.qmp,
         sizes=with_page_ring(arguments.page_ring),
         sample=arguments.sample,
         hold=arguments.hold_socket,
         attachments=attachments,
     )
-    return Observer(trace, outlets.sinks(target, origin, _version(facts)), tap), trace
+    origin = Origin(outlets.run_id, read_clock(), sys.argv, facts)
+    tap = None
+    if arguments.record and stack is not None:
+        tap = stack.enter_context(TraceWriter(arguments.record, origin))
+        outlets.taps(tap)
+    return Observation(Observer(trace, outlets.sinks(target, origin), tap), trace, facts)
+
+
+class Reasons:
+    """Why QEMUs are not observed at a higher level: the same is said once, of the first one."""
+
+    def __init__(self) -> None:
+        self._reported: set[tuple[Level, str]] = set()
+
+    def report(self, target: Target, against: Mapping[Level, str]) -> None:
+        """Those that are new."""
+        for level, why in against.items():
+            if (level, why) not in self._reported:
+                self._reported.add((level, why))
+                print_notice(f"{target.vm}: not at level {level}: {why}")
 
 
 def _level(arguments: argparse.Namespace, target: Target, plans: Plans) -> tuple[Level, Mapping[Level, str]]:
@@ -76,15 +119,15 @@ def _level(arguments: argparse.Namespace, target: Target, plans: Plans) -> tuple
         if level is not Level.QMP and (why := levels.inability()):
             raise MissingError(f"level {level} is not possible here: {why}")
         return level, {}
-    choice = levels.choose(target, qmp_reachable=bool(arguments.qmp or target.monitors), plans=plans)
+    choice = levels.choose(target, qmp_reachable=bool(arguments.qmp or target.has_monitor), plans=plans)
     if choice.level is None:
         why = "; ".join(f"{level}: {reason}" for level, reason in choice.reasons.items())
         raise TargetError(f"QEMU {target.pid} cannot be observed at any level ({why}); see fakedirty doctor")
     return choice.level, choice.reasons
 
 
-def _facts(target: Target, qmp: dict[str, object], reasons: Mapping[Level, str], plans: Plans) -> dict[str, object]:
-    """What the manifest says of this QEMU, as it was when the observer came."""
+def _facts(target: Target, reasons: Mapping[Level, str], plans: Plans) -> dict[str, Any]:
+    """What the manifest says of this QEMU, without its monitor."""
     qemu: dict[str, object] = {"pid": target.pid, "program": target.program}
     try:
         command_line = (target.proc / str(target.pid) / "cmdline").read_bytes()
@@ -92,7 +135,7 @@ def _facts(target: Target, qmp: dict[str, object], reasons: Mapping[Level, str],
         qemu["build_id"] = plans.of_executable(target.exe, "build id", lambda binary: binary.build_id)
     except (OSError, FakedirtyError):
         pass  # another user's process: what can be read of it is enough
-    return {"qemu": qemu | qmp, "not_at_level": {str(level): why for level, why in reasons.items()}}
+    return {"qemu": qemu, "not_at_level": {str(level): why for level, why in reasons.items()}}
 
 
 def _version(facts: Mapping[str, object]) -> str:
@@ -108,6 +151,8 @@ def _ask(monitors: Iterable[Address]) -> tuple[Address | None, dict[str, object]
         try:
             with turn([address], QMP_SECONDS) as qmp:
                 return address, {name: qmp.execute(command) for name, command in QMP_FACTS.items()}
+        except PeerError as error:
+            _log.warning("%s", error)
         except QmpError:
             continue
     return None, {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,10 +17,12 @@ from fakedirty.page.answer import pages_of
 from fakedirty.page.told import Witness
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.recorder import Recorder, read_clock
-from fakedirty.record.trace_file import Origin
+from fakedirty.record.trace_file import Origin, TraceWriter
 from fakedirty.service.policy import Policy
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
+
+from .printing import print_notice
 
 
 class Outlets:
@@ -32,10 +35,10 @@ class Outlets:
         self.exporter = Exporter(attached=self._observed, skip_off=self._skip_off)
         self._witness = Witness()
         self._attached: dict[tuple[int, int], Attached] = {}
-        self._versions: dict[tuple[int, int], str] = {}
         self._screens: list[Sink] = [OneAtATime(self.screen), *([self.exporter, self._witness] if exports else ())]
         self._recorders: dict[tuple[int, int], Recorder] = {}
         self._failed = False
+        self._tap: TraceWriter | None = None
         self._policy: Policy | None = None
 
     def pages(self) -> Mapping[str, Page]:
@@ -46,6 +49,10 @@ class Outlets:
         """Have it decide for each QEMU to come."""
         self._policy = policy
 
+    def taps(self, tap: TraceWriter) -> None:
+        """It records what is heard: where it fails, recording has failed."""
+        self._tap = tap
+
     def also(self, sink: Sink) -> None:
         """Have it told of each QEMU to come; it may be told by several threads."""
         self._screens.append(sink)
@@ -53,9 +60,8 @@ class Outlets:
     def _skip_off(self) -> int:
         return self._policy.decisions if self._policy else 0
 
-    def sinks(self, target: Target, origin: Origin, qemu_version: str) -> list[Sink]:
+    def sinks(self, target: Target, origin: Origin) -> list[Sink]:
         """Those for one QEMU; what is said has been recorded."""
-        self._versions[target.identity] = qemu_version
         others = [*self._screens, *([self._policy.of(target)] if self._policy else ())]
         if self.out is None:
             return others
@@ -63,15 +69,19 @@ class Outlets:
         self._recorders[target.identity] = recorder
         return [recorder, *others]
 
-    def join(self, trace: LiveTrace) -> None:
+    def join(self, trace: LiveTrace, qemu_version: str = "") -> None:
         """A QEMU is observed now."""
         target = trace.target
-        version = self._versions[target.identity]
         identity = " ".join(map(str, target.identity))
         self._attached[target.identity] = Attached(
-            target.vm, target.pid, str(trace.level), trace.probes, version, identity, target.uuid
+            target.vm, target.pid, str(trace.level), trace.probes, qemu_version, identity, target.uuid
         )
         self.exporter.look()
+
+    def learned(self, target: Target, qemu_version: str) -> None:
+        """The version of a QEMU that is observed, once its monitor has answered."""
+        if (attached := self._attached.get(target.identity)) is not None:
+            self._attached[target.identity] = dataclasses.replace(attached, qemu_version=qemu_version)
 
     def _observed(self) -> list[Attached]:
         return list(self._attached.values())
@@ -79,11 +89,10 @@ class Outlets:
     def part(self, target: Target) -> None:
         """That QEMU is not observed any more: what was recorded of it is said."""
         self._attached.pop(target.identity, None)
-        self._versions.pop(target.identity, None)
         if recorder := self._recorders.pop(target.identity, None):
             self._failed = self._failed or bool(recorder.failure)
             for directory in recorder.directories:
-                print(f"recorded: {directory}", file=sys.stderr, flush=True)
+                print_notice(f"recorded: {directory}")
 
     def busy(self) -> set[Path]:
         """Directories that are being written."""
@@ -92,4 +101,5 @@ class Outlets:
     @property
     def failed(self) -> bool:
         """Whether recording failed."""
-        return self._failed or any(recorder.failure for recorder in list(self._recorders.values()))
+        lost = self._tap is not None and self._tap.failure is not None
+        return self._failed or lost or any(recorder.failure for recorder in list(self._recorders.values()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,8 +15,11 @@ from fakedirty.errors import MissingError, UsageError
 from fakedirty.record.load import load
 from fakedirty.record.page_study import PageStudy, Picture, study
 from fakedirty.record.pages import pages_of
+from fakedirty.record.places import check_file
 from fakedirty.show.ram_picture import draw, text_rows
 from fakedirty.show.terminal import Terminal
+
+from .printing import print_json
 
 NAME = "pages"
 HELP = "say what page records tell: hot pages, streaks, RAM blocks, duplicates, a picture of RAM"
@@ -44,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, count, say."""
+    if arguments.picture is not None:
+        check_file(arguments.picture, "--picture")
     directory = _directory(arguments.path)
     terminal = Terminal()
     wide = STRETCHES if arguments.picture or arguments.json else max(8, terminal.width - 9)
@@ -56,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         except (OSError, ValueError) as error:
             raise UsageError(f"cannot draw {arguments.picture}: {error}") from error
     if arguments.json:
-        print(json.dumps(_plain(found), indent=2))
+        print_json(_plain(found))
     else:
         for part in report(found, with_picture=not arguments.picture):
             terminal.print(part, highlight=False)

@@ -6,6 +6,8 @@ import argparse
 
 from fakedirty.lab.qemu import Builds, qemu_binary, unpatched_binary
 
+from .printing import print_line
+
 NAME = "qemu"
 HELP = "build the patched QEMU, or say where it is"
 EPILOG = """\
@@ -25,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the path of the binary; build it first when asked to."""
     if arguments.action == "path":
-        print(unpatched_binary() if arguments.unpatched else qemu_binary())
+        print_line(str(unpatched_binary() if arguments.unpatched else qemu_binary()))
         return 0
     builds = Builds("none", strip=True) if arguments.unpatched else Builds()
-    print(builds.build())
+    print_line(str(builds.build()))
     return 0

@@ -10,12 +10,14 @@ from pathlib import Path
 from fakedirty.model.sink import Sink
 from fakedirty.observe.observer import Observer
 from fakedirty.record.json_lines import JsonLines
+from fakedirty.record.places import check_directory
 from fakedirty.record.recorder import Recorder
 from fakedirty.record.trace_file import Replay
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
 
 from .observe import FAILED, verdict
+from .printing import print_notice
 
 NAME = "replay"
 HELP = "make tables and files of a recorded trace again"
@@ -39,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Replay the whole trace."""
+    if arguments.out is not None:
+        check_directory(arguments.out, "--out")
     with ExitStack() as stack:
         trace = Replay(arguments.trace)
         stack.callback(trace.close)
@@ -55,5 +59,5 @@ def run(arguments: argparse.Namespace) -> int:
         observer.run(lambda: trace.exhausted or (screen.left and recorder is None))
         observer.close()
     for directory in recorder.directories if recorder else ():
-        print(f"recorded: {directory}", file=sys.stderr, flush=True)
+        print_notice(f"recorded: {directory}")
     return FAILED if recorder and recorder.failure else verdict(observer.valid)

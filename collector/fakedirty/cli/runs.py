@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,14 +13,18 @@ from rich.table import Table
 from rich.text import Text
 
 from fakedirty.errors import RecordError, UsageError
+from fakedirty.harmless import harmless
 from fakedirty.model.names import visible
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.load import load, rows
+from fakedirty.record.places import check_file
 from fakedirty.record.restore import clock_of, manifest_of, restore
 from fakedirty.show.compare import comparison
 from fakedirty.show.figures import UNSEEN, milliseconds, size
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
+
+from .printing import print_json, print_notice
 
 NAME = "runs"
 HELP = "look back at what was recorded: list, show, compare, export"
@@ -106,7 +109,7 @@ def _list(arguments: argparse.Namespace) -> None:
             raise RecordError(f"no migration of a VM named {arguments.vm} in {arguments.path}; there are {known}")
     listed = rows(migrations)
     if arguments.json:
-        print(json.dumps(listed, indent=2))
+        print_json(listed)
     else:
         Terminal().print(_listing(listed), highlight=False)
 
@@ -145,21 +148,28 @@ def _show(directory: Path, as_json: bool) -> None:
 
 def _compare(directories: Sequence[Path], as_json: bool) -> None:
     if as_json:
-        print(json.dumps([rows(load(directory).migrations)[0] for directory in directories], indent=2))
+        print_json([rows(load(directory).migrations)[0] for directory in directories])
         return
     migrations = [restore(directory) for directory in directories]
     titled = [(f"{migration.vm} {migration.migration_id}", migration) for migration in migrations]
     Terminal().print(comparison(titled), highlight=False)
 
 
+def _harmless(frame: pd.DataFrame) -> pd.DataFrame:
+    """For whoever looks at it: a file has the text as it is."""
+    return frame.map(lambda value: harmless(value) if isinstance(value, str) else value)
+
+
 def _export(arguments: argparse.Namespace) -> None:
+    file = Path(arguments.file)
+    if arguments.file != "-":
+        if file.suffix not in (".csv", ".parquet"):
+            raise UsageError(f"{file}: give a name that ends in .csv or .parquet")
+        check_file(file, "the exported file", replaced=False)
     frame: pd.DataFrame = getattr(load(arguments.path), arguments.table)
     if arguments.file == "-":
-        frame.to_csv(sys.stdout, index=False)
+        _harmless(frame).to_csv(sys.stdout, index=False)
         return
-    file = Path(arguments.file)
-    if file.suffix not in (".csv", ".parquet"):
-        raise UsageError(f"{file}: give a name that ends in .csv or .parquet")
     try:
         with file.open("xb") as stream:
             if file.suffix == ".csv":
@@ -168,4 +178,4 @@ def _export(arguments: argparse.Namespace) -> None:
                 frame.to_parquet(stream, index=False)
     except OSError as error:
         raise UsageError(f"cannot write {file}: {error.strerror or error}") from error
-    print(f"{len(frame):,} rows of {arguments.table} in {file}", file=sys.stderr)
+    print_notice(f"{len(frame):,} rows of {arguments.table} in {file}")

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
 from fakedirty.service.control import DEFAULT_SOCKET, ask
 from fakedirty.show.compare import VALID
 from fakedirty.show.figures import UNSEEN
-from fakedirty.show.terminal import Terminal, harmless
+from fakedirty.show.terminal import Terminal
+
+from .printing import print_json
 
 NAME = "status"
 HELP = "say what the service of this host observes"
@@ -38,19 +38,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Ask, and say."""
     told: dict[str, Any] = ask("status", path=arguments.control)
     if arguments.json:
-        print(json.dumps(told, indent=2))
+        print_json(told)
         return 0
     terminal = Terminal()
     vms = told["vms"]
     head = f"fakedirty {told['version']}, pid {told['pid']}, for {told['up_seconds']:.0f} s: {len(vms)} QEMUs observed"
-    terminal.print(head, highlight=False)
+    terminal.print(head)
     if vms:
-        terminal.print(_listing(vms), highlight=False)
+        terminal.print(_listing(vms))
     names = Counter(vm["vm"] for vm in vms)
     for vm in vms:
         if vm["verdict"] and vm["last"]["outcome"] == "unfinished":  # so far: it runs
-            which = harmless(vm["vm"]) if names[vm["vm"]] == 1 else f"{harmless(vm['vm'])} (pid {vm['pid']})"
-            terminal.print(f"\n{which}: {vm['verdict']}", highlight=False, markup=False)
+            which = vm["vm"] if names[vm["vm"]] == 1 else f"{vm['vm']} (pid {vm['pid']})"
+            terminal.print()
+            terminal.print(f"{which}: {vm['verdict']}")
     return 0
 
 
@@ -63,5 +64,5 @@ def _listing(vms: list[Mapping[str, Any]]) -> Table:
         said = [UNSEEN] * 4
         if last:
             said = [last["migration_id"], last["state"], str(last["rounds"]), VALID[last["valid"]]]
-        table.add_row(Text(harmless(vm["vm"])), str(vm["pid"]), vm["level"], str(vm["migrations"]), *said)
+        table.add_row(vm["vm"], str(vm["pid"]), vm["level"], str(vm["migrations"]), *said)
     return table

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,13 +14,15 @@ from rich.live import Live
 
 from fakedirty.errors import UsageError
 from fakedirty.model.names import visible
+from fakedirty.record.places import check_file
 from fakedirty.service.control import DEFAULT_SOCKET, ask
 from fakedirty.show.columns import NARROW
 from fakedirty.show.svg import svg
 from fakedirty.show.table import heading, line
-from fakedirty.show.terminal import Terminal, harmless
+from fakedirty.show.terminal import Terminal
 from fakedirty.show.watch import SHARES_SHOWN, Watched, screen, told_apart
 
+from .printing import print_json
 from .termination import stop_signals
 from .watching import Memory, watched
 
@@ -56,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     terminal = Terminal()
     if arguments.svg and (arguments.json or not terminal.is_terminal):
         raise UsageError("--svg is a picture of the screen: it needs a terminal, and goes without --json")
+    if arguments.svg is not None:
+        check_file(arguments.svg, "--svg")
     with stop_signals() as stop:
         looks = _looks(arguments, stop)
         if arguments.json:
@@ -106,7 +108,7 @@ def _say_json(looks: Iterable[list[Mapping[str, Any]]]) -> None:
     for vms in looks:
         if vms != known:
             known = vms
-            print(json.dumps({"vms": vms}), file=sys.stdout, flush=True)
+            print_json({"vms": vms}, indent=None)
 
 
 def _say_lines(looks: Iterable[list[Watched]], terminal: Terminal) -> None:
@@ -120,9 +122,7 @@ def _say_lines(looks: Iterable[list[Watched]], terminal: Terminal) -> None:
             for text in _lines(each):
                 if text not in known:
                     known.add(text)
-                    terminal.print(
-                        f"{harmless(names[each.process])}: {text}", soft_wrap=True, highlight=False, markup=False
-                    )
+                    terminal.print(f"{names[each.process]}: {text}", soft_wrap=True)
 
 
 def _lines(of: Watched) -> Iterator[str]:

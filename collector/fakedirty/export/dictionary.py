@@ -25,6 +25,17 @@ all. A VM that is no longer observed keeps its series for {KEPT.total_seconds() 
 migration, and of more than {DEPARTED_VMS} such VMs the oldest are dropped before; `fakedirty_vms_dropped_total` counts
 those that were.
 
+Counters are of a guest, and never of a name: a guest is the processes that have the same UUID (`-uuid`) and name, or,
+without a UUID, one process, and those of its name that come when it has gone. The label `vm` is the name (`-name`), or
+`pid-N` without one, and stays as it is for as long as there are series. Where another guest has that label already, it
+is `NAME (pid N)`: the one that was there first keeps the name, also while others come and go. So a guest that is
+migrated back and forth, or started again, goes on counting under its name, and two that run at the same time under one
+name are never added up, nor does a counter fall because of the other. Bytes of a name that are not UTF-8 are shown as
+`\\xff`. `fakedirty_qemu_info` has the label beside the process id.
+
+A verdict that did not come true is withdrawn: `fakedirty_verdict_refuted` is 1 then, and what had been predicted is not
+exported ([verdict.md](verdict.md)).
+
 Ratios are two counters. The share of fake pages among those that were classified:
 
     sum by (vm) (increase(fakedirty_pages_total{{class="fake"}}[5m]))

@@ -101,7 +101,9 @@ METRICS = (
         "fakedirty_migration_info", "info", ("migration_id", "level"), "1 for the last migration.", readers.identity
     ),
     Metric("fakedirty_migration_active", G, (), "1 while the last migration runs.", readers.active),
-    Metric("fakedirty_migration_valid", G, (), "1 if the last migration is valid so far.", readers.valid),
+    Metric(
+        "fakedirty_migration_valid", G, (), "1 if the last migration is valid, so far or as a whole.", readers.valid
+    ),
     Metric(
         "fakedirty_migration_start_time_seconds", G, (), "Start of the last migration, Unix time.", readers.start_time
     ),

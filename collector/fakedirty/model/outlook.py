@@ -25,8 +25,8 @@ class Outlook:
     """Takes in what happens to a migration; times are seconds since its start."""
 
     def __init__(self) -> None:
-        self._made_of: object = None
-        self._found: Verdict | None = None
+        # what it was made of, and the verdict: set at once, as those who observe and those who scrape make it
+        self._made: tuple[object, Verdict | None] = (None, None)
         self._forecast = Forecast()
         self._now = 0.0
         self._void = False  # it goes on by postcopy: nothing was predicted of that
@@ -37,19 +37,20 @@ class Outlook:
         before = len(rounds)
         while before and rounds[before - 1].kind is Kind.SWITCHOVER:
             before -= 1
-        if self._made_of != (before, limits):
+        if self._made[0] != (before, limits):
             seconds = None if limits.downtime_limit_ms is None else limits.downtime_limit_ms / 1e3
-            self._found = verdict(rounds[max(0, before - LOOKED_AT) : before], seconds, limits.switchover_rate)
-            self._made_of = before, limits
-        found, refutation = self._found, self.refutation
+            made = verdict(rounds[max(0, before - LOOKED_AT) : before], seconds, limits.switchover_rate)
+            self._made = (before, limits), made
+        found, refutation = self._made[1], self.refutation
         return found if found is None or refutation is None else replace(found, refuted=refutation)
 
     @property
     def refutation(self) -> Refutation | None:
         """What speaks against the verdict that was made last."""
-        if self._found is None or self._void:
-            return None if self._void else self._refutation
-        return self._refutation or self._forecast.refutation(self._found, self._now)
+        if self._void:
+            return None
+        found = self._made[1]
+        return self._refutation or (None if found is None else self._forecast.refutation(found, self._now))
 
     def take(self, rounds: Sequence[Round], limits: Limits) -> None:
         """A round has ended, or QEMU's limits were read: hold the verdict against those before."""

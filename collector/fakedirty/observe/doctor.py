@@ -11,9 +11,10 @@ from fakedirty.errors import FakedirtyError, QmpError
 from fakedirty.model.words import Level
 from fakedirty.qmp.place import Address
 
-from . import capabilities, configuration, headers, kernel, levels, patched, stock
+from . import capabilities, configuration, headers, host_checks, kernel, levels, patched, stock
 from .attach import AttachPoint, Placed
 from .elf import Binary
+from .host_checks import HostCheck
 from .kernel import Kernel
 from .memory import ProcessMemory
 from .target import PROC, Target, find_all
@@ -60,6 +61,7 @@ class Examination:
     headers_problem: str
     missing_capabilities: dict[str, str]
     targets: list[TargetReport]
+    host: list[HostCheck] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -77,7 +79,14 @@ def examine(targets: list[Target] | None = None, *, qmp_path: Path | None = None
     reports = [(target, examine_target(target, qmp_path=qmp_path)) for target in found]
     if targets is None:  # of those that were found, some may have ended while others were looked at
         reports = [(target, report) for target, report in reports if (proc / str(target.pid)).exists()]
-    return Examination(kernel.look(), where, problem, capabilities.missing(), [report for _, report in reports])
+    return Examination(
+        kernel.look(),
+        where,
+        problem,
+        capabilities.missing(),
+        [report for _, report in reports],
+        host_checks.look(),
+    )
 
 
 def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetReport:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 _MAGIC = b"\x7fELF"
 _PART_BYTES = 4 << 20
@@ -21,7 +21,10 @@ _MARKS = (
     # trace events of a machine, where dtrace is the trace backend
     (b"qemu\0runstate_set\0", b"qemu\0vm_state_notify\0"),
 )
-_OVERLAP = max(len(part) for mark in _MARKS for part in mark) - 1
+_PARTS = frozenset(part for mark in _MARKS for part in mark)
+# Every alternative has one of these: most executables have none, and are looked through for no more.
+_ANCHORS = frozenset([b"QEMU emulator version", b"runstate_set\0"])
+_OVERLAP = max(map(len, _PARTS)) - 1
 
 Key = tuple[int, int, int, int]  # device, inode, time of change in ns, size
 
@@ -48,24 +51,31 @@ def is_emulator(path: Path | str, known_by: Key) -> bool:
     if known_by not in _known:
         try:
             with open(path, "rb") as file:
-                _known[known_by] = _has_marks(file.read(4), iter(lambda: file.read(_PART_BYTES), b""))
+                _known[known_by] = file.read(len(_MAGIC)) == _MAGIC and _has_marks(file)
         except OSError:
             return False
     return _known[known_by]
 
 
-def _has_marks(magic: bytes, parts: Iterable[bytes]) -> bool:
-    if magic != _MAGIC:
+def is_known(known_by: Key) -> bool:
+    """Whether an executable that was read is one."""
+    return _known.get(known_by, False)
+
+
+def _has_marks(file: BinaryIO) -> bool:
+    if not _found(file, _ANCHORS):
         return False
-    missing = [set(mark) for mark in _MARKS]
+    found = _found(file, _PARTS)
+    return any(found.issuperset(mark) for mark in _MARKS)
+
+
+def _found(file: BinaryIO, wanted: frozenset[bytes]) -> set[bytes]:
+    """Those of `wanted` that are in a file."""
+    file.seek(0)
+    found: set[bytes] = set()
     end, length = b"", 0
-    for part in parts:
+    while length < _MOST_BYTES and (part := file.read(_PART_BYTES)) and found != wanted:
         text = end + part
-        for mark in missing:
-            mark -= {each for each in mark if each in text}
-            if not mark:
-                return True
+        found |= {each for each in wanted - found if each in text}
         end, length = text[-_OVERLAP:], length + len(part)
-        if length >= _MOST_BYTES:
-            break
-    return False
+    return found

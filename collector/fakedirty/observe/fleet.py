@@ -59,7 +59,7 @@ class Fleet:
         self,
         make: Callable[[Target], Observer],
         find: Callable[[], Iterable[Target]] | None = None,
-        attached: Callable[[Observer], None] = lambda observer: None,
+        attached: Callable[[Target], None] = lambda target: None,
         parted: Callable[[Target], None] = lambda target: None,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
@@ -159,7 +159,7 @@ class Fleet:
             return
         member.observer = observer
         self._observers[member.target.identity] = observer
-        self._attached(observer)
+        self._attached(member.target)
         if not observer.trace.listen(lambda: self._wake(member)):
             member.thread = threading.Thread(target=self._poll, args=(member,), name=f"QEMU {member.target.pid}")
             member.thread.start()

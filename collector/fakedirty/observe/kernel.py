@@ -32,7 +32,7 @@ def look(root: Path = Path("/"), release: str | None = None) -> Kernel:
     ring_buffer = _version(release) >= RING_BUFFER_SINCE
     jit = _text(root / "proc/sys/net/core/bpf_jit_enable") not in ("0",)
     problems = (
-        "" if uprobes else "it has no uprobes (CONFIG_UPROBE_EVENTS): no level but qmp",
+        "" if uprobes else _without_uprobes(root),
         "" if ring_buffer else "it has no BPF ring buffer (Linux 5.8): no level but qmp",
         "" if jit else "BPF is interpreted: hashing is many times slower (sysctl net.core.bpf_jit_enable=1)",
     )
@@ -44,6 +44,12 @@ def look(root: Path = Path("/"), release: str | None = None) -> Kernel:
         btf=(root / "sys/kernel/btf/vmlinux").exists(),
         problems=tuple(problem for problem in problems if problem),
     )
+
+
+def _without_uprobes(root: Path) -> str:
+    if not (root / "sys/bus/event_source/devices").is_dir():
+        return "whether it has uprobes cannot be seen, as /sys is not mounted here or hidden: no level but qmp"
+    return "it has no uprobes (CONFIG_UPROBE_EVENTS): no level but qmp"
 
 
 def _version(release: str) -> tuple[int, ...]:

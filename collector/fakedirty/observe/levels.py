@@ -9,8 +9,9 @@ from pathlib import Path
 from fakedirty.errors import FakedirtyError, MissingError, TargetError
 from fakedirty.model.words import Level
 
-from . import capabilities, headers
+from . import capabilities, headers, host_checks
 from .elf import Binary
+from .host_checks import HostCheck
 from .plans import Plans
 from .target import Target
 
@@ -105,8 +106,10 @@ def why_not(binary: Binary, needs: Needs) -> str:
     return f"{needs.lacking} ({', '.join(absent)} not found)" if absent else ""
 
 
-def inability(status: Path = Path("/proc/self/status")) -> str:
-    """Why this process cannot use BPF on this host; empty when it can."""
+def inability(status: Path = Path("/proc/self/status"), rows: Sequence[HostCheck] | None = None) -> str:
+    """Why this process cannot use BPF on this host; empty when it can. `rows` are those of another host."""
+    if obstacle := host_checks.blocking(host_checks.look() if rows is None else rows):
+        return f"{obstacle}; the level qmp works without"
     lacking = capabilities.missing(status)
     if lacking:
         spelled = ", ".join(f"{name} (to {purpose})" for name, purpose in lacking.items())

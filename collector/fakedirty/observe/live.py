@@ -60,7 +60,7 @@ class LiveTrace:
         self._asking: threading.Thread | None = None
         if isinstance(monitor, Path):
             monitor = target.at(monitor)
-        self._monitors = monitors = (monitor,) if monitor else target.monitors
+        self._monitors = monitors = [monitor] if monitor else [*target.monitors]
         self._attachments = attachments or Attachments()
         self._own = None if attachments else self._attachments
         self._tracer: Tracer
@@ -87,6 +87,15 @@ class LiveTrace:
     def level(self) -> Level:
         """What it is heard at."""
         return self._level
+
+    @property
+    def monitors(self) -> tuple[Address, ...]:
+        """Where QEMU is asked, the best first."""
+        return tuple(self._monitors)
+
+    def prefer(self, monitor: Address) -> None:
+        """Ask there first: it has answered."""
+        self._monitors[:] = [monitor, *(each for each in self._monitors if each != monitor)]
 
     @property
     def qmp(self) -> Monitor | None:

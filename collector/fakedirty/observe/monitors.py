@@ -6,6 +6,7 @@ to connect there has effects.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from fakedirty.qmp.place import (
@@ -23,6 +24,7 @@ from fakedirty.qmp.process import Process
 from .command_line import CommandLine, Keys, is_on, keys
 
 _LIBVIRTS_MONITOR = "charmonitor"
+_LIBVIRTS_QUESTIONS = re.compile(r"/qmp-[^/]+/qmp\.monitor$")
 _SHORT = ("qmp", "qmp-pretty")
 
 
@@ -86,6 +88,8 @@ def _socket(name: str, group: Keys) -> Place:
     if "path" in group and is_on(group, "abstract"):
         return AbstractSocket(group["path"], tight="tight" not in group or is_on(group, "tight"))
     if "path" in group:
+        if _LIBVIRTS_QUESTIONS.search(group["path"]):
+            return Unreachable(name, "libvirt asks this QEMU what it can do, and nothing else is to disturb that")
         return UnixSocket(group["path"])
     to = group.get("to", "")
     return TcpSocket(group.get("host", ""), group["port"], int(to) if to.isdigit() else None)

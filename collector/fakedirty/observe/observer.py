@@ -50,7 +50,7 @@ class Observer:
     """Observes from :meth:`attach` to :meth:`close`.
 
     `migrations` are the last ones of those `seen`, oldest first; `valid` says whether all that are over can be
-    believed.
+    believed, and nothing is wrong with one that was left while it ran.
     """
 
     def __init__(self, trace: Trace, sinks: Sequence[Sink], tap: Tap | None = None) -> None:
@@ -242,7 +242,8 @@ class Observer:
                 self._apply(migration, FinalReport(self._latest_ns, {}, f"{flaw} before its totals were read"))
             self._apply(migration, Closed(self._latest_ns))
             self._current, self._reported = None, False
-            self.valid = self.valid and migration.valid is True
+            left = not (migration.ended or self.over)  # by us: what was seen of it is as good as it goes
+            self.valid = self.valid and (migration.valid is True or (left and migration.valid is None))
             self._tell(lambda sink: sink.ended(migration))
 
     def _tell(self, say: Callable[[Sink], None]) -> None:

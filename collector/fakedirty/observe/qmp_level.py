@@ -75,9 +75,10 @@ class QmpPoller:
         places = self._staying.places()
         if self._held_at not in places:
             self.close()
-        due = time.monotonic() + POLL_SECONDS if places else self._due
+        held = self._qmp is not None
+        due = time.monotonic() + POLL_SECONDS if held else self._due
         time.sleep(max(0.0, min(timeout, due - time.monotonic())))
-        if time.monotonic() >= due or self._held_at is not None:
+        if held or time.monotonic() >= due:
             self._due = time.monotonic() + LOOK_SECONDS
             with contextlib.suppress(QmpError):
                 self._records.append(self._look_at(places))

@@ -197,9 +197,17 @@ class RunStateReader:
             yield GuestArrived(time_ns, running=state == "running")
 
     def _is_the_destination(self, peer: Mapping[str, Any]) -> bool:
-        """By the name of its VM, where several wait; none of them, where that does not tell."""
+        """By the name of its VM, where several wait; none of them, where that does not tell.
+
+        Where both have a UUID, another one than the source's is that of another guest, whatever it is called.
+        """
         source = next((each for each in self._peers.values() if each["role"] == "source"), peer)
-        others = [each for each in self._peers.values() if each["role"] == "destination"]
+        uuid = source.get("uuid", "")  # which older traces do not have
+        others = [
+            each
+            for each in self._peers.values()
+            if each["role"] == "destination" and uuid in ("", each.get("uuid") or uuid)
+        ]
         named = [each for each in others if each["vm"] == source["vm"]]
         return (named or others) == [peer]
 

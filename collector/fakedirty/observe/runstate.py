@@ -103,7 +103,14 @@ class RunStates:
 
 def peer(time_ns: int, target: Target, role: str, plan: RunStatePlan, *, waiting: bool) -> TraceRecord:
     """Whose states are followed from now on; `waiting`: for a guest."""
-    about = {"pid": target.pid, "vm": target.vm, "role": role, "waiting": waiting, "states": plan.states}
+    about = {
+        "pid": target.pid,
+        "vm": target.vm,
+        "uuid": target.uuid,
+        "role": role,
+        "waiting": waiting,
+        "states": plan.states,
+    }
     return TraceRecord(time_ns, Channel.PEER, json.dumps(about).encode())
 
 

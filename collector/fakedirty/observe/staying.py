@@ -25,7 +25,7 @@ class Staying:
     """
 
     def __init__(self, monitors: Sequence[Address], others: Sequence[Address] = (), *, hold: bool = False) -> None:
-        self._monitors = tuple(monitors)
+        self._monitors = monitors  # whose order may change
         self._hold = hold
         places = [address for address in dict.fromkeys((*others, *monitors)) if _serves_files(address)]
         self._process = next((address.process for address in places if address.process is not None), None)
@@ -38,9 +38,9 @@ class Staying:
     def places(self) -> tuple[Address, ...]:
         """Where a connection may stay now, the best first; empty: nowhere."""
         if self._hold:
-            return self._monitors
+            return tuple(self._monitors)
         if isinstance(self._monitors[0].place, Domain):
-            return self._monitors[:1]
+            return tuple(self._monitors[:1])
         if self._process is not None and time.monotonic() - self._checked >= CHECK_SECONDS:
             self._checked = time.monotonic()
             self._place = self._check(self._process)

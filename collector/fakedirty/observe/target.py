@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import TargetError
-from fakedirty.qmp.place import Address
+from fakedirty.qmp.place import Address, Unreachable
 from fakedirty.qmp.process import Process, start_ticks
 
 from . import command_line, emulator
@@ -49,6 +49,11 @@ class Target:
     def process(self) -> Process:
         """The process that it is."""
         return Process(self.pid, self.start_ticks, self.proc)
+
+    @property
+    def has_monitor(self) -> bool:
+        """Whether any of its monitors is one that a client can come to."""
+        return any(not isinstance(address.place, Unreachable) for address in self.monitors)
 
     def at(self, socket: Path) -> Address:
         """A socket that somebody named as one of its monitors."""
@@ -109,8 +114,9 @@ class Finder:
             return
         seen.executable = executable
         target = _examine(int(seen.entry), self._proc)
-        seen.pending = target is not None and self._is_copy(target)
-        seen.target = None if seen.pending else target
+        seen.target = None if target is None or self._is_copy(target) else target
+        # a QEMU that has just started in the place of another program may have no command line yet
+        seen.pending = seen.target is None and executable is not None and emulator.is_known(executable)
 
     def _is_copy(self, target: Target) -> bool:
         """Whether it is a child of a QEMU that is nothing of its own: not yet, or to tear memory down."""
@@ -121,7 +127,7 @@ class Finder:
 
 @dataclass(slots=True)
 class _Seen:
-    """What is known of a process id; `pending` is a QEMU that may yet become another thing."""
+    """What is known of a process id; `pending` is a QEMU that runs no VM, or not yet."""
 
     entry: str
     young_until: float
@@ -149,7 +155,7 @@ def _examine(pid: int, proc: Path) -> Target | None:
     """The QEMU that a process is, None where it is none, has ended, or only prints something."""
     directory = proc / str(pid)
     try:
-        ticks = start_ticks((directory / "stat").read_text())
+        ticks = start_ticks((directory / "stat").read_text(errors="replace"))
     except OSError:  # it has just ended
         return None
     process = Process(pid, ticks, proc)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from .listening import connected
+from .listening import CONNECTED, unix_rows
 from .process import Process
 
 
@@ -16,7 +16,7 @@ def clients(process: Process, names: Collection[bytes]) -> Mapping[bytes, frozen
     """
     own = frozenset((process.sockets() or {}).values())
     found: dict[bytes, set[int]] = {name: set() for name in names}
-    for inode, name in connected(process):
-        if inode in own and name in found:
+    for inode, name in unix_rows(process, CONNECTED, own):
+        if name in found:
             found[name].add(inode)
     return {name: frozenset(inodes) for name, inodes in found.items()}

@@ -96,4 +96,5 @@ def _command(pid: int, proc: Path) -> str:
     except OSError:
         return "ended"
     line = " ".join(os.fsdecode(word) for word in words if word)
+    line = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in line)
     return line if len(line) <= 80 else line[:77] + "..."

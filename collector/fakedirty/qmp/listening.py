@@ -6,16 +6,15 @@ import ipaddress
 import re
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from .process import Process
 
-_UNIX_ROW = re.compile(rb"^[0-9a-f]+: [0-9A-F]+ [0-9A-F]+ ([0-9A-F]+) ([0-9A-F]+) ([0-9A-F]+) +(\d+)(?: (.*))?$")
-_ACCEPTS = 0x10000  # __SO_ACCEPTCON
-_STREAM = 1
-_CONNECTED = 3
-_TCP_LISTEN = "0A"
+# flags (__SO_ACCEPTCON of those that listen), type (SOCK_STREAM) and state of a Unix socket
+_LISTENING, CONNECTED = b" 00010000 0001 01 ", b" 00000000 0001 03 "
+_UNIX_ROW = re.compile(rb"^[0-9a-f]+: [0-9A-F]+ [0-9A-F]+( [0-9A-F]+ [0-9A-F]+ [0-9A-F]+ ) *(\d+)(?: (.*))?$")
+TCP_ESTABLISHED, _TCP_LISTEN = "01", "0A"
 
 Endpoint = tuple[str, int]  # a numeric address, and a port
 
@@ -35,7 +34,6 @@ class TcpRow:
 
     local: Endpoint
     remote: Endpoint
-    state: str
     inode: int
 
 
@@ -44,46 +42,31 @@ def listeners(process: Process) -> dict[int, Listener] | None:
     own = process.sockets()
     if own is None:
         return None
-    known = {listener.inode: listener for listener in (*unix_listeners(process), *_tcp_listeners(process))}
+    inodes = set(own.values())
+    known = {inode: Listener(inode, name) for inode, name in unix_rows(process, _LISTENING, inodes)}
+    known |= {row.inode: Listener(row.inode, tcp=row.local) for row in tcp_rows(process, _TCP_LISTEN, inodes)}
     return {descriptor: known[inode] for descriptor, inode in sorted(own.items()) if inode in known}
 
 
-def unix_listeners(process: Process) -> Iterator[Listener]:
-    """All of its network namespace."""
-    for flags, _, inode, name in _unix_rows(process):
-        if flags & _ACCEPTS:
-            yield Listener(inode, name)
+def unix_rows(process: Process, kind: bytes, inodes: Container[int]) -> Iterator[tuple[int, bytes]]:
+    """Inode and name of Unix sockets of its network namespace, of a kind and of these inodes alone.
 
-
-def connected(process: Process) -> Iterator[tuple[int, bytes]]:
-    """Inodes of its network namespace's connected Unix sockets, with the name that they have from a listening one."""
-    for _, state, inode, name in _unix_rows(process):
-        if state == _CONNECTED:
-            yield inode, name
-
-
-def _unix_rows(process: Process) -> Iterator[tuple[int, int, int, bytes]]:
-    """Flags, state, inode and name of stream sockets."""
+    One that is :data:`CONNECTED` has the name of the socket that accepted it.
+    """
     for line in _read(process, "unix").splitlines():
-        if match := _UNIX_ROW.match(line):
-            flags, kind, state, inode, name = match.groups()
-            if int(kind, 16) == _STREAM:
-                yield int(flags, 16), int(state, 16), int(inode), name or b""
+        if kind not in line:  # a host has thousands of sockets
+            continue
+        if (match := _UNIX_ROW.match(line)) and match[1] == kind and (inode := int(match[2])) in inodes:
+            yield inode, match[3] or b""
 
 
-def _tcp_listeners(process: Process) -> Iterator[Listener]:
-    for row in tcp_rows(process):
-        if row.state == _TCP_LISTEN:
-            yield Listener(row.inode, tcp=row.local)
-
-
-def tcp_rows(process: Process) -> Iterator[TcpRow]:
-    """Every TCP socket of its network namespace."""
+def tcp_rows(process: Process, state: str, inodes: Container[int]) -> Iterator[TcpRow]:
+    """TCP sockets of its network namespace in a state (as the kernel's tables have it), of these inodes alone."""
     for table in ("tcp", "tcp6"):
         for line in _read(process, table).decode("ascii", "replace").splitlines()[1:]:
             words = line.split()
-            if len(words) > 9:
-                yield TcpRow(_endpoint(words[1]), _endpoint(words[2]), words[3], int(words[9]))
+            if len(words) > 9 and words[3] == state and (inode := int(words[9])) in inodes:
+                yield TcpRow(_endpoint(words[1]), _endpoint(words[2]), inode)
 
 
 def plain(host: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from fakedirty.errors import QmpError
 from . import diag
 from .answers import understanding
 from .holder import peer_of
-from .listening import plain, tcp_rows
+from .listening import TCP_ESTABLISHED, plain, tcp_rows
 from .network import within
 from .place import Place
 from .process import Process, others
@@ -44,29 +44,32 @@ class PeerError(QmpError):
 
 def doubt(link: Link, process: Process) -> str:
     """Empty where the other end of a connection, which has been accepted, is a socket of the process; else why not."""
-    inode = inode_of_peer(link, process)
     own = process.sockets()
     if own is None:
         return f"the open files of {process} may not be read"
+    unix = link.socket.family == socket.AF_UNIX
+    inode = _unix_peer(link) if unix else _tcp_peer(link, process, set(own.values()))
     if inode is not None and inode in own.values():
         return "" if process.runs else f"{process} has ended"
-    return describe(link, inode, process.proc)
+    return _described(link, inode, process.proc)
 
 
-def inode_of_peer(link: Link, process: Process) -> int | None:
-    """The inode of the other end of a connection; None where that is not known, or not on this host."""
-    end = link.socket
-    if end.family == socket.AF_UNIX:
-        inode = os.fstat(end.fileno()).st_ino
-        try:
-            return within(link.network, lambda: diag.peer(inode))
-        except OSError:
-            return None
-    local, remote = ((plain(host), port) for host, port, *_ in (end.getsockname(), end.getpeername()))
-    if link.network is None and not process.shares("net") and _loops(remote[0]):
+def _unix_peer(link: Link) -> int | None:
+    """The inode of the other end; None where that is not said."""
+    inode = os.fstat(link.socket.fileno()).st_ino
+    try:
+        return within(link.network, lambda: diag.peer(inode))
+    except OSError:
+        return None
+
+
+def _tcp_peer(link: Link, process: Process, own: Collection[int]) -> int | None:
+    """The inode of the other end if it is one of the process's own; else None."""
+    here, there = ((plain(host), port) for host, port, *_ in (link.socket.getsockname(), link.socket.getpeername()))
+    if link.network is None and not process.shares("net") and _loops(there[0]):
         return None  # the same addresses mean another machine there
-    for row in tcp_rows(process):
-        if (row.local, row.remote) == (remote, local) and row.inode:
+    for row in tcp_rows(process, TCP_ESTABLISHED, own):
+        if (row.local, row.remote) == (there, here):
             return row.inode
     return None
 
@@ -75,9 +78,9 @@ def _loops(host: str) -> bool:
     return host == "::1" or host.startswith("127.")
 
 
-def describe(link: Link, inode: int | None, proc: Path) -> str:
+def _described(link: Link, inode: int | None, proc: Path) -> str:
     """Who is at the other end, as far as that is found out."""
-    if inode is not None and (owners := [str(peer_of(pid, proc)) for pid in owners_of(inode, proc)]):
+    if inode is not None and (owners := [str(peer_of(pid, proc)) for pid in _owners(inode, proc)]):
         return f"{' and '.join(owners)} answers"
     if link.socket.family == socket.AF_UNIX:
         raw = link.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
@@ -86,7 +89,7 @@ def describe(link: Link, inode: int | None, proc: Path) -> str:
     return "who answers is not to be seen"
 
 
-def owners_of(inode: int, proc: Path) -> list[int]:
+def _owners(inode: int, proc: Path) -> list[int]:
     """The processes that have a socket open, as far as they may be looked at."""
     wanted = f"socket:[{inode}]"
     found = []

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from .process import Process
 
 
-def _printable(text: str) -> str:
-    """Without what cannot be written: bytes of no character."""
-    return os.fsencode(text).decode(errors="replace")
+def printable(text: str) -> str:
+    """Without what a terminal would act on, and without bytes of no character: a name comes from outside."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,7 @@ class UnixSocket:
     path: str
 
     def __str__(self) -> str:
-        return _printable(self.path)
+        return printable(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class AbstractSocket:
     tight: bool = True
 
     def __str__(self) -> str:
-        return f"@{_printable(self.name)}"
+        return f"@{printable(self.name)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class TcpSocket:
     to: int | None = None
 
     def __str__(self) -> str:
-        return f"tcp:{_printable(self.host)}:{_printable(self.port)}"
+        return f"tcp:{printable(self.host)}:{printable(self.port)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class Unreachable:
     why: str
 
     def __str__(self) -> str:
-        return _printable(self.name)
+        return printable(self.name)
 
 
 @dataclass(frozen=True, slots=True)

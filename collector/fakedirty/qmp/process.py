@@ -41,7 +41,7 @@ class Process:
     def runs(self) -> bool:
         """Whether the id is still this process's."""
         try:
-            return start_ticks((self.directory / "stat").read_text()) == self.start_ticks
+            return start_ticks((self.directory / "stat").read_text(errors="replace")) == self.start_ticks
         except (OSError, ValueError, IndexError):
             return False
 
@@ -49,7 +49,7 @@ class Process:
     def parent(self) -> int | None:
         """The id of its parent."""
         try:
-            return int((self.directory / "stat").read_text().rpartition(")")[2].split()[1])
+            return int((self.directory / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
         except (OSError, ValueError, IndexError):
             return None
 
@@ -80,7 +80,7 @@ class Process:
             return set()
         for task in tasks:
             try:
-                status = (self.directory / "task" / task / "status").read_text()
+                status = (self.directory / "task" / task / "status").read_text(errors="replace")
             except OSError:  # that thread has ended
                 continue
             if match := _NSPID.search(status) or _PID.search(status):
@@ -127,7 +127,7 @@ def others(process: Process) -> list[Process]:
     for entry in os.listdir(process.proc):
         if entry.isdigit() and int(entry) != process.pid:
             try:
-                ticks = start_ticks((process.proc / entry / "stat").read_text())
+                ticks = start_ticks((process.proc / entry / "stat").read_text(errors="replace"))
             except (OSError, ValueError, IndexError):
                 continue
             found.append(Process(int(entry), ticks, process.proc))

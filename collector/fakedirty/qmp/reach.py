@@ -16,7 +16,7 @@ from . import diag
 from .holder import describe_holder
 from .listening import Listener, listeners
 from .network import within
-from .place import AbstractSocket, InheritedSocket, Place, TcpSocket, UnixSocket, Unreachable
+from .place import AbstractSocket, InheritedSocket, Place, TcpSocket, UnixSocket, Unreachable, printable
 from .process import Process
 
 RETRY_SECONDS = 0.05
@@ -41,7 +41,7 @@ def routes(place: Place, process: Process | None) -> Iterator[Route]:
         case Path():
             yield lambda deadline: Link(_connect_file(place, str(place), deadline))
         case Unreachable():
-            raise QmpError(f"{place} is not reachable: {place.why}")
+            raise QmpError(f"{place} is not reachable: {printable(place.why)}")
         case UnixSocket() | AbstractSocket() | InheritedSocket() | TcpSocket() if process is not None:
             own = listeners(process)
             if own is None:
@@ -178,9 +178,8 @@ def _by_files(listener: Listener, name: str, process: Process) -> Iterator[Route
         else:
             problems.append(f"{path} is another socket by now")
     if not usable:
-        raise QmpError(
-            f"{name} is not reachable: {process} listens there, and its file is not to be found ({'; '.join(problems)})"
-        )
+        why = printable("; ".join(problems))
+        raise QmpError(f"{name} is not reachable: {process} listens there, and its file is not to be found ({why})")
     for path in usable:
         yield lambda deadline, path=path: Link(_connect_file(path, name, deadline))  # type: ignore[misc]
 
@@ -192,6 +191,7 @@ def _files(path: str, process: Process) -> Iterator[Path]:
         there = directory / "root" / path.lstrip("/")
         # a process that has left its root behind after it had bound the socket still shares our mounts
         yield from (Path(path), there) if process.shares("mnt") else (there, Path(path))
+        yield process.proc / "1" / "root" / path.lstrip("/")  # a service may have mounts of its own, and so may we
         return
     yield directory / "cwd" / path
     # one that has become a daemon has left its directory, but not the environment that it was started with

@@ -14,6 +14,7 @@ from typing import TypeVar
 from fakedirty.errors import QmpError
 
 from .monitor import Monitor, connect
+from .peer import PeerError
 from .place import Address, Domain
 
 T = TypeVar("T")
@@ -29,21 +30,23 @@ TRIES = 8
 def turn(addresses: Iterable[Address], seconds: float = TURN_SECONDS) -> Iterator[Monitor]:
     """The first monitor that answers, for `seconds` from the moment of connecting; it is closed then.
 
-    QmpError where none answers in that time; QmpClosedError from commands that come too late. Libvirt's monitor is
-    shared by its nature: it is asked without such a limit.
+    The proof that it is the process that is meant is part of its time. QmpError where none answers in that time, a
+    PeerError where one does that is another's; QmpClosedError from commands that come too late. Libvirt's monitor is
+    shared by its nature: it is connected to without such a limit.
     """
-    problems = []
+    problems: list[QmpError] = []
     for address in addresses:
         try:
             shared = isinstance(address.place, Domain)
             qmp = connect(address) if shared else connect(address, seconds, seconds, seconds)
         except QmpError as error:
-            problems.append(str(error))
+            problems.append(error)
             continue
         with qmp:
             yield qmp
         return
-    raise QmpError("; ".join(problems))
+    kind = PeerError if any(isinstance(error, PeerError) for error in problems) else QmpError
+    raise kind("; ".join(map(str, problems)))
 
 
 def in_turns(

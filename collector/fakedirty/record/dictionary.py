@@ -11,7 +11,8 @@ HEAD = f"""# Data dictionary
 Made from `fakedirty.record.columns` by `python -m fakedirty.record.dictionary`; a test holds the two together.
 
 One migration is one directory, `OUT/<vm>/<start>-<migration_id>/`, with the files below, beside a
-`manifest.json` (versions, clock, command lines, parameters; `schema_version` {SCHEMA_VERSION}). Its name ends in
+`manifest.json` (versions, clock, command lines, parameters; `schema_version` {SCHEMA_VERSION}; `process`, the process
+id and start time of the QEMU, and `uuid`, that of its guest, which tell VMs of one name apart). Its name ends in
 `.partial` while the migration runs, and stays so if the collector was killed or could not write any more: what
 had been recorded by then is readable. The name of the VM in the path is percent-encoded where needed; the real
 one is in the files.
@@ -37,8 +38,9 @@ FILES = {
     "migration.json": (
         "One object. These members are the columns of `fakedirty.load(path).migrations`; beside them stand `state` "
         "(QEMU's last), `lost_where` (lost events by place), `invalid_reasons` (by round), `verdict` (the last one "
-        "before the guest was stopped, see docs/verdict.md) and `query_migrate` (the last answer in full). Not there "
-        "where the collector was killed: then the manifest stands for it."
+        "before the guest was stopped, see docs/verdict.md; with `refuted` it is withdrawn) and "
+        "`query_migrate` (the last answer in full). Not there where the collector was killed: then the manifest "
+        "stands for it."
     ),
     "toggles.csv": (
         "One line whenever QEMU adopts a mode or a hash, by whoever, written at once; `read_back` is filled in when "

@@ -53,6 +53,7 @@ class TraceWriter:
         self._schema = _SCHEMA
         self._waiting: list[TraceRecord] = []
         self._bytes = 0
+        self.failure: RecordError | None = None  # what could not be written: the trace is not whole
 
     def begin(self, subject: Subject) -> None:
         """Make the file. One that is there is not overwritten."""
@@ -77,11 +78,13 @@ class TraceWriter:
         if self._stream is None:
             return
         try:
-            self._flush()
-            self._stream.close()
+            if self.failure is None:
+                self._flush()
+                self._stream.close()
             self._file.close()
         except OSError as error:
-            raise self._failed(error) from error
+            if self.failure is None:  # which has been reported
+                raise self._failed(error) from error
         finally:
             self._stream = None
 
@@ -101,7 +104,8 @@ class TraceWriter:
             raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> RecordError:
-        return RecordError(f"cannot write the trace {self._path}: {error.strerror or error}")
+        self.failure = RecordError(f"cannot write the trace {self._path}: {error.strerror or error}")
+        return self.failure
 
     def __enter__(self) -> Self:
         return self

@@ -28,7 +28,8 @@ class Writing:
         self.final = _vacant(out / safe_name(migration.vm) / f"{start}-{safe_name(migration.migration_id)}")
         self.directory = self.final.with_name(self.final.name + PARTIAL)
         self.directory.mkdir(parents=True)
-        write_json(self.directory / "manifest.json", manifest.of(migration, clock))
+        self._manifest = manifest
+        self._write_manifest()
         self._rounds = Lines(self.directory / "rounds.csv", [column.name for column in ROUNDS])
         self._toggles = Lines(self.directory / "toggles.csv", [column.name for column in TOGGLES])
         self._pages = PageDataset(self.directory)
@@ -52,11 +53,15 @@ class Writing:
         self._pages.flush()
         self.close(sync=True)
         self._read_back()
+        self._write_manifest()  # QEMU's monitor may have answered since
         write_json(self.directory / "migration.json", summary(self._run_id, self._migration, self._clock))
         sync_directory(self.directory)
         self.directory.rename(self.final)
         sync_directory(self.final.parent)
         return self.final
+
+    def _write_manifest(self) -> None:
+        write_json(self.directory / "manifest.json", self._manifest.of(self._migration, self._clock))
 
     def _read_back(self) -> None:
         """Write the toggles once more, now that it is known what QEMU said after them."""

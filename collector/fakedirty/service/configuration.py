@@ -208,8 +208,8 @@ def read(path: Path) -> Configuration:
     try:
         return parse(text)
     except UsageError as error:
-        lines = [f"{path}:{line}" for line in str(error).splitlines()]
-        raise UsageError("\n".join(lines)) from error
+        lines = [f"{path}:{line}" for line in str(error).split("\n")]
+        raise UsageError(*lines) from error
 
 
 def parse(text: str) -> Configuration:
@@ -231,7 +231,7 @@ def parse(text: str) -> Configuration:
 
 
 def _all_of(problems: Iterable[tuple[int, str]]) -> UsageError:
-    return UsageError("\n".join(f"{line}: {problem}" for line, problem in problems))
+    return UsageError(*(f"{line}: {problem}" for line, problem in problems))
 
 
 def _contradictions(configuration: Configuration) -> Iterator[tuple[str, str]]:

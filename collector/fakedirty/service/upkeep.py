@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from fakedirty.errors import UsageError
+from fakedirty.record.places import check_directory
 from fakedirty.record.retention import Limits, prune
 
 from .configuration import Configuration, read
@@ -102,6 +103,7 @@ class Upkeep:
         self._manager.reloading()
         try:
             found = read(self._path)
+            self._check_place(found)
         except UsageError as error:
             _log.error("the configuration stays as it was: %s", error)
         else:
@@ -112,6 +114,12 @@ class Upkeep:
             self._booted, self._jumped = self._boot_time(), False
             _log.warning("read %s again", self._path)
         self._manager.ready("observing")
+
+    def _check_place(self, found: Configuration) -> None:
+        """UsageError where recordings would go to another directory, which cannot be written."""
+        directory = found.record.directory
+        if directory and directory != self._configuration.record.directory:
+            check_directory(Path(directory), "record.directory", may_be_full=limits_of(found) != Limits())
 
 
 def _unlike(one: Configuration, other: Configuration) -> list[str]:

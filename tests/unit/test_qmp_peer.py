@@ -1,0 +1,185 @@
+"""What proves that a QEMU behind a proxy or behind libvirt is a process, and what does not."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakedirty.qmp.monitor import connect
+from fakedirty.qmp.peer import PeerError, doubt_by_threads
+from fakedirty.qmp.place import AbstractSocket, Address, Domain, Place, TcpSocket, UnixSocket
+from fakedirty.qmp.process import Process, start_ticks
+from qmp_server import qmp_server
+
+UUID = "7a0f7f71-496e-4142-a1e5-ba5bd800390c"
+NO_UUID = "00000000-0000-0000-0000-000000000000"
+WHOLE_HOST = "pid:[4026531836]"
+
+
+def process(proc: Path, pid: int, threads: dict[int, str], *words: str, program: str = "qemu") -> Process:
+    """`threads` are the ids in every pid namespace, the innermost last, by the outermost."""
+    directory = proc / str(pid)
+    for thread, ids in threads.items():
+        (directory / "task" / str(thread)).mkdir(parents=True)
+        text = f"Name:\tCPU 0/TCG\nPid:\t{thread}\n" + (f"NSpid:\t{ids}\n" if ids else "") + "Threads:\t2\n"
+        (directory / "task" / str(thread) / "status").write_text(text)
+    (directory / "stat").write_text(f"{pid} (qemu) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0")
+    (directory / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in (program, *words)))
+    return Process(pid, 4711, proc)
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "self/ns").mkdir(parents=True)
+    (tmp_path / "self/ns/pid").symlink_to(WHOLE_HOST)
+    return tmp_path
+
+
+def doubt(meant: Process, vcpus: Any, uuid: str = UUID) -> str:
+    answers = {"query-uuid": {"UUID": uuid}, "query-cpus-fast": vcpus}
+    return doubt_by_threads(Domain(UUID), meant, answers.__getitem__)
+
+
+def vcpus(*threads: int) -> list[dict[str, object]]:
+    return [{"cpu-index": number, "thread-id": thread} for number, thread in enumerate(threads)]
+
+
+def test_threads_of_the_process(proc: Path) -> None:
+    meant = process(proc, 100, {100: "100", 101: "101", 102: "102"}, "-uuid", UUID.upper())
+    assert doubt(meant, vcpus(101, 102)) == ""
+    assert doubt(meant, vcpus(102, 102)) == ""
+
+
+def test_threads_as_a_container_numbers_them(proc: Path) -> None:
+    meant = process(proc, 100, {100: "100\t7\t1", 101: "101\t8\t2"}, "-uuid", UUID)
+    assert doubt(meant, vcpus(2)) == ""
+    for outside in (101, 8):
+        assert "not threads of process 100" in doubt(meant, vcpus(outside))
+
+
+def test_a_kernel_without_pid_namespaces(proc: Path) -> None:
+    meant = process(proc, 100, {100: "", 101: ""}, "-uuid", UUID)
+    assert doubt(meant, vcpus(101)) == ""
+
+
+def test_no_vcpu_is_no_proof(proc: Path) -> None:
+    meant = process(proc, 100, {100: "100"}, "-uuid", UUID)
+    assert "no vCPU" in doubt(meant, [])
+
+
+def test_another_uuid_is_another_guest(proc: Path) -> None:
+    meant = process(proc, 100, {100: "100", 101: "101"}, "-uuid", UUID)
+    assert f"the UUID {NO_UUID}" in doubt(meant, vcpus(101), NO_UUID)
+
+
+def test_threads_of_another(proc: Path) -> None:
+    """The other side of a migration within the host has the same name and the same UUID."""
+    meant = process(proc, 100, {100: "100", 101: "101"}, "-uuid", UUID, "-name", "web")
+    process(proc, 200, {200: "200", 201: "201"}, "-uuid", UUID, "-name", "web")
+    assert "not threads of process 100" in doubt(meant, vcpus(201))
+    assert "not threads of process 100" in doubt(meant, vcpus(101, 201))
+
+
+@pytest.mark.parametrize("words", [("-uuid", UUID), ()], ids=["with a UUID", "without one"])
+def test_two_that_could_be_meant_are_no_proof(words: tuple[str, ...], proc: Path) -> None:
+    meant = process(proc, 100, {100: "100\t1", 101: "101\t2"}, *words, "-machine", "pc")
+    process(proc, 200, {200: "200\t1", 201: "201\t2"}, *words, "-machine", "pc")
+    assert "process 100 or 200" in doubt(meant, vcpus(2), UUID if words else NO_UUID)
+
+
+def test_what_is_no_qemu_or_another_guest_is_no_candidate(proc: Path) -> None:
+    meant = process(proc, 100, {100: "100\t1", 101: "101\t2"}, "-machine", "pc")
+    process(proc, 200, {200: "200\t1", 201: "201\t2"}, "-jar", "server.jar", program="java")
+    process(proc, 300, {300: "300\t1", 301: "301\t2"}, "-machine", "pc", "-uuid", UUID)
+    assert doubt(meant, vcpus(2), NO_UUID) == ""
+
+
+def test_without_a_uuid_the_whole_host_has_to_be_seen(proc: Path) -> None:
+    meant = process(proc, 100, {100: "100\t1", 101: "101\t2"}, "-machine", "pc")
+    (proc / "self/ns/pid").unlink()
+    (proc / "self/ns/pid").symlink_to("pid:[4026532999]")
+    assert "cannot be seen from here" in doubt(meant, vcpus(2), NO_UUID)
+
+
+def test_an_id_that_is_anothers_by_now_is_no_proof(proc: Path) -> None:
+    process(proc, 100, {100: "100", 101: "101"}, "-uuid", UUID)
+    assert "has ended" in doubt(Process(100, 4710, proc), vcpus(101))
+
+
+def itself(pid: int | str = "self") -> Process:
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return Process(int(stat.split()[0]), start_ticks(stat))
+
+
+@pytest.fixture
+def child() -> Iterator[Process]:
+    """Another process, which answers nothing."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        yield itself(process.pid)
+        process.kill()
+
+
+def free(family: socket.AddressFamily, host: str) -> int:
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("kind", ["unix", "abstract", "padded", "tcp", "tcp6"])
+def test_its_own_sockets_prove_a_process(kind: str, tmp_path: Path) -> None:
+    """Nothing but the greeting is needed: this one answers no question."""
+    at: Path | bytes | tuple[str, int]
+    place: Place
+    match kind:
+        case "unix":
+            at, place = tmp_path / "qmp", UnixSocket(str(tmp_path / "qmp"))
+        case "abstract":
+            at, place = f"\0{tmp_path}".encode(), AbstractSocket(str(tmp_path))
+        case "padded":
+            at, place = f"\0{tmp_path}".encode().ljust(108, b"\0"), AbstractSocket(str(tmp_path), tight=False)
+        case _:
+            family, host = (socket.AF_INET, "127.0.0.1") if kind == "tcp" else (socket.AF_INET6, "::1")
+            at = host, free(family, host)
+            place = TcpSocket(host, str(at[1]))
+    with qmp_server(at, {"echo": dict}), connect(Address(place, itself())) as monitor:
+        assert monitor.execute("echo") == {}
+
+
+def test_a_socket_of_another_is_refused_and_its_owner_named(child: Process, tmp_path: Path) -> None:
+    asked: list[str] = []
+    answers = {
+        "query-uuid": lambda _: asked.append("uuid") or {"UUID": NO_UUID},
+        "query-cpus-fast": lambda _: vcpus(os.getpid()),
+        "migrate-set-parameters": lambda _: asked.append("set"),
+    }
+    with (
+        qmp_server(tmp_path / "qmp", answers),
+        pytest.raises(PeerError, match=rf"process {child.pid}: process {os.getpid()} \(.* answers; its vCPUs"),
+    ):
+        connect(Address(tmp_path / "qmp", child))
+    assert asked == ["uuid"]
+
+
+def test_a_proxy_of_its_own_threads_is_used(child: Process, tmp_path: Path) -> None:
+    """As far as the test can be a proxy: it says what the child would, whose only thread it names."""
+    answers = {"query-uuid": lambda _: {"UUID": NO_UUID}, "query-cpus-fast": lambda _: vcpus(child.pid), "echo": dict}
+    with qmp_server(tmp_path / "qmp", answers), connect(Address(tmp_path / "qmp", child)) as monitor:
+        assert monitor.execute("echo") == {}
+
+
+def test_a_peer_that_does_not_say_who_it_is_is_refused(child: Process, tmp_path: Path) -> None:
+    with qmp_server(tmp_path / "qmp", {}), pytest.raises(PeerError, match="no command query-uuid"):
+        connect(Address(tmp_path / "qmp", child))
+
+
+def test_a_process_that_started_at_another_time_is_not_proven(tmp_path: Path) -> None:
+    other = Process(os.getpid(), itself().start_ticks - 1)
+    with qmp_server(tmp_path / "qmp", {}), pytest.raises(PeerError, match="has ended"):
+        connect(Address(tmp_path / "qmp", other))
