@@ -167,10 +167,10 @@ def kept(attachments: Attachments) -> int:
 def test_what_was_sent_is_forgotten_when_a_migration_is_over(tmp_path: Path) -> None:
     notes = [Notes(), Notes()]
     with (
-        two(Level.STOCK, tmp_path) as vms,
+        two(Level.USDT, tmp_path) as vms,
         shared() as attachments,
-        observed(vms[0], Level.STOCK, attachments, notes[0]),
-        observed(vms[1], Level.STOCK, attachments, notes[1]),
+        observed(vms[0], Level.USDT, attachments, notes[0]),
+        observed(vms[1], Level.USDT, attachments, notes[1]),
     ):
         assert kept(attachments) == 0
         for vm in vms:
