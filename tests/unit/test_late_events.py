@@ -23,7 +23,7 @@ SECOND = 10**9
 
 
 def state(name: str, time_ns: int, tid: int = THREAD) -> wire.StateEvent:
-    return wire.StateEvent(wire.EventHeader(time_ns, wire.EVENT_STATE, tid), name.encode())
+    return wire.StateEvent(wire.EventHeader(time_ns, wire.EVENT_STATE, tid=tid), name.encode())
 
 
 def ended(
@@ -39,11 +39,11 @@ def ended(
         normal_pages=5,
         dirty_pages=5,
     )
-    return wire.RoundEvent(wire.EventHeader(time_ns, wire.EVENT_ROUND, tid), record, wire.SeenCounts())
+    return wire.RoundEvent(wire.EventHeader(time_ns, wire.EVENT_ROUND, tid=tid), record, wire.SeenCounts())
 
 
 def toggle(time_ns: int, number: int, tid: int = THREAD) -> wire.ModeEvent:
-    return wire.ModeEvent(wire.EventHeader(time_ns, wire.EVENT_MODE, tid), number, 0, b"off", b"skip", b"xxh3-64")
+    return wire.ModeEvent(wire.EventHeader(time_ns, wire.EVENT_MODE, tid=tid), number, 0, b"off", b"skip", b"xxh3-64")
 
 
 def read(*events: wire.Wire) -> list[Event]:
@@ -185,7 +185,7 @@ def tick(time_ns: int) -> TraceRecord:
 
 
 def pages(time_ns: int, number: int) -> TraceRecord:
-    raw = bytes(wire.BatchEvent(wire.EventHeader(time_ns, wire.EVENT_BATCH, THREAD), number, 0))
+    raw = bytes(wire.BatchEvent(wire.EventHeader(time_ns, wire.EVENT_BATCH, tid=THREAD), number, 0))
     return TraceRecord(time_ns, Channel.PAGES, raw)
 
 

@@ -74,7 +74,7 @@ def observed(*pieces: Sequence[TraceRecord]) -> list[Migration]:
 
 def event(kind: int, time_ns: int, number: int = 0) -> TraceRecord:
     counts = wire.StockCounts(round=number, start_ns=time_ns - 1, first_pages=1, normal_pages=1)
-    raw = wire.StockEvent(wire.EventHeader(time_ns, kind, 9), counts, STATE_COMPLETED)
+    raw = wire.StockEvent(wire.EventHeader(time_ns, kind, tid=9), counts, STATE_COMPLETED)
     return TraceRecord(time_ns, Channel.EVENT, bytes(raw))
 
 
@@ -134,7 +134,7 @@ def peer(pid: int, vm: str, role: str, *, waiting: bool = False) -> TraceRecord:
 
 
 def runs(pid: int, time_ns: int, state: int) -> TraceRecord:
-    raw = wire.RunStateEvent(wire.EventHeader(time_ns, wire.EVENT_RUNSTATE, 1), pid, state)
+    raw = wire.RunStateEvent(wire.EventHeader(time_ns, wire.EVENT_RUNSTATE, tid=1), pid, state)
     return TraceRecord(time_ns, Channel.RUNSTATE, bytes(raw))
 
 

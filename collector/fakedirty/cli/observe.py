@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -60,6 +61,8 @@ hold it against: see the last line of the table, or `reason` in migration.json a
 """
 
 VALID, FAILED, INVALID = 0, 1, 3
+
+_log = logging.getLogger(__name__)
 
 LEARNING = 4  # monitors that are asked at a time
 
@@ -256,7 +259,13 @@ def _observe_all(
         found = observations[target]
         outlets.join(found.trace)
         _say(f"attached: {target.vm} pid {target.pid} at level {found.trace.level}")
-        learning.submit(lambda: outlets.learned(target, found.learn()))
+        learning.submit(learn, found)
+
+    def learn(found: Observation) -> None:
+        try:
+            outlets.learned(found.trace.target, found.learn())
+        except Exception:  # noqa: BLE001 - the rest of what is known of it is enough
+            _log.exception("%s: its monitor could not be read", found.trace.target.vm)
 
     def parted(target: Target) -> None:
         observations.pop(target, None)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from fakedirty.model.migration import ENDED
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.model.words import Level
 from fakedirty.qmp.monitor import Address
@@ -165,7 +166,7 @@ class ProbeTracer:
                     continue
                 if event.header.kind == wire.EVENT_STOCK_STARTED:
                     over = event.counts.generation
-                elif event.header.kind == wire.EVENT_STOCK_STOPPED:
+                elif event.header.kind == wire.EVENT_STOCK_STOPPED or event.name.decode() in ENDED:
                     over = event.counts.generation + 1
         if over:
             self._attachment.forget(self._feed, over)

@@ -103,6 +103,8 @@ class Qmp:
                 return cls._by(route, place, within, process)
             except QmpError as error:
                 problem = problem or error
+            except OSError as error:  # of our own: no descriptor is left, or no memory
+                problem = problem or QmpError(f"cannot connect to {place}: {error.strerror or error}")
         assert problem is not None
         raise problem
 

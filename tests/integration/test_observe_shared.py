@@ -1,0 +1,237 @@
+"""Probes that all QEMUs of an executable share: each is counted by itself, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from fakedirty.lab.qemu import qemu_binary, stock_binary
+from fakedirty.model.words import Level
+from fakedirty.observe import wire
+from fakedirty.observe.attachment import Attachment, Attachments
+from fakedirty.observe.live import LiveTrace
+from fakedirty.observe.observer import Observer
+from fakedirty.observe.sizes import DEFAULT, Sizes
+from fakedirty.observe.target import by_pid
+from fakedirty.observe.uprobe import BpfError, attach
+from migrating import SLOW, Notes, Pair, pair, running, wait
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF")
+
+BINARIES = {Level.PATCHED: qemu_binary, Level.USDT: qemu_binary, Level.STOCK: stock_binary}
+PAGES, LATE = wire.LOST_PLACES[1], wire.LOST_PLACES[wire.LOST_LATE]
+
+
+@contextmanager
+def shared() -> Iterator[Attachments]:
+    attachments = Attachments(every_process=True)
+    yield attachments
+    attachments.close()
+
+
+@contextmanager
+def two(level: Level, directory: Path) -> Iterator[list[Pair]]:
+    with ExitStack() as stack:
+        vms = []
+        for name in ("one", "other"):
+            (directory / name).mkdir()
+            vms.append(stack.enter_context(pair(BINARIES[level](), directory / name, name=name)))
+        yield vms
+
+
+def observed(
+    vm: Pair,
+    level: Level,
+    attachments: Attachments,
+    notes: Notes,
+    *,
+    sizes: Sizes = DEFAULT,
+    stalled: threading.Event | None = None,
+) -> AbstractContextManager[Observer]:
+    trace = LiveTrace(
+        by_pid(vm.source.pid),
+        level,
+        pages=True,
+        monitor=vm.source.observer_socket,
+        sizes=sizes,
+        attachments=attachments,
+    )
+    return running(Observer(trace, [notes]), stalled)
+
+
+def migrate(vms: list[Pair], level: Level) -> None:
+    """All at once."""
+    mode = {"fake_dirty_mode": "observe"} if level is Level.PATCHED else {}
+    for vm in vms:
+        vm.migrate(max_bandwidth=SLOW, downtime_limit=1, **mode)
+    for vm in vms:
+        vm.wait_for_syncs(3)
+    for vm in vms:
+        vm.converge()
+
+
+def check(vm: Pair, notes: Notes) -> None:
+    [migration] = notes.over
+    assert migration.valid, [each.invalid_reason for each in migration.rounds]
+    ram = vm.info()["ram"]
+    assert migration.total("normal_pages") == ram["normal"]
+    assert migration.total("zero_pages") == ram["duplicate"]
+    assert migration.total("fake_pages")
+    assert sum(len(batch.records) // 16 for batch in notes.batches) == migration.total("visited_pages")
+
+
+def in_kernel() -> list[str]:
+    links = []
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            links.append(os.readlink(entry))
+        except FileNotFoundError:  # the one that lists them
+            continue
+    return sorted(link for link in links if "bpf" in link or "perf" in link)
+
+
+@pytest.mark.parametrize("level", BINARIES, ids=str)
+def test_two_migrate_at_once_through_the_same_probes(level: Level, tmp_path: Path) -> None:
+    nothing = in_kernel()
+    with two(level, tmp_path) as vms, shared() as attachments:
+        notes = [Notes(), Notes()]
+        with observed(vms[0], level, attachments, notes[0]):
+            once = in_kernel()
+            assert once != nothing
+            with observed(vms[1], level, attachments, notes[1]):
+                assert in_kernel() == once, "the second one of a build takes no program, map or probe"
+                migrate(vms, level)
+                for each in notes:
+                    wait(lambda each=each: len(each.over) == 1)  # type: ignore[misc]
+            assert in_kernel() == once
+        assert in_kernel() == nothing
+        for vm, each in zip(vms, notes, strict=True):
+            check(vm, each)
+
+
+@pytest.mark.parametrize("level", [Level.PATCHED, Level.STOCK], ids=str)
+def test_what_one_loses_is_not_lost_to_the_other(level: Level, tmp_path: Path) -> None:
+    notes, stalled = [Notes(), Notes()], threading.Event()
+    stalled.set()
+    sizes = Sizes(page_ring=64)  # a quarter of a MiB, of which one guest's records fill many
+    with (
+        two(level, tmp_path) as vms,
+        shared() as attachments,
+        observed(vms[0], level, attachments, notes[0], sizes=sizes, stalled=stalled),
+        observed(vms[1], level, attachments, notes[1], sizes=sizes),
+    ):
+        migrate(vms, level)
+        wait(lambda: len(notes[1].over) == 1)
+        stalled.clear()
+        wait(lambda: len(notes[0].over) == 1)
+        check(vms[1], notes[1])
+    [late], [other] = notes[0].over, notes[1].over
+    assert set(late.lost_events) <= {PAGES, LATE}
+    assert late.lost_events[LATE]
+    assert not late.valid
+    assert not other.lost_events
+
+
+def test_one_that_is_not_observed_is_not_counted(tmp_path: Path) -> None:
+    """It runs the same probed executable, and migrates."""
+    notes = Notes()
+    with (
+        two(Level.STOCK, tmp_path) as vms,
+        shared() as attachments,
+        observed(vms[0], Level.STOCK, attachments, notes) as observer,
+    ):
+        vms[1].migrate(max_bandwidth=1 << 40, downtime_limit=10_000)
+        vms[1].converge()
+        assert observer.seen == 0
+        migrate(vms[:1], Level.STOCK)
+        wait(lambda: len(notes.over) == 1)
+        check(vms[0], notes)
+
+
+def kept(attachments: Attachments) -> int:
+    """Chunks of pages whose last content the kernel keeps."""
+    [attachment] = attachments._by_build.values()
+    assert isinstance(attachment, Attachment)
+    return len(list(attachment._bpf.map("chunks").keys(ctypes.sizeof(wire.ChunkKey))))
+
+
+def test_what_was_sent_is_forgotten_when_a_migration_is_over(tmp_path: Path) -> None:
+    notes = [Notes(), Notes()]
+    with (
+        two(Level.USDT, tmp_path) as vms,
+        shared() as attachments,
+        observed(vms[0], Level.USDT, attachments, notes[0]),
+        observed(vms[1], Level.USDT, attachments, notes[1]),
+    ):
+        assert kept(attachments) == 0
+        for vm in vms:
+            vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
+            vm.wait_for_syncs(3)
+        both = kept(attachments)
+        assert both
+        vms[0].converge()
+        wait(lambda: kept(attachments) < both)
+        assert kept(attachments), "the other one still migrates"
+        vms[1].wait_for_syncs(5)
+        vms[1].converge()
+        wait(lambda: kept(attachments) == 0)
+        wait(lambda: all(each.over for each in notes))
+        check(vms[1], notes[1])
+
+
+def refused(call: Callable[[], object]) -> int:
+    with pytest.raises(BpfError) as caught:
+        call()
+    assert errno.errorcode[caught.value.errno] in str(caught.value)
+    return caught.value.errno
+
+
+PROGRAM = """
+import sys, resource
+from fakedirty.observe import uprobe
+from fakedirty.observe.uprobe import BpfError, attach
+from pathlib import Path
+soft = int(sys.argv[1])
+if soft:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, soft))
+    held = []
+    try:
+        while True:
+            held.append(open("/dev/null"))
+    except OSError:
+        pass
+    uprobe._event_type = lambda: int(sys.argv[2])
+try:
+    attach(0, Path("/bin/true"), 0x1000)
+except BpfError as error:
+    print(error.errno)
+"""
+
+
+def errno_of(*arguments: str, before: tuple[str, ...] = ()) -> int:
+    done = subprocess.run(
+        [*before, sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+def test_the_kernel_s_own_reason_is_known(tmp_path: Path) -> None:
+    assert refused(lambda: attach(0, tmp_path / "absent", 0)) == errno.ENOENT
+    kind = Path("/sys/bus/event_source/devices/uprobe/type").read_text().strip()
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert soft > 64
+    assert errno_of("64", kind) == errno.EMFILE
+    without = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--")
+    assert errno_of("0", kind, before=without) in (errno.EPERM, errno.EACCES)
+    # a descriptor that is no program of BPF
+    with open("/dev/null") as nothing:
+        assert refused(lambda: attach(nothing.fileno(), Path(sys.executable), 0x1000)) == errno.EINVAL
