@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import geometric_mean, mean, median
@@ -31,13 +31,17 @@ END_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class OverheadArm:
-    """A way of being observed, in a mode. `turns` is how often in a repetition: what costs little takes long to see."""
+    """A way of being observed, in a mode. `turns` is how often in a repetition: what costs little takes long to see.
+
+    With `beside` the guest is not observed itself: it runs the executable of one that is, by probes that lie on it.
+    """
 
     name: str
     mode: str
     level: Level
     more: tuple[str, ...] = ()
     turns: int = 1
+    beside: bool = False
 
 
 ARMS = (
@@ -49,6 +53,8 @@ ARMS = (
     OverheadArm("stock", "off", Level.STOCK),
     OverheadArm("stock, pages", "off", Level.STOCK, ("--pages",)),
     OverheadArm("stock, 1/16", "off", Level.STOCK, ("--sample", "1/16")),
+    OverheadArm("beside usdt", "off", Level.USDT, beside=True),
+    OverheadArm("beside stock", "off", Level.STOCK, beside=True),
 )
 
 
@@ -110,7 +116,8 @@ def overhead_bench(qemu: Path, guest: BuiltGuest) -> Iterator[Callable[[Overhead
             arm = arms[job.arm]
             for source in (one, other):
                 source.qmp.execute("migrate-set-parameters", {MODE: arm.mode})
-            return _joined(job, [_observed(arm, one, other, uri), _observed(arm, other, one, uri)])
+            measured = _beside if arm.beside else _observed
+            return _joined(job, [measured(arm, one, other, uri), measured(arm, other, one, uri)])
 
         yield measure
 
@@ -171,11 +178,31 @@ def _observed(arm: OverheadArm, source: Machine, other: Machine, uri: str) -> _O
         return _Observed(pairs[1:], seconds[1:], peaks[-1], peaks[-1] - peaks[0], lost)
 
 
-@contextmanager
-def _collector(source: Machine, arm: OverheadArm, out: Path) -> Iterator[subprocess.Popen[str]]:
+def _beside(arm: OverheadArm, source: Machine, other: Machine, uri: str) -> _Observed:
+    """Passes of a guest while probes lie on its executable that observe the other one, and while none do."""
+    command = [sys.executable, "-m", "fakedirty.lab.beside", str(other.pid), str(arm.level)]
+    pairs, seconds, peaks = [], [], []
+    for number in range(1 + PAIRS):
+        base = one_pass(source, uri) if number % 2 else None
+        with _attached(command) as collector:
+            before = _cpu_seconds(collector.pid)
+            own = one_pass(source, uri)
+            seconds.append(_cpu_seconds(collector.pid) - before)
+            peaks.append(_peak_bytes(collector.pid))
+        pairs.append((own, base or one_pass(source, uri)))
+    return _Observed(pairs[1:], seconds[1:], max(peaks), 0, 0)
+
+
+def _collector(source: Machine, arm: OverheadArm, out: Path) -> AbstractContextManager[subprocess.Popen[str]]:
     """``fakedirty observe``, attached."""
     command = [sys.executable, "-m", "fakedirty.cli.main", "observe", "--pid", str(source.pid), "--json"]
     command += ["--level", str(arm.level), "--qmp", str(source.observer_socket), "--out", str(out), *arm.more]
+    return _attached(command)
+
+
+@contextmanager
+def _attached(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """A collector as a process, once it is attached."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr

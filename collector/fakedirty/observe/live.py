@@ -179,4 +179,6 @@ class LiveTrace:
 
     def _gone(self) -> bool:
         assert self._process is not None
-        return bool(select.select([self._process], [], [], 0)[0])
+        ended = select.poll()  # select() knows no descriptor above 1023
+        ended.register(self._process, select.POLLIN)
+        return bool(ended.poll(0))
