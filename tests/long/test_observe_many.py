@@ -15,6 +15,7 @@ from fakedirty.lab.guest_report import read_report, wait_for_report
 from fakedirty.lab.guest_workload import Workload
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.lab.truth import PageRecords, judge, switchover_rounds
+from fakedirty.observe.target import YOUNG_SECONDS
 from fakedirty.record.load import load
 from migrating import SLOW, Pair, pair, wait
 from serving import service
@@ -105,7 +106,7 @@ def test_two_hundred_qemus_and_eight_that_migrate(tmp_path: Path) -> None:
         started = time.monotonic()
         daemon.wait_for(*many)
         attached = time.monotonic()
-        time.sleep(REST_SECONDS / 4)
+        time.sleep(YOUNG_SECONDS)  # for which processes are looked at again and again
         after = Held.by(daemon.process.pid)
         at_rest = cpu_seconds(daemon.process.pid)
         time.sleep(REST_SECONDS)

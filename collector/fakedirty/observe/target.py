@@ -18,7 +18,7 @@ from .monitors import monitors
 
 PROC = Path("/proc")
 YOUNG_SECONDS = 10.0  # for which a process is looked at each time
-TURNS = 10
+TURNS = 20
 
 _NAMES = ("qemu-system-", "qemu-kvm")  # where nothing but the command line may be read
 
