@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fakedirty.errors import LabError, QmpError
 from fakedirty.qmp.client import Qmp
+from fakedirty.qmp.process import running
 
 from .network import End
 from .qemu import firmware_arguments
@@ -94,10 +95,10 @@ def _process(command: Sequence[str], directory: Path) -> Iterator[subprocess.Pop
 
 def _connected(process: subprocess.Popen[bytes], socket: Path, name: str, directory: Path) -> Qmp:
     """The first QMP connection, as soon as QEMU has made the socket."""
-    deadline = time.monotonic() + START_SECONDS
+    deadline, own = time.monotonic() + START_SECONDS, running(process.pid)
     while True:
         try:
-            return Qmp.connect(socket, timeout=START_SECONDS)
+            return Qmp.connect(socket, timeout=START_SECONDS, process=own)
         except QmpError as error:  # absent, or bound and not yet listened at
             if process.poll() is not None:
                 said = f"ended with status {process.returncode}"

@@ -121,6 +121,11 @@ class Process:
         return theirs is None or theirs == os.readlink(self.proc / "self" / "ns" / kind)
 
 
+def running(pid: int, proc: Path = PROC) -> Process:
+    """The process that has an id now. Raises OSError where there is none."""
+    return Process(pid, start_ticks((proc / str(pid) / "stat").read_text(errors="replace")), proc)
+
+
 def others(process: Process) -> list[Process]:
     """Every other process that is to be seen."""
     found = []
