@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import threading
 from collections.abc import Callable
 from typing import Protocol
+
+_log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
@@ -78,9 +81,15 @@ class Dispatcher:
             if self._stop in ready:
                 return
             for descriptor in ready:
-                with self._lock:
-                    source, ended = self._sources.get(descriptor), self._processes.get(descriptor)
-                    if source is not None:
-                        source.drain()
-                if ended is not None:
-                    ended()
+                try:
+                    self._serve(descriptor)
+                except Exception:  # noqa: BLE001 - the others are to be served
+                    _log.exception("records of the kernel could not be handed on, by a fault of ours")
+
+    def _serve(self, descriptor: int) -> None:
+        with self._lock:
+            source, ended = self._sources.get(descriptor), self._processes.get(descriptor)
+            if source is not None:
+                source.drain()
+        if ended is not None:
+            ended()

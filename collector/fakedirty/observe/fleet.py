@@ -159,10 +159,14 @@ class Fleet:
             return
         member.observer = observer
         self._observers[member.target.identity] = observer
-        self._attached(member.target)
-        if not observer.trace.listen(lambda: self._wake(member)):
-            member.thread = threading.Thread(target=self._poll, args=(member,), name=f"QEMU {member.target.pid}")
-            member.thread.start()
+        try:
+            self._attached(member.target)
+            if not observer.trace.listen(lambda: self._wake(member)):
+                member.thread = threading.Thread(target=self._poll, args=(member,), name=f"QEMU {member.target.pid}")
+                member.thread.start()
+        except Exception as error:  # noqa: BLE001 - the others are to be observed
+            self._part(member)
+            self._failed(member, error)
 
     def _wake(self, member: _Member) -> None:
         """Let its observer take a step, in a thread of the pool, and another one if it takes one already."""
