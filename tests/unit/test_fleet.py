@@ -138,3 +138,94 @@ def test_one_that_is_gone_is_not_tried_again(tmp_path: Path) -> None:
     wait(lambda: not any(each.name == "QEMU 1" for each in threading.enumerate()))
     stop.set()
     thread.join()
+
+
+class Woken(Quiet):
+    """A trace that says when there is something; `stuck` ones never come back from the first look."""
+
+    def __init__(self, target: Target, stuck: bool = False) -> None:
+        super().__init__(target)
+        self.ready: Callable[[], None] = lambda: None
+        self.release = threading.Event()
+        self._holds = stuck
+
+    def listen(self, ready: Callable[[], None]) -> bool:
+        """It will."""
+        self.ready = ready
+        ready()
+        return True
+
+    def poll(self, timeout: float) -> Sequence[TraceRecord]:
+        """Nothing, or the end."""
+        assert timeout == 0
+        self.polls += 1
+        if self._holds:
+            self.release.wait(PATIENCE_SECONDS)
+        return [TraceRecord(1, Channel.GONE if self.gone.is_set() else Channel.TICK)]
+
+
+def test_those_that_are_woken_take_no_thread_and_no_look_while_nothing_happens(tmp_path: Path) -> None:
+    targets = [target(tmp_path, pid) for pid in range(1, 41)]
+    traces = {each.pid: Woken(each) for each in targets}
+    left: list[str] = []
+    fleet = Fleet(lambda each: Observer(traces[each.pid], []), find=lambda: targets, parted=lambda t: left.append(t.vm))
+    stop = threading.Event()
+    thread = running(fleet, stop)
+    wait(lambda: len(fleet.observers) == len(targets) and all(trace.polls for trace in traces.values()))
+    time.sleep(0.3)
+    looks = {pid: trace.polls for pid, trace in traces.items()}
+    time.sleep(1)
+    assert {pid: trace.polls for pid, trace in traces.items()} == looks
+    assert not [each for each in threading.enumerate() if each.name.startswith("QEMU")]
+    traces[7].ready()
+    wait(lambda: traces[7].polls > looks[7])
+    traces[9].gone.set()
+    traces[9].ready()
+    wait(lambda: left == ["vm9"])
+    assert traces[9].closed
+    stop.set()
+    thread.join()
+    assert len(left) == len(targets), "each of them once"
+    assert all(trace.closed for trace in traces.values())
+
+
+def test_one_that_is_stuck_in_a_look_keeps_no_other_from_being_woken(tmp_path: Path) -> None:
+    targets = [target(tmp_path, pid) for pid in (1, 2)]
+    traces = {each.pid: Woken(each, stuck=each.pid == 1) for each in targets}
+    fleet = Fleet(lambda each: Observer(traces[each.pid], []), find=lambda: targets)
+    stop = threading.Event()
+    thread = running(fleet, stop)
+    wait(lambda: traces[1].polls == 1 and traces[2].polls >= 1)
+    traces[1].ready()  # while it is at it: it has to look once more
+    before = traces[2].polls
+    traces[2].ready()
+    wait(lambda: traces[2].polls > before)
+    assert traces[1].polls == 1
+    traces[1].release.set()
+    wait(lambda: traces[1].polls >= 2)
+    stop.set()
+    thread.join()
+
+
+def test_a_fault_after_attaching_is_logged_and_it_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = target(tmp_path, 1)
+    traces: list[Woken] = []
+    faults = [RuntimeError("ours")]
+
+    def make(each: Target) -> Observer:
+        traces.append(Woken(each))
+        return Observer(traces[-1], [])
+
+    def attached(_each: Target) -> None:
+        if faults:
+            raise faults.pop()
+
+    fleet, stop = Fleet(make, find=lambda: [one], attached=attached, retry_seconds=0.01), threading.Event()
+    thread = running(fleet, stop)
+    wait(lambda: len(traces) == 2 and traces[1].polls > 0)
+    assert traces[0].closed
+    stop.set()
+    thread.join()
+    assert "by a fault of ours" in caplog.text
