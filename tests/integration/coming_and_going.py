@@ -10,12 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from fakedirty.cli.observe import LEARNING
 from fakedirty.lab.qemu import qemu_binary, stock_binary
+from fakedirty.observe.fleet import ATTACHING
 from migrating import pair, wait
 from serving import Service
 
 LANES = 2  # guests at a time
 NAMES = 2 * LANES
+# threads that stay once they were needed: those that attach, ask monitors and take steps of as many QEMUs at a time, the
+# one that compiles, and the one that reads
+POOLED = ATTACHING + LEARNING + 4 * LANES + 2
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ def held(pid: int) -> Held:
 def come_and_go(daemon: Service, directory: Path, enough: Callable[[int], bool]) -> list[Held]:
     """Guest after guest until there were `enough`; what the service held each time that none was there."""
     samples: list[Held] = []
-    count, threads = 0, held(daemon.process.pid).threads + 1  # the one that compiles stays
+    count, threads = 0, held(daemon.process.pid).threads + POOLED
 
     def alone() -> bool:
         now = held(daemon.process.pid)
