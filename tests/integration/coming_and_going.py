@@ -18,8 +18,8 @@ from serving import Service
 
 LANES = 2  # guests at a time
 NAMES = 2 * LANES
-# threads that stay once they were needed: those that attach, ask monitors and take steps of as many QEMUs at a time, the
-# one that compiles, and the one that reads
+# threads that stay once they were needed: those that attach, ask monitors and take steps of QEMUs at a time, the one
+# that compiles, and the one that reads
 POOLED = ATTACHING + LEARNING + 4 * LANES + 2
 
 
