@@ -229,7 +229,7 @@ def _observe(
     """One QEMU."""
     with ExitStack() as stack:
         stack.callback(outlets.part, target)
-        observation = observation_of(target, arguments, outlets, Reasons(), stack=stack)
+        observation = observation_of(target, arguments, outlets, Reasons(named=False), stack=stack)
         observer, trace = observation.observer, observation.trace
         version = observation.learn()
         stack.callback(observer.close)
@@ -247,7 +247,7 @@ def _observe_all(
 ) -> int:
     """Every QEMU of this host, those that come later too."""
     attachments = Attachments(every_process=True, find=lambda: fleet.found)
-    reasons = Reasons()
+    reasons = Reasons(named=True)
     learning = ThreadPoolExecutor(LEARNING, thread_name_prefix="learn")
     observations: dict[Target, Observation] = {}
 

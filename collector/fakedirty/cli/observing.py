@@ -99,9 +99,10 @@ def observation_of(
 
 
 class Reasons:
-    """Why QEMUs are not observed at a higher level: the same is said once, of the first one."""
+    """Why QEMUs are not observed at a higher level: each reason once. Of several, the first one is `named`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, named: bool) -> None:
+        self._named = named
         self._reported: set[tuple[Level, str]] = set()
 
     def report(self, target: Target, against: Mapping[Level, str]) -> None:
@@ -109,7 +110,7 @@ class Reasons:
         for level, why in against.items():
             if (level, why) not in self._reported:
                 self._reported.add((level, why))
-                print_notice(f"{target.vm}: not at level {level}: {why}")
+                print_notice(f"{f'{target.vm}: ' if self._named else ''}not at level {level}: {why}")
 
 
 def _level(arguments: argparse.Namespace, target: Target, plans: Plans) -> tuple[Level, Mapping[Level, str]]:
