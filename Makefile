@@ -155,11 +155,12 @@ qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration
 	qemu-patches/check.sh suite $(WORK)
 
 test: setup test-packages lint  ## every check: style, types, unit and integration tests
-	@$(VENV)/bin/pytest -q --durations=30 tests --ignore=tests/long
+	@$(VENV)/bin/pytest -q --durations=30 -m "not long" tests --ignore=tests/long
 
 check-long: setup test-packages long-packages  ## what takes longer: Debian's QEMUs of three releases, 100 random migrations, guests that come and go, campaigns, the page, the composition (about an hour and a quarter)
 	@$(FAKEDIRTY) demo --stock --out runs/check-long
 	$(FAKEDIRTY) fuzz --runs 100 --seed 1
+	$(VENV)/bin/pytest -q -m long tests/integration
 	$(VENV)/bin/pytest -q -rP tests/long
 
 clean:  ## remove what was built in this checkout (not the cache)
