@@ -62,3 +62,8 @@ def test_an_id_is_that_of_the_process_that_started_then() -> None:
     # what the service observed has ended, and the id is another's by now
     gone = replace(WEB, start_ticks=TICKS - 1)
     assert "is not observed" in str(refusal(desk([gone], []), pid=PID))
+
+
+def test_an_id_and_a_name_have_to_mean_the_same() -> None:
+    assert "has no QMP socket" in str(refusal(desk([WEB], []), pid=PID, vm="web"))
+    assert "no VM named db" in str(refusal(desk([WEB], []), pid=PID, vm="db"))

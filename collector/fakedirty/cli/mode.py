@@ -62,10 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _by_service(arguments: argparse.Namespace, stop: threading.Event) -> int:
     wanted: dict[str, Any] = {"mode": arguments.mode, "hash": arguments.hash, "revert_after": arguments.revert_after}
-    which: dict[str, Any] = {"pid": arguments.pid} if arguments.pid is not None else {"vm": arguments.vm}
-    if which == {"vm": None}:
+    which: dict[str, Any] = {"vm": arguments.vm}
+    if arguments.pid is not None or arguments.vm is None:
+        # an id is of this process here, and may be of another one where the service is
         target = choose(arguments)
-        which = {"pid": target.pid, "start_ticks": target.start_ticks}
+        which |= {"pid": target.pid, "start_ticks": target.start_ticks}
     with asking("mode", path=arguments.control, **wanted, **which, hold=arguments.hold or None) as told:
         _say(arguments, told["vm"], told["mode"], told["hash"])
         if arguments.hold:

@@ -21,7 +21,9 @@ def add_selectors(parser: argparse.ArgumentParser) -> None:
 def choose(arguments: argparse.Namespace) -> Target:
     """The one QEMU that the selectors mean; without any, the only one that runs."""
     if arguments.pid is not None:
-        return by_pid(arguments.pid)
+        target = by_pid(arguments.pid)
+        # both may be given, and have to mean the same
+        return target if arguments.vm is None else named(arguments.vm, [target])
     targets = find_all()
     if arguments.vm is not None:
         return named(arguments.vm, targets)

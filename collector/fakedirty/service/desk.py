@@ -100,8 +100,8 @@ class Desk:
         }
 
     def _mode(self, request: Mapping[str, Any], asker: Asker) -> object:
-        """``vm`` or ``pid`` (with ``start_ticks``, only the process that started then), ``mode``, and perhaps ``hash``,
-        ``revert_after`` (seconds) or ``hold`` (true).
+        """``vm``, ``pid`` (with ``start_ticks``, only the process that started then) or both, ``mode``, and perhaps
+        ``hash``, ``revert_after`` (seconds) or ``hold`` (true).
         """
         target = self._meant(request)
         mode = Mode(Mode.parse(str(request.get("mode"))))
@@ -122,7 +122,7 @@ class Desk:
         if pid is not None:
             for target in targets.values():
                 if target.pid == pid and ticks in (None, target.start_ticks) and target.process.runs:
-                    return target
+                    return target if vm is None else named(vm, [target])
             raise UsageError(f"process {pid} is not observed by this service")
         if vm is None:
             raise UsageError("say which QEMU: vm or pid")
