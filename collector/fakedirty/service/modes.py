@@ -22,6 +22,8 @@ from fakedirty.qmp.monitor import Monitor
 from . import promises
 from .promises import State, Written
 
+AGAIN_SECONDS = 5.0  # after a mode could not be put back
+
 _log = logging.getLogger(__name__)
 
 Doing = Callable[[Monitor], State]
@@ -39,6 +41,7 @@ class _Promise:
     after: State
     due: float | None = None  # by the host's monotonic clock
     timer: threading.Timer | None = None
+    failed: bool = False  # once, at least, and that is in the log
 
 
 class Modes:
@@ -50,6 +53,8 @@ class Modes:
         self._inherited = promises.read(path) if path is not None else []
         self._lock = threading.Lock()
         self._promises: dict[tuple[int, int], _Promise] = {}
+        self._changes: dict[tuple[int, int], threading.Lock] = {}
+        self._closing = False
 
     def set(self, target: Target, mode: Mode, hash_name: str | None, revert_after: float | None = None) -> State:
         """Set it, for `revert_after` seconds if given; as read back. What was promised before is no longer."""
@@ -57,8 +62,7 @@ class Modes:
 
     def hold(self, target: Target, mode: Mode, hash_name: str | None) -> tuple[State, Callable[[], None]]:
         """Set it until the returned function is called."""
-        found, promise = self._set(target, mode, hash_name, None)
-        self._give(promise)
+        found, promise = self._set(target, mode, hash_name, None, hold=True)
         return found, lambda: self._keep(promise, "who asked for it has left")
 
     def resume(self) -> None:
@@ -75,12 +79,13 @@ class Modes:
             self._write()
 
     def close(self) -> None:
-        """Keep every promise now."""
+        """Keep every promise now; one that cannot be kept is left to the next service."""
+        self._closing = True
         for promise in list(self._promises.values()):
             self._keep(promise, "the service ends")
 
     def _set(
-        self, target: Target, mode: Mode, hash_name: str | None, revert_after: float | None
+        self, target: Target, mode: Mode, hash_name: str | None, revert_after: float | None, hold: bool = False
     ) -> tuple[State, _Promise]:
         before: list[State] = []
 
@@ -88,17 +93,27 @@ class Modes:
             before.append(read_mode(qmp))
             return set_mode(qmp, mode, hash_name)
 
-        with self._lock:
-            earlier = self._promises.pop(target.identity, None)
-            self._write()
-        if earlier is not None and earlier.timer is not None:
-            earlier.timer.cancel()
-        found = self._with_qmp(target, change)
-        promise = _Promise(target, before[-1], found)
-        if revert_after is not None:
-            promise.due = time.monotonic() + revert_after
-            self._give(promise, f"{revert_after:g} s are over")
+        with self._changing(target):
+            found = self._with_qmp(target, change)  # where it fails, what was promised before still is
+            with self._lock:
+                earlier = self._promises.pop(target.identity, None)
+                self._write()
+            if earlier is not None and earlier.timer is not None:
+                earlier.timer.cancel()
+            # what was there for a time is nothing to go back to
+            lasting = earlier.before if earlier is not None and earlier.after == before[-1] else before[-1]
+            promise = _Promise(target, lasting, found)
+            if revert_after is not None:
+                promise.due = time.monotonic() + revert_after
+                self._give(promise, f"{revert_after:g} s are over")
+            elif hold:
+                self._give(promise)
         return found, promise
+
+    def _changing(self, target: Target) -> threading.Lock:
+        """For whoever changes its mode: what one reads, no other changes until it has set what it wants."""
+        with self._lock:
+            return self._changes.setdefault(target.identity, threading.Lock())
 
     def _give(self, promise: _Promise, why: str = "") -> None:
         """To be kept when it is due, and else when somebody leaves."""
@@ -106,9 +121,12 @@ class Modes:
             self._promises[promise.target.identity] = promise
             self._write()
         if promise.due is not None:
-            promise.timer = threading.Timer(max(0.0, promise.due - time.monotonic()), self._keep, (promise, why))
-            promise.timer.daemon = True
-            promise.timer.start()
+            self._wake(promise, promise.due - time.monotonic(), why)
+
+    def _wake(self, promise: _Promise, seconds: float, why: str) -> None:
+        promise.timer = threading.Timer(max(0.0, seconds), self._keep, (promise, why))
+        promise.timer.daemon = True
+        promise.timer.start()
 
     def _write(self) -> None:
         if self._path is not None:
@@ -118,18 +136,23 @@ class Modes:
             )
 
     def _keep(self, promise: _Promise, why: str) -> None:
-        with self._lock:
-            if self._promises.get(promise.target.identity) is not promise:
+        target = promise.target
+        with self._changing(target):
+            with self._lock:
+                if self._promises.get(target.identity) is not promise:
+                    return
+            if promise.timer is not None:
+                promise.timer.cancel()
+            if target.runs and target.process.runs and not self._put_back(promise, why):
+                if not self._closing:  # its socket may be somebody else's for now
+                    self._wake(promise, AGAIN_SECONDS, why)
                 return
-            del self._promises[promise.target.identity]
-        if promise.timer is not None:
-            promise.timer.cancel()
-        if promise.target.runs:
-            self._put_back(promise, why)
-        with self._lock:
-            self._write()
+            with self._lock:
+                del self._promises[target.identity]
+                self._write()
 
-    def _put_back(self, promise: _Promise, why: str) -> None:
+    def _put_back(self, promise: _Promise, why: str) -> bool:
+        """Whether that is done."""
         target = promise.target
 
         def put_back(qmp: Monitor) -> State:
@@ -139,6 +162,9 @@ class Modes:
         try:
             found = self._with_qmp(target, put_back)
         except FakedirtyError as error:
-            _log.error("%s (pid %d): the mode is not put back: %s", target.vm, target.pid, error)
-            return
+            if not promise.failed or self._closing:
+                _log.error("%s (pid %d): the mode is not put back yet: %s", target.vm, target.pid, error)
+            promise.failed = True
+            return False
         _log.warning("%s (pid %d): %s: mode %s, hash %s", target.vm, target.pid, why, *found)
+        return True
