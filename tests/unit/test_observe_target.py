@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -208,6 +210,25 @@ def test_monitors_of_a_configuration_file(tmp_path: Path) -> None:
     )
     assert places(9, tmp_path) == [UnixSocket("/other"), UnixSocket("/qmp")]
     assert target.by_pid(9, tmp_path).vm == "web"
+
+
+def test_a_configuration_that_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    process(tmp_path, 9, "qemu-system-x86_64", "-readconfig", str(pipe), "-readconfig", "/dev/fd/0")
+    (tmp_path / "9/fd").mkdir()
+    (tmp_path / "9/fd/0").symlink_to(pipe)
+    found: list[Place] = []
+    # to open a pipe is to wait for somebody who writes
+    looking = threading.Thread(target=lambda: found.extend(places(9, tmp_path)), daemon=True)
+    looking.start()
+    looking.join(10)
+    assert [str(place) for place in found] == [f"-readconfig {pipe}", "-readconfig /dev/fd/0"]
+
+
+def test_the_last_name_is_its_name(tmp_path: Path) -> None:
+    process(tmp_path, 9, "qemu-system-x86_64", "-name", "guest=web", "-name", "db,debug-threads=on")
+    assert target.by_pid(9, tmp_path).vm == "db"
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +20,7 @@ Keys = Mapping[str, str]
 _SECTION = re.compile(r'^\s*\[\s*([\w-]+)(?:\s+"([^"]*)")?\s*\]\s*$')
 _SETTING = re.compile(r'^\s*([\w.-]+)\s*=\s*"([^"]*)"\s*$')
 _HELP = re.compile(r"(^|,|=)(help|\?)$")
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
 _LARGEST_FILE = 1 << 20  # bytes: a configuration has some hundred
 
 
@@ -51,11 +55,9 @@ class CommandLine:
 
     @cached_property
     def vm(self) -> str | None:
-        """The name of the VM."""
-        for group in self.groups("name", "guest"):
-            if name := group.get("guest"):
-                return visible(name)
-        return None
+        """The name of the VM, the last one where it has several."""
+        names = [name for group in self.groups("name", "guest") if (name := group.get("guest"))]
+        return visible(names[-1]) if names else None
 
     @property
     def only_prints(self) -> bool:
@@ -122,15 +124,28 @@ def _text(name: str, process: Process) -> str:
     problem: OSError | None = None
     for path in _places(name, process):
         try:
-            with path.open("rb") as file:
-                return file.read(_LARGEST_FILE).decode(errors="replace")
+            return _content(path).decode(errors="replace")
         except OSError as error:
             problem = problem or error
     raise problem or FileNotFoundError(name)
 
 
+def _content(path: Path) -> bytes:
+    """Of a file; to open or read what is none (a pipe, a device) may wait for ever, or do something."""
+    found = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            raise OSError(errno.EINVAL, "it is no file that can be read again")
+        with open(f"/proc/self/fd/{found}", "rb") as file:
+            return file.read(_LARGEST_FILE)
+    finally:
+        os.close(found)
+
+
 def _places(name: str, process: Process) -> Iterable[Path]:
     directory = process.directory
+    if match := _DESCRIPTOR.fullmatch(name):  # whose it is depends on who opens it
+        return (directory / "fd" / match[1],)
     if name.startswith("/"):
         there = directory / "root" / name.lstrip("/")
         return (there, Path(name)) if process.shares("mnt") else (there,)
