@@ -85,6 +85,9 @@ def test_connections_by_tcp(process: Process) -> None:
         (InheritedSocket(4), "does not listen by descriptor 4"),
         (TcpSocket("localhost", "0"), "which port the kernel chose"),
         (TcpSocket("localhost", "4443"), "does not listen at"),
+        (TcpSocket("127.0.0.2", "4444"), "does not listen at"),
+        (TcpSocket("", "4444"), "does not listen at"),
+        (TcpSocket("elsewhere", "4444", 8080), "which of several"),
     ],
 )
 def test_what_is_not_reachable_says_why(place: Place, why: str, process: Process) -> None:

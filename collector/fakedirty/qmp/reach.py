@@ -14,7 +14,7 @@ from fakedirty.errors import QmpError
 
 from . import diag
 from .holder import describe_holder
-from .listening import Listener, listeners
+from .listening import Listener, listeners, plain
 from .network import within
 from .place import AbstractSocket, InheritedSocket, Place, TcpSocket, UnixSocket, Unreachable, printable
 from .process import Process
@@ -22,6 +22,7 @@ from .process import Process
 RETRY_SECONDS = 0.05
 _SUN_PATH = 108  # bytes of a Unix address
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_NAMED_HOSTS = {"": {"0.0.0.0", "::"}, "localhost": {"127.0.0.1", "::1"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def meant(place: Place, process: Process, own: dict[int, Listener]) -> list[List
         case InheritedSocket():
             found = [own[place.descriptor]] if place.descriptor in own else []
         case TcpSocket():
-            found = [each for each in own.values() if each.tcp and each.tcp[1] in _ports(place)]
+            found = _at_address(place, own)
         case _:
             found = []
     return list(dict.fromkeys(found))
@@ -100,6 +101,29 @@ def _is_at(path: Path, listener: Listener, process: Process) -> bool:
         except OSError:
             continue
     return False
+
+
+def _at_address(place: TcpSocket, own: dict[int, Listener]) -> list[Listener]:
+    """Serial lines and VNC listen by TCP, too: at other addresses of the same port, or at ports of the same range."""
+    ports, hosts = _ports(place), _hosts(place.host)
+    found = [
+        each
+        for each in own.values()
+        if each.tcp and each.tcp[1] in ports and (hosts is None or plain(each.tcp[0]) in hosts)
+    ]
+    if len({each.tcp[1] for each in found if each.tcp}) > 1 or (hosts is None and len(found) > 1):
+        raise QmpError(f"{place} is not reachable: which of several sockets of QEMU it is, is not known")
+    return found
+
+
+def _hosts(host: str) -> set[str] | None:
+    """The addresses at which a server listens that was given a host; None where only its own resolver knows."""
+    if host in _NAMED_HOSTS:
+        return _NAMED_HOSTS[host]
+    try:
+        return {plain(host)}
+    except ValueError:
+        return None
 
 
 def _ports(place: TcpSocket) -> range:
