@@ -18,8 +18,8 @@ _MESSAGE = struct.Struct("=BBBBIII")
 _ATTRIBUTE = struct.Struct("=HH")
 _ERROR = struct.Struct("=i")
 
-_SHOW_VFS, _SHOW_PEER = 2, 4
-_VFS, _PEER = 1, 2
+_SHOW_VFS, _SHOW_PEER, _SHOW_QUEUE = 2, 4, 16
+_VFS, _PEER, _QUEUE = 1, 2, 4
 _NO_COOKIE = 0xFFFFFFFF
 
 
@@ -47,6 +47,15 @@ def file_of(inode: int) -> SocketFile | None:
         return None
     file, device = struct.unpack_from("=II", found)
     return SocketFile(file, (device >> 20, device & 0xFFFFF))
+
+
+def waiting(inode: int) -> int:
+    """How many clients wait at the listening socket with this inode, of our network namespace; 0 where not said.
+
+    One that has left meanwhile waits as well, until it is accepted.
+    """
+    found = _attribute(inode, _SHOW_QUEUE, _QUEUE)
+    return int(struct.unpack_from("=I", found)[0]) if found else 0
 
 
 def _attribute(inode: int, show: int, kind: int) -> bytes | None:

@@ -69,6 +69,16 @@ def tcp_rows(process: Process, state: str, inodes: Container[int]) -> Iterator[T
                 yield TcpRow(_endpoint(words[1]), _endpoint(words[2]), inode)
 
 
+def tcp_waiting(process: Process, inode: int) -> int:
+    """How many clients wait at a listening TCP socket of its network namespace."""
+    for table in ("tcp", "tcp6"):
+        for line in _read(process, table).decode("ascii", "replace").splitlines()[1:]:
+            words = line.split()
+            if len(words) > 9 and words[3] == _TCP_LISTEN and int(words[9]) == inode:
+                return int(words[4].partition(":")[2], 16)
+    return 0
+
+
 def plain(host: str) -> str:
     """A numeric address in its one spelling; an IPv4 address that IPv6 carries is itself."""
     address = ipaddress.ip_address(host.partition("%")[0])

@@ -14,7 +14,7 @@ from fakedirty.errors import QmpError
 
 from . import diag
 from .holder import describe_holder
-from .listening import Listener, listeners, plain
+from .listening import Listener, listeners, plain, tcp_waiting
 from .network import within
 from .place import AbstractSocket, InheritedSocket, Place, TcpSocket, UnixSocket, Unreachable, printable
 from .process import Process
@@ -34,13 +34,15 @@ class Link:
 
 
 Route = Callable[[float], Link]  # connects before a deadline
+Queue = Callable[[], int]  # how many wait
 
 
 def routes(place: Place, process: Process | None) -> Iterator[Route]:
     """The ways to a place, the likeliest first; QmpError says why there is none."""
     match place:
         case Path():
-            yield lambda deadline: Link(_connect_file(place, str(place), deadline))
+            queue = _queue_at(place, process)
+            yield lambda deadline: Link(_connect_file(place, str(place), deadline, queue))
         case Unreachable():
             raise QmpError(f"{place} is not reachable: {printable(place.why)}")
         case UnixSocket() | AbstractSocket() | InheritedSocket() | TcpSocket() if process is not None:
@@ -51,6 +53,29 @@ def routes(place: Place, process: Process | None) -> Iterator[Route]:
                 yield from _seen(place, process, own)
         case _:
             raise QmpError(f"{place} is no socket")
+
+
+def _queue_at(path: Path, process: Process | None) -> Queue:
+    if process is None or not (found := meant(path, process, listeners(process) or {})):
+        return lambda: 0
+    return _queue(found[0], process)
+
+
+def _queue(listener: Listener, process: Process) -> Queue:
+    """How many wait at a socket: QEMU's queue has room for two, and who leaves it unserved stays in it.
+
+    To come to one at which somebody waits already would keep others from coming there: they are refused at once.
+    """
+
+    def waiting() -> int:
+        if listener.tcp:
+            return tcp_waiting(process, listener.inode)
+        try:
+            return within(process, lambda: diag.waiting(listener.inode))
+        except OSError:
+            return 0
+
+    return waiting
 
 
 def _unseen(place: Place, process: Process) -> Iterator[Route]:
@@ -139,12 +164,13 @@ def _ports(place: TcpSocket) -> range:
 
 
 def _to(listener: Listener, name: str, process: Process) -> Iterator[Route]:
+    queue = _queue(listener, process)
     if listener.tcp:
         host, port = listener.tcp
-        yield lambda deadline: _connect_there((_EVERYWHERE.get(host, host), port), name, process, deadline)
+        yield lambda deadline: _connect_there((_EVERYWHERE.get(host, host), port), name, process, deadline, queue)
     elif listener.name.startswith(b"@"):
         address = _abstract(listener.name)
-        yield lambda deadline: _connect_there(address, name, process, deadline)
+        yield lambda deadline: _connect_there(address, name, process, deadline, queue)
     elif listener.name:
         yield from _by_files(listener, name, process)
     else:
@@ -158,14 +184,16 @@ def _abstract(name: bytes) -> bytes:
     return b"\0" + name[1:]
 
 
-def _connect_there(address: bytes | tuple[str, int], name: str, process: Process, deadline: float) -> Link:
+def _connect_there(
+    address: bytes | tuple[str, int], name: str, process: Process, deadline: float, queue: Queue
+) -> Link:
     """By a name that is one of the process's network namespace, entered where it is not ours."""
 
     def connect() -> socket.socket:
         if isinstance(address, bytes):
-            return _connect(socket.AF_UNIX, address, name, name, deadline)
+            return _connect(socket.AF_UNIX, address, name, name, deadline, queue=queue)
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        return _connect(family, address, name, name, deadline)
+        return _connect(family, address, name, name, deadline, queue=queue)
 
     try:
         return Link(within(process, connect), None if process.shares("net") else process)
@@ -205,7 +233,9 @@ def _by_files(listener: Listener, name: str, process: Process) -> Iterator[Route
         why = printable("; ".join(problems))
         raise QmpError(f"{name} is not reachable: {process} listens there, and its file is not to be found ({why})")
     for path in usable:
-        yield lambda deadline, path=path: Link(_connect_file(path, name, deadline))  # type: ignore[misc]
+        yield lambda deadline, path=path: Link(  # type: ignore[misc]
+            _connect_file(path, name, deadline, _queue(listener, process))
+        )
 
 
 def _files(path: str, process: Process) -> Iterator[Path]:
@@ -223,41 +253,51 @@ def _files(path: str, process: Process) -> Iterator[Path]:
         yield from _files(str(Path(started) / path), process)
 
 
-def _connect_file(path: Path, name: str, deadline: float) -> socket.socket:
+def _connect_file(path: Path, name: str, deadline: float, queue: Queue = lambda: 0) -> socket.socket:
     """To the socket at a path, however long that is."""
     try:
         file = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError as error:
         raise QmpError(_unreachable(name, error)) from error
     try:
-        return _connect(socket.AF_UNIX, f"/proc/self/fd/{file}", name, str(path), deadline)
+        return _connect(socket.AF_UNIX, f"/proc/self/fd/{file}", name, str(path), deadline, queue=queue)
     finally:
         os.close(file)
 
 
 def _connect(
-    family: socket.AddressFamily, address: str | bytes | tuple[str, int], name: str, held: str, deadline: float
+    family: socket.AddressFamily,
+    address: str | bytes | tuple[str, int],
+    name: str,
+    held: str,
+    deadline: float,
+    *,
+    queue: Queue,
 ) -> socket.socket:
-    """QEMU's queue of clients is short: a full one means busy."""
+    """QEMU's queue of clients is short: one in which somebody waits means busy."""
     while True:
-        link = socket.socket(family)
-        try:
-            # of a Unix socket, connect() is done or refused at once
-            link.settimeout(0 if family == socket.AF_UNIX else max(deadline - time.monotonic(), 0.1))
-            link.connect(address)
-        except OSError as error:
-            link.close()
-            if not isinstance(error, BlockingIOError | TimeoutError):
+        problem: OSError | None = None
+        if not queue():
+            link = socket.socket(family)
+            try:
+                # of a Unix socket, connect() is done or refused at once
+                link.settimeout(0 if family == socket.AF_UNIX else max(deadline - time.monotonic(), 0.1))
+                link.connect(address)
+            except (BlockingIOError, TimeoutError) as error:
+                link.close()
+                problem = error
+            except OSError as error:
+                link.close()
                 raise QmpError(_unreachable(name, error)) from error
-            if time.monotonic() > deadline:
-                raise QmpError(f"{name} is busy. {describe_holder(Path(held))}") from error
-            time.sleep(RETRY_SECONDS)
-        except BaseException:
-            link.close()
-            raise
-        else:
-            link.setblocking(False)
-            return link
+            except BaseException:
+                link.close()
+                raise
+            else:
+                link.setblocking(False)
+                return link
+        if time.monotonic() > deadline:
+            raise QmpError(f"{name} is busy. {describe_holder(Path(held))}") from problem
+        time.sleep(RETRY_SECONDS)
 
 
 def _unreachable(name: str, error: OSError) -> str:

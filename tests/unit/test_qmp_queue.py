@@ -1,0 +1,51 @@
+"""A monitor has room for two who wait: looks at it leave one of them to whoever manages the guest."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakedirty.errors import QmpError
+from fakedirty.qmp.place import AbstractSocket, Address, Place, TcpSocket, UnixSocket
+from fakedirty.qmp.process import running
+from fakedirty.qmp.turn import turn
+
+BACKLOG = 1  # QEMU's
+LOOKS = 4
+
+
+@contextlib.contextmanager
+def held(family: socket.AddressFamily, address: object) -> Iterator[socket.socket]:
+    """A socket of ours whose only client is being served."""
+    with socket.socket(family) as listener:
+        listener.bind(address)  # type: ignore[arg-type]
+        listener.listen(BACKLOG)
+        with socket.socket(family) as manager:
+            manager.connect(listener.getsockname())
+            with listener.accept()[0]:
+                yield listener
+
+
+@pytest.mark.parametrize("kind", ["file", "named file", "abstract", "tcp"])
+def test_looks_leave_room_for_a_manager(kind: str, tmp_path: Path) -> None:
+    path, name = tmp_path / "qmp", f"{tmp_path}"
+    family = socket.AF_INET if kind == "tcp" else socket.AF_UNIX
+    address = {"tcp": ("127.0.0.1", 0), "abstract": f"\0{name}"}.get(kind, str(path))
+    with held(family, address) as listener:
+        port = str(listener.getsockname()[1])
+        places: dict[str, Place] = {
+            "file": UnixSocket(str(path)),
+            "named file": path,
+            "abstract": AbstractSocket(name),
+            "tcp": TcpSocket("127.0.0.1", port),
+        }
+        for _ in range(LOOKS):
+            with pytest.raises(QmpError), turn([Address(places[kind], running(os.getpid()))], 0.1):
+                pass
+        with socket.socket(family) as manager:  # as asynchronous clients do
+            manager.settimeout(0 if family == socket.AF_UNIX else 0.5)
+            manager.connect(listener.getsockname())
