@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,8 +17,9 @@ from bare import WITH_CPU, Bare, bare, counting, proxy
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.record.trace_file import Replay
 from lengths import short
+from migrating import wait
 from observing import observe
-from serving import said, service
+from serving import fakedirty, said, service
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for namespaces")
 
@@ -200,6 +202,17 @@ def a_long_path(directory: Path, stack: ExitStack) -> Scene:
     return Scene(stack.enter_context(bare(directory, "long", *control(deep / "q"), prefix=prefix)))
 
 
+def behind_a_link(directory: Path, stack: ExitStack) -> Scene:
+    """An absolute one, of its own root; in ours it leads to another QEMU."""
+    inside = directory / "run"
+    (inside / "real").mkdir(parents=True)
+    here = stack.enter_context(bare(directory, "here", *control(inside / "real/vm.qmp"), qemu=stock_binary()))
+    script = f'mount -t tmpfs none {inside} && mkdir {inside}/real && ln -s {inside}/real {inside}/link && exec "$@"'
+    prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
+    there = stack.enter_context(bare(directory, "there", *control(inside / "link/vm.qmp"), prefix=prefix))
+    return Scene(there, [here])
+
+
 def a_client(directory: Path, stack: ExitStack) -> Scene:
     """Its manager listens, and must not be disturbed."""
     counted = stack.enter_context(counting(directory / "manager"))
@@ -240,6 +253,7 @@ SCENES: list[Making] = [
     in_a_root_of_its_own,
     by_a_configuration_file,
     a_long_path,
+    behind_a_link,
     a_client,
     sockets_that_are_no_monitors,
 ]
@@ -340,6 +354,19 @@ def test_a_socket_alone_says_which_qemu_is_meant(tmp_path: Path) -> None:
         wrong = said("mode", "skip", "--qmp", str(where), "--vm", "a")
         assert (wrong.returncode, second.mode) == (1, "off"), wrong.stdout
         assert f"process {second.pid}" in wrong.stderr
+
+
+def test_a_mode_is_put_back_on_the_qemu_that_had_it(tmp_path: Path) -> None:
+    """Also where another one, with the same mode, listens at that path by then."""
+    where = tmp_path / "vm.qmp"
+    with bare(tmp_path, "a", *control(where)) as first:
+        command = fakedirty("mode", "skip", "--qmp", str(where), "--revert-after", "3")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
+            wait(lambda: first.mode == "skip")
+            with bare(tmp_path, "b", *control(where), "-global", "migration.fake-dirty-mode=skip") as second:
+                _, error = client.communicate()
+                assert (client.returncode, second.mode) == (1, "skip"), error
+                assert "not shown to lead to" in error
 
 
 def test_a_name_of_two_is_of_none(tmp_path: Path) -> None:

@@ -148,3 +148,16 @@ def test_without_netlink_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> No
         assert diag.peer(os.fstat(one.fileno()).st_ino) is None
         assert diag.file_of(os.fstat(one.fileno()).st_ino) is None
         monkeypatch.undo()
+
+
+def test_links_lead_from_the_root_of_the_process(process: Process, tmp_path: Path) -> None:
+    root = tmp_path / "9/root"
+    (root / "run/vm").mkdir(parents=True)
+    (root / "var").mkdir()
+    (root / "var/run").symlink_to("/run")
+    (root / "run/up").symlink_to("../../../var/run/vm")
+    (root / "run/round").symlink_to("round")
+    assert process.seen("/var/run/a") == root / "run/a"
+    assert process.seen("/run/up/./a") == root / "run/vm/a"
+    assert process.seen("/../none/a") == root / "none/a"
+    assert process.seen("/run/round") == root / "run/round"

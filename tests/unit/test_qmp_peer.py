@@ -93,6 +93,20 @@ def test_two_that_could_be_meant_are_no_proof(words: tuple[str, ...], proc: Path
     assert "process 100 or 200" in doubt(meant, vcpus(2), UUID if words else NO_UUID)
 
 
+def test_a_twin_whose_configuration_is_a_file_is_one(proc: Path) -> None:
+    meant = process(proc, 100, {100: "100\t1", 101: "101\t2"}, "-machine", "pc")
+    process(proc, 200, {200: "200\t1", 201: "201\t2"}, "-nographic", "-readconfig", "vm.cfg")
+    assert "process 100 or 200" in doubt(meant, vcpus(2), NO_UUID)
+
+
+@pytest.mark.parametrize("value", [f"type=1,uuid={UUID}", f"uuid={UUID.upper()},serial=7,type=1"])
+def test_a_uuid_by_smbios_is_one(value: str, proc: Path) -> None:
+    meant = process(proc, 100, {100: "100", 101: "101"}, "-smbios", value)
+    assert meant.uuid == UUID
+    assert f"the UUID {NO_UUID}" in doubt(meant, vcpus(101), NO_UUID)
+    assert process(proc, 200, {200: "200"}, "-smbios", f"type=2,uuid={UUID}", "-smbios", "type=1,serial=7").uuid is None
+
+
 def test_what_is_no_qemu_or_another_guest_is_no_candidate(proc: Path) -> None:
     meant = process(proc, 100, {100: "100\t1", 101: "101\t2"}, "-machine", "pc")
     process(proc, 200, {200: "200\t1", 201: "201\t2"}, "-jar", "server.jar", program="java")

@@ -77,8 +77,9 @@ def _by_service(arguments: argparse.Namespace, stop: threading.Event) -> int:
 def _by_qmp(arguments: argparse.Namespace, stop: threading.Event) -> int:
     if arguments.qmp is not None:
         name = str(arguments.qmp)
-        # alone, the socket says which QEMU is meant: the one that answers there
-        which = None if arguments.pid is None and arguments.vm is None else choose(arguments).process
+        # alone, the socket says which QEMU is meant: the one that answers there now, and not whoever does later
+        alone = (arguments.pid, arguments.vm, arguments.revert_after) == (None, None, None)
+        which = None if alone else choose(arguments).process
         monitors: tuple[Address, ...] = (Address(arguments.qmp, which),)
     else:
         target = choose(arguments)

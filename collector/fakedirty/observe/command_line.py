@@ -147,7 +147,7 @@ def _places(name: str, process: Process) -> Iterable[Path]:
     if match := _DESCRIPTOR.fullmatch(name):  # whose it is depends on who opens it
         return (directory / "fd" / match[1],)
     if name.startswith("/"):
-        there = directory / "root" / name.lstrip("/")
+        there = process.seen(name)
         return (there, Path(name)) if process.shares("mnt") else (there,)
     # one that has become a daemon has left its directory, but not the environment that it was started with
     started = process.environment("PWD")

@@ -32,7 +32,7 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 # options of QEMU, one of which a QEMU that has a vCPU may be expected to have
 _OPTIONS = {
     *("accel", "chardev", "cpu", "device", "display", "drive", "enable-kvm", "kernel", "m", "M", "machine", "mon"),
-    *("monitor", "name", "nodefaults", "qmp", "S", "smp"),
+    *("monitor", "name", "nodefaults", "qmp", "qmp-pretty", "readconfig", "S", "smp"),
 }
 
 Execute = Callable[[str], Any]

@@ -12,6 +12,7 @@ PROC = Path("/proc")
 
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 _NSPID = re.compile(r"^NSpid:\s+(?:\d+\s+)*(\d+)$", re.MULTILINE)
+_MOST_LINKS = 40  # in one path, as for the kernel
 _PID = re.compile(r"^Pid:\s+(\d+)$", re.MULTILINE)
 
 
@@ -52,6 +53,29 @@ class Process:
             return int((self.directory / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
         except (OSError, ValueError, IndexError):
             return None
+
+    def seen(self, path: str) -> Path:
+        """An absolute path as it leads from the root of the process: links in there mean its own root, not ours."""
+        root, found = self.directory / "root", list[str]()
+        left, links = path.split("/")[::-1], 0
+        while left:
+            match left.pop():
+                case "" | ".":
+                    pass
+                case "..":
+                    del found[-1:]
+                case part:
+                    try:
+                        link = os.readlink(root.joinpath(*found, part)) if links < _MOST_LINKS else None
+                    except OSError:  # it is none, or not there
+                        link = None
+                    if link is None:
+                        found.append(part)
+                    else:
+                        links += 1
+                        found = [] if link.startswith("/") else found
+                        left += link.split("/")[::-1]
+        return root.joinpath(*found)
 
     def sockets(self) -> dict[int, int] | None:
         """Inodes of its open sockets by descriptor; None where its descriptors may not be read."""
@@ -105,8 +129,15 @@ class Process:
     @property
     def uuid(self) -> str | None:
         """The UUID that its command line gives to the guest, the last one where it has several."""
-        found = [value.lower() for option, value in itertools.pairwise(self.words()) if option in ("-uuid", "--uuid")]
-        return found[-1] if found else None
+        found = None
+        for option, value in itertools.pairwise(self.words()):
+            if option in ("-uuid", "--uuid"):
+                found = value.lower()
+            elif option in ("-smbios", "--smbios"):  # which sets the same, and some managers know no other way
+                keys = dict(part.partition("=")[::2] for part in value.split(","))
+                if keys.get("type") == "1" and "uuid" in keys:
+                    found = keys["uuid"].lower()
+        return found
 
     def namespace(self, kind: str) -> str | None:
         """Which namespace of a kind (``net``, ``mnt``, ``pid``) it is in."""

@@ -221,12 +221,12 @@ def _by_files(listener: Listener, name: str, process: Process) -> Iterator[Route
         device = os.major(status.st_dev), os.minor(status.st_dev)
         if not stat.S_ISSOCK(status.st_mode):
             problems.append(f"{path} is no socket")
-        elif bound is None or device != bound.device:
-            # some file systems show another device than the kernel's own: the proof after connecting decides
-            usable.append(path)
-        elif status.st_ino & 0xFFFFFFFF == bound.inode:
+        elif bound is not None and (status.st_ino & 0xFFFFFFFF, device) == (bound.inode, bound.device):
             usable = [path]
             break
+        elif bound is None or (device != bound.device and _is_its_own(path, process)):
+            # some file systems show another device than the kernel's own: the proof after connecting decides
+            usable.append(path)
         else:
             problems.append(f"{path} is another socket by now")
     if not usable:
@@ -238,11 +238,18 @@ def _by_files(listener: Listener, name: str, process: Process) -> Iterator[Route
         )
 
 
+def _is_its_own(path: Path, process: Process) -> bool:
+    """Whether a path is looked up in the mounts of the process: elsewhere it may be anything's."""
+    return path.is_relative_to(process.directory) or (
+        process.shares("mnt") and not path.is_relative_to(process.proc / "1")
+    )
+
+
 def _files(path: str, process: Process) -> Iterator[Path]:
     """Where the file that a process bound by a path may be: it may have other mounts, another root or directory."""
     directory = process.directory
     if path.startswith("/"):
-        there = directory / "root" / path.lstrip("/")
+        there = process.seen(path)
         # a process that has left its root behind after it had bound the socket still shares our mounts
         yield from (Path(path), there) if process.shares("mnt") else (there, Path(path))
         yield process.proc / "1" / "root" / path.lstrip("/")  # a service may have mounts of its own, and so may we
