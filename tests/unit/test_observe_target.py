@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from fakedirty.errors import QmpError, TargetError
 from fakedirty.observe import target
+from fakedirty.qmp.domain import host_of
 from fakedirty.qmp.monitor import connect
 from fakedirty.qmp.place import AbstractSocket, Address, Domain, InheritedSocket, Place, TcpSocket, UnixSocket
 from fakedirty.qmp.process import Process
@@ -105,6 +106,12 @@ def test_what_only_seems_to_be_a_qemu(name: str, content: bytes, tmp_path: Path)
 def test_a_qemu_that_only_prints_something_is_none(words: list[str], tmp_path: Path) -> None:
     process(tmp_path, 9, "qemu-system-x86_64", *words)
     assert target.find_all(tmp_path) == []
+
+
+@pytest.mark.parametrize("words", [["-name", "help"], ["-append", "quiet mode=?"], ["-smbios", "type=11,value=help"]])
+def test_a_qemu_that_is_called_help_is_one(words: list[str], tmp_path: Path) -> None:
+    process(tmp_path, 9, "qemu-system-x86_64", *words)
+    assert [found.pid for found in target.find_all(tmp_path)] == [9]
 
 
 def test_a_finder_sees_who_comes_and_goes(tmp_path: Path) -> None:
@@ -303,6 +310,22 @@ def test_a_qemu_of_libvirts_is_asked_through_libvirt_first(tmp_path: Path) -> No
     # who gives a socket a path of its own is nobody of libvirt's
     process(tmp_path, 11, "qemu-system-x86_64", "-uuid", "1", "-chardev", "socket,id=charmonitor,path=/own")
     assert places(11, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "host"),
+    [
+        ("qemu:///system", ""),
+        ("qemu+unix:///session?socket=/run/x", ""),
+        ("qemu+tcp://127.0.0.1:16509/system", ""),
+        ("qemu+tls://[::1]/system", ""),
+        ("qemu+ssh://root@localhost/system", ""),
+        ("qemu+ssh://root@other.example/system", "other.example"),
+        ("qemu+tcp://[2001:db8::1]:16509/system", "2001:db8::1"),
+    ],
+)
+def test_a_libvirt_of_another_host_is_known_by_its_uri(uri: str, host: str) -> None:
+    assert host_of(uri) == host
 
 
 def test_without_its_module_libvirt_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:

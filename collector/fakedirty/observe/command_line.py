@@ -20,6 +20,11 @@ Keys = Mapping[str, str]
 _SECTION = re.compile(r'^\s*\[\s*([\w-]+)(?:\s+"([^"]*)")?\s*\]\s*$')
 _SETTING = re.compile(r'^\s*([\w.-]+)\s*=\s*"([^"]*)"\s*$')
 _HELP = re.compile(r"(^|,|=)(help|\?)$")
+# options that print what there is to choose from; a name, a path or a line for the kernel may be "help", too
+_PRINTING = (
+    *("accel", "audio", "audiodev", "chardev", "cpu", "d", "device", "display", "M", "machine", "net", "netdev", "nic"),
+    *("object", "soundhw", "tpmdev", "trace", "vga", "watchdog"),
+)
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
 _LARGEST_FILE = 1 << 20  # bytes: a configuration has some hundred
 
@@ -64,8 +69,7 @@ class CommandLine:
         """Whether it asks for a list or a version, and runs no VM."""
         if any(self.has(option) for option in ("version", "help", "h")):
             return True
-        pairs = itertools.pairwise(self.words)
-        return any(name.startswith("-") and _HELP.search(value) for name, value in pairs)
+        return any(_HELP.search(value) for option in _PRINTING for value in self.values(option))
 
     @property
     def incoming(self) -> bool:

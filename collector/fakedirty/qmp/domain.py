@@ -6,13 +6,16 @@ know no time limit, so they are made in a thread that can be left behind.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import queue
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from types import ModuleType, TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 from fakedirty.errors import QmpError
 
@@ -96,11 +99,24 @@ class DomainMonitor:
 
     def _open(self, libvirt: ModuleType) -> None:
         self._connection = libvirt.open(None)
+        if host := host_of(uri := str(self._connection.getURI())):
+            # source and destination have one UUID, and ids of threads mean nothing there
+            raise QmpError(f"{self.path} is not asked for by {uri}, which is a libvirt of another host ({host})")
         self._domain = self._connection.lookupByUUIDString(self.path.uuid)
 
     def _leave(self) -> None:
         if self._connection is not None:
             self._connection.close()
+
+
+def host_of(uri: str) -> str:
+    """The host of the libvirt that a URI names; empty where that is this one."""
+    host = urlsplit(uri).hostname or ""
+    try:
+        here = host in ("", "localhost", socket.gethostname().lower()) or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # another name
+        here = False
+    return "" if here else host
 
 
 class _Worker:
