@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from fakedirty.qmp import diag
 from fakedirty.qmp.listening import TCP_ESTABLISHED, Listener, TcpRow, listeners, plain, tcp_rows
 from fakedirty.qmp.monitor import connect
 from fakedirty.qmp.place import AbstractSocket, Address, InheritedSocket, Place, TcpSocket, UnixSocket
-from fakedirty.qmp.process import Process
+from fakedirty.qmp.process import Process, running
+from fakedirty.qmp.reach import routes
 
 UNIX = """\
 Num       RefCount Protocol Flags    Type St Inode Path
@@ -161,3 +163,18 @@ def test_links_lead_from_the_root_of_the_process(process: Process, tmp_path: Pat
     assert process.seen("/run/up/./a") == root / "run/vm/a"
     assert process.seen("/../none/a") == root / "none/a"
     assert process.seen("/run/round") == root / "run/round"
+
+
+def test_a_socket_that_is_replaced_before_it_is_connected_to(tmp_path: Path) -> None:
+    path = tmp_path / "qmp"
+    with socket.socket(socket.AF_UNIX) as meant, socket.socket(socket.AF_UNIX) as other:
+        for listener, name in ((meant, path), (other, tmp_path / "other")):
+            listener.bind(str(name))
+            listener.listen(1)
+        [route] = routes(UnixSocket(str(path)), running(os.getpid()))
+        (tmp_path / "other").rename(path)
+        with pytest.raises(QmpError, match="another socket by now"):
+            route(time.monotonic() + 1)
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            other.accept()

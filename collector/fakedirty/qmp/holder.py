@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+TABLE_SECONDS = 1.0  # for which a table of the host's sockets is good enough: many monitors may be held at a time
 
 OWNER = re.compile(r"pid=(\d+)")
 
@@ -25,7 +29,7 @@ class Peer:
 
 def describe_holder(path: Path, proc: Path = Path("/proc")) -> str:
     """A sentence or two on who is connected to `path`, or who listens there, and what to do about it."""
-    table = _socket_table()
+    table = _TABLE.rows()
     if clients := _connected(table, path, proc):
         return (
             f"It serves one client at a time and is held by {', '.join(map(str, clients))}: "
@@ -50,8 +54,27 @@ class _Row:
     pids: tuple[int, ...]
 
 
+class _Table:
+    """The last table, and when it was read."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rows: list[_Row] = []
+        self._read: float | None = None
+
+    def rows(self) -> list[_Row]:
+        """Every Unix stream socket that we may see; empty without iproute2's ``ss``."""
+        with self._lock:
+            if self._read is None or time.monotonic() - self._read > TABLE_SECONDS:
+                self._rows = _socket_table()
+                self._read = time.monotonic()
+            return self._rows
+
+
+_TABLE = _Table()
+
+
 def _socket_table() -> list[_Row]:
-    """Every Unix stream socket that we may see; empty without iproute2's ``ss``."""
     try:
         # -O: one line each; an address may hold spaces, so the columns are counted from known marks
         text = subprocess.run(["ss", "-xpnaO"], capture_output=True, text=True, check=True, timeout=0.4).stdout

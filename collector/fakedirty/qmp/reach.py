@@ -210,7 +210,7 @@ def _by_files(listener: Listener, name: str, process: Process) -> Iterator[Route
         bound = within(process, lambda: diag.file_of(listener.inode))
     except OSError:
         bound = None
-    usable: list[Path] = []
+    usable: list[tuple[Path, os.stat_result]] = []
     problems = []
     for path in _files(os.fsdecode(listener.name), process):
         try:
@@ -222,19 +222,19 @@ def _by_files(listener: Listener, name: str, process: Process) -> Iterator[Route
         if not stat.S_ISSOCK(status.st_mode):
             problems.append(f"{path} is no socket")
         elif bound is not None and (status.st_ino & 0xFFFFFFFF, device) == (bound.inode, bound.device):
-            usable = [path]
+            usable = [(path, status)]
             break
         elif bound is None or (device != bound.device and _is_its_own(path, process)):
             # some file systems show another device than the kernel's own: the proof after connecting decides
-            usable.append(path)
+            usable.append((path, status))
         else:
             problems.append(f"{path} is another socket by now")
     if not usable:
         why = printable("; ".join(problems))
         raise QmpError(f"{name} is not reachable: {process} listens there, and its file is not to be found ({why})")
-    for path in usable:
-        yield lambda deadline, path=path: Link(  # type: ignore[misc]
-            _connect_file(path, name, deadline, _queue(listener, process))
+    for path, status in usable:
+        yield lambda deadline, path=path, status=status: Link(  # type: ignore[misc]
+            _connect_file(path, name, deadline, _queue(listener, process), status)
         )
 
 
@@ -260,12 +260,17 @@ def _files(path: str, process: Process) -> Iterator[Path]:
         yield from _files(str(Path(started) / path), process)
 
 
-def _connect_file(path: Path, name: str, deadline: float, queue: Queue = lambda: 0) -> socket.socket:
-    """To the socket at a path, however long that is."""
+def _connect_file(
+    path: Path, name: str, deadline: float, queue: Queue = lambda: 0, seen: os.stat_result | None = None
+) -> socket.socket:
+    """To the socket at a path, however long that is; to no other than the one that was `seen` there."""
     try:
         file = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError as error:
         raise QmpError(_unreachable(name, error)) from error
+    if seen is not None and not os.path.samestat(seen, os.fstat(file)):
+        os.close(file)
+        raise QmpError(f"{name} is not reachable: {path} is another socket by now")
     try:
         return _connect(socket.AF_UNIX, f"/proc/self/fd/{file}", name, str(path), deadline, queue=queue)
     finally:
