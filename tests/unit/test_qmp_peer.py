@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakedirty.qmp import peer
 from fakedirty.qmp.monitor import connect
 from fakedirty.qmp.peer import PeerError, doubt_by_threads
 from fakedirty.qmp.place import AbstractSocket, Address, Domain, Place, TcpSocket, UnixSocket
@@ -36,6 +37,7 @@ def process(proc: Path, pid: int, threads: dict[int, str], *words: str, program:
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
     (tmp_path / "1").mkdir()
+    (tmp_path / "1/stat").touch()
     (tmp_path / "self/ns").mkdir(parents=True)
     (tmp_path / "self/ns/pid").symlink_to(WHOLE_HOST)
     return tmp_path
@@ -121,6 +123,14 @@ def test_without_a_uuid_the_whole_host_has_to_be_seen(proc: Path) -> None:
     assert "cannot be seen from here" in doubt(meant, vcpus(2), NO_UUID)
 
 
+def test_without_a_uuid_others_may_not_be_hidden(proc: Path) -> None:
+    """With hidepid=1, there is an entry for each of them, and nothing of it may be read."""
+    meant = process(proc, 100, {100: "100", 101: "101"}, "-machine", "pc")
+    assert doubt(meant, vcpus(101), NO_UUID) == ""
+    (proc / "1/stat").unlink()
+    assert "cannot be seen from here" in doubt(meant, vcpus(101), NO_UUID)
+
+
 def test_an_id_that_is_anothers_by_now_is_no_proof(proc: Path) -> None:
     process(proc, 100, {100: "100", 101: "101"}, "-uuid", UUID)
     assert "has ended" in doubt(Process(100, 4710, proc), vcpus(101))
@@ -181,8 +191,12 @@ def test_a_socket_of_another_is_refused_and_its_owner_named(child: Process, tmp_
     assert asked == ["uuid"]
 
 
-def test_a_proxy_of_its_own_threads_is_used(child: Process, tmp_path: Path) -> None:
-    """As far as the test can be a proxy: it says what the child would, whose only thread it names."""
+def test_a_proxy_of_its_own_threads_is_used(child: Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as the test can be a proxy: it says what the child would, whose only thread it names.
+
+    Who the proxy is, is looked for among the files of the whole host, and only where that is to be reported.
+    """
+    monkeypatch.setattr(peer, "_owners", lambda *_: pytest.fail("looked for"))
     answers = {"query-uuid": lambda _: {"UUID": NO_UUID}, "query-cpus-fast": lambda _: vcpus(child.pid), "echo": dict}
     with qmp_server(tmp_path / "qmp", answers), connect(Address(tmp_path / "qmp", child)) as monitor:
         assert monitor.execute("echo") == {}

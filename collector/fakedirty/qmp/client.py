@@ -120,7 +120,7 @@ class Qmp:
             qmp._await(qmp._client.connect(link.socket), max(deadline - time.monotonic(), 0))
             if within.life is not None:
                 qmp._end_in(connected + within.life - time.monotonic())
-            if process is not None and doubt:
+            if process is not None and doubt is not None:
                 qmp._prove(process, doubt)
         except TimeoutError:
             qmp._stop()  # before the search for who holds it: others wait, too
@@ -140,19 +140,22 @@ class Qmp:
                 loop.call_soon_threadsafe(loop.create_task, qmp._collect())
         return qmp
 
-    def prove(self, process: Process) -> None:
-        """Raise PeerError unless what answers is shown to be this process."""
-        if doubt := peer.doubt(self._link, process):
-            self._prove(process, doubt)
+    def leads_to(self, process: Process, *, by_threads: bool) -> bool:
+        """Whether what answers is shown to be this process: by a socket of it, or else by its threads."""
+        if not by_threads:
+            return peer.doubt(self._link, process) is None
+        return not self._doubt_by_threads(process)
 
-    def _prove(self, process: Process, doubt: str) -> None:
+    def _prove(self, process: Process, doubt: peer.Reason) -> None:
         """By its threads, as its sockets do not show it."""
+        if more := self._doubt_by_threads(process):
+            raise peer.refusal(self.path, process, (doubt(), more))
+
+    def _doubt_by_threads(self, process: Process) -> str:
         try:
-            more = peer.doubt_by_threads(self.path, process, self.execute)
+            return peer.doubt_by_threads(self.path, process, self.execute)
         except QmpError as error:
-            more = str(error)
-        if more:
-            raise peer.refusal(self.path, process, (doubt, more))
+            return str(error)
 
     def execute(self, command: str, arguments: Mapping[str, object] | None = None, /, **named: object) -> Any:
         """What QEMU returns for `command`; names with dashes are given in the mapping."""
@@ -274,13 +277,13 @@ class Qmp:
         self._link.socket.close()
 
 
-def _doubt(link: Link, process: Process | None, deadline: float) -> str:
-    """Why the other end is not shown to be the process's, once it has begun to greet; empty where it is shown.
+def _doubt(link: Link, process: Process | None, deadline: float) -> peer.Reason | None:
+    """Why the other end is not shown to be the process's, once it has begun to greet; None where it is shown.
 
     TimeoutError where it does not greet in time.
     """
     if process is None:
-        return ""
+        return None
     greeting = select.poll()
     greeting.register(link.socket, select.POLLIN)
     if not greeting.poll(max(deadline - time.monotonic(), 0) * 1000):

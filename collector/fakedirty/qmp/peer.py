@@ -36,22 +36,33 @@ _OPTIONS = {
 }
 
 Execute = Callable[[str], Any]
+Reason = Callable[[], str]
 
 
 class PeerError(QmpError):
     """What answers is not shown to be the process that is meant: it is not used."""
 
 
-def doubt(link: Link, process: Process) -> str:
-    """Empty where the other end of a connection, which has been accepted, is a socket of the process; else why not."""
+def doubt(link: Link, process: Process) -> Reason | None:
+    """None where the other end of a connection, which has been accepted, is a socket of the process; else why not.
+
+    The reason is worked out when it is called for: that looks through the open files of the whole host.
+    """
     own = process.sockets()
     if own is None:
-        return f"the open files of {process} may not be read"
+        return lambda: f"the open files of {process} may not be read"
     unix = link.socket.family == socket.AF_UNIX
     inode = _unix_peer(link) if unix else _tcp_peer(link, process, set(own.values()))
     if inode is not None and inode in own.values():
-        return "" if process.runs else f"{process} has ended"
-    return _described(link, inode, process.proc)
+        return None if process.runs else lambda: f"{process} has ended"
+    opened_by = _opener(link) if unix else 0
+    return lambda: _described(inode, opened_by, process.proc)
+
+
+def _opener(link: Link) -> int:
+    """The process that listened first; 0 where that cannot be seen from here."""
+    raw = link.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(raw)[0])
 
 
 def _unix_peer(link: Link) -> int | None:
@@ -78,14 +89,12 @@ def _loops(host: str) -> bool:
     return host == "::1" or host.startswith("127.")
 
 
-def _described(link: Link, inode: int | None, proc: Path) -> str:
+def _described(inode: int | None, opened_by: int, proc: Path) -> str:
     """Who is at the other end, as far as that is found out."""
     if inode is not None and (owners := [str(peer_of(pid, proc)) for pid in _owners(inode, proc)]):
         return f"{' and '.join(owners)} answers"
-    if link.socket.family == socket.AF_UNIX:
-        raw = link.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        if pid := _CREDENTIALS.unpack(raw)[0]:
-            return f"who answers is not to be seen; the socket was opened by {peer_of(pid, proc)}"
+    if opened_by:
+        return f"who answers is not to be seen; the socket was opened by {peer_of(opened_by, proc)}"
     return "who answers is not to be seen"
 
 
@@ -144,7 +153,8 @@ def _is_twin(other: Process, process: Process, uuid: str, vcpus: set[int]) -> bo
 def _sees_all(proc: Path) -> bool:
     """Whether every process of the host is to be seen: in the first pid namespace, and not hidden by user."""
     try:
-        return os.readlink(proc / "self/ns/pid") == _WHOLE_HOST and (proc / "1").exists()
+        (proc / "1/stat").read_bytes()
+        return os.readlink(proc / "self/ns/pid") == _WHOLE_HOST
     except OSError:
         return False
 

@@ -13,7 +13,6 @@ from .client import Qmp
 from .diag import SocketFile
 from .listening import listeners
 from .network import within
-from .peer import PeerError
 from .process import Process
 from .turn import TASK_SECONDS
 
@@ -25,16 +24,12 @@ def serving(path: Path, processes: Collection[Process]) -> Process:
     """
     if (listening := _listening(path, processes)) is not None:
         return listening
-    reasons = []
     with Qmp.connect(path, TASK_SECONDS, TASK_SECONDS, life=TASK_SECONDS) as qmp:
-        for process in processes:
-            try:
-                qmp.prove(process)
-            except PeerError as error:
-                reasons.append(str(error))
-            else:
-                return process
-    raise QmpError("; ".join(reasons) or f"{path} answers, but no QEMU runs here, or none that this user may see")
+        for by_threads in (False, True):  # that costs more
+            for process in processes:
+                if qmp.leads_to(process, by_threads=by_threads):
+                    return process
+    raise QmpError(f"{path} answers, but is not shown to lead to any QEMU that runs here and that this user may see")
 
 
 def _listening(path: Path, processes: Collection[Process]) -> Process | None:
