@@ -73,6 +73,14 @@ def test_the_last_round_of_a_failed_migration_is_its_own() -> None:
     assert [event.partial for event in events if isinstance(event, MigrationStarted)] == [False, False]
 
 
+def test_a_round_that_ends_after_a_thread_of_multifd_has_failed_it_is_not_the_last() -> None:
+    cut = (*FIRST, state("failed", 40, 107))
+    events = read(*cut, ended(3, 45, 11), ended(4, 50, 11, MAIN), ended(5, 60, 11, MAIN))
+    assert kinds(events[-4:]) == ["StateChanged", "RoundEnded", "RoundEnded", "RoundsComplete"]
+    events = read(*cut, ended(3, 45, 11, kind=Kind.SWITCHOVER), ended(4, 50, 11, MAIN))
+    assert kinds(events[-3:]) == ["StateChanged", "RoundEnded", "RoundsComplete"]
+
+
 def test_it_is_so_while_the_next_one_is_set_up() -> None:
     setup, *rest = AGAIN
     events = read(*CUT, setup, ended(3, 101, 11, MAIN), *rest)
@@ -328,3 +336,23 @@ def test_one_that_is_left_while_it_runs_is_unchecked_and_no_fault() -> None:
     assert (sink.over[0].valid, observer.valid) == (None, True)
     observer, sink = observe([*records(*FIRST), TraceRecord(60, Channel.GONE)])
     assert (sink.over[0].valid, observer.valid) == (False, False)
+
+
+def test_one_whose_end_was_overtaken_by_the_next_is_unchecked_and_does_not_pass() -> None:
+    def look(number: int, status: str, told: dict[str, Any]) -> TraceRecord:
+        answers = {"query-migrate": {"status": status}, "query-fake-dirty-rounds": told}
+        return TraceRecord(number * LOOK, Channel.ANSWERS, json.dumps(answers).encode())
+
+    class Looked(Given):
+        def open(self) -> Subject:
+            return Subject("web", Level.QMP, "1 2")
+
+    for then in (look(3, "active", history(2 * LOOK)), look(3, "setup", history(0))):
+        begun = [look(1, "none", history(0)), look(2, "active", history(LOOK, entry(1, "bulk")))]
+        trace = Looked([*begun, then], [])
+        observer = Observer(trace, [])
+        observer.attach()
+        observer.run(lambda trace=trace: not trace.records)  # type: ignore[misc]
+        first = observer.migrations[0]
+        assert first.totals is not None
+        assert (first.valid, first.totals.outcome, observer.valid) == (None, Outcome.UNCHECKED, False)

@@ -106,7 +106,7 @@ class Observer:
     def close(self) -> None:
         """Detach, and hand over a migration that still runs as it is. May be called twice."""
         self._trace.close()
-        self._end()
+        self._end(left=True)
 
     def _hear(self, record: TraceRecord) -> None:
         assert self._reader is not None
@@ -234,7 +234,8 @@ class Observer:
             _log.warning("QEMU ended in the middle of a migration of %s", migration.vm)
             self._take_event(StateChanged(time_ns, "failed", follows=not migration.past_rounds))
 
-    def _end(self) -> None:
+    def _end(self, *, left: bool = False) -> None:
+        """Of one that runs, and is `left` so by us, what was seen is as good as it goes."""
         closing, self._closing = self._closing, False
         if (migration := self._current) is not None:
             if closing and not self._reported and not migration.incoming:
@@ -242,8 +243,8 @@ class Observer:
                 self._apply(migration, FinalReport(self._latest_ns, {}, f"{flaw} before its totals were read"))
             self._apply(migration, Closed(self._latest_ns))
             self._current, self._reported = None, False
-            left = not (migration.ended or self.over)  # by us: what was seen of it is as good as it goes
-            self.valid = self.valid and (migration.valid is True or (left and migration.valid is None))
+            unended = left and not (migration.ended or self.over)
+            self.valid = self.valid and (migration.valid is True or (unended and migration.valid is None))
             self._tell(lambda sink: sink.ended(migration))
 
     def _tell(self, say: Callable[[Sink], None]) -> None:

@@ -79,13 +79,15 @@ class PatchedReader:
 
     def _ended(self, event: wire.RoundEvent) -> Iterator[Event]:
         started_ns = int(event.record.migration_start_ns)
+        by_main = event.header.tid == self._tgid  # which ends what a migration left open, when that is over
         if self._end_ns is not None and started_ns <= self._end_ns:
             if self._follows and not self._running and self._started_ns in (None, started_ns):
-                self._follows = False
+                # a thread of multifd may have set the state while the migration's own still ends a round
+                self._follows = not (by_main or event.record.kind == Kind.SWITCHOVER)
                 yield self._round(event)
-                yield RoundsComplete(event.header.time_ns)
+                if not self._follows:
+                    yield RoundsComplete(event.header.time_ns)
             return
-        by_main = event.header.tid == self._tgid  # which ends what a migration left open, when that is over
         if by_main and not self._running:
             return
         if self._running and self._started_ns not in (None, started_ns):
