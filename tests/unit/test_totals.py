@@ -237,10 +237,16 @@ def test_pages_that_channels_count_later_are_remarked_and_make_nothing_invalid()
     assert "1 pages of earlier rounds" in migration.rounds[1].remark
     assert [conserved(each) for each in migration.rounds] == [None, None, None, True]
     assert migration.total("visited_pages") == 145
+    assert migration.totals is not None
+    assert migration.totals.late_pages is None
 
 
 def test_pages_that_channels_count_after_the_last_round() -> None:
-    assert outcome(ended(MULTIFD[:1], report(62, 38, multifd_bytes=9))) == (Outcome.EQUAL, True)
+    migration = ended(MULTIFD[:1], report(62, 38, multifd_bytes=9))
+    assert outcome(migration) == (Outcome.EQUAL, True)
+    assert migration.totals is not None
+    assert migration.totals.late_pages == 2
+    assert (migration.total("normal_pages"), migration.total("zero_pages")) == (60, 38)
     assert outcome(ended(MULTIFD[:1], report(63, 38, multifd_bytes=9))) == (Outcome.MISSING, False)
 
 
