@@ -113,6 +113,16 @@ def test_rounds_without_a_look_within_are_one_row_that_says_so() -> None:
     assert sum(entry.round.normal_pages or 0 for entry in rounds) == 32
 
 
+def test_rows_in_which_cpus_were_throttled_have_a_remark() -> None:
+    throttled = info("active", 2, 20) | {"cpu-throttle-percentage": 20}
+    events = polled(
+        *(info("none"), info("active", 1), info("active", 1, 9), throttled, info("active", 2, 25)),
+        *(info("active", 3, 33), info("active", 3, 35), info("completed", 3, 40)),
+    )
+    assert [bool(entry.round.remark) for entry in rounds_of(events)] == [True, False, False]
+    assert not any(entry.flaw for entry in rounds_of(events))
+
+
 def test_of_a_cancelled_migration_the_last_pages_are_not_counted_and_the_row_says_so() -> None:
     rounds = rounds_of(polled(info("none"), info("active", 1, 4), info("active", 1, 9), info("cancelled")))
     assert [entry.round.normal_pages for entry in rounds] == [9]

@@ -184,6 +184,13 @@ def test_the_round_of_postcopy_is_left_out() -> None:
     assert migration.totals.postcopy_pages == 7
 
 
+def test_a_remark_on_what_was_polled_is_none_on_channels() -> None:
+    rounds = [RoundEnded(START, replace(polled(1, 60, 40), remark="CPU throttling was active"))]
+    migration = made(level=Level.QMP)
+    tell(migration, [], [*rounds, StateChanged(START, "completed"), FinalReport(START, report(60, 40))])
+    assert outcome(migration) == (Outcome.EQUAL, True)
+
+
 def polled(number: int, normal: int, zero: int) -> Round:
     return Round(number, Kind.ITERATIVE, None, None, 0.0, 1.0, normal_pages=normal, zero_pages=zero)
 

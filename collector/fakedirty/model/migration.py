@@ -114,7 +114,7 @@ class Migration:
         """Rounds that are right only if multifd sent pages, where it did not."""
         if self.totals is None or self.totals.outcome is Outcome.UNCHECKED or self.reported("ram", "multifd-bytes"):
             return ""
-        numbers = [str(r.round) for r in self.rounds if r.remark]
+        numbers = [str(r.round) for r in self.rounds if r.remark and uncounted(r)]
         return f"no channel counts the pages that round {', '.join(numbers)} lacks" if numbers else ""
 
     @property

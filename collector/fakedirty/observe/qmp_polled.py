@@ -19,6 +19,7 @@ from .source import EndUnknown
 
 _GROWING = ("dirty-sync-count", "normal", "duplicate", "transferred")
 _TIMES = ("total-time", "setup-time", "downtime")
+_THROTTLED = "CPU throttling was active: a bitmap sync that it forces within a round counts as the end of one here"
 _ROUNDED_NS = 2_000_000  # QEMU takes the difference of two times of whole milliseconds
 
 Ram = Mapping[str, Any]
@@ -41,6 +42,7 @@ class PollReader:
         self._first_look = True
         self._setup_ns: int | None = None
         self._postcopy = False  # it may have moved pages of the round
+        self._throttled = False  # in that row
         self._last_end: Mapping[str, Any] = {}
 
     def take(
@@ -93,6 +95,7 @@ class PollReader:
     def _go_on(self, time_ns: int, info: Mapping[str, Any], ended: bool) -> Iterator[Event]:
         state = str(info["status"])
         self._postcopy = self._postcopy or state.startswith("postcopy")
+        self._throttled = self._throttled or "cpu-throttle-percentage" in info
         ram: Ram = info.get("ram", self._last)
         if ended and state == "completed":
             time_ns = self._end_of(info, time_ns)
@@ -161,6 +164,7 @@ class PollReader:
         """The row that ends with the round `over`."""
         before, self._row = self._row, ram
         start_ns, self._row_ns = self._row_ns, time_ns
+        throttled, self._throttled = self._throttled, False
         number, self._first_round = self._first_round, over + 1
         merged = f"rounds {number} to {over} cannot be told apart: no look at QEMU fell within each of them"
         ended = Round(
@@ -173,6 +177,7 @@ class PollReader:
             zero_pages=_difference(before, ram, "duplicate"),
             normal_pages=_difference(before, ram, "normal"),
             transferred_bytes=_difference(before, ram, "transferred"),
+            remark=_THROTTLED if throttled else "",
         )
         flaws = (merged if over > number else "", flaw)
         return RoundEnded(time_ns, ended, flaw="; ".join(filter(None, flaws)), postcopy=self._postcopy)

@@ -66,7 +66,8 @@ ROUNDS = (
         "",
         "what of the round is right only together with others: pages that multifd's channels count as sent in another "
         "round than they were visited in. Sums over all rounds are right if `totals` in migration.json is `equal`, but "
-        "for its `late_pages`",
+        "for its `late_pages`. At level `qmp` on a stock QEMU: that CPU throttling was active, whose forced syncs end "
+        "rows",
     ),
 )
 
