@@ -47,7 +47,7 @@ class Ended:
     """A migration at its end, as far as the check looks at it.
 
     `rounds` are those before postcopy. `apart` is whether they have no page of postcopy's, `unreported` why there is no
-    report, if it is known.
+    report, or it may be another migration's, if that is known.
     """
 
     state: str
@@ -79,9 +79,10 @@ def check(of: Ended) -> Totals:
     if not of.report:
         return _unchecked(of.unreported or "QEMU gave no final report: no QMP monitor answered")
     normal, zero = of.reported("ram", "normal"), of.reported("ram", "duplicate")
-    if normal is None or zero is None:
-        return _check_classes(of)
-    return _check_sums(of, normal, zero)
+    found = _check_classes(of) if normal is None or zero is None else _check_sums(of, normal, zero)
+    if of.unreported and found.outcome is Outcome.MISSING:
+        return _unchecked(of.unreported, found.counted_pages)
+    return found
 
 
 def _unchecked(reason: str, counted: int | None = None, reported: int | None = None) -> Totals:
