@@ -17,6 +17,7 @@ from fakedirty.observe import wire
 from fakedirty.observe.observer import LAST_ROUND_SECONDS, Observer
 from fakedirty.observe.patched_reader import PatchedReader
 from fakedirty.observe.qmp_history import HistoryReader
+from fakedirty.observe.source import SetUp
 
 MAIN, THREAD, NEXT = 100, 101, 102
 SECOND = 10**9
@@ -42,13 +43,22 @@ def ended(
     return wire.RoundEvent(wire.EventHeader(time_ns, wire.EVENT_ROUND, tid=tid), record, wire.SeenCounts())
 
 
+def classified(number: int, time_ns: int, started_ns: int, tid: int = THREAD) -> wire.RoundEvent:
+    """The same with the mode on: all of its pages are first ones."""
+    event = ended(number, time_ns, started_ns, tid)
+    event.record.flags, event.record.mode, event.record.first_pages = wire.ROUND_CLASSIFIED, 1, 5
+    for column in ("visited_pages", "normal_pages", "first_pages"):
+        setattr(event.seen, column, 5)
+    return event
+
+
 def toggle(time_ns: int, number: int, tid: int = THREAD) -> wire.ModeEvent:
     return wire.ModeEvent(wire.EventHeader(time_ns, wire.EVENT_MODE, tid=tid), number, 0, b"off", b"skip", b"xxh3-64")
 
 
 def read(*events: wire.Wire) -> list[Event]:
     reader = PatchedReader(MAIN)
-    return [event for given in events for event in reader.take(given)]
+    return [event for given in events for event in reader.take(given) if not isinstance(event, SetUp)]
 
 
 def kinds(events: Sequence[object]) -> list[str]:
@@ -71,6 +81,14 @@ def test_the_last_round_of_a_failed_migration_is_its_own() -> None:
     rounds = [event.round.round for event in events if isinstance(event, RoundEnded)]
     assert rounds == [1, 2, 3, 1]
     assert [event.partial for event in events if isinstance(event, MigrationStarted)] == [False, False]
+
+
+def test_a_round_that_ends_after_a_thread_of_multifd_has_failed_it_is_not_the_last() -> None:
+    cut = (*FIRST, state("failed", 40, 107))
+    events = read(*cut, ended(3, 45, 11), ended(4, 50, 11, MAIN), ended(5, 60, 11, MAIN))
+    assert kinds(events[-4:]) == ["StateChanged", "RoundEnded", "RoundEnded", "RoundsComplete"]
+    events = read(*cut, ended(3, 45, 11, kind=Kind.SWITCHOVER), ended(4, 50, 11, MAIN))
+    assert kinds(events[-3:]) == ["StateChanged", "RoundEnded", "RoundsComplete"]
 
 
 def test_it_is_so_while_the_next_one_is_set_up() -> None:
@@ -135,9 +153,10 @@ def test_an_end_and_a_setup_that_were_not_seen() -> None:
 class Given:
     """A trace of the level patched; its reports are those that are given, and empty then."""
 
-    def __init__(self, records: Sequence[TraceRecord], reports: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, records: Sequence[TraceRecord], reports: Sequence[dict[str, Any]], reported_ns: int = 1) -> None:
         self.records = list(records)
         self.reports = list(reports)
+        self.reported_ns = reported_ns
 
     def open(self) -> Subject:
         return Subject("web", Level.PATCHED, "1 2", {"tgid": MAIN})
@@ -147,7 +166,7 @@ class Given:
 
     def report(self, state: str) -> TraceRecord:
         report = self.reports.pop(0) if self.reports else {}
-        return TraceRecord(1, Channel.REPORT, json.dumps(report).encode())
+        return TraceRecord(self.reported_ns, Channel.REPORT, json.dumps(report).encode())
 
     def look_up_limits(self) -> None:
         """Nothing."""
@@ -252,6 +271,34 @@ def test_totals_of_the_next_migration_are_not_held_against_the_last() -> None:
     assert "active again" in first.totals.reason
 
 
+@pytest.mark.parametrize(
+    ("then", "expected"),
+    [
+        ([*records(state("setup", 60, MAIN), state("failed", 65)), tick(90)], (Outcome.UNCHECKED, None)),
+        ([*records(state("setup", 60, MAIN)), TraceRecord(61, Channel.GONE)], (Outcome.UNCHECKED, None)),
+        ([tick(70), *records(state("setup", 80, MAIN)), tick(90)], (Outcome.MISSING, False)),
+        ([tick(90)], (Outcome.MISSING, False)),
+        ([], (Outcome.MISSING, False)),
+    ],
+    ids=["failed before the answer", "and was the last", "after the answer", "no other", "the observer leaves"],
+)
+def test_totals_of_one_that_failed_as_well_are_not_held_against_the_last(
+    then: list[TraceRecord], expected: tuple[Outcome, bool | None]
+) -> None:
+    """The state is the same: that another one was set up before QEMU answered is seen after its answer."""
+    cut = [*FIRST[:2], classified(1, 20, 11), state("failed", 40), classified(2, 45, 11, MAIN)]
+    report = {"status": "failed", "fake-dirty": {"first": 0, "changed": 0, "fake": 0}}
+    trace = Given([*records(*cut), *then], [report], reported_ns=69)
+    observer = Observer(trace, [])
+    observer.attach()
+    observer.run(lambda: not trace.records)
+    observer.close()
+    [migration] = observer.migrations
+    assert migration.totals is not None
+    assert (migration.totals.outcome, migration.valid) == expected
+    assert not migration.lacks_round
+
+
 def test_pages_from_before_a_migration_are_none_of_its() -> None:
     _, sink = observe([*records(*CUT, ended(3, 45, 11, MAIN), *AGAIN), pages(50, 3), pages(111, 2)])
     assert [number for _, number in sink.batches] == [2]
@@ -328,3 +375,23 @@ def test_one_that_is_left_while_it_runs_is_unchecked_and_no_fault() -> None:
     assert (sink.over[0].valid, observer.valid) == (None, True)
     observer, sink = observe([*records(*FIRST), TraceRecord(60, Channel.GONE)])
     assert (sink.over[0].valid, observer.valid) == (False, False)
+
+
+def test_one_whose_end_was_overtaken_by_the_next_is_unchecked_and_does_not_pass() -> None:
+    def look(number: int, status: str, told: dict[str, Any]) -> TraceRecord:
+        answers = {"query-migrate": {"status": status}, "query-fake-dirty-rounds": told}
+        return TraceRecord(number * LOOK, Channel.ANSWERS, json.dumps(answers).encode())
+
+    class Looked(Given):
+        def open(self) -> Subject:
+            return Subject("web", Level.QMP, "1 2")
+
+    for then in (look(3, "active", history(2 * LOOK)), look(3, "setup", history(0))):
+        begun = [look(1, "none", history(0)), look(2, "active", history(LOOK, entry(1, "bulk")))]
+        trace = Looked([*begun, then], [])
+        observer = Observer(trace, [])
+        observer.attach()
+        observer.run(lambda trace=trace: not trace.records)  # type: ignore[misc]
+        first = observer.migrations[0]
+        assert first.totals is not None
+        assert (first.valid, first.totals.outcome, observer.valid) == (None, Outcome.UNCHECKED, False)

@@ -113,6 +113,16 @@ def test_rounds_without_a_look_within_are_one_row_that_says_so() -> None:
     assert sum(entry.round.normal_pages or 0 for entry in rounds) == 32
 
 
+def test_rows_in_which_cpus_were_throttled_have_a_remark() -> None:
+    throttled = info("active", 2, 20) | {"cpu-throttle-percentage": 20}
+    events = polled(
+        *(info("none"), info("active", 1), info("active", 1, 9), throttled, info("active", 2, 25)),
+        *(info("active", 3, 33), info("active", 3, 35), info("completed", 3, 40)),
+    )
+    assert [bool(entry.round.remark) for entry in rounds_of(events)] == [True, False, False]
+    assert not any(entry.flaw for entry in rounds_of(events))
+
+
 def test_of_a_cancelled_migration_the_last_pages_are_not_counted_and_the_row_says_so() -> None:
     rounds = rounds_of(polled(info("none"), info("active", 1, 4), info("active", 1, 9), info("cancelled")))
     assert [entry.round.normal_pages for entry in rounds] == [9]
@@ -145,6 +155,40 @@ def test_a_migration_that_was_ended_and_begun_anew_between_two_looks_is_two(seco
     assert starts(events) == 2
     lost = next(entry for entry in rounds_of(events) if "ended between two looks" in entry.flaw)
     assert lost.time_ns == 3 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("second", "asked_ms", "another"),
+    [
+        ({"ms": 600}, 10, True),
+        ({"ms": 1201}, 10, False),
+        ({"ms": 1199, "normal": 15}, 10, False),
+        ({"ms": 600}, None, False),
+        ({"ms": 600}, 700, False),
+        ({"ms": 1200, "setup-time": 4}, None, True),
+        ({"ms": 1200, "setup-time": 0}, None, False),
+    ],
+    ids=["later start", "same start", "same start, earlier", "old trace", "late answer", "other setup", "no setup yet"],
+)
+def test_a_migration_that_has_come_further_than_the_one_before_it(
+    second: dict[str, Any], asked_ms: int | None, another: bool
+) -> None:
+    """The first was 200 ms old when it was seen; a second later the one that is seen has counted more."""
+    reader = PollReader(NEVER_RECEIVES)
+    now = info("active", 1, 15, ms=second.pop("ms")) | {"setup-time": 3}
+    now["ram"] |= {"normal": second.pop("normal", 15)}
+    looks = [info("none"), info("active", 1, 10, ms=200), now | second]
+    events: list[Observed] = []
+    for number, given in enumerate(looks, 1):
+        asked_ns = None if asked_ms is None else number * SECOND - asked_ms * 1_000_000
+        events += reader.take(number * SECOND, given, "running", asked_ns)
+    assert starts(events) == (2 if another else 1)
+    assert [bool(entry.flaw) for entry in rounds_of(events)] == ([True] if another else [])
+    if another and asked_ms:
+        assert [event.time_ns for event in events if isinstance(event, MigrationStarted)] == [
+            int(1.8 * SECOND),
+            int(2.4 * SECOND),
+        ]
 
 
 def test_stock_counters_that_grow_after_the_end_are_no_other_migration() -> None:
@@ -303,6 +347,40 @@ def test_patched_a_migration_that_began_between_two_answers_of_one_look() -> Non
     list(reader.take(2, old, history()))
     events = [*reader.take(3, old, history(start=5000)), *reader.take(4, {"status": "active"}, history(start=5000))]
     assert events == [MigrationStarted(5000), StateChanged(4, "active")]
+
+
+@pytest.mark.parametrize("state", ["cancelled", "failed"])
+def test_patched_one_that_ended_between_two_looks_as_the_one_before_it(state: str) -> None:
+    reader = HistoryReader()
+    looks = [
+        (status("none"), history(start=0)),
+        (status("active"), history()),
+        (status(state), history(entry(1))),
+        (status(state), history(entry(1), entry(2), start=7000)),
+        (status(state), history(entry(1), entry(2), start=7000)),
+        (status(state), history(entry(1), entry(2), start=7000)),
+    ]
+    events = [event for number, look in enumerate(looks) for event in reader.take(number * SECOND, *look)]
+    assert [event.time_ns for event in events if isinstance(event, MigrationStarted)] == [1000, 7000]
+    assert [entry.round.round for entry in rounds_of(events)] == [1, 1, 2]
+    assert [event.state for event in events if isinstance(event, StateChanged)] == ["active", state, state]
+
+
+def test_patched_what_is_said_while_the_next_one_is_set_up_is_not_of_the_last() -> None:
+    reader = HistoryReader()
+    looks = [
+        (status("none"), history(start=0)),
+        (status("active"), history(entry(1))),
+        (status("setup", "skip"), history(start=0)),
+        (status("setup", "skip"), history(start=0)),
+        (status("active", "skip"), history(start=7000)),
+    ]
+    events = [event for number, look in enumerate(looks) for event in reader.take(number * SECOND, *look)]
+    assert events.count(EndUnknown(2 * SECOND)) == 1
+    over = events.index(EndUnknown(2 * SECOND))
+    assert [event.to_mode for event in events[:over] if isinstance(event, ModeChanged)] == [Mode.OBSERVE]
+    assert isinstance(events[over + 1], MigrationStarted)
+    assert [event.state for event in events if isinstance(event, StateChanged)] == ["active", "active"]
 
 
 def test_patched_what_the_history_does_not_keep_is_polled() -> None:

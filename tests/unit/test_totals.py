@@ -184,6 +184,13 @@ def test_the_round_of_postcopy_is_left_out() -> None:
     assert migration.totals.postcopy_pages == 7
 
 
+def test_a_remark_on_what_was_polled_is_none_on_channels() -> None:
+    rounds = [RoundEnded(START, replace(polled(1, 60, 40), remark="CPU throttling was active"))]
+    migration = made(level=Level.QMP)
+    tell(migration, [], [*rounds, StateChanged(START, "completed"), FinalReport(START, report(60, 40))])
+    assert outcome(migration) == (Outcome.EQUAL, True)
+
+
 def polled(number: int, normal: int, zero: int) -> Round:
     return Round(number, Kind.ITERATIVE, None, None, 0.0, 1.0, normal_pages=normal, zero_pages=zero)
 
@@ -237,10 +244,16 @@ def test_pages_that_channels_count_later_are_remarked_and_make_nothing_invalid()
     assert "1 pages of earlier rounds" in migration.rounds[1].remark
     assert [conserved(each) for each in migration.rounds] == [None, None, None, True]
     assert migration.total("visited_pages") == 145
+    assert migration.totals is not None
+    assert migration.totals.late_pages is None
 
 
 def test_pages_that_channels_count_after_the_last_round() -> None:
-    assert outcome(ended(MULTIFD[:1], report(62, 38, multifd_bytes=9))) == (Outcome.EQUAL, True)
+    migration = ended(MULTIFD[:1], report(62, 38, multifd_bytes=9))
+    assert outcome(migration) == (Outcome.EQUAL, True)
+    assert migration.totals is not None
+    assert migration.totals.late_pages == 2
+    assert (migration.total("normal_pages"), migration.total("zero_pages")) == (60, 38)
     assert outcome(ended(MULTIFD[:1], report(63, 38, multifd_bytes=9))) == (Outcome.MISSING, False)
 
 

@@ -15,6 +15,7 @@ Made from `fakedirty.export.metrics` by `python -m fakedirty.export.dictionary`;
 `fakedirty observe --listen HOST:PORT` serves them at `/metrics`; port {DEFAULT_PORT} on {DEFAULT_HOST} is what the
 provisioned Prometheus scrapes. Counters add up over the migrations of a VM for as long as the exporter runs;
 gauges are of its last migration. A value that the level of observation cannot see is not exported, never 0.
+Pages that multifd's channels count after the last round of a migration are visited pages, and have no disposition.
 
 Types are those of OpenMetrics; in Prometheus' own format an info or a state set is a gauge. Exemplars of histograms
 name the migration that was last in a bucket.

@@ -82,7 +82,10 @@ class EventsLost:
 
 @dataclass(frozen=True, slots=True)
 class FinalReport:
-    """What ``query-migrate`` said when the migration had ended (or was last seen); `flaw` is why it is empty."""
+    """What ``query-migrate`` said when the migration had ended (or was last seen).
+
+    `flaw` is why it is empty, or may be of another migration.
+    """
 
     time_ns: int
     info: Mapping[str, object]

@@ -114,7 +114,7 @@ class Migration:
         """Rounds that are right only if multifd sent pages, where it did not."""
         if self.totals is None or self.totals.outcome is Outcome.UNCHECKED or self.reported("ram", "multifd-bytes"):
             return ""
-        numbers = [str(r.round) for r in self.rounds if r.remark]
+        numbers = [str(r.round) for r in self.rounds if r.remark and uncounted(r)]
         return f"no channel counts the pages that round {', '.join(numbers)} lacks" if numbers else ""
 
     @property
@@ -188,7 +188,7 @@ class Migration:
             case FinalReport():
                 self.report, self._unreported = event.info, event.flaw
             case Closed() if not self.incoming:
-                self.totals = check(self._at_its_end())
+                self.totals = self.held()
             case LimitsTold():
                 self.downtime_limit_ms, self.switchover_rate = event.downtime_limit_ms, event.switchover_rate
                 self._outlook.take(self.rounds, self.limits)
@@ -204,6 +204,10 @@ class Migration:
             self._outlook.completed(self.rounds, self.limits)
         if self.ended:
             self.end_ns, self.awaits_round = event.time_ns, event.follows
+
+    def held(self) -> Totals:
+        """Its pages held against QEMU's totals, as they are now."""
+        return check(self._at_its_end())
 
     def _at_its_end(self) -> Ended:
         moved = self.reported("ram", "postcopy-bytes") or self.reported("ram", "postcopy-requests")

@@ -29,6 +29,8 @@ class Totals:
 
     `counted_pages` are those of all rounds before postcopy, `reported_pages` those that QEMU counts in all.
     `postcopy_pages` is the difference of the two where postcopy made it; `postcopy_bytes` is QEMU's own count.
+    `late_pages` are those that channels of multifd counted as sent after the last round: rounds have them as visited
+    alone.
     """
 
     outcome: Outcome
@@ -37,6 +39,7 @@ class Totals:
     reported_pages: int | None = None
     postcopy_pages: int | None = None
     postcopy_bytes: int | None = None
+    late_pages: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Ended:
     """A migration at its end, as far as the check looks at it.
 
     `rounds` are those before postcopy. `apart` is whether they have no page of postcopy's, `unreported` why there is no
-    report, if it is known.
+    report, or it may be another migration's, if that is known.
     """
 
     state: str
@@ -76,9 +79,10 @@ def check(of: Ended) -> Totals:
     if not of.report:
         return _unchecked(of.unreported or "QEMU gave no final report: no QMP monitor answered")
     normal, zero = of.reported("ram", "normal"), of.reported("ram", "duplicate")
-    if normal is None or zero is None:
-        return _check_classes(of)
-    return _check_sums(of, normal, zero)
+    found = _check_classes(of) if normal is None or zero is None else _check_sums(of, normal, zero)
+    if of.unreported and found.outcome is Outcome.MISSING:
+        return _unchecked(of.unreported, found.counted_pages)
+    return found
 
 
 def _unchecked(reason: str, counted: int | None = None, reported: int | None = None) -> Totals:
@@ -100,7 +104,7 @@ def _check_classes(of: Ended) -> Totals:
 def _check_sums(of: Ended, normal: int, zero: int) -> Totals:
     sent = known(of.rounds, "normal_pages"), known(of.rounds, "zero_pages")
     reported = normal + zero
-    counted = _sum(sent)
+    counted = by_rounds = _sum(sent)
     encoded = [known(of.rounds, column) for column in ("xbzrle_pages", "unchanged_pages")]
     if counted is None or (counted, *sent) != (reported, normal, zero):
         # pages that are counted by other threads may be so after their round; that they were visited is known
@@ -118,7 +122,8 @@ def _check_sums(of: Ended, normal: int, zero: int) -> Totals:
     if of.postcopy:
         return _with_postcopy(of, counted, reported, normal - (sent[0] or 0))
     if sent == (normal, zero):
-        return Totals(Outcome.EQUAL, "", counted, reported)
+        late_pages = None if by_rounds is None else counted - by_rounds
+        return Totals(Outcome.EQUAL, "", counted, reported, late_pages=late_pages or None)
     return _different(of, counted, reported)
 
 

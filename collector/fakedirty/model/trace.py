@@ -13,6 +13,8 @@ from typing import Any
 
 from .words import Level, Word
 
+ASKED = "asked-ns"  # CLOCK_MONOTONIC; older traces do not have it
+
 
 class Channel(Word):
     """Where a record comes from, and with that what its data are."""
@@ -20,7 +22,7 @@ class Channel(Word):
     EVENT = 0  # an event of the kernel: a struct of probes/events.h
     PAGES = 1  # a batch of page records: struct batch_event
     LOST = 2  # the kernel's counters of lost events, 8 bytes each, little-endian
-    ANSWERS = 3  # what QMP answered at one look: a JSON object, by command
+    ANSWERS = 3  # what QMP answered at one look: a JSON object, by command, and when it was asked under ASKED
     REPORT = 4  # what query-migrate said when it was asked for the end of a migration: a JSON object
     TICK = 5  # nothing but the time
     GONE = 6  # the QEMU has ended

@@ -20,11 +20,12 @@ from fakedirty.model.events import (
 )
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch, Sink
+from fakedirty.model.totals import Outcome
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.words import Level
 
 from .reading import reader
-from .source import EndUnknown, EndUnseen, Observed, Reader, Trace
+from .source import EndUnknown, EndUnseen, Observed, Reader, SetUp, Trace
 
 POLL_SECONDS = 0.1  # while a migration runs
 IDLE_SECONDS = 0.5
@@ -32,6 +33,8 @@ KEPT = 64  # migrations, of a QEMU that sees many
 LIMITS_SECONDS = 10.0  # between two looks at how long the guest may be stopped
 RESUME_SECONDS = 1.0  # from the end on the source to the run on the destination, at most
 LAST_ROUND_SECONDS = 5.0  # from the end to the end of the last round, at most, where the one is before the other
+
+_OVERTAKEN = "QEMU had begun another migration"
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +69,8 @@ class Observer:
         self.over = False  # the QEMU has ended: nothing will ever be heard again
         self._limits_ns = 0
         self._closing = False  # the migration has ended, and is not yet told to have
-        self._reported = False  # QEMU's last word on it has been taken in
+        self._reported: FinalReport | None = None  # QEMU's last word on it
+        self._setup_ns: int | None = None  # of what comes after it
         self._latest_ns = 0  # the time of what was heard last
         self._destinations = 0
         self._losses: list[EventsLost] = []  # since the last migration began
@@ -106,7 +110,7 @@ class Observer:
     def close(self) -> None:
         """Detach, and hand over a migration that still runs as it is. May be called twice."""
         self._trace.close()
-        self._end()
+        self._end(left=True)
 
     def _hear(self, record: TraceRecord) -> None:
         assert self._reader is not None
@@ -132,6 +136,9 @@ class Observer:
             self._hear(self._trace.report("completed"))
         elif isinstance(observed, EndUnknown):
             self._end()
+        elif isinstance(observed, SetUp):
+            if self._closing and self._setup_ns is None:
+                self._setup_ns = observed.time_ns
         elif isinstance(observed, PageBatch):
             if (migration := self._current) is not None and observed.time_ns >= migration.start_ns:
                 self._tell(lambda sink: sink.pages(migration, observed))
@@ -161,11 +168,11 @@ class Observer:
     def _take_report(self, report: TraceRecord) -> None:
         """What QEMU says may be of the next migration already: then it says nothing of this one."""
         assert self._current is not None
-        self._reported = True
         info = report.object()
         other = info.get("status") not in (None, self._current.state)
         flaw = f"QEMU was {info['status']} again when its totals were read" if other else ""
-        self._apply(self._current, FinalReport(report.time_ns, {} if other else info, flaw))
+        self._reported = FinalReport(report.time_ns, {} if other else info, flaw)
+        self._apply(self._current, self._reported)
 
     def _await_last(self, now_ns: int) -> None:
         """End a migration that has ended, when its last round has, or does not in time; and then its guest runs.
@@ -179,9 +186,12 @@ class Observer:
         waited_ns = now_ns - (migration.end_ns or 0)
         if migration.awaits_round and waited_ns <= LAST_ROUND_SECONDS * 1e9 and not self.over:
             return
-        if not self._reported and not migration.incoming:
+        if self._reported is None and not migration.incoming:
             self._report(migration)
             # it may have been long in coming: what happened meanwhile is next
+        asked = self._reported is not None and now_ns <= self._reported.time_ns
+        if asked and not self.over and migration.held().outcome is Outcome.MISSING:
+            return  # whether another one was set up before that answer is not known yet
         seen = migration.incoming or (migration.stopped_ns is not None and self._destinations > 0)
         waited = waited_ns > RESUME_SECONDS * 1e9
         if migration.state != "completed" or not seen or migration.resumed_ns is not None or waited or self.over:
@@ -234,16 +244,21 @@ class Observer:
             _log.warning("QEMU ended in the middle of a migration of %s", migration.vm)
             self._take_event(StateChanged(time_ns, "failed", follows=not migration.past_rounds))
 
-    def _end(self) -> None:
+    def _end(self, *, left: bool = False) -> None:
+        """Of one that runs, and is `left` so by us, what was seen is as good as it goes."""
         closing, self._closing = self._closing, False
         if (migration := self._current) is not None:
-            if closing and not self._reported and not migration.incoming:
-                flaw = "QEMU had ended" if self.over else "QEMU had begun another migration"
+            report, next_ns = self._reported, self._setup_ns
+            if closing and report is None and not migration.incoming:
+                flaw = "QEMU had ended" if self.over else _OVERTAKEN
                 self._apply(migration, FinalReport(self._latest_ns, {}, f"{flaw} before its totals were read"))
+            elif report is not None and next_ns is not None and next_ns <= report.time_ns and not report.flaw:
+                flaw = f"{_OVERTAKEN} before its totals were read"
+                self._apply(migration, FinalReport(report.time_ns, report.info, flaw))
             self._apply(migration, Closed(self._latest_ns))
-            self._current, self._reported = None, False
-            left = not (migration.ended or self.over)  # by us: what was seen of it is as good as it goes
-            self.valid = self.valid and (migration.valid is True or (left and migration.valid is None))
+            self._current, self._reported, self._setup_ns = None, None, None
+            unended = left and not (migration.ended or self.over)
+            self.valid = self.valid and (migration.valid is True or (unended and migration.valid is None))
             self._tell(lambda sink: sink.ended(migration))
 
     def _tell(self, say: Callable[[Sink], None]) -> None:

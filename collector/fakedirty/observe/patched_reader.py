@@ -11,6 +11,7 @@ from fakedirty.model.round import CLASSES, DISPOSITIONS, MARKED, Round
 from fakedirty.model.words import Kind, Mode
 
 from . import wire
+from .source import SetUp
 
 # QEMU's FakeDirtyHash, in its order
 HASHES = ("xxh3-64", "xxh3-128", "sha1", "md5", "crc32", "murmur3-32", "murmur3-128", "blake3")
@@ -40,7 +41,7 @@ class PatchedReader:
         self._closed = False  # what was the last round can be no other's than the last
         self._incomplete = False  # the round now open began unseen
 
-    def take(self, event: wire.Wire) -> Iterator[Event]:
+    def take(self, event: wire.Wire) -> Iterator[Event | SetUp]:
         """The events of the model that one event of the wire stands for."""
         match event:
             case wire.StateEvent():
@@ -50,11 +51,13 @@ class PatchedReader:
             case wire.RoundEvent():
                 yield from self._ended(event)
 
-    def _state(self, event: wire.StateEvent) -> Iterator[Event]:
+    def _state(self, event: wire.StateEvent) -> Iterator[Event | SetUp]:
         time_ns, state = event.header.time_ns, event.state.decode()
         if not self._running:
             if state == "setup":
                 self._setup_ns = time_ns
+                if self._end_ns is not None:
+                    yield SetUp(time_ns)
             elif state in ENDED:  # an incoming migration, or one that failed before it began
                 self._setup_ns, self._end_ns = None, time_ns
             elif state == "active" and event.header.tid != self._tgid:
@@ -79,13 +82,15 @@ class PatchedReader:
 
     def _ended(self, event: wire.RoundEvent) -> Iterator[Event]:
         started_ns = int(event.record.migration_start_ns)
+        by_main = event.header.tid == self._tgid  # which ends what a migration left open, when that is over
         if self._end_ns is not None and started_ns <= self._end_ns:
             if self._follows and not self._running and self._started_ns in (None, started_ns):
-                self._follows = False
+                # a thread of multifd may have set the state while the migration's own still ends a round
+                self._follows = not (by_main or event.record.kind == Kind.SWITCHOVER)
                 yield self._round(event)
-                yield RoundsComplete(event.header.time_ns)
+                if not self._follows:
+                    yield RoundsComplete(event.header.time_ns)
             return
-        by_main = event.header.tid == self._tgid  # which ends what a migration left open, when that is over
         if by_main and not self._running:
             return
         if self._running and self._started_ns not in (None, started_ns):

@@ -30,6 +30,7 @@ class HistoryReader:
     def __init__(self) -> None:
         self._outgoing = Outgoing(may_receive=False)  # the history is of outgoing ones alone
         self._migration: int | None = None  # its migration-start
+        self._next: int | None = None  # of one whose state is not known yet
         self._running = False
         self._ended_ns: int | None = None  # a last round may be to come since then
         self._closed = False  # the last round is in the history
@@ -45,8 +46,9 @@ class HistoryReader:
         before, self._last = self._last, info
         started = int(history.get("migration-start", 0)) or None
         if started is not None and started != self._migration:
-            if state in ENDED and info == before:
-                return  # it began after the state of the one before was read
+            if state in ENDED and info == before and started != self._next:
+                self._next = started  # it began after the state of the one before was read, or has ended like that one
+                return
             # one that had ended before we came is none of ours
             ours = not (before is None and state in ENDED)
             if ours:
@@ -54,6 +56,9 @@ class HistoryReader:
             self._migration, self._running, self._round = started, ours, 0
             self._state, self._mode = "", None
             self._ended_ns, self._closed = None, False
+        if self._running and started is None:  # another one is set up, and whatever is said is of that
+            self._running = False
+            yield EndUnknown(time_ns)
         if self._ended_ns is not None and started is not None:
             yield from self._last_round(time_ns, history, self._ended_ns)
         if not self._running:

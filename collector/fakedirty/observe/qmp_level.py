@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fakedirty.errors import QmpError, TargetError
-from fakedirty.model.trace import Channel, TraceRecord
+from fakedirty.model.trace import ASKED, Channel, TraceRecord
 from fakedirty.qmp.answers import understanding
 from fakedirty.qmp.monitor import Address, Monitor, connect
 from fakedirty.qmp.turn import in_turns, turn
@@ -110,7 +110,8 @@ class QmpPoller:
 
     def _look(self, qmp: Monitor) -> TraceRecord:
         # the run state first: a guest that arrives between the two has arrived, and does not leave
-        answers = {"query-status": qmp.execute("query-status"), "query-migrate": self._settled(qmp)}
+        answers = {ASKED: self._clock(), "query-status": qmp.execute("query-status")}
+        answers["query-migrate"] = self._settled(qmp)
         if self._patched:  # and the state before the history: rounds that ended before it are in there
             answers["query-fake-dirty-rounds"] = qmp.execute("query-fake-dirty-rounds")
         self._info = answers["query-migrate"]

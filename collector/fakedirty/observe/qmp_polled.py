@@ -19,6 +19,8 @@ from .source import EndUnknown
 
 _GROWING = ("dirty-sync-count", "normal", "duplicate", "transferred")
 _TIMES = ("total-time", "setup-time", "downtime")
+_THROTTLED = "CPU throttling was active: a bitmap sync that it forces within a round counts as the end of one here"
+_ROUNDED_NS = 2_000_000  # QEMU takes the difference of two times of whole milliseconds
 
 Ram = Mapping[str, Any]
 
@@ -34,19 +36,27 @@ class PollReader:
         self._row: Ram = {}  # counters at the start of the row that is gathered, and at the last look
         self._last: Ram = {}
         self._elapsed_ms = 0
+        self._setup_ms = 0
+        self._started_by_ns: int | None = None  # when the one that runs had started, by all that QEMU said of it
         self._first_round = 1  # of that row
         self._first_look = True
         self._setup_ns: int | None = None
         self._postcopy = False  # it may have moved pages of the round
+        self._throttled = False  # in that row
         self._last_end: Mapping[str, Any] = {}
 
-    def take(self, time_ns: int, info: Mapping[str, Any], run_state: str | None = None) -> Iterator[Event | EndUnknown]:
-        """What has happened since the last look; `run_state` is that of query-status, queried before."""
+    def take(
+        self, time_ns: int, info: Mapping[str, Any], run_state: str | None = None, asked_ns: int | None = None
+    ) -> Iterator[Event | EndUnknown]:
+        """What has happened since the last look, whose question was sent at `asked_ns`, if that is known.
+
+        `run_state` is that of query-status, queried before.
+        """
         sight = self._outgoing.see(info, run_state)
         first_look, self._first_look = self._first_look, False
         if sight is Sight.UNSETTLED:
             return
-        if self._running and (sight in (Sight.NONE, Sight.SNAPSHOT) or self._began_anew(info)):
+        if self._running and (sight in (Sight.NONE, Sight.SNAPSHOT) or self._began_anew(info, asked_ns)):
             self._running = False
             yield from self._lost(time_ns)
         if not self._running:
@@ -80,10 +90,12 @@ class PollReader:
         self._start_ns, self._row_ns = start_ns, time_ns if partial else start_ns
         self._row = self._last = info.get("ram", {}) if partial else {}
         self._first_round, self._elapsed_ms = max(_syncs(self._row), 1), 0
+        self._setup_ms, self._started_by_ns = 0, None
 
     def _go_on(self, time_ns: int, info: Mapping[str, Any], ended: bool) -> Iterator[Event]:
         state = str(info["status"])
         self._postcopy = self._postcopy or state.startswith("postcopy")
+        self._throttled = self._throttled or "cpu-throttle-percentage" in info
         ram: Ram = info.get("ram", self._last)
         if ended and state == "completed":
             time_ns = self._end_of(info, time_ns)
@@ -95,6 +107,10 @@ class PollReader:
             yield self._close(time_ns, ram, Kind.ITERATIVE, over)
         self._last, self._last_ns = ram, time_ns
         self._elapsed_ms = int(info.get("total-time", 0))
+        self._setup_ms = int(info.get("setup-time", 0)) or self._setup_ms
+        if not ended and "total-time" in info:
+            started_by_ns = time_ns - self._elapsed_ms * 1_000_000
+            self._started_by_ns = min(started_by_ns, self._started_by_ns or started_by_ns)
         if state != self._state:
             self._state = state
             yield StateChanged(time_ns, state)
@@ -105,10 +121,21 @@ class PollReader:
         """Whether a look fell within the round that has just ended, after the one with which its row begins."""
         return self._last is not self._row and _syncs(self._last) == self._first_round
 
-    def _began_anew(self, info: Mapping[str, Any]) -> bool:
-        """Whether another migration is seen than at the last look: what QEMU counts, it counts from its start on."""
+    def _began_anew(self, info: Mapping[str, Any], asked_ns: int | None) -> bool:
+        """Whether another migration is seen than at the last look: what QEMU counts, it counts from its start on.
+
+        Where the other one has counted more already, it has its own start, and most often its own time of setup.
+        """
         now = info.get("ram", self._last)
-        return _fell(self._last, now) or int(info.get("total-time", self._elapsed_ms)) < self._elapsed_ms
+        elapsed_ms = int(info.get("total-time", self._elapsed_ms))
+        if _fell(self._last, now) or elapsed_ms < self._elapsed_ms:
+            return True
+        setup_ms = int(info.get("setup-time", 0))
+        if self._setup_ms and setup_ms and setup_ms != self._setup_ms:
+            return True
+        if asked_ns is None or self._started_by_ns is None or info["status"] in ENDED or "total-time" not in info:
+            return False
+        return asked_ns - elapsed_ms * 1_000_000 - _ROUNDED_NS > self._started_by_ns
 
     def _is_another(self, info: Mapping[str, Any]) -> bool:
         """Whether one that has ended passed between two looks, and is not the one that was seen to end.
@@ -137,6 +164,7 @@ class PollReader:
         """The row that ends with the round `over`."""
         before, self._row = self._row, ram
         start_ns, self._row_ns = self._row_ns, time_ns
+        throttled, self._throttled = self._throttled, False
         number, self._first_round = self._first_round, over + 1
         merged = f"rounds {number} to {over} cannot be told apart: no look at QEMU fell within each of them"
         ended = Round(
@@ -149,6 +177,7 @@ class PollReader:
             zero_pages=_difference(before, ram, "duplicate"),
             normal_pages=_difference(before, ram, "normal"),
             transferred_bytes=_difference(before, ram, "transferred"),
+            remark=_THROTTLED if throttled else "",
         )
         flaws = (merged if over > number else "", flaw)
         return RoundEnded(time_ns, ended, flaw="; ".join(filter(None, flaws)), postcopy=self._postcopy)

@@ -17,7 +17,7 @@ from fakedirty.model.events import (
     StateChanged,
 )
 from fakedirty.model.sink import PageBatch
-from fakedirty.model.trace import Channel, Subject, TraceRecord
+from fakedirty.model.trace import ASKED, Channel, Subject, TraceRecord
 from fakedirty.model.words import Level
 from fakedirty.qmp.answers import understanding
 
@@ -145,7 +145,7 @@ class QmpTraceReader:
         history = answers.get("query-fake-dirty-rounds")
         # a background snapshot leaves as a migration, and has no rounds for the history to keep
         if history is None or not int(history.get("migration-start", 0)):
-            yield from self._polled.take(time_ns, info, run_state)
+            yield from self._polled.take(time_ns, info, run_state, answers.get(ASKED))
         else:
             self._polled.pass_over(info, run_state)
         if history is not None:

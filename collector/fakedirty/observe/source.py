@@ -27,7 +27,14 @@ class EndUnknown:
     time_ns: int
 
 
-Observed = Event | PageBatch | EndUnseen | EndUnknown
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """Another migration, or a snapshot, was set up: what QEMU says from then on may be of that."""
+
+    time_ns: int
+
+
+Observed = Event | PageBatch | EndUnseen | EndUnknown | SetUp
 
 
 class Reader(Protocol):

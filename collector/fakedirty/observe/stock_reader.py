@@ -15,6 +15,7 @@ from fakedirty.model.sampling import estimated
 from fakedirty.model.words import Kind, Level
 
 from . import bypass, wire
+from .source import SetUp
 
 PAGE_BITS = 12  # of every target whose executable the stock level accepts; the probe counts other sizes
 _END_SECONDS = 0.5  # between the last page and the last state
@@ -46,7 +47,7 @@ class StockReader:
         self._postcopy = False
         self._stopped: wire.StockEvent | None = None
 
-    def take(self, event: wire.StockEvent) -> Iterator[Event]:
+    def take(self, event: wire.StockEvent) -> Iterator[Event | SetUp]:
         """The events of the model that one event of the wire stands for."""
         time_ns = int(event.header.time_ns)
         if event.header.kind == wire.EVENT_STOCK_STARTED:
@@ -55,15 +56,18 @@ class StockReader:
             self._start_ns, self._stopped = time_ns, None
             yield MigrationStarted(time_ns, self._partial)
         elif not self._running:
-            return
+            if event.header.kind == wire.EVENT_STOCK_STATE and self._name(event) == "setup":
+                yield SetUp(time_ns)
         elif event.header.kind == wire.EVENT_STOCK_ROUND:
             yield self._round(event, self._kind(event))
         elif event.header.kind == wire.EVENT_STOCK_STOPPED:
             self._stopped = event
         else:
-            known = event.state < len(self._states)
-            name = event.name.decode() or (self._states[event.state] if known else f"state-{event.state}")
-            yield from self._state(event, name)
+            yield from self._state(event, self._name(event))
+
+    def _name(self, event: wire.StockEvent) -> str:
+        known = event.state < len(self._states)
+        return event.name.decode() or (self._states[event.state] if known else f"state-{event.state}")
 
     def overdue(self, now_ns: int) -> bool:
         """Whether pages have stopped for so long that the last state must have passed unseen."""

@@ -65,7 +65,9 @@ ROUNDS = (
         TEXT,
         "",
         "what of the round is right only together with others: pages that multifd's channels count as sent in another "
-        "round than they were visited in. Sums over all rounds are right if `totals` in migration.json is `equal`",
+        "round than they were visited in. Sums over all rounds are right if `totals` in migration.json is `equal`, but "
+        "for its `late_pages`. At level `qmp` on a stock QEMU: that CPU throttling was active, whose forced syncs end "
+        "rows",
     ),
 )
 
@@ -122,6 +124,13 @@ MIGRATIONS = (
     Column("postcopy_seconds", NUMBER, "s", "when postcopy was seen to be active, from the start"),
     Column("postcopy_pages", COUNT, "pages", "that postcopy moved: reported and in no round"),
     Column("postcopy_bytes", COUNT, "bytes", "that postcopy moved, by `ram.postcopy-bytes` of the last query-migrate"),
+    Column(
+        "late_pages",
+        COUNT,
+        "pages",
+        "that multifd's channels counted as sent after the last round: visited in it, and in no sum of `normal_pages` "
+        "or `zero_pages`; empty where there were none",
+    ),
 )
 
 TOGGLES = (

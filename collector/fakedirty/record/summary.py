@@ -19,7 +19,7 @@ REPORTED = {
 }
 
 #: columns that are what was counted when the pages were held against QEMU's totals
-COUNTED = ("counted_pages", "reported_pages", "postcopy_pages", "postcopy_bytes")
+COUNTED = ("counted_pages", "reported_pages", "postcopy_pages", "postcopy_bytes", "late_pages")
 
 
 def outcome(migration: Migration) -> str:
