@@ -104,8 +104,8 @@ class Fleet:
             self._wake(member)
         self._stepping.shutdown()
         for member in list(self._members.values()):
-            if (thread := member.thread) is not None:
-                thread.join()
+            if (polling := member.thread) is not None:
+                polling.join()
 
     @property
     def valid(self) -> bool:
@@ -133,8 +133,8 @@ class Fleet:
 
     def _welcome(self, running: dict[Identity, Target]) -> None:
         for identity in self._members.keys() - running.keys():
-            member = self._members[identity]
-            if member.over or member.due is not None:  # the others part when their process has ended
+            known = self._members[identity]
+            if known.over or known.due is not None:  # the others part when their process has ended
                 del self._members[identity]
         now = time.monotonic()
         for identity, target in running.items():
