@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -313,3 +314,30 @@ def test_one_that_cannot_be_closed_is_tried_again(tmp_path: Path, caplog: pytest
     stop.set()
     thread.join()
     assert "by a fault of ours" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [Quiet, Woken])
+def test_one_that_starts_another_executable_in_its_place_is_observed_as_that(kind: type[Quiet], tmp_path: Path) -> None:
+    """As QEMU does where it is updated under a running guest."""
+    one = target(tmp_path, 1)
+    found = [one]
+    traces: list[Quiet] = []
+    left: list[Target] = []
+
+    def make(each: Target) -> Observer:
+        traces.append(kind(each))
+        return Observer(traces[-1], [])
+
+    fleet, stop = Fleet(make, find=lambda: list(found), parted=left.append), threading.Event()
+    thread = running(fleet, stop)
+    wait(lambda: len(traces) == 1 and traces[0].polls > 0)
+    found[:] = [dataclasses.replace(one, file=(1, 2))]
+    wait(lambda: len(traces) == 2 and traces[1].polls > 0)
+    assert traces[0].closed
+    assert left == [one]
+    assert traces[1].target == found[0]
+    time.sleep(1)
+    assert len(traces) == 2
+    stop.set()
+    thread.join()
+    assert left == [one, *found]

@@ -38,11 +38,13 @@ class _Member:
     """A QEMU that is to be observed: `due` is when it is tried again, `reason` why it could not be observed.
 
     One that is `over` has ended, and is known until it is found no more: its parent may not have looked yet.
+    `successor` is what it has become, where it runs another executable now.
     """
 
     target: Target
     pause: float
     over: bool = False
+    successor: Target | None = None
     due: float | None = None
     reason: str = ""
     observer: Observer | None = None
@@ -141,9 +143,13 @@ class Fleet:
             member = self._members.get(identity)
             if member is None:
                 member = self._members[identity] = _Member(target, self._retry_seconds)
+            elif member.observer is not None and target != member.target:
+                member.successor = target
+                self._wake(member)
+                continue
             elif member.over or member.due is None or now < member.due:
                 continue
-            member.due = None
+            member.target, member.due = target, None
             self._attaching.submit(self._attach, member)
 
     def _tick(self) -> None:
@@ -200,7 +206,7 @@ class Fleet:
             except Exception as error:  # noqa: BLE001 - the others are to be observed
                 self._leave(member, error)
                 return
-            if observer.over or self._over.is_set():
+            if observer.over or self._over.is_set() or member.successor:
                 self._leave(member)
                 return
             self._note(member, active=not observer.idle)
@@ -214,7 +220,7 @@ class Fleet:
         observer = member.observer
         assert observer is not None
         try:
-            observer.run(self._over.is_set)
+            observer.run(lambda: self._over.is_set() or member.successor is not None)
             if not observer.over:
                 observer.step(0)  # what happened up to now
         except Exception as error:  # noqa: BLE001 - the others are to be observed
@@ -234,13 +240,19 @@ class Fleet:
                 self._migrating.clear()
 
     def _leave(self, member: _Member, error: Exception | None = None) -> None:
-        """Observe it no more: its process has ended, or there is a fault, after which it is tried again."""
+        """Observe it no more: its process has ended, or runs another executable, or there is a fault.
+
+        After the latter two it is tried again.
+        """
         try:
             self._part(member)
         except Exception as another:  # noqa: BLE001 - the others are to be observed
             error = error or another
         if error is not None:
             self._failed(member, error)
+        if member.successor and not member.over:
+            member.target, member.successor = member.successor, None
+            member.thread, member.stepping, member.due = None, False, time.monotonic()
 
     def _failed(self, member: _Member, error: Exception) -> None:
         """Say why, once, and try again later for as long as it runs."""
