@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -115,6 +116,65 @@ def test_two_migrate_at_once_through_the_same_probes(level: Level, tmp_path: Pat
             assert in_kernel() == once
         assert in_kernel() == nothing
         for vm, each in zip(vms, notes, strict=True):
+            check(vm, each)
+
+
+@contextmanager
+def layers(image: Path, directory: Path) -> Iterator[Path]:
+    """A layered file system over a directory, as a container has one."""
+    places = [directory / name for name in ("upper", "work", "merged")]
+    for place in places:
+        place.mkdir(parents=True)
+    upper, work, merged = places
+    options = f"lowerdir={image},upperdir={upper},workdir={work}"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, merged], check=True)
+    try:
+        yield merged
+    finally:
+        subprocess.run(["umount", merged], check=True)
+
+
+@pytest.mark.parametrize("level", [Level.PATCHED, Level.STOCK], ids=str)
+def test_one_file_under_two_inodes_is_counted_once(level: Level, tmp_path: Path) -> None:
+    """Two containers of one image."""
+    image = tmp_path / "image"
+    image.mkdir()
+    shutil.copy2(BINARIES[level](), image / "qemu")
+    notes = [Notes(), Notes()]
+    with ExitStack() as stack:
+        vms = []
+        for name in ("one", "other"):
+            merged = stack.enter_context(layers(image, tmp_path / "layers" / name))
+            (tmp_path / name).mkdir()
+            vms.append(stack.enter_context(pair(merged / "qemu", tmp_path / name, name=name)))
+        assert vms[0].qemu.stat().st_dev != vms[1].qemu.stat().st_dev
+        attachments = stack.enter_context(shared())
+        stack.enter_context(observed(vms[0], level, attachments, notes[0]))
+        once = in_kernel()
+        stack.enter_context(observed(vms[1], level, attachments, notes[1]))
+        assert in_kernel() == once
+        migrate(vms, level)
+        for vm, each in zip(vms, notes, strict=True):
+            wait(lambda each=each: len(each.over) == 1)  # type: ignore[misc]
+            check(vm, each)
+
+
+def test_a_file_whose_links_or_rights_change_is_counted_once(tmp_path: Path) -> None:
+    """As a package manager changes them, and a backup."""
+    executable = tmp_path / "qemu"
+    shutil.copy2(stock_binary(), executable)
+    notes = [Notes(), Notes()]
+    with ExitStack() as stack:
+        attachments = stack.enter_context(shared())
+        vms = []
+        for name, note in zip(("one", "other"), notes, strict=True):
+            (tmp_path / name).mkdir()
+            vms.append(stack.enter_context(pair(executable, tmp_path / name, name=name)))
+            stack.enter_context(observed(vms[-1], Level.STOCK, attachments, note))
+            (tmp_path / f"{name}-link").hardlink_to(executable)
+        migrate(vms, Level.STOCK)
+        for vm, each in zip(vms, notes, strict=True):
+            wait(lambda each=each: len(each.over) == 1)  # type: ignore[misc]
             check(vm, each)
 
 

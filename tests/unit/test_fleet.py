@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -229,3 +230,114 @@ def test_a_fault_after_attaching_is_logged_and_it_is_tried_again(
     stop.set()
     thread.join()
     assert "by a fault of ours" in caplog.text
+
+
+def test_one_that_has_ended_and_is_still_found_is_not_observed_again(tmp_path: Path) -> None:
+    one = target(tmp_path, 1)
+    traces: list[Woken] = []
+    found, searches = [one], []
+
+    def make(each: Target) -> Observer:
+        traces.append(Woken(each))
+        return Observer(traces[-1], [])
+
+    def find() -> list[Target]:
+        searches.append(1)
+        return found
+
+    fleet, stop = Fleet(make, find=find, retry_seconds=0), threading.Event()
+    thread = running(fleet, stop)
+    wait(lambda: len(traces) == 1 and traces[0].polls > 0)
+    traces[0].gone.set()
+    traces[0].ready()
+    wait(lambda: traces[0].closed)
+    before = len(searches)
+    wait(lambda: len(searches) > before + 2)  # its parent has not looked, so that it has an entry yet
+    assert len(traces) == 1
+    found.clear()
+    before = len(searches)
+    wait(lambda: len(searches) > before + 2)
+    assert not fleet._members, "nothing is kept of it"
+    stop.set()
+    thread.join()
+
+
+class EndsAtOnce(Woken):
+    """Its process ends while it begins to listen."""
+
+    def listen(self, ready: Callable[[], None]) -> bool:
+        """It is woken, and there is something to do yet."""
+        self.gone.set()
+        ready()
+        time.sleep(0.2)
+        assert not self.closed
+        return True
+
+
+def test_one_that_ends_while_it_is_attached_is_closed_after_that(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = target(tmp_path, 1)
+    trace = EndsAtOnce(one)
+    fleet, stop = Fleet(lambda each: Observer(trace, []), find=lambda: [one]), threading.Event()
+    thread = running(fleet, stop)
+    wait(lambda: trace.closed)
+    stop.set()
+    thread.join()
+    assert trace.polls == 1
+    assert not caplog.records
+
+
+def test_one_that_cannot_be_closed_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one = target(tmp_path, 1)
+    traces: list[Woken] = []
+    faults = [RuntimeError("ours, in a look"), RuntimeError("and in closing")]
+
+    class Faulty(Woken):
+        def poll(self, timeout: float) -> Sequence[TraceRecord]:
+            if len(faults) == 2:
+                raise faults.pop(0)
+            return super().poll(timeout)
+
+        def close(self) -> None:
+            super().close()
+            if len(faults) == 1:
+                raise faults.pop()
+
+    def make(each: Target) -> Observer:
+        traces.append(Faulty(each))
+        return Observer(traces[-1], [])
+
+    fleet, stop = Fleet(make, find=lambda: [one], retry_seconds=0.01), threading.Event()
+    thread = running(fleet, stop)
+    wait(lambda: len(traces) == 2 and traces[1].polls > 0)
+    stop.set()
+    thread.join()
+    assert "by a fault of ours" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [Quiet, Woken])
+def test_one_that_starts_another_executable_in_its_place_is_observed_as_that(kind: type[Quiet], tmp_path: Path) -> None:
+    """As QEMU does where it is updated under a running guest."""
+    one = target(tmp_path, 1)
+    found = [one]
+    traces: list[Quiet] = []
+    left: list[Target] = []
+
+    def make(each: Target) -> Observer:
+        traces.append(kind(each))
+        return Observer(traces[-1], [])
+
+    fleet, stop = Fleet(make, find=lambda: list(found), parted=left.append), threading.Event()
+    thread = running(fleet, stop)
+    wait(lambda: len(traces) == 1 and traces[0].polls > 0)
+    found[:] = [dataclasses.replace(one, file=(1, 2))]
+    wait(lambda: len(traces) == 2 and traces[1].polls > 0)
+    assert traces[0].closed
+    assert left == [one]
+    assert traces[1].target == found[0]
+    time.sleep(1)
+    assert len(traces) == 2
+    stop.set()
+    thread.join()
+    assert left == [one, *found]

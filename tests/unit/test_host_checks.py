@@ -37,10 +37,10 @@ EXPECTED: dict[str, dict[str, str]] = {
         "perf_event_paranoid": "CAP_PERFMON",
         "unprivileged_bpf_disabled": "CAP_BPF",
         "seccomp": "process_vm_readv (EPERM)",
-        "pid namespace": "not seen",
+        "PID NAMESPACE": "not seen",
     },
-    "container-admin-filtered": {"SECCOMP": "perf_event_open (ENOSYS)", "pid namespace": "not seen"},
-    "container-rootless": {"USER NAMESPACE": "none of the host", "pid namespace": "not seen"},
+    "container-admin-filtered": {"SECCOMP": "perf_event_open (ENOSYS)", "PID NAMESPACE": "not seen"},
+    "container-rootless": {"USER NAMESPACE": "none of the host", "PID NAMESPACE": "not seen"},
     "hidepid": {
         "perf_event_paranoid": "CAP_PERFMON",
         "unprivileged_bpf_disabled": "CAP_BPF",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import QmpError, TargetError
-from fakedirty.observe import target
+from fakedirty.observe import emulator, target
 from fakedirty.qmp.domain import host_of
 from fakedirty.qmp.monitor import connect
 from fakedirty.qmp.place import AbstractSocket, Address, Domain, InheritedSocket, Place, TcpSocket, UnixSocket
@@ -332,3 +332,13 @@ def test_without_its_module_libvirt_is_not_asked(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "libvirt", None)
     with pytest.raises(QmpError, match="install python3-libvirt"):
         connect(Address(Domain("7a0f7f71-496e-4142-a1e5-ba5bd800390c"), Process(9, 1)))
+
+
+def test_executables_are_not_remembered_for_ever(tmp_path: Path) -> None:
+    """A host that compiles, or runs containers, has ever new ones."""
+    paths = [executable(tmp_path, "qemu", EMULATOR), executable(tmp_path, "other", b"\x7fELF")]
+    for number in range(10_000):
+        path = paths[number % 2]
+        assert emulator.is_emulator(path, (1, number, 1, 1)) == (path == paths[0])
+    assert len(emulator._known) < 5000
+    assert not emulator.is_emulator(tmp_path / "ended", emulator.NOTHING)

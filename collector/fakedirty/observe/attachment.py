@@ -22,8 +22,9 @@ from .attach import Placed
 from .bpf import Bpf
 from .dispatcher import Dispatcher
 from .feed import Feed
+from .layers import inode, is_probed, runs_file_of
 from .limits import demand_descriptors
-from .plans import Plans, executable
+from .plans import Plans
 from .sizes import RING_PAGE, Sizes
 from .target import Target, find_all
 from .uprobe import EVERY_PROCESS, attach, detach
@@ -110,8 +111,9 @@ class Attachment:
             self._feeds.pop(feed.slot, None)
             for pid in pids:
                 self._peers.part(pid, feed)
-                if self._members.get(pid) == feed.slot:
-                    del self._members[pid]
+                if self._members.get(pid, feed.slot) != feed.slot:  # another process has that id by now
+                    continue
+                if self._members.pop(pid, None) is not None:
                     self._observed.delete(_key(pid))
                 scope = self._placed.pop(pid, None)
                 if scope is not None and scope not in self._placed.values():
@@ -188,7 +190,7 @@ class Attachment:
 
     def _attach(self, target: Target, placed: Sequence[Placed]) -> None:
         """In the order given; what fails is undone."""
-        scope: object = executable(target.exe) if self._every_process else target.pid
+        scope = self._scope(target, placed)
         pid = EVERY_PROCESS if self._every_process else target.pid
         attached = self._scopes.setdefault(scope, {})
         missing = [each for each in placed if (each.program, each.point.offset) not in attached]
@@ -207,6 +209,18 @@ class Attachment:
                 self._scopes.pop(scope, None)
             raise
         self._placed[target.pid] = scope
+
+    def _scope(self, target: Target, placed: Sequence[Placed]) -> object:
+        """Where the probes of a process lie: on itself alone, or on the file that it runs, which may have inodes."""
+        if not self._every_process:
+            return target.pid
+        scope = inode(target.exe)
+        if scope not in self._scopes and placed and is_probed(target, placed[0].point.address):
+            run = {other: pid for pid, other in self._placed.items() if (target.proc / str(pid) / "exe").exists()}
+            for other, pid in run.items():
+                if runs_file_of(target, pid):
+                    return other
+        return scope
 
 
 class Peers:

@@ -115,6 +115,11 @@ class Binary:
         """The linked address of the first byte that is mapped."""
         return min(address - address % 4096 for address, _size, _offset in self._segments)
 
+    @property
+    def entry(self) -> int:
+        """The linked address at which a process begins, and where none comes again."""
+        return int(self._elf["e_entry"])
+
     def offset(self, address: int) -> int:
         """The file offset of a linked address."""
         for start, size, offset in self._segments:

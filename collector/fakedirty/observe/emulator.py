@@ -30,6 +30,7 @@ Key = tuple[int, int, int, int]  # device, inode, time of change in ns, size
 
 NOTHING: Key = (0, 0, 0, 0)  # of a kernel thread, or of a process that has ended
 
+_MOST = 4096  # executables that are remembered: a host that compiles, or runs containers, has ever new ones
 _known: dict[Key, bool] = {NOTHING: False}
 
 
@@ -48,13 +49,18 @@ def key(path: Path | str) -> Key | None:
 
 def is_emulator(path: Path | str, known_by: Key) -> bool:
     """Whether it is one; each executable is read once. One that cannot be read is none, for now."""
-    if known_by not in _known:
-        try:
-            with open(path, "rb") as file:
-                _known[known_by] = file.read(len(_MAGIC)) == _MAGIC and _has_marks(file)
-        except OSError:
-            return False
-    return _known[known_by]
+    if (known := _known.get(known_by)) is not None:
+        return known
+    try:
+        with open(path, "rb") as file:
+            known = file.read(len(_MAGIC)) == _MAGIC and _has_marks(file)
+    except OSError:
+        return False
+    if len(_known) >= _MOST:
+        _known.clear()
+        _known[NOTHING] = False
+    _known[known_by] = known
+    return known
 
 
 def is_known(known_by: Key) -> bool:

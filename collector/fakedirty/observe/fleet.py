@@ -35,10 +35,16 @@ Identity = tuple[int, int]  # process id and start time: ids are used again
 
 @dataclass(slots=True, eq=False)
 class _Member:
-    """A QEMU that is to be observed: `due` is when it is tried again, `reason` why it could not be observed."""
+    """A QEMU that is to be observed: `due` is when it is tried again, `reason` why it could not be observed.
+
+    One that is `over` has ended, and is known until it is found no more: its parent may not have looked yet.
+    `successor` is what it has become, where it runs another executable now.
+    """
 
     target: Target
     pause: float
+    over: bool = False
+    successor: Target | None = None
     due: float | None = None
     reason: str = ""
     observer: Observer | None = None
@@ -72,6 +78,7 @@ class Fleet:
         self._members: dict[Identity, _Member] = {}
         self._observers: dict[Identity, Observer] = {}
         self._active: set[_Member] = set()
+        self._activity = threading.Lock()  # the set and the event change together
         self._migrating = threading.Event()
         self._over = threading.Event()
         self._invalid = threading.Event()
@@ -88,8 +95,9 @@ class Fleet:
 
     def close(self) -> None:
         """Let all of them go; what happened up to now is taken in first."""
-        self._over.set()
-        self._migrating.set()
+        with self._activity:
+            self._over.set()
+            self._migrating.set()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()
@@ -98,8 +106,8 @@ class Fleet:
             self._wake(member)
         self._stepping.shutdown()
         for member in list(self._members.values()):
-            if member.thread is not None:
-                member.thread.join()
+            if (polling := member.thread) is not None:
+                polling.join()
 
     @property
     def valid(self) -> bool:
@@ -127,16 +135,21 @@ class Fleet:
 
     def _welcome(self, running: dict[Identity, Target]) -> None:
         for identity in self._members.keys() - running.keys():
-            if self._members[identity].due is not None:  # the others part when their process has ended
+            known = self._members[identity]
+            if known.over or known.due is not None:  # the others part when their process has ended
                 del self._members[identity]
         now = time.monotonic()
         for identity, target in running.items():
             member = self._members.get(identity)
             if member is None:
                 member = self._members[identity] = _Member(target, self._retry_seconds)
-            elif member.due is None or now < member.due:
+            elif member.observer is not None and target != member.target:
+                member.successor = target
+                self._wake(member)
                 continue
-            member.due = None
+            elif member.over or member.due is None or now < member.due:
+                continue
+            member.target, member.due = target, None
             self._attaching.submit(self._attach, member)
 
     def _tick(self) -> None:
@@ -157,16 +170,18 @@ class Fleet:
             self._parted(member.target)
             self._failed(member, error)
             return
+        member.stepping = True  # none is taken before it listens: the first one may be the last
         member.observer = observer
         self._observers[member.target.identity] = observer
         try:
             self._attached(member.target)
-            if not observer.trace.listen(lambda: self._wake(member)):
+            if observer.trace.listen(lambda: self._wake(member)):
+                self._stepping.submit(self._step, member)
+            else:
                 member.thread = threading.Thread(target=self._poll, args=(member,), name=f"QEMU {member.target.pid}")
                 member.thread.start()
         except Exception as error:  # noqa: BLE001 - the others are to be observed
-            self._part(member)
-            self._failed(member, error)
+            self._leave(member, error)
 
     def _wake(self, member: _Member) -> None:
         """Let its observer take a step, in a thread of the pool, and another one if it takes one already."""
@@ -189,19 +204,12 @@ class Fleet:
             try:
                 observer.step(0)
             except Exception as error:  # noqa: BLE001 - the others are to be observed
-                self._part(member)
-                self._failed(member, error)
+                self._leave(member, error)
                 return
-            if observer.over or self._over.is_set():
-                self._part(member)
+            if observer.over or self._over.is_set() or member.successor:
+                self._leave(member)
                 return
-            if observer.idle:
-                self._active.discard(member)
-                if not self._active:
-                    self._migrating.clear()
-            else:
-                self._active.add(member)
-                self._migrating.set()
+            self._note(member, active=not observer.idle)
             with member.lock:
                 if not member.again:
                     member.stepping = False
@@ -212,14 +220,39 @@ class Fleet:
         observer = member.observer
         assert observer is not None
         try:
-            observer.run(self._over.is_set)
+            observer.run(lambda: self._over.is_set() or member.successor is not None)
             if not observer.over:
                 observer.step(0)  # what happened up to now
         except Exception as error:  # noqa: BLE001 - the others are to be observed
-            self._part(member)
-            self._failed(member, error)
+            self._leave(member, error)
         else:
+            self._leave(member)
+
+    def _note(self, member: _Member, *, active: bool) -> None:
+        """Whether it migrates: while any does, time is looked up."""
+        with self._activity:
+            if active:
+                self._active.add(member)
+                self._migrating.set()
+                return
+            self._active.discard(member)
+            if not (self._active or self._over.is_set()):
+                self._migrating.clear()
+
+    def _leave(self, member: _Member, error: Exception | None = None) -> None:
+        """Observe it no more: its process has ended, or runs another executable, or there is a fault.
+
+        After the latter two it is tried again.
+        """
+        try:
             self._part(member)
+        except Exception as another:  # noqa: BLE001 - the others are to be observed
+            error = error or another
+        if error is not None:
+            self._failed(member, error)
+        if member.successor and not member.over:
+            member.target, member.successor = member.successor, None
+            member.thread, member.stepping, member.due = None, False, time.monotonic()
 
     def _failed(self, member: _Member, error: Exception) -> None:
         """Say why, once, and try again later for as long as it runs."""
@@ -239,13 +272,12 @@ class Fleet:
         observer, member.observer = member.observer, None
         if observer is None:
             return
-        self._active.discard(member)
+        self._note(member, active=False)
         self._observers.pop(member.target.identity, None)
         try:
             observer.close()
         finally:
             if not observer.valid:
                 self._invalid.set()
+            member.over = observer.over
             self._parted(member.target)
-            if observer.over:
-                self._members.pop(member.target.identity, None)

@@ -270,8 +270,10 @@ def _namespaces(host: _Host) -> Iterator[HostCheck]:
         yield HostCheck(
             "pid namespace",
             "one of its own",
-            "QEMUs outside of it are not seen, and process ids in the kernel's events are others than here",
-            "run in that of the host (docker: --pid=host)",
+            "QEMUs outside of it are not seen, and of those inside nothing is counted: probes know a process by the id "
+            "that it has on the host",
+            "run in that of the host (docker: --pid=host; kubernetes: hostPID)",
+            blocks=True,
         )
     elif pid is not None:
         yield HostCheck("pid namespace", "that of the host")

@@ -115,6 +115,8 @@ class LiveTrace:
         except OSError as error:
             raise TargetError(f"QEMU {target.pid} is gone: {error}") from error
         try:
+            if not target.process.runs:  # the descriptor may be another's, which has its id by now
+                raise TargetError(f"QEMU {target.pid} is gone")
             facts = self._tracer.attach()
         except OSError as error:
             self.close()

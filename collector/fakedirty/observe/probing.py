@@ -105,7 +105,7 @@ class ProbeTracer:
         build = Build((_RINGS, plan.file, _RUNSTATE), appended, plan.defines, self._pages, self._sizes, plan.chunks)
         facts = {**plan.facts, **self._probes.facts()}
         if run_states:
-            waiting = target.incoming and waits(self._monitors)
+            waiting = target.incoming and waits(target, self._monitors)
             self._peers.append(peer(before, target, "source", run_states, waiting=waiting))
         self._attachment, self._feed = self._attachments.observe(target, build, placed)
         return facts
@@ -120,19 +120,21 @@ class ProbeTracer:
     def poll(self, timeout: float) -> list[TraceRecord]:
         """Losses first, so that the round they fall into carries them; then all else by time.
 
-        They are read last: whatever was lost before an event that is taken now is reported before it.
+        They are read after the events, so that whatever was lost before one that is taken now is reported before it,
+        and at once: what is lost later is a later round's.
         """
         assert self._attachment is not None
         assert self._feed is not None
         if timeout <= 0:
             self._attachments.dispatcher.flush()
         records = self._feed.take(timeout)
+        losses = self._losses()
         self._forget(records)
         peers, self._peers = self._peers, []
         peers += self._run_states.search(any(record.channel is Channel.EVENT for record in records))
         records += peers
         records.sort(key=lambda record: (record.time_ns, _RANKS.get(record.channel, _LAST)))
-        return [*self._losses(), *records]
+        return [*losses, *records]
 
     def report(self, state: str) -> Mapping[str, object]:
         """By QMP."""

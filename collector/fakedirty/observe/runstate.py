@@ -17,7 +17,7 @@ from fakedirty.errors import FakedirtyError, QmpError
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.qmp.answers import understanding
 from fakedirty.qmp.monitor import Address, Monitor
-from fakedirty.qmp.turn import in_turns
+from fakedirty.qmp.turn import TRIES, in_turns
 
 from . import names
 from .attach import Placed, choose
@@ -25,7 +25,7 @@ from .bpf import now_ns
 from .elf import Binary
 from .memory import ProcessMemory
 from .plans import Plans
-from .target import Target
+from .target import YOUNG_SECONDS, Target
 
 SEARCH_SECONDS = 0.25
 
@@ -114,10 +114,14 @@ def peer(time_ns: int, target: Target, role: str, plan: RunStatePlan, *, waiting
     return TraceRecord(time_ns, Channel.PEER, json.dumps(about).encode())
 
 
-def waits(monitors: Sequence[Address]) -> bool:
-    """Whether a QEMU says that it waits for a guest; where no monitor answers, nothing is claimed."""
+def waits(target: Target, monitors: Sequence[Address]) -> bool:
+    """Whether a QEMU says that it waits for a guest; where no monitor answers, nothing is claimed.
+
+    One that is starting may be late with an answer. Of an old one whose monitors are held, others are not to wait long.
+    """
+    tries = TRIES if target.process.age_seconds < YOUNG_SECONDS else 1
     try:
-        return in_turns(monitors, _waits)
+        return in_turns(monitors, _waits, tries)
     except QmpError:
         return False
 

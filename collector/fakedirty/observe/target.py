@@ -39,6 +39,7 @@ class Target:
     proc: Path = PROC
     incoming: bool = False  # it was started to wait for a migration
     uuid: str = ""  # of its guest (-uuid); empty without one
+    file: tuple[int, int] = (0, 0)  # device and inode of `exe`: a process may start another one in its own place
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -174,6 +175,7 @@ def _examine(pid: int, proc: Path) -> Target | None:
         proc=proc,
         incoming=line.incoming,
         uuid=process.uuid or "",
+        file=(emulator.key(directory / "exe") or emulator.NOTHING)[:2],
     )
 
 

@@ -11,8 +11,9 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from fakedirty.errors import FakedirtyError
@@ -77,7 +78,31 @@ def attach(program: int, path: Path, offset: int, pid: int = EVERY_PROCESS, sema
     Raises:
         BpfError: the kernel refused, with its errno.
     """
-    what = f"the kernel refused a probe on {path} at offset {offset:#x}"
+    descriptor = _open(path, offset, pid, semaphore)
+    try:
+        fcntl.ioctl(descriptor, _SET_BPF, program)
+        fcntl.ioctl(descriptor, _ENABLE, 0)
+    except OSError as error:
+        os.close(descriptor)
+        raise refusal(_what(path, offset), error.errno or 0) from error
+    return descriptor
+
+
+@contextmanager
+def breakpoint_at(path: Path, offset: int) -> Iterator[None]:
+    """The kernel's breakpoint at an offset of an executable, in every process that runs it, and no program behind it.
+
+    Raises:
+        BpfError: the kernel refused, with its errno.
+    """
+    descriptor = _open(path, offset, EVERY_PROCESS, 0)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path, offset: int, pid: int, semaphore: int) -> int:
     raw = ctypes.create_string_buffer(os.fsencode(path))
     attribute = _ATTRIBUTE.pack(
         _event_type(), _ATTRIBUTE.size, semaphore << _SEMAPHORE_SHIFT, ctypes.addressof(raw), offset
@@ -85,14 +110,12 @@ def attach(program: int, path: Path, offset: int, pid: int = EVERY_PROCESS, sema
     cpu = 0 if pid == EVERY_PROCESS else -1  # one of them must be named; a uprobe fires on every CPU all the same
     descriptor: int = _libc.syscall(_PERF_EVENT_OPEN, attribute, pid, cpu, -1, _CLOSE_ON_EXEC)
     if descriptor < 0:
-        raise refusal(what, ctypes.get_errno())
-    try:
-        fcntl.ioctl(descriptor, _SET_BPF, program)
-        fcntl.ioctl(descriptor, _ENABLE, 0)
-    except OSError as error:
-        os.close(descriptor)
-        raise refusal(what, error.errno or 0) from error
+        raise refusal(_what(path, offset), ctypes.get_errno())
     return descriptor
+
+
+def _what(path: Path, offset: int) -> str:
+    return f"the kernel refused a probe on {path} at offset {offset:#x}"
 
 
 def detach(descriptors: Iterable[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,11 @@ class Process:
             return start_ticks((self.directory / "stat").read_text(errors="replace")) == self.start_ticks
         except (OSError, ValueError, IndexError):
             return False
+
+    @property
+    def age_seconds(self) -> float:
+        """Since it was started."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - self.start_ticks / os.sysconf("SC_CLK_TCK")
 
     @property
     def parent(self) -> int | None:
