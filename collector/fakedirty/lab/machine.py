@@ -95,10 +95,10 @@ def _process(command: Sequence[str], directory: Path) -> Iterator[subprocess.Pop
 
 def _connected(process: subprocess.Popen[bytes], socket: Path, name: str, directory: Path) -> Qmp:
     """The first QMP connection, as soon as QEMU has made the socket."""
-    deadline, own = time.monotonic() + START_SECONDS, running(process.pid)
+    deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            return Qmp.connect(socket, timeout=START_SECONDS, process=own)
+            return _proven(Qmp.connect(socket, timeout=START_SECONDS), process.pid)
         except QmpError as error:  # absent, or bound and not yet listened at
             if process.poll() is not None:
                 said = f"ended with status {process.returncode}"
@@ -108,6 +108,21 @@ def _connected(process: subprocess.Popen[bytes], socket: Path, name: str, direct
                 time.sleep(0.02)
                 continue
         raise LabError(f"the QEMU of {name} {said}{_last_words(directory)}")
+
+
+def _proven(qmp: Qmp, pid: int) -> Qmp:
+    """The connection, if it leads to the process that was started, or to one that it started in its turn."""
+    if any(qmp.leads_to(running(each), by_threads=False) for each in _family(pid)):
+        return qmp
+    qmp.close()
+    raise QmpError(f"another process than {pid} answers there")
+
+
+def _family(pid: int, proc: Path = Path("/proc")) -> Iterator[int]:
+    """A process and those that come of it."""
+    yield pid
+    for child in (proc / str(pid) / "task" / str(pid) / "children").read_text().split():
+        yield from _family(int(child), proc)
 
 
 def _last_words(directory: Path) -> str:
