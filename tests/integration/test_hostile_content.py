@@ -19,7 +19,6 @@ import pytest
 from command_leaves import LEAVES, has_option
 from fakedirty.lab.qemu import stock_binary
 from harm import HOSTILE, HOSTILE_FILE, harm
-from lengths import short
 from serving import Service, fakedirty, service
 
 TRACE = Path(__file__).parents[1] / "unit/traces/patched.trace"
@@ -138,9 +137,6 @@ def test_every_command_is_here() -> None:
     assert set(GIVEN) | OF_ITS_OWN == set(LEAVES)
 
 
-TO_A_TERMINAL = ("doctor", "observe", "runs list")  # in every test
-
-
 @pytest.mark.parametrize("leaf", GIVEN)
 def test_nothing_is_obeyed(leaf: str, made: Made) -> None:
     command = fakedirty(*LEAVES[leaf][0], *GIVEN[leaf](made))
@@ -151,7 +147,7 @@ def test_nothing_is_obeyed(leaf: str, made: Made) -> None:
     assert not harm(err)
 
 
-@pytest.mark.parametrize("leaf", short([leaf for leaf in GIVEN if has_option(leaf, "--json")], kept=TO_A_TERMINAL))
+@pytest.mark.parametrize("leaf", [leaf for leaf in GIVEN if has_option(leaf, "--json")])
 def test_json_is_json_and_nothing_is_obeyed(leaf: str, made: Made) -> None:
     out, err = written(fakedirty(*LEAVES[leaf][0], *GIVEN[leaf](made), "--json"), leaf in LASTING, terminal=False)
     assert not harm(out)
@@ -163,7 +159,7 @@ def test_json_is_json_and_nothing_is_obeyed(leaf: str, made: Made) -> None:
         json.loads(out)
 
 
-@pytest.mark.parametrize("leaf", short([leaf for leaf in GIVEN if leaf != "watch"], kept=TO_A_TERMINAL))
+@pytest.mark.parametrize("leaf", [leaf for leaf in GIVEN if leaf != "watch"])
 def test_a_terminal_is_given_colours_and_text(leaf: str, made: Made) -> None:
     text, _ = written(fakedirty(*LEAVES[leaf][0], *GIVEN[leaf](made)), leaf in LASTING, terminal=True)
     assert b"forged" in text

@@ -16,7 +16,6 @@ import pytest
 from bare import WITH_CPU, Bare, bare, counting, proxy
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.record.trace_file import Replay
-from lengths import short
 from migrating import wait
 from observing import observe
 from serving import fakedirty, said, service
@@ -259,18 +258,6 @@ SCENES: list[Making] = [
 ]
 
 
-# in every test: what was seen to go wrong, and a monitor of each kind
-KEPT = (
-    another_mount_namespace,
-    the_first_at_one_path,
-    a_proxy_of_another,
-    tcp,
-    abstract,
-    by_a_configuration_file,
-    a_client,
-)
-
-
 @contextmanager
 def scene(make: Making, directory: Path) -> Iterator[Scene]:
     with ExitStack() as stack:
@@ -283,7 +270,7 @@ def scene(make: Making, directory: Path) -> Iterator[Scene]:
             check()
 
 
-@pytest.mark.parametrize("make", short(SCENES, KEPT), ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", SCENES, ids=lambda make: make.__name__)
 def test_every_consumer(make: Making, tmp_path: Path) -> None:
     with scene(make, tmp_path) as it:
         told = said("mode", "observe", *it.selector, "--control", str(tmp_path / "none"))
@@ -325,7 +312,7 @@ def noted(*selector: str, directory: Path) -> dict[str, Any]:
 ALONE = [make for make in SCENES if "proxy" not in make.__name__ and make is not the_socket_of_another]
 
 
-@pytest.mark.parametrize("make", short(ALONE, KEPT), ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", ALONE, ids=lambda make: make.__name__)
 def test_through_the_service(make: Making, tmp_path: Path) -> None:
     """It knows no sockets but those of the QEMUs themselves."""
     with scene(make, tmp_path) as it, service(tmp_path) as daemon:

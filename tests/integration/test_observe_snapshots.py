@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.words import Level
-from lengths import short
 from migrating import Notes, Pair, capable, observed, pair, wait
 from test_series_snapshot import DISK_BYTES, run
 
@@ -63,7 +62,7 @@ def snapshots_around_migrations(vm: Pair, notes: Notes, saved: Path) -> None:
     snapshots(vm, 3)
 
 
-@pytest.mark.parametrize(("qemu", "level"), short(CASES, kept=CASES[:2]))
+@pytest.mark.parametrize(("qemu", "level"), CASES)
 def test_snapshots_before_between_and_after_migrations_are_none(qemu: str, level: Level, tmp_path: Path) -> None:
     notes, other = Notes(), Notes()
     with pair(QEMUS[qemu](), tmp_path) as vm:

@@ -19,7 +19,6 @@ from fakedirty.observe.observer import Observer
 from fakedirty.observe.target import by_pid
 from fakedirty.record.load import load
 from fakedirty.record.recorder import Recorder
-from lengths import short
 from migrating import SLOW, Notes, Pair, capable, observed, pair, running, wait
 
 DEBIANS = Path("/usr/bin/qemu-system-x86_64")
@@ -27,20 +26,17 @@ DEBIANS = Path("/usr/bin/qemu-system-x86_64")
 # every level, on the QEMU that it is for
 LEVELS = pytest.mark.parametrize(
     ("level", "series"),
-    short(
-        [
-            (Level.PATCHED, True),
-            (Level.QMP, True),
-            (Level.STOCK, True),
-            (Level.USDT, True),
-            (Level.STOCK, False),
-            (Level.QMP, False),
-        ],
-        kept=[(Level.PATCHED, True), (Level.STOCK, False), (Level.QMP, False)],
-    ),
+    [
+        (Level.PATCHED, True),
+        (Level.QMP, True),
+        (Level.STOCK, True),
+        (Level.USDT, True),
+        (Level.STOCK, False),
+        (Level.QMP, False),
+    ],
     ids=["patched", "qmp-history", "stock-series", "usdt", "stock", "qmp-polled"],
 )
-MODES = pytest.mark.parametrize("mode", short(["off", "observe"], kept=["observe"]))
+MODES = pytest.mark.parametrize("mode", ["off", "observe"])
 
 
 def last(series: bool) -> int:
