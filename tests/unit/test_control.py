@@ -153,6 +153,19 @@ def test_what_a_killed_service_left_is_replaced(path: Path) -> None:
         ask("status", path=path)
 
 
+def test_what_does_not_answer_is_not_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that stands still for a while is one, and has its promises."""
+    monkeypatch.setattr(control, "PATIENCE_SECONDS", 0.1)
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as stopped:
+        stopped.bind(str(path))
+        stopped.listen()
+        with pytest.raises(UsageError, match="does not answer"), serving(path, {}):
+            pass
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+
+
 def test_what_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "letter"
     file.write_text("mine")

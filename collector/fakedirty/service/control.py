@@ -84,7 +84,10 @@ def _listening(path: Path) -> Iterator[socket.socket]:
             raise UsageError(f"{path} is there, and is no socket: name another")
         try:
             told = ask("status", path=path)
-        except NoServiceError:
+        except NoServiceError as error:
+            if not isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+                # a service that is stopped for now goes on later, with the same promises
+                raise UsageError(f"{error}: stop it, or name another") from error
             path.unlink(missing_ok=True)
         else:
             raise UsageError(f"a service answers at {path} already (pid {told['pid']}): stop it, or name another")
