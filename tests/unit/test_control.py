@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakedirty.errors import TargetError, UsageError
+from fakedirty.errors import FakedirtyError, TargetError, UsageError
 from fakedirty.service import control
 from fakedirty.service.control import Asker, Held, NoServiceError, ask, asking, serving
 
@@ -151,6 +151,43 @@ def test_what_a_killed_service_left_is_replaced(path: Path) -> None:
     assert not path.exists()
     with pytest.raises(NoServiceError, match="fakedirty observe --all"):
         ask("status", path=path)
+
+
+def test_what_does_not_answer_is_not_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that stands still for a while is one, and has its promises."""
+    monkeypatch.setattr(control, "PATIENCE_SECONDS", 0.1)
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as stopped:
+        stopped.bind(str(path))
+        stopped.listen()
+        with pytest.raises(UsageError, match="does not answer"), serving(path, {}):
+            pass
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+
+
+def test_who_has_given_up_wants_nothing_any_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that stood still finds requests whose clients have left, and have done something else by now."""
+    monkeypatch.setattr(control, "PATIENCE_SECONDS", 0.1)
+    path.parent.mkdir()
+    office = Office()
+    with socket.socket(socket.AF_UNIX) as service:
+        service.bind(str(path))
+        service.listen()
+        with pytest.raises(FakedirtyError, match="it may do yet") as error:
+            ask("status", path=path)
+        assert not isinstance(error.value, NoServiceError), "who asks does not do it himself"
+        clients = threading.BoundedSemaphore(1)
+        clients.acquire()
+        control._serve(service.accept()[0], office.handlers, clients)
+        assert office.askers == []
+        with socket.socket(socket.AF_UNIX) as client:  # one that has said all that it wants to say
+            client.connect(str(path))
+            client.sendall(b'{"command": "echo", "text": "it"}\n')
+            client.shutdown(socket.SHUT_WR)
+            clients.acquire()
+            control._serve(service.accept()[0], office.handlers, clients)
+            assert json.loads(client.recv(100)) == {"return": "it"}
 
 
 def test_what_is_no_socket_is_left_alone(tmp_path: Path) -> None:

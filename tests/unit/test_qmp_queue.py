@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import QmpError
+from fakedirty.observe import staying
 from fakedirty.qmp.place import AbstractSocket, Address, Place, TcpSocket, UnixSocket
 from fakedirty.qmp.process import running
 from fakedirty.qmp.turn import turn
@@ -49,3 +50,23 @@ def test_looks_leave_room_for_a_manager(kind: str, tmp_path: Path) -> None:
         with socket.socket(family) as manager:  # as asynchronous clients do
             manager.settimeout(0 if family == socket.AF_UNIX else 0.5)
             manager.connect(listener.getsockname())
+
+
+def test_a_connection_stays_until_somebody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staying, "CHECK_SECONDS", 0.0)
+    monitors = [Address(UnixSocket(str(tmp_path / name)), running(os.getpid())) for name in ("first", "second")]
+    it = staying.Staying(monitors)
+    with held(socket.AF_UNIX, str(tmp_path / "first")), socket.socket(socket.AF_UNIX) as second:
+        second.bind(str(tmp_path / "second"))
+        second.listen(BACKLOG)
+        assert it.places() == ()
+        assert it.places() == (monitors[1],)
+        with socket.socket(socket.AF_UNIX) as ours, socket.socket(socket.AF_UNIX) as other:
+            ours.connect(str(tmp_path / "second"))
+            with second.accept()[0]:
+                assert it.places() == (monitors[1],)
+                other.connect(str(tmp_path / "second"))
+                assert it.places() == ()
+            with second.accept()[0]:
+                assert it.places() == ()
+        assert it.places() == (monitors[1],)

@@ -58,10 +58,10 @@ def routes(place: Place, process: Process | None) -> Iterator[Route]:
 def _queue_at(path: Path, process: Process | None) -> Queue:
     if process is None or not (found := meant(path, process, listeners(process) or {})):
         return lambda: 0
-    return _queue(found[0], process)
+    return queue_of(found[0], process)
 
 
-def _queue(listener: Listener, process: Process) -> Queue:
+def queue_of(listener: Listener, process: Process) -> Queue:
     """How many wait at a socket: QEMU's queue has room for two, and who leaves it unserved stays in it.
 
     To come to one at which somebody waits already would keep others from coming there: they are refused at once.
@@ -164,7 +164,7 @@ def _ports(place: TcpSocket) -> range:
 
 
 def _to(listener: Listener, name: str, process: Process) -> Iterator[Route]:
-    queue = _queue(listener, process)
+    queue = queue_of(listener, process)
     if listener.tcp:
         host, port = listener.tcp
         yield lambda deadline: _connect_there((_EVERYWHERE.get(host, host), port), name, process, deadline, queue)
@@ -234,7 +234,7 @@ def _by_files(listener: Listener, name: str, process: Process) -> Iterator[Route
         raise QmpError(f"{name} is not reachable: {process} listens there, and its file is not to be found ({why})")
     for path, status in usable:
         yield lambda deadline, path=path, status=status: Link(  # type: ignore[misc]
-            _connect_file(path, name, deadline, _queue(listener, process), status)
+            _connect_file(path, name, deadline, queue_of(listener, process), status)
         )
 
 

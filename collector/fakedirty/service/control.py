@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import select
 import socket
 import struct
 import threading
@@ -84,7 +85,10 @@ def _listening(path: Path) -> Iterator[socket.socket]:
             raise UsageError(f"{path} is there, and is no socket: name another")
         try:
             told = ask("status", path=path)
-        except NoServiceError:
+        except FakedirtyError as error:
+            if not isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+                # a service that is stopped for now goes on later, with the same promises
+                raise UsageError(f"{error}: stop it, or name another") from error
             path.unlink(missing_ok=True)
         else:
             raise UsageError(f"a service answers at {path} already (pid {told['pid']}): stop it, or name another")
@@ -124,7 +128,7 @@ def _serve(link: socket.socket, handlers: Mapping[str, Handler], clients: thread
                 _send(link, _error(UsageError(f"user {uid} may not ask this service: its owner or root may")))
                 return
             with link.makefile("rb") as lines:
-                while line := lines.readline(LONGEST + 1):
+                while (line := lines.readline(LONGEST + 1)) and not _has_left(link):
                     answer = _answer(line, handlers, Asker(pid, uid))
                     if isinstance(answer, Held):
                         _hold(link, answer)
@@ -134,6 +138,13 @@ def _serve(link: socket.socket, handlers: Mapping[str, Handler], clients: thread
                         return
     finally:
         clients.release()
+
+
+def _has_left(link: socket.socket) -> bool:
+    """Whether nobody is there to be answered: who has given up may have done something else since."""
+    ends = select.poll()
+    ends.register(link, 0)
+    return bool(ends.poll(0))
 
 
 def _answer(line: bytes, handlers: Mapping[str, Handler], asker: Asker) -> dict[str, object] | Held:
@@ -197,6 +208,10 @@ def asking(command: str, *, path: Path = DEFAULT_SOCKET, **arguments: object) ->
                 _send(link, {"command": command, **arguments})
             with link.makefile("rb") as lines:
                 told = json.loads(lines.readline())
+        except TimeoutError as error:  # nobody else is to do it meanwhile
+            raise FakedirtyError(
+                f"the service at {path} does not answer within {PATIENCE_SECONDS:g} s: it may do yet what was asked"
+            ) from error
         except (OSError, ValueError) as error:
             raise NoServiceError(f"what listens at {path} does not answer as the service does: {error}") from error
         if not isinstance(told, dict) or not told.keys() & {"return", "error"}:
