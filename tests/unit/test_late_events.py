@@ -252,6 +252,18 @@ def test_one_whose_last_round_never_comes_says_so(then: list[TraceRecord]) -> No
     assert "it ended without its last round" in first.reasons
 
 
+def test_one_that_failed_in_its_setup_lacks_no_round() -> None:
+    """Its mode was adopted, and there it ended: before the bitmaps, or with a round that has no pages."""
+    failed = [state("setup", 10, MAIN), toggle(11, 0), state("failed", 12)]
+    over = tick(20 + int(LAST_ROUND_SECONDS * SECOND))
+    _, sink = observe([*records(*failed), over], FAILED)
+    assert [(each.lacks_round, each.valid, numbers(each)) for each in sink.over] == [(False, None, [])]
+    _, sink = observe([*records(*failed, ended(1, 13, 11, MAIN)), over], FAILED)
+    assert [(each.lacks_round, each.valid, numbers(each)) for each in sink.over] == [(False, None, [1])]
+    _, sink = observe([*records(*failed[:2], state("active", 12), state("failed", 13)), over], FAILED)
+    assert [(each.lacks_round, each.valid) for each in sink.over] == [(True, False)]
+
+
 def test_a_round_that_comes_after_that_is_nobodys() -> None:
     long_after = 40 + int((LAST_ROUND_SECONDS + 1) * SECOND)
     late = [pages(long_after + 1, 3), *records(ended(3, long_after + 2, 11, MAIN))]

@@ -233,6 +233,20 @@ def test_xbzrle_by_trace_events() -> None:
     assert outcome(of(24, 5)) == (Outcome.MISSING, False)
 
 
+@pytest.mark.parametrize(
+    ("normal", "postcopy", "expected"),
+    [(90, [], Outcome.EQUAL), (91, [], Outcome.MISSING), (89, [], Outcome.MISSING), (97, [POSTCOPY], Outcome.PARTIAL)],
+)
+def test_where_deltas_could_not_be_seen_and_xbzrle_is_off(
+    normal: int, postcopy: list[Event], expected: Outcome
+) -> None:
+    """A QEMU that does not export what only XBZRLE calls: what was visited was sent."""
+    rounds = [replace(each, normal_pages=None, xbzrle_pages=None, unchanged_pages=None) for each in ROUNDS]
+    moved = 7 * 4104 if postcopy else 0
+    migration = ended(rounds, report(normal, 40, postcopy_bytes=moved), *postcopy, level=Level.USDT)
+    assert outcome(migration) == (expected, expected is Outcome.EQUAL)
+
+
 MULTIFD = [sent(1, 100, 60, 38), sent(2, 30, 31, 0), sent(3, 10, 11, 0)]
 
 

@@ -58,6 +58,7 @@ class Migration:
     postcopy_ns: int | None = None  # when postcopy was first seen to be active
     awaits_round: bool = False  # it has ended, and its last round has not
     totals: Totals | None = None  # of its pages; None while it is observed, and where none are counted
+    _under_way: bool = False  # it was seen to be past its setup
     _unreported_loss: int = 0
     _unreported: str = ""
     _uncounted: int = 0  # visited pages that no round counts as sent so far
@@ -188,6 +189,8 @@ class Migration:
             case FinalReport():
                 self.report, self._unreported = event.info, event.flaw
             case Closed() if not self.incoming:
+                # what failed in its setup may have begun no round
+                self.awaits_round = self.awaits_round and (self._under_way or bool(self.rounds))
                 self.totals = self.held()
             case LimitsTold():
                 self.downtime_limit_ms, self.switchover_rate = event.downtime_limit_ms, event.switchover_rate
@@ -196,6 +199,7 @@ class Migration:
     def _enter(self, event: StateChanged) -> None:
         """Another state."""
         self.state = event.state
+        self._under_way = self._under_way or event.state == "active"
         if event.state.startswith("postcopy"):
             self._outlook.postcopy()
             if self.postcopy_ns is None:

@@ -115,6 +115,8 @@ def _check_sums(of: Ended, normal: int, zero: int) -> Totals:
             sent = counted - zero, zero
         elif counted is None and visited is not None and _deltas(of, visited, reported):
             return _deltas_unknown(of, visited, reported)
+        elif counted is None and visited is not None and sent[1] is not None and not _makes_deltas(of):
+            counted, sent = visited, (visited - sent[1], sent[1])
     if counted is None:
         blind = [r for r in of.rounds if r.normal_pages is None and r.visited_pages is None]
         why = f": {blind[0].invalid_reason}" if blind and blind[0].invalid_reason else ""
@@ -129,8 +131,12 @@ def _check_sums(of: Ended, normal: int, zero: int) -> Totals:
 
 def _deltas(of: Ended, visited: int, reported: int) -> bool:
     """Whether deltas of XBZRLE, which the rounds do not tell from normal pages, may make the difference."""
-    cached = of.reported("xbzrle-cache", "pages")
-    return cached is not None and known(of.rounds, "normal_pages") is None and visited >= reported
+    return _makes_deltas(of) and known(of.rounds, "normal_pages") is None and visited >= reported
+
+
+def _makes_deltas(of: Ended) -> bool:
+    """Whether XBZRLE is on: QEMU reports its counters only then."""
+    return of.reported("xbzrle-cache", "pages") is not None
 
 
 def _deltas_unknown(of: Ended, visited: int, reported: int) -> Totals:
