@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from fakedirty.lab.qemu import qemu_binary, stock_binary
+from fakedirty.model.trace import Channel
 from fakedirty.model.words import Level
 from fakedirty.observe import wire
 from fakedirty.observe.attachment import Attachment, Attachments
@@ -295,3 +296,26 @@ def test_the_kernel_s_own_reason_is_known(tmp_path: Path) -> None:
     # a descriptor that is no program of BPF
     with open("/dev/null") as nothing:
         assert refused(lambda: attach(nothing.fileno(), Path(sys.executable), 0x1000)) == errno.EINVAL
+
+
+LOADING = """
+#include <unistd.h>
+unsigned int la_version(unsigned int version) { sleep(1); return version; }
+"""
+
+
+@pytest.mark.parametrize("level", BINARIES, ids=str)
+def test_one_whose_loader_is_at_work_is_observed_as_others_are(level: Level, tmp_path: Path) -> None:
+    """The executable is mapped, and its tables of names have no addresses yet."""
+    library = tmp_path / "loading.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-x", "c", "-o", library, "-"], input=LOADING, text=True, check=True)
+    command = [BINARIES[level](), "-machine", "none", "-nodefaults", "-display", "none", "-S"]
+    with shared() as attachments, subprocess.Popen(command, env={"LD_AUDIT": str(library)}) as process:
+        try:
+            wait(lambda: "qemu" in os.readlink(f"/proc/{process.pid}/exe"))
+            trace = LiveTrace(by_pid(process.pid), level, attachments=attachments)
+            trace.open()
+            assert Channel.PEER in {record.channel for record in trace.poll(0)}, "its run states are followed"
+            trace.close()
+        finally:
+            process.kill()

@@ -7,13 +7,14 @@ for every process, unless QEMU chose another variant of a function in it when it
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fakedirty.errors import TargetError
+from fakedirty.errors import FakedirtyError, TargetError
 
 from .elf import Binary
 from .memory import Linked, ProcessMemory
@@ -21,10 +22,24 @@ from .target import Target
 
 MOST = 64  # results, of executables and questions
 
+LOADING_SECONDS = 2.0  # from the start of a process, in which its loader may be at work
+PAUSE_SECONDS = 0.05
+
 T = TypeVar("T")
 
 # makes a result of an executable and the memory of one process that runs it
 Make = Callable[[Binary, ProcessMemory], T]
+
+
+def once_loaded(target: Target, make: Callable[[], T]) -> T:
+    """What `make` returns, made again while it fails and the loader of a process may not be done with its memory."""
+    while True:
+        try:
+            return make()
+        except (FakedirtyError, OSError):
+            if not target.process.runs or target.process.age_seconds > LOADING_SECONDS:
+                raise
+        time.sleep(PAUSE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

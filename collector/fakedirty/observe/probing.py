@@ -21,6 +21,7 @@ from .bpf import now_ns
 from .elf import Binary
 from .feed import Feed
 from .memory import ProcessMemory
+from .plans import once_loaded
 from .runstate import RunStates, peer, run_state_plan, waits
 from .sizes import Sizes
 from .target import Target
@@ -98,7 +99,7 @@ class ProbeTracer:
         """Compile, choose the instructions, attach: as far as it has not been done for another process."""
         target, plans = self._target, self._attachments.plans
         before = now_ns()  # a peer is told before its states
-        plan = plans.of(target, (self._level, self._probes.options), self._plan)
+        plan = once_loaded(target, lambda: plans.of(target, (self._level, self._probes.options), self._plan))
         run_states = run_state_plan(target, plans)
         placed = [*([run_states.placed] if run_states else []), *plan.placed]
         appended = "".join(each.text for each in plan.placed)

@@ -24,7 +24,7 @@ from .attach import Placed, choose
 from .bpf import now_ns
 from .elf import Binary
 from .memory import ProcessMemory
-from .plans import Plans
+from .plans import Plans, once_loaded
 from .target import YOUNG_SECONDS, Target
 
 SEARCH_SECONDS = 0.25
@@ -47,7 +47,7 @@ class RunStatePlan:
 def run_state_plan(target: Target, plans: Plans) -> RunStatePlan | None:
     """Of a QEMU; None where it lacks the function, or its states cannot be read."""
     try:
-        return plans.of(target, _FUNCTION, _plan)
+        return once_loaded(target, lambda: plans.of(target, _FUNCTION, _plan))
     except (FakedirtyError, OSError) as error:
         _log.info("%s (pid %d) is not followed: %s", target.vm, target.pid, error)
         return None
