@@ -78,6 +78,6 @@ def test_replayed_is_recorded(name: str, tmp_path: Path, caplog: pytest.LogCaptu
         assert before.relative_to(tmp_path / "live") == after.relative_to(tmp_path / "again")
         for file in COMPARED:
             assert (before / file).read_bytes() == (after / file).read_bytes(), file
-    assert len(live.rounds) > 3
+    assert len(live.rounds) > 2  # a sole socket is looked at once a second: rounds are merged then
     assert live.pages.equals(again.pages)
     assert bool(len(live.pages)) == CASES[name][2]
