@@ -8,10 +8,12 @@ Where one QEMU is observed, they are attached to it alone, and others of its bui
 from __future__ import annotations
 
 import ctypes
+import errno
 import itertools
 import secrets
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -27,11 +29,13 @@ from .limits import demand_descriptors
 from .plans import Plans
 from .sizes import RING_PAGE, Sizes
 from .target import Target, find_all
-from .uprobe import EVERY_PROCESS, attach, detach
+from .uprobe import EVERY_PROCESS, BpfError, attach, detach
 
 PROCESSES = 8192  # that one build can have observed at once; they are allocated one by one
+REFUSED_SECONDS = 30.0  # for which what was refused is not tried again
 MAPS = 12  # descriptors of a build's maps and ring buffers
 
+_OF_THE_PROCESS = (errno.ENOENT, errno.ESRCH)  # reasons that hold for one process alone
 _OPENING = struct.Struct("<QHH")  # how every event opens: time, kind and slot
 _RUNSTATE_PID = wire.RunStateEvent.pid.offset
 _CHANNELS = {wire.EVENT_BATCH: Channel.PAGES, wire.EVENT_RUNSTATE: Channel.RUNSTATE}
@@ -98,12 +102,11 @@ class Attachment:
 
     def follow(self, target: Target, placed: Sequence[Placed], feed: Feed) -> None:
         """Let a feed have the run states of another process too: a destination of its guest."""
+        if not self._every_process:  # else it is observed for itself, or will be
+            with self._lock:
+                self._attach(target, placed)
+                self._enter(target.pid, feed.slot)
         self._peers.join(target.pid, feed)
-        if self._every_process:  # it is observed for itself, or will be
-            return
-        with self._lock:
-            self._attach(target, placed)
-            self._enter(target.pid, feed.slot)
 
     def release(self, feed: Feed, pids: Iterable[int]) -> None:
         """Forget processes: what the kernel kept of them goes, and the probes with the last one of an executable."""
@@ -262,6 +265,7 @@ class Attachments:
         self._every_process = every_process
         self._lock = threading.Lock()
         self._by_build: dict[object, Attachment] = {}
+        self._refused: dict[object, tuple[float, BpfError]] = {}  # when, and why, by build
         self._peers = Peers()
         self._dispatcher: Dispatcher | None = None
 
@@ -279,16 +283,25 @@ class Attachments:
             attachment = self._by_build.get(build)
             fresh = attachment is None
             if attachment is None:
+                self._check_refusal(build)
                 demand_descriptors(MAPS + 2 * len(placed), f"attaching to {target.program}")
-                attachment = Attachment(build, self.dispatcher, self._every_process, self._peers)
             try:
+                attachment = attachment or Attachment(build, self.dispatcher, self._every_process, self._peers)
                 feed = attachment.observe(target, placed)
-            except BaseException:
-                if fresh:
+            except BaseException as error:
+                if isinstance(error, BpfError) and error.errno not in _OF_THE_PROCESS:
+                    self._refused[build] = time.monotonic(), error
+                if fresh and attachment is not None:
                     attachment.close()
                 raise
             self._by_build[build] = attachment
         return attachment, feed
+
+    def _check_refusal(self, build: Build) -> None:
+        """What the kernel has just refused for one QEMU is not compiled again for each of a hundred others."""
+        when, error = self._refused.get(build, (-REFUSED_SECONDS, None))
+        if error is not None and time.monotonic() - when < REFUSED_SECONDS:
+            raise BpfError(str(error), error.errno)
 
     def release(self, attachment: Attachment, feed: Feed, pids: Iterable[int]) -> None:
         """Observe a process no more; with the last one of a build its programs go."""

@@ -194,8 +194,10 @@ class Fleet:
             member.stepping = True
         try:
             self._stepping.submit(self._step, member)
-        except RuntimeError:  # the fleet is being closed, and this one has taken its last step
-            member.stepping = False
+        except RuntimeError:
+            if self._over.is_set():  # the fleet is being closed, and this one has taken its last step
+                member.stepping = False
+            # else no thread could be started, and one that there is takes it
 
     def _step(self, member: _Member) -> None:
         observer = member.observer

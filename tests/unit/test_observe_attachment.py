@@ -1,0 +1,68 @@
+"""What the kernel refuses, and which feeds want the states of a process."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+from fakedirty.observe import attachment
+from fakedirty.observe.attachment import Attachments, Build, Peers
+from fakedirty.observe.feed import Feed
+from fakedirty.observe.sizes import DEFAULT
+from fakedirty.observe.target import Target
+from fakedirty.observe.uprobe import BpfError, refusal
+
+BUILD = Build(("rings.c",), "", (), pages=False, sizes=DEFAULT, chunks=False)
+
+
+def target(pid: int) -> Target:
+    return Target(pid, f"vm{pid}", Path("exe"), "qemu", 1, ())
+
+
+@pytest.mark.parametrize(
+    ("number", "tries"), [(errno.EPERM, 1), (0, 1), (errno.EINVAL, 1), (errno.ENOENT, 3), (errno.ESRCH, 3)]
+)
+def test_what_was_refused_for_a_build_is_not_compiled_for_each_of_its_qemus(
+    number: int, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def refused(*_arguments: object) -> None:
+        made.append(1)
+        raise refusal("the kernel refused a probe", number)
+
+    monkeypatch.setattr(attachment, "Attachment", refused)
+    attachments = Attachments(every_process=True)
+    for pid in (1, 2, 3):
+        with pytest.raises(BpfError) as caught:
+            attachments.observe(target(pid), BUILD, [])
+        assert caught.value.errno == number
+    assert len(made) == tries
+    monkeypatch.setattr(attachment, "REFUSED_SECONDS", 0.0)
+    with pytest.raises(BpfError):
+        attachments.observe(target(4), BUILD, [])
+    assert len(made) == tries + 1, "later it is tried again"
+    attachments.close()
+
+
+def test_states_of_a_process_go_to_all_that_follow_it() -> None:
+    peers, own, source = Peers(), Feed(1, 0), Feed(2, 0)
+    peers.join(7, own)
+    peers.join(7, source)
+    assert peers.of(7) == (own, source)
+    assert peers.of(8) == ()
+    peers.part(7, own)
+    peers.part(7, own)
+    assert peers.of(7) == (source,)
+    peers.part(7, source)
+    assert peers.of(7) == ()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, errno.EPERM, errno.ENOENT, errno.E2BIG, errno.EBUSY])
+def test_a_refusal_has_its_errno_its_name_and_what_it_means(number: int) -> None:
+    error = refusal("the kernel refused a probe", number)
+    assert error.errno == number
+    assert f": {errno.errorcode[number]}, " in str(error)
+    assert str(error).count(errno.errorcode[number]) == 1
+    assert len(str(error)) > 60, "it says what to do"
