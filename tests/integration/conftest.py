@@ -51,10 +51,39 @@ IN_EVERY_TEST = {
     },
 }
 
+# And of these, all but those that are named here.
+LONG = {
+    "test_guest_truth.py": {"test_bare_metal_is_classified_without_a_mistake[observe]"},
+    "test_lab_demo.py": {"test_demo_shows_that_skipping_converges_and_vanilla_does_not"},  # as `make demo` does
+    "test_libvirt.py": {"test_a_domain_is_observed_and_toggled_while_libvirt_migrates_it[qmp]"},
+    "test_observe_configurations.py": {
+        "test_mapped_ram[usdt]",
+        "test_postcopy[usdt]",
+        "test_a_dirty_rate_job_beside_it_makes_no_round[usdt]",
+        "test_a_guest_that_is_stopped[usdt]",
+    },
+    "test_observe_elsewhere.py": {
+        "test_a_qemu_in_a_container[stock]",
+        "test_two_collectors_at_once_count_the_same[usdt]",
+    },
+    "test_observe_replay.py": {"test_replayed_is_recorded[usdt]", "test_replayed_is_recorded[patched]"},
+    "test_observe_stock.py": {
+        "test_every_page_of_a_migration_is_counted[stock-10.0]",
+        "test_cancelled_and_tried_again[usdt-10.0]",
+        "test_a_guest_that_is_stopped_is_migrated_again[usdt-10.0]",
+        "test_come_late[usdt-10.0]",
+        "test_killed_in_the_middle[usdt-10.0]",
+        "test_downtime_is_seen_from_outside[usdt-10.0]",
+        "test_a_destination_sees_its_half[usdt-10.0-at once]",
+        "test_a_destination_sees_its_half[usdt-10.0-a moment later]",
+    },
+}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the long ones."""
     for item in items:
-        kept = IN_EVERY_TEST.get(Path(item.path).name)
-        if kept is not None and item.name not in kept:
+        file = Path(item.path).name
+        kept = IN_EVERY_TEST.get(file)
+        if item.name in LONG.get(file, ()) or (kept is not None and item.name not in kept):
             item.add_marker(pytest.mark.long)
