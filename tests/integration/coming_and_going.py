@@ -18,6 +18,7 @@ from serving import Service
 
 LANES = 2  # guests at a time
 NAMES = 2 * LANES
+SETTLING_SECONDS = 1.0
 # threads that stay once they were needed: those that attach, ask monitors and take steps of QEMUs at a time, the one
 # that compiles, and the one that reads
 POOLED = ATTACHING + LEARNING + 4 * LANES + 2
@@ -56,8 +57,10 @@ def come_and_go(daemon: Service, directory: Path, enough: Callable[[int], bool])
     count, threads = 0, held(daemon.process.pid).threads + POOLED
 
     def alone() -> bool:
+        """What is still being closed goes within moments."""
         now = held(daemon.process.pid)
-        return now.in_kernel == 0 and now.threads <= threads
+        time.sleep(SETTLING_SECONDS)
+        return now.in_kernel == 0 and now.threads <= threads and now.descriptors == held(daemon.process.pid).descriptors
 
     with ThreadPoolExecutor(LANES) as pool:
         while not enough(count):

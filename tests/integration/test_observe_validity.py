@@ -256,7 +256,7 @@ def test_a_source_that_is_killed(level: Level, series: bool, tmp_path: Path) -> 
 def test_without_qmp_nothing_is_called_valid(level: Level, series: bool, tmp_path: Path) -> None:
     notes = Notes()
     with pair(binary(series), tmp_path) as vm:
-        trace = LiveTrace(by_pid(vm.source.pid), level, monitor=str(tmp_path / "nobody"))
+        trace = LiveTrace(by_pid(vm.source.pid), level, monitor=tmp_path / "nobody")
         with running(Observer(trace, [notes])) as observer:
             vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
             vm.wait_for_syncs(2)

@@ -77,6 +77,7 @@ def test_styles_stay_where_they_were() -> None:
 
 def test_a_screen_that_moves_is_still_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.StringIO()
+    monkeypatch.setenv("TERM", "xterm")  # on a dumb one no cursor is moved
     monkeypatch.setattr(sys, "stdout", raw)
     with harmless_streams():
         terminal = Terminal(force_terminal=True, color_system="standard", width=60)
