@@ -30,6 +30,7 @@ from migrating import SLOW, Notes, Pair, pair, running, wait
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF")
 
 BINARIES = {Level.PATCHED: qemu_binary, Level.USDT: qemu_binary, Level.STOCK: stock_binary}
+MODULES = "/usr/lib/x86_64-linux-gnu/qemu"  # Debian's QEMU looks for them beside itself
 PAGES, LATE = wire.LOST_PLACES[1], wire.LOST_PLACES[wire.LOST_LATE]
 
 
@@ -136,8 +137,11 @@ def layers(image: Path, directory: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("level", [Level.PATCHED, Level.STOCK], ids=str)
-def test_one_file_under_two_inodes_is_counted_once(level: Level, tmp_path: Path) -> None:
+def test_one_file_under_two_inodes_is_counted_once(
+    level: Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two containers of one image."""
+    monkeypatch.setenv("QEMU_MODULE_DIR", MODULES)
     image = tmp_path / "image"
     image.mkdir()
     shutil.copy2(BINARIES[level](), image / "qemu")
@@ -160,8 +164,9 @@ def test_one_file_under_two_inodes_is_counted_once(level: Level, tmp_path: Path)
             check(vm, each)
 
 
-def test_a_file_whose_links_or_rights_change_is_counted_once(tmp_path: Path) -> None:
+def test_a_file_whose_links_or_rights_change_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a package manager changes them, and a backup."""
+    monkeypatch.setenv("QEMU_MODULE_DIR", MODULES)
     executable = tmp_path / "qemu"
     shutil.copy2(stock_binary(), executable)
     notes = [Notes(), Notes()]
