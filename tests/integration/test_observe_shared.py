@@ -23,7 +23,7 @@ from fakedirty.observe.attachment import Attachment, Attachments
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.sizes import DEFAULT, Sizes
-from fakedirty.observe.target import by_pid
+from fakedirty.observe.target import by_pid, find_all
 from fakedirty.observe.uprobe import BpfError, attach
 from migrating import SLOW, Notes, Pair, pair, running, wait
 
@@ -317,7 +317,7 @@ def test_one_whose_loader_is_at_work_is_observed_as_others_are(level: Level, tmp
     command = [BINARIES[level](), "-machine", "none", "-nodefaults", "-display", "none", "-S"]
     with shared() as attachments, subprocess.Popen(command, env={"LD_AUDIT": str(library)}) as process:
         try:
-            wait(lambda: "qemu" in os.readlink(f"/proc/{process.pid}/exe"))
+            wait(lambda: process.pid in {target.pid for target in find_all()})
             trace = LiveTrace(by_pid(process.pid), level, attachments=attachments)
             trace.open()
             assert Channel.PEER in {record.channel for record in trace.poll(0)}, "its run states are followed"
