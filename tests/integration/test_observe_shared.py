@@ -275,7 +275,7 @@ if soft:
             held.append(open("/dev/null"))
     except OSError:
         pass
-    uprobe._event_type = lambda: int(sys.argv[2])
+    uprobe._event_type = lambda *_: int(sys.argv[2])
 try:
     attach(0, Path("/bin/true"), 0x1000)
 except BpfError as error:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any
 
 from fakedirty.carried import carried
@@ -99,12 +98,6 @@ class Bpf:
             ring.close()
         self._rings.clear()
         self._module.cleanup()
-
-    def __enter__(self) -> Bpf:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
 
 class BpfMap:

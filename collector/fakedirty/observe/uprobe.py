@@ -27,7 +27,7 @@ _SEMAPHORE_SHIFT = 32  # of config: the file offset of the semaphore (format/ref
 _CLOSE_ON_EXEC = 8
 _CLOSING = 16  # at a time
 _ENABLE, _SET_BPF = 0x2400, 0x40042408  # PERF_EVENT_IOC_*
-_SOURCES = Path("/sys/bus/event_source/devices")
+SOURCES = Path("/sys/bus/event_source/devices")
 
 #: what the kernel means by an errno of attaching, and what helps
 _MEANINGS = {
@@ -78,7 +78,7 @@ def attach(program: int, path: Path, offset: int, pid: int = EVERY_PROCESS, sema
     Raises:
         BpfError: the kernel refused, with its errno.
     """
-    descriptor = _open(path, offset, pid, semaphore)
+    descriptor = open_event(path, offset, pid, semaphore)
     try:
         fcntl.ioctl(descriptor, _SET_BPF, program)
         fcntl.ioctl(descriptor, _ENABLE, 0)
@@ -95,17 +95,18 @@ def breakpoint_at(path: Path, offset: int) -> Iterator[None]:
     Raises:
         BpfError: the kernel refused, with its errno.
     """
-    descriptor = _open(path, offset, EVERY_PROCESS, 0)
+    descriptor = open_event(path, offset, EVERY_PROCESS)
     try:
         yield
     finally:
         os.close(descriptor)
 
 
-def _open(path: Path, offset: int, pid: int, semaphore: int) -> int:
+def open_event(path: Path, offset: int, pid: int, semaphore: int = 0, sources: Path = SOURCES) -> int:
+    """The event alone, with no program behind it: its descriptor. Arguments and errors are those of :func:`attach`."""
     raw = ctypes.create_string_buffer(os.fsencode(path))
     attribute = _ATTRIBUTE.pack(
-        _event_type(), _ATTRIBUTE.size, semaphore << _SEMAPHORE_SHIFT, ctypes.addressof(raw), offset
+        _event_type(sources), _ATTRIBUTE.size, semaphore << _SEMAPHORE_SHIFT, ctypes.addressof(raw), offset
     )
     cpu = 0 if pid == EVERY_PROCESS else -1  # one of them must be named; a uprobe fires on every CPU all the same
     descriptor: int = _libc.syscall(_PERF_EVENT_OPEN, attribute, pid, cpu, -1, _CLOSE_ON_EXEC)
@@ -124,7 +125,7 @@ def detach(descriptors: Iterable[int]) -> None:
         list(pool.map(os.close, descriptors))
 
 
-def _event_type(sources: Path = _SOURCES) -> int:
+def _event_type(sources: Path = SOURCES) -> int:
     try:
         return int((sources / "uprobe/type").read_text())
     except (OSError, ValueError) as error:

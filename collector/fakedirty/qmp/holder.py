@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .place import printable
+
 TABLE_SECONDS = 1.0  # for which a table of the host's sockets is good enough: many monitors may be held at a time
 
 OWNER = re.compile(r"pid=(\d+)")
@@ -119,5 +121,5 @@ def _command(pid: int, proc: Path) -> str:
     except OSError:
         return "ended"
     line = " ".join(os.fsdecode(word) for word in words if word)
-    line = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in line)
+    line = printable(line)
     return line if len(line) <= 80 else line[:77] + "..."
