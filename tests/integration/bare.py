@@ -10,13 +10,13 @@ import re
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.lab.qemu import firmware_arguments, qemu_binary
+from listener import listening
 from migrating import wait
 
 NO_MACHINE = ("-machine", "none", "-S")
@@ -154,24 +154,13 @@ class Counting:
 def counting(path: Path) -> Iterator[Counting]:
     """As a manager waits for its QEMUs."""
     it = Counting()
-    links = []
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
+    links: list[socket.socket] = []
 
-        def serve() -> None:
-            while True:
-                try:
-                    link, _ = listener.accept()
-                except OSError:
-                    return
-                links.append(link)
-                it.connections += 1
+    def take(link: socket.socket) -> None:
+        links.append(link)
+        it.connections += 1
 
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
+    with listening(path, take):
         yield it
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
     for link in links:
         link.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.memory import ProcessMemory
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.target import PROC, Target, by_pid
+from in_kernel import held
 from migrating import pair, wait
 
 ATTACH_AND_WAIT = """
@@ -44,13 +44,7 @@ def traces(target: Target) -> tuple[int, bytes]:
 
 
 def descriptors() -> list[str]:
-    links = []
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            links.append(os.readlink(entry))
-        except FileNotFoundError:  # the one that lists them
-            continue
-    return sorted(link for link in links if "bpf" in link or "perf" in link or "pidfd" in link)
+    return held("bpf", "perf", "pidfd")
 
 
 @pytest.mark.parametrize("level", [Level.PATCHED, Level.STOCK])

@@ -6,7 +6,6 @@ import json
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.record.load import load
+from listener import listening
 from migrating import PATIENCE_SECONDS, Pair, pair
 from observing import observe
 
@@ -64,26 +64,13 @@ def qemu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 def liar(path: Path, talk: Callable[[socket.socket], None]) -> Iterator[None]:
     """In the place of a QEMU's own socket."""
     path.unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
 
-        def serve() -> None:
-            while True:
-                try:
-                    link, _ = listener.accept()
-                except OSError:  # it was shut down
-                    return
-                with link, suppress(OSError, ValueError):
-                    talk(link)
+    def take(link: socket.socket) -> None:
+        with link, suppress(OSError, ValueError):
+            talk(link)
 
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(PATIENCE_SECONDS)
+    with listening(path, take):
+        yield
 
 
 def fakedirty(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -25,6 +25,7 @@ from fakedirty.observe.observer import Observer
 from fakedirty.observe.sizes import DEFAULT, Sizes
 from fakedirty.observe.target import by_pid, find_all
 from fakedirty.observe.uprobe import BpfError, attach
+from in_kernel import held
 from migrating import SLOW, Notes, Pair, pair, running, wait
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF")
@@ -93,13 +94,7 @@ def check(vm: Pair, notes: Notes) -> None:
 
 
 def in_kernel() -> list[str]:
-    links = []
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            links.append(os.readlink(entry))
-        except FileNotFoundError:  # the one that lists them
-            continue
-    return sorted(link for link in links if "bpf" in link or "perf" in link)
+    return held("bpf", "perf")
 
 
 @pytest.mark.parametrize("level", BINARIES, ids=str)
@@ -265,6 +260,7 @@ PROGRAM = """
 import sys, resource
 from fakedirty.observe import uprobe
 from fakedirty.observe.uprobe import BpfError, attach
+from in_kernel import held
 from pathlib import Path
 soft = int(sys.argv[1])
 if soft:
