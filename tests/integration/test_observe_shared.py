@@ -260,7 +260,6 @@ PROGRAM = """
 import sys, resource
 from fakedirty.observe import uprobe
 from fakedirty.observe.uprobe import BpfError, attach
-from in_kernel import held
 from pathlib import Path
 soft = int(sys.argv[1])
 if soft:
