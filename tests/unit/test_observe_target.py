@@ -203,7 +203,7 @@ def test_control_monitors(tmp_path: Path, words: list[str], place: Place) -> Non
 
 def test_a_place_is_named_in_characters_that_do_nothing(tmp_path: Path) -> None:
     process(tmp_path, 9, "qemu", "-qmp", "unix:/a\x1b]0;owned\x07\nb,server", "-qmp", "tcp:\r:1")
-    assert [str(place) for place in places(9, tmp_path)] == ["/a\ufffd]0;owned\ufffd\ufffdb", "-qmp tcp:\ufffd:1"]
+    assert [str(place) for place in places(9, tmp_path)] == ["/a\\u001b]0;owned\\u0007\\nb", "-qmp tcp:\\r:1"]
 
 
 def test_monitors_of_a_configuration_file(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .place import printable
+from fakedirty.harmless import harmless
 
 TABLE_SECONDS = 1.0  # for which a table of the host's sockets is good enough: many monitors may be held at a time
 
@@ -121,5 +121,5 @@ def _command(pid: int, proc: Path) -> str:
     except OSError:
         return "ended"
     line = " ".join(os.fsdecode(word) for word in words if word)
-    line = printable(line)
+    line = harmless(line)
     return line if len(line) <= 80 else line[:77] + "..."

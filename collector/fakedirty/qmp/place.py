@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from fakedirty.harmless import harmless
+
 from .process import Process
-
-
-def printable(text: str) -> str:
-    """Without what a terminal would act on, and without bytes of no character: a name comes from outside."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +17,7 @@ class UnixSocket:
     path: str
 
     def __str__(self) -> str:
-        return printable(self.path)
+        return harmless(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,7 @@ class AbstractSocket:
     tight: bool = True
 
     def __str__(self) -> str:
-        return f"@{printable(self.name)}"
+        return f"@{harmless(self.name)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,7 @@ class TcpSocket:
     to: int | None = None
 
     def __str__(self) -> str:
-        return f"tcp:{printable(self.host)}:{printable(self.port)}"
+        return f"tcp:{harmless(self.host)}:{harmless(self.port)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ class Unreachable:
     why: str
 
     def __str__(self) -> str:
-        return printable(self.name)
+        return harmless(self.name)
 
 
 @dataclass(frozen=True, slots=True)

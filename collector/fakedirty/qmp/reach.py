@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import QmpError
+from fakedirty.harmless import harmless
 
 from . import diag
 from .holder import describe_holder
 from .listening import Listener, listeners, plain, tcp_waiting
 from .network import within
-from .place import AbstractSocket, InheritedSocket, Place, TcpSocket, UnixSocket, Unreachable, printable
+from .place import AbstractSocket, InheritedSocket, Place, TcpSocket, UnixSocket, Unreachable
 from .process import Process
 
 RETRY_SECONDS = 0.05
@@ -44,7 +45,7 @@ def routes(place: Place, process: Process | None) -> Iterator[Route]:
             queue = _queue_at(place, process)
             yield lambda deadline: Link(_connect_file(place, str(place), deadline, queue))
         case Unreachable():
-            raise QmpError(f"{place} is not reachable: {printable(place.why)}")
+            raise QmpError(f"{place} is not reachable: {harmless(place.why)}")
         case UnixSocket() | AbstractSocket() | InheritedSocket() | TcpSocket() if process is not None:
             own = listeners(process)
             if own is None:
@@ -230,7 +231,7 @@ def _by_files(listener: Listener, name: str, process: Process) -> Iterator[Route
         else:
             problems.append(f"{path} is another socket by now")
     if not usable:
-        why = printable("; ".join(problems))
+        why = harmless("; ".join(problems))
         raise QmpError(f"{name} is not reachable: {process} listens there, and its file is not to be found ({why})")
     for path, status in usable:
         yield lambda deadline, path=path, status=status: Link(  # type: ignore[misc]
