@@ -16,7 +16,8 @@ RUN_COLUMNS = (
     *("link_bytes", "transferred_bytes", "bandwidth_use", "rounds", "visited_pages", "first_pages", "changed_pages"),
     *("fake_pages", "zero_pages", "normal_pages", "xbzrle_pages", "unchanged_pages", "skipped_pages", "hash_seconds"),
     *("migration_cpu_seconds", "vcpu_cpu_seconds", "host_memory_bytes", "service_before", "service_during"),
-    *("service_after", "degradation", "false_equal_pages", "memory_equal", "started_at", "migration_id"),
+    *("service_after", "degradation", "false_equal_pages", "memory_equal", "totals", "started_at"),
+    *("migration_id",),
 )
 ROUND_COLUMNS = (
     *("run", "block", "repetition", "workload", "memory_mib", "treatment", "mbit", "vcpus", "round", "kind", "mode"),
@@ -167,7 +168,8 @@ def _run(
         "host_memory_bytes": factors["memory_mib"] << 20, "service_before": 1000.0,
         "service_during": 1000 * draw.uniform(0.6, 0.9), "service_after": 990.0,
         "degradation": draw.uniform(0.1, 0.4), "false_equal_pages": 0 if way.skips else None,
-        "memory_equal": True if completed else None, "started_at": "2026-01-02T03:04:05+00:00",
+        "memory_equal": True if completed else None,
+        "totals": "equal" if way.told else None, "started_at": "2026-01-02T03:04:05+00:00",
         "migration_id": f"m{factors['run']}",
     }  # fmt: skip
 

@@ -133,6 +133,8 @@ def test_a_completed_run_has_its_times_and_its_sums() -> None:
     assert found["rounds"] == len(migration.rounds)
     assert found["fake_pages"] == sum(each.fake_pages or 0 for each in migration.rounds) > 0
     assert found["false_equal_pages"] is None  # nothing was audited
+    assert migration.totals is not None
+    assert found["totals"] == str(migration.totals.outcome)
 
 
 def test_a_run_at_the_time_limit_is_censored() -> None:

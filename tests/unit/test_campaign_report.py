@@ -124,6 +124,23 @@ def test_rounds_that_are_invalid_are_said_first(tmp_path: Path) -> None:
     assert "4 rounds of 4 runs cannot be believed" in page.text
 
 
+@pytest.mark.parametrize(
+    ("totals", "said"),
+    [
+        ("missing", "recorded other pages than QEMU says it sent"),
+        ("partial", "recorded a part of the pages that QEMU sent"),
+        ("unchecked", "could not be held against QEMU's own totals"),
+        ("equal", None),
+        (None, None),
+    ],
+)
+def test_pages_that_are_in_no_round_are_said_first(totals: str | None, said: str | None, tmp_path: Path) -> None:
+    made = small()
+    made.runs.loc[made.runs["treatment"] == "skip", "totals"] = totals
+    page, _ = written(made, tmp_path)
+    assert (f"2 runs {said}: " in page.text) if said else ("QEMU says" not in page.text)
+
+
 def test_names_are_text_whatever_they_look_like(tmp_path: Path) -> None:
     made = campaign(treatments=("vanilla", NASTY), workloads=(NASTY,), memories=(256,), blocks=2, name=NASTY)
     made.left_out = [{"treatment": NASTY, "reason": NASTY}]

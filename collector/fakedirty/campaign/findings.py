@@ -8,12 +8,19 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from fakedirty.model.totals import Outcome
 from fakedirty.record.load import rows
 
 from .cells import Cell
 from .metrics import TOTAL_TIME, numbers
 from .spoken import Row, counted, median_words
 from .statistics import CONFIDENCE, Values, coverage, smallest_p
+
+_TOTALS = {
+    Outcome.MISSING: "recorded other pages than QEMU says it sent",
+    Outcome.PARTIAL: "recorded a part of the pages that QEMU sent",
+    Outcome.UNCHECKED: "could not be held against QEMU's own totals",
+}
 
 
 def alarms(runs: pd.DataFrame, rounds: pd.DataFrame) -> Iterator[str]:
@@ -32,6 +39,14 @@ def alarms(runs: pd.DataFrame, rounds: pd.DataFrame) -> Iterator[str]:
             f"{counted(len(invalid), 'round')} of {counted(invalid['run'].nunique(), 'run')} cannot be believed: "
             f"counts do not add up, or events were lost. Their runs are in the figures; rounds.csv has the reasons."
         )
+    for totals, what in _TOTALS.items():
+        found = runs[runs["totals"] == str(totals)]
+        if len(found):
+            names = ", ".join(str(run) for run in found["run"])
+            yield (
+                f"{counted(len(found), 'run')} {what}: {names}. They are in the figures; migration.json of each has "
+                f"the reason."
+            )
 
 
 def summary(runs: pd.DataFrame, planned: int | None) -> Iterator[str]:

@@ -80,6 +80,7 @@ def _seen(seen: Seen) -> Row:
     }
     if seen.migration is not None:
         row["migration_id"] = seen.migration.migration_id
+        row["totals"] = None if seen.migration.totals is None else str(seen.migration.totals.outcome)
         row |= _rounds(seen.migration, measured_rounds(seen))
     return row
 

@@ -66,6 +66,12 @@ RUNS = (
     Column("degradation", NUMBER, "", "1 - during ÷ before"),
     Column("false_equal_pages", COUNT, "pages", "that the hash took for equal and are not; empty without an audit"),
     Column("memory_equal", TRUTH, "", "whether every page was equal on both sides; empty where it did not arrive"),
+    Column(
+        "totals",
+        TEXT,
+        "",
+        "of the recording: its pages held against QEMU's own totals, as in migration.json; empty where there is none",
+    ),
     Column("started_at", TEXT, "", "start of the run, UTC, ISO 8601"),
     Column("migration_id", TEXT, "", "of the recording in the directory of the run; empty where there is none"),
     Column("wall_seconds", NUMBER, "s", "that the whole run took, from boot to the comparison of memory"),
