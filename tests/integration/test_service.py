@@ -93,6 +93,7 @@ def test_modes_are_put_back(tmp_path: Path) -> None:
         with service(tmp_path) as another:
             wait(lambda: mode_of(vm) == "off")
             # and before the service ends
+            another.wait_for(vm.source.pid)
             assert another.said("mode", "skip", "--revert-after", "600", *here).returncode == 0
             another.stop()
         assert mode_of(vm) == "off"

@@ -17,7 +17,7 @@ from fakedirty.observe.configuration import ask as facts
 from fakedirty.observe.final_report import ask as final_report
 from fakedirty.observe.qmp_level import QmpPoller
 from fakedirty.observe.staying import Staying
-from fakedirty.qmp.clients import clients
+from fakedirty.qmp.clients import clients, free_first
 from fakedirty.qmp.peer import PeerError
 from fakedirty.qmp.place import AbstractSocket, Address, Domain, InheritedSocket, Place, TcpSocket, UnixSocket
 from fakedirty.qmp.process import Process
@@ -197,6 +197,19 @@ def test_clients_of_a_socket_are_those_that_the_process_has_accepted(tmp_path: P
     tables.table(a=101, others=300)
     assert clients(tables.process, {a, b}) == {a: {101}, b: frozenset()}
     assert clients(Process(8, 1, tmp_path / "proc"), {a}) == {a: frozenset()}
+
+
+def test_a_change_begins_at_a_socket_that_serves_nobody(tmp_path: Path) -> None:
+    tables = Tables(tmp_path)
+    a, b = tables.monitors
+    (tcp,) = tables.at(TcpSocket("localhost", "4444"))
+    assert free_first([a, b]) == [a, b]
+    tables.table(a=101)
+    assert free_first([a, tcp, b]) == [tcp, b, a]
+    assert free_first([a]) == [a]
+    tables.table(a=101, b=102)
+    assert free_first([a, b]) == [a, b]
+    assert free_first([Address(tmp_path / "a b"), b]) == [Address(tmp_path / "a b"), b]  # whose it is, is not known
 
 
 @pytest.mark.parametrize("relative", [False, True])

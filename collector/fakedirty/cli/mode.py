@@ -9,6 +9,7 @@ from typing import Any
 
 from fakedirty.errors import TargetError, UsageError
 from fakedirty.model.words import Mode
+from fakedirty.qmp.clients import free_first
 from fakedirty.qmp.mode import read_mode, set_mode
 from fakedirty.qmp.monitor import Monitor
 from fakedirty.qmp.place import Address
@@ -86,7 +87,7 @@ def _by_qmp(arguments: argparse.Namespace, stop: threading.Event) -> int:
         name, monitors = target.vm, target.monitors
         if not monitors:
             raise TargetError(f"{name} (pid {target.pid}) was started without a QMP socket that is known: use --qmp")
-    with turn(monitors, CHANGE_SECONDS) as qmp:
+    with turn(free_first(monitors), CHANGE_SECONDS) as qmp:
         before = read_mode(qmp)
         mode, hash_name = set_mode(qmp, Mode(Mode.parse(arguments.mode)), arguments.hash)
     _say(arguments, name, str(mode), hash_name)
@@ -98,7 +99,7 @@ def _by_qmp(arguments: argparse.Namespace, stop: threading.Event) -> int:
             # whoever has changed it since meant something else
             return set_mode(qmp, *before) if now == (mode, hash_name) else now
 
-        found, hash_name = in_turns(monitors, put_back, REVERT_TRIES, CHANGE_SECONDS)
+        found, hash_name = in_turns(free_first(monitors), put_back, REVERT_TRIES, CHANGE_SECONDS)
         _say(arguments, name, str(found), hash_name)
     return 0
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from fakedirty.qmp.clients import clients
+from fakedirty.qmp.clients import are_seen, clients
 from fakedirty.qmp.listening import listeners
-from fakedirty.qmp.place import Address, Domain, TcpSocket, Unreachable
+from fakedirty.qmp.place import Address, Domain
 from fakedirty.qmp.process import Process
 from fakedirty.qmp.reach import Queue, meant, queue_of
 
@@ -28,7 +28,7 @@ class Staying:
     def __init__(self, monitors: Sequence[Address], others: Sequence[Address] = (), *, hold: bool = False) -> None:
         self._monitors = monitors  # whose order may change
         self._hold = hold
-        places = [address for address in dict.fromkeys((*others, *monitors)) if _serves_files(address)]
+        places = [address for address in dict.fromkeys((*others, *monitors)) if are_seen(address)]
         self._process = next((address.process for address in places if address.process is not None), None)
         self._unnamed = places if len(places) > 1 else []
         self._names: dict[Address, bytes] = {}  # as the kernel's table has them
@@ -72,8 +72,3 @@ class Staying:
                 self._names[address] = found[0].name
                 self._queues[address] = queue_of(found[0], process)
                 self._unnamed.remove(address)
-
-
-def _serves_files(address: Address) -> bool:
-    """Whether the kernel's table of Unix sockets has whom it serves."""
-    return not isinstance(address.place, Domain | TcpSocket | Unreachable)

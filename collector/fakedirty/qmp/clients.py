@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
-from .listening import CONNECTED, unix_rows
+from .listening import CONNECTED, listeners, unix_rows
+from .place import Address, Domain, TcpSocket, Unreachable
 from .process import Process
+from .reach import meant
 
 
 def clients(process: Process, names: Collection[bytes]) -> Mapping[bytes, frozenset[int]]:
@@ -20,3 +22,21 @@ def clients(process: Process, names: Collection[bytes]) -> Mapping[bytes, frozen
         if name in found:
             found[name].add(inode)
     return {name: frozenset(inodes) for name, inodes in found.items()}
+
+
+def are_seen(address: Address) -> bool:
+    """Whether the kernel's table of Unix sockets has the clients of a monitor."""
+    return not isinstance(address.place, Domain | TcpSocket | Unreachable)
+
+
+def free_first(addresses: Sequence[Address]) -> list[Address]:
+    """Monitors in their order, but those behind all others at which somebody is served: it may be there for days."""
+    held = {address for address in addresses if len(addresses) > 1 and _held(address)}
+    return sorted(addresses, key=lambda address: address in held)
+
+
+def _held(address: Address) -> bool:
+    if address.process is None or not are_seen(address):
+        return False
+    found = meant(address.place, address.process, listeners(address.process) or {})
+    return bool(found) and any(clients(address.process, {found[0].name}).values())

@@ -17,6 +17,7 @@ from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.select import named
 from fakedirty.observe.target import Target, find_all
+from fakedirty.qmp.clients import free_first
 from fakedirty.qmp.turn import CHANGE_SECONDS, turn
 from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row, toggle_row
@@ -140,7 +141,7 @@ class Desk:
                 return do(qmp)
         if not target.monitors:
             raise QmpError(f"{target.vm} (pid {target.pid}) has no QMP socket that is known")
-        with turn(target.monitors, CHANGE_SECONDS) as qmp:
+        with turn(free_first(target.monitors), CHANGE_SECONDS) as qmp:
             return do(qmp)
 
 
