@@ -154,8 +154,17 @@ qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration
 	@qemu-patches/check.sh patches $(WORK)
 	qemu-patches/check.sh suite $(WORK)
 
+# what needs no host runs beside what does: most of the time of that is spent in waiting for migrations
 test: setup test-packages lint  ## every check: style, types, unit and integration tests
-	@$(VENV)/bin/pytest -q --durations=30 -m "not long" tests --ignore=tests/long
+	@mkdir -p build
+	$(VENV)/bin/pytest -q tests/unit >build/unit-tests.log 2>&1 & unit=$$!
+	trap 'kill $$unit 2>/dev/null || true' EXIT
+	status=0
+	$(VENV)/bin/pytest -q --durations=30 -m "not long" tests/integration || status=$$?
+	wait $$unit || status=$$?
+	trap - EXIT
+	cat build/unit-tests.log
+	exit $$status
 
 check-long: setup test-packages long-packages  ## what takes longer: Debian's QEMUs of three releases, 100 random migrations, guests that come and go, campaigns, the page, the composition (about an hour and a quarter)
 	@$(FAKEDIRTY) demo --stock --out runs/check-long

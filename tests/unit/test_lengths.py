@@ -21,6 +21,8 @@ def test_there_are_two() -> None:
     assert not set(TABLES["IN_EVERY_TEST"]) & set(TABLES["LONG"])
 
 
-@pytest.mark.parametrize(("file", "name"), [(f, n) for table in TABLES.values() for f in table for n in table[f]])
+@pytest.mark.parametrize(
+    ("file", "name"), [(file, name) for table in TABLES.values() for file in table for name in sorted(table[file])]
+)
 def test_each_is_of_a_test(file: str, name: str) -> None:
     assert re.search(rf"^def {re.escape(name.partition('[')[0])}\(", (INTEGRATION / file).read_text(), re.MULTILINE)
