@@ -81,13 +81,13 @@ def bare(
 
         def there() -> bool:
             assert daemon or process.poll() is None, (home / "stderr").read_text()
-            return pid_file.exists() and pid_file.read_text().endswith("\n") and human.exists()
+            return pid_file.exists() and pid_file.read_text().endswith("\n")
 
         wait(there)
         pid = outside(int(pid_file.read_text()), process.pid)
         with socket.socket(socket.AF_UNIX) as link:
             link.settimeout(60)
-            link.connect(str(human))
+            wait(lambda: link.connect_ex(str(human)) == 0)  # its file is there before anybody listens
             it = Bare(pid, name, link)
             it.listen()
             yield it

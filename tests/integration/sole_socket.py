@@ -64,8 +64,7 @@ def sole(qemu: Path, directory: Path, name: str, *extra: str, incoming: str = ""
     command += ["-S", "-incoming", incoming] if incoming else []
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process, socket.socket(socket.AF_UNIX) as link:
         try:
-            wait(hmp.exists)
-            link.connect(str(hmp))
+            wait(lambda: link.connect_ex(str(hmp)) == 0)  # its file is there before anybody listens
             vm = Sole(process, qmp, link, directory)
             vm._printed()
             if ready and not incoming:
