@@ -227,6 +227,7 @@ def test_a_destination_that_is_killed_in_the_switchover(level: Level, series: bo
         destination = vm.receive()
         vm.migrate(max_bandwidth=1 << 40, downtime_limit=10_000)
         wait(lambda: vm.info()["status"] == "pre-switchover")
+        wait(lambda: bool(notes.migrations))  # of one that fails between two looks QEMU leaves no trace
         destination.process.kill()
         destination.process.wait()
         vm.source.qmp.execute("migrate-continue", state="pre-switchover")
@@ -283,8 +284,10 @@ def test_cancelled_in_round_1_and_again(level: Level, series: bool, tmp_path: Pa
         ram = vm.converge()["ram"]
         wait(lambda: len(notes.over) == 2)
     first, second = notes.over
-    assert (first.state, first.valid, first.lacks_round) == ("cancelled", None, False)
-    if not (level is Level.QMP and not series):
+    # polled, what was sent after the last look is not counted
+    polled = level is Level.QMP and not series
+    assert (first.state, first.valid, first.lacks_round) == ("cancelled", False if polled else None, False)
+    if not polled:
         whole(second, ram)
 
 
