@@ -21,6 +21,7 @@ DISPOSITIONS = {"normal": "blue", "zero": "grey", "xbzrle": "purple", "unchanged
 SIDES = {"without skip": "orange", "with skip": "green"}
 ACTIVITY = [("over", "grey"), ("migrates", "blue"), ("over", "grey")]
 CONVERGENCE = {0: ("does not", "red"), 1: ("converges", "green")}
+WITHDRAWN = "withdrawn", "orange"
 
 
 class Asked:
@@ -247,6 +248,8 @@ def of_rounds(host: Host, unit: str, names: Mapping[str, str | None], column: st
 
 
 def _converges(host: Host, plan: str) -> tuple[str, str]:
+    if host.one("fakedirty_verdict_refuted"):
+        return WITHDRAWN
     return CONVERGENCE[int(host.one("fakedirty_verdict_converges", plan=plan))]
 
 
