@@ -13,9 +13,11 @@ from fakedirty.observe import bypass, stock, wire
 
 STRUCTS = {
     "round_record": wire.RoundRecord,
+    "migration_round_record": wire.MigrationRoundRecord,
     "event_header": wire.EventHeader,
     "seen_counts": wire.SeenCounts,
     "round_event": wire.RoundEvent,
+    "migration_round_event": wire.MigrationRoundEvent,
     "mode_event": wire.ModeEvent,
     "state_event": wire.StateEvent,
     "batch_event": wire.BatchEvent,
@@ -26,10 +28,11 @@ STRUCTS = {
     "chunk_key": wire.ChunkKey,
 }
 CONSTANTS = [
-    *("BATCH_PAGES", "WORD_BYTES", "BLOCK_BYTES", "ROUND_CLASSIFIED"),
+    *("BATCH_PAGES", "WORD_BYTES", "BLOCK_BYTES"),
+    *("ROUND_CLASSIFIED", "ROUND_INEXACT", "ROUND_VERSION"),
     *("EVENT_ROUND", "EVENT_MODE", "EVENT_STATE", "EVENT_BATCH"),
     *("EVENT_STOCK_STARTED", "EVENT_STOCK_ROUND", "EVENT_STOCK_STATE", "EVENT_STOCK_STOPPED"),
-    "EVENT_RUNSTATE",
+    *("EVENT_RUNSTATE", "EVENT_MIGRATION_ROUND"),
 ]
 
 
