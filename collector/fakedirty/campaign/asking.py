@@ -14,7 +14,8 @@ from fakedirty.observe.elf import Binary
 from fakedirty.observe.levels import demand
 from fakedirty.observe.target import by_pid
 from fakedirty.qmp.client import Qmp, QmpRefusedError
-from fakedirty.qmp.mode import HASH, MODE, supports
+from fakedirty.qmp.mode import supports
+from fakedirty.qmp.parameters import HASH, MODE
 
 from .spec import Spec, Toggle
 from .treatments import Arm

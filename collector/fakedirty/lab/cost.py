@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from fakedirty.qmp.mode import MODE
+from fakedirty.qmp.parameters import MODE
 
 from .bench import Bench
 from .full_speed import ALL_FAKE, FULL, LOCKED, later_rounds, one_pass, prepare, sink

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fakedirty.errors import LabError
 from fakedirty.qmp.client import Qmp
-from fakedirty.qmp.mode import SWITCHOVER
+from fakedirty.qmp.parameters import SWITCHOVER
 
 from .guest_workload import Workload
 from .machine import Machine

@@ -8,7 +8,8 @@ from pathlib import Path
 from fakedirty.errors import LabError
 from fakedirty.model.words import Mode
 from fakedirty.qmp.client import Qmp, QmpRefusedError
-from fakedirty.qmp.mode import HASH, MODE, read_mode
+from fakedirty.qmp.mode import read_mode
+from fakedirty.qmp.parameters import HASH, MODE
 
 from .bench import Bench
 from .fuzz_draw import draw, most_mib

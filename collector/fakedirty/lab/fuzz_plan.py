@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fakedirty.model.words import Mode
-from fakedirty.qmp.mode import SWITCHOVER
+from fakedirty.qmp.parameters import SWITCHOVER
 
 from .fuzz_memory import ONE_BLOCK
 from .guest_workload import Workload

@@ -9,7 +9,8 @@ from typing import Any
 
 from fakedirty.model.words import Mode
 from fakedirty.qmp.client import Qmp
-from fakedirty.qmp.mode import HASH, MODE, read_mode
+from fakedirty.qmp.mode import read_mode
+from fakedirty.qmp.parameters import HASH, MODE
 
 from .fuzz_coverage import AUDIT, BEFORE, BETWEEN, BULK, CANCELLED, LATER, RETRIED, SWITCHOVER, Taken, toggle_kinds
 from .fuzz_plan import AUDIT_PARAMETER, Toggle

@@ -16,7 +16,7 @@ from statistics import geometric_mean, mean, median
 
 from fakedirty.errors import LabError
 from fakedirty.model.words import Level
-from fakedirty.qmp.mode import MODE
+from fakedirty.qmp.parameters import MODE
 from fakedirty.record.load import load
 
 from .bench import Bench

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from fakedirty.errors import QmpError
 from fakedirty.model.words import Mode
 
+from . import refusals
+from .abilities import abilities
 from .answers import understanding
+from .client import QmpRefusedError
 from .monitor import Monitor
+from .parameters import HASH, MODE, SET
 
-MODE = "fake-dirty-mode"
-HASH = "fake-dirty-hash"
-SWITCHOVER = "fake-dirty-switchover"
+
+class SwitchoverDecidedError(QmpError):
+    """A migration is past the decision on its switchover: mode and hash stay as they are until it is over."""
 
 
 def supports(qmp: Monitor) -> bool:
     """Whether this QEMU carries the series: its schema, not its version, says so."""
-    schema: list[dict[str, Any]] = qmp.execute("query-qmp-schema")
-    by_name = {entry["name"]: entry for entry in schema}
-    command = by_name.get("migrate-set-parameters", {})
-    members = by_name.get(command.get("arg-type", ""), {}).get("members", [])
-    return any(member["name"] == MODE for member in members)
+    return bool(abilities(qmp).modes)
 
 
 def read_parameters(qmp: Monitor) -> Mapping[str, object]:
@@ -43,15 +42,35 @@ def set_mode(qmp: Monitor, mode: Mode, hash: str | None = None) -> tuple[Mode, s
     """Set the mode, and the hash where one is given; returns both as read back.
 
     A migration that runs adopts them at its next turn (its ``fake_dirty_mode`` event says when).
+
+    Raises:
+        SwitchoverDecidedError: the migration that runs takes no other mode or hash any more.
+        QmpError: this QEMU has none of that, or refuses it for another reason.
     """
-    if not supports(qmp):
+    has = abilities(qmp)
+    if not has.modes:
         raise _without_series(qmp)
+    if lacks := has.lacks(str(mode), hash):
+        raise QmpError(f"the QEMU at {qmp.path} cannot be set so: {lacks}")
     wanted = {MODE: str(mode)} | ({HASH: hash} if hash is not None else {})
-    qmp.execute("migrate-set-parameters", wanted)
+    change(qmp, wanted)
     found = read_mode(qmp)
     if found != (mode, hash or found[1]):
         raise QmpError(f"QEMU at {qmp.path} was given {wanted}, but reads back {found[0]} with {found[1]}")
     return found
+
+
+def change(qmp: Monitor, parameters: Mapping[str, object]) -> None:
+    """Set parameters of which some are the mode's; raises as :func:`set_mode`."""
+    try:
+        qmp.execute(SET, parameters)
+    except QmpRefusedError as error:
+        if refusals.switchover_decided(error):
+            raise SwitchoverDecidedError(
+                f"the QEMU at {qmp.path} is in a migration whose switchover has been decided: its mode and hash stay "
+                "as they are until that is over"
+            ) from error
+        raise
 
 
 def _without_series(qmp: Monitor) -> QmpError:
