@@ -88,6 +88,10 @@ def _target(target: TargetReport) -> list[Text]:
         lines.append(Text(f"  build id: {target.build_id}"))
     if target.capabilities is not None:
         lines.append(Text(f"  capabilities on: {', '.join(target.capabilities) or 'none'}"))
+    if target.modes:
+        lines.append(Text(f"  modes: {', '.join(target.modes)}"))
+        hashes = "those that are built in are not known" if target.hashes is None else ", ".join(target.hashes)
+        lines.append(Text(f"  hashes: {hashes}"))
     lines += [Text(f"  {name}: {meaning}", "yellow") for name, meaning in target.consequences.items()]
     if target.huge_pages:
         lines.append(Text(f"  huge pages: {', '.join(f'{size >> 20} MiB' for size in target.huge_pages)}"))

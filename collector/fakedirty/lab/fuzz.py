@@ -9,7 +9,8 @@ from fakedirty.errors import LabError
 from fakedirty.model.words import Mode
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.mode import read_mode
-from fakedirty.qmp.parameters import HASH, MODE
+from fakedirty.qmp.parameters import HASH, MODE, SET
+from fakedirty.qmp.schema import Schema
 
 from .bench import Bench
 from .fuzz_draw import draw, most_mib
@@ -68,8 +69,7 @@ def _accelerators(qemu: Path, wanted: str | None) -> tuple[str, ...]:
 def _accepted_hashes(qmp: Qmp) -> tuple[str, ...]:
     """Those that may be set together with skip; others are not built in, or too weak."""
     _mode, default = read_mode(qmp)
-    schema = qmp.execute("query-qmp-schema")
-    names = next(sorted(entry["values"]) for entry in schema if default in entry.get("values", ()))
+    names = sorted(Schema.of(qmp).values(SET, HASH) or ())
     return (default, *(name for name in names if name != default and _accepts(qmp, name)))
 
 

@@ -12,6 +12,7 @@ from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import read_mode
 from fakedirty.qmp.parameters import HASH, MODE
 
+from .cleanup import once_cleaned_up
 from .fuzz_coverage import AUDIT, BEFORE, BETWEEN, BULK, CANCELLED, LATER, RETRIED, SWITCHOVER, Taken, toggle_kinds
 from .fuzz_plan import AUDIT_PARAMETER, Toggle
 from .migrate import PAUSED
@@ -51,7 +52,7 @@ class Toggling:
     def set_before(self, toggle: Toggle, qmp: Qmp) -> None:
         """While no migration runs."""
         before = read_mode(qmp)
-        _set(toggle, qmp)
+        once_cleaned_up(lambda: _set(toggle, qmp))
         self._before.append(Taken(toggle_kinds(before, (toggle.mode, toggle.hash)), (self._rest,)))
 
     def set(self, toggle: Toggle, qmp: Qmp) -> None:

@@ -45,13 +45,13 @@ class RoundEnded:
 
 @dataclass(frozen=True, slots=True)
 class ModeChanged:
-    """QEMU adopted a mode or a hash: a toggle, by whoever."""
+    """QEMU adopted a mode or a hash: a toggle, by whoever. The hash is None where it was not seen."""
 
     time_ns: int
     round: int
     from_mode: Mode
     to_mode: Mode
-    hash: str
+    hash: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ class HistoryReader:
             self._ended_ns = None
             yield RoundsComplete(time_ns)
 
-    def _adopt(self, time_ns: int, round_: int, mode: Mode, hash_: str) -> Iterator[Event]:
+    def _adopt(self, time_ns: int, round_: int, mode: Mode, hash_: str | None) -> Iterator[Event]:
         before, self._mode = self._mode, mode
         if before not in (None, mode) or (before is None and mode is not Mode.OFF):
             yield ModeChanged(time_ns, round_, before or Mode.OFF, mode, hash_)
@@ -108,7 +108,7 @@ class HistoryReader:
             ended = history_round(entry, int(history["migration-start"]))
             if ended.mode is not None:  # several may have passed since the last look: the toggle was in this one
                 adopted_ns = min(time_ns, int(entry["end"]))
-                yield from self._adopt(adopted_ns, self._round, ended.mode, str(entry.get("hash", "")))
+                yield from self._adopt(adopted_ns, self._round, ended.mode, entry.get("hash"))
             yield RoundEnded(int(entry["end"]), ended, flaw=flaw, exact=entry.get("exact"))
 
 

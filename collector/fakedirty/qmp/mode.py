@@ -15,10 +15,6 @@ from .monitor import Monitor
 from .parameters import HASH, MODE, SET
 
 
-class SwitchoverDecidedError(QmpError):
-    """A migration is past the decision on its switchover: mode and hash stay as they are until it is over."""
-
-
 def supports(qmp: Monitor) -> bool:
     """Whether this QEMU carries the series: its schema, not its version, says so."""
     return bool(abilities(qmp).modes)
@@ -53,24 +49,16 @@ def set_mode(qmp: Monitor, mode: Mode, hash: str | None = None) -> tuple[Mode, s
     if lacks := has.lacks(str(mode), hash):
         raise QmpError(f"the QEMU at {qmp.path} cannot be set so: {lacks}")
     wanted = {MODE: str(mode)} | ({HASH: hash} if hash is not None else {})
-    change(qmp, wanted)
+    try:
+        qmp.execute(SET, wanted)
+    except QmpRefusedError as error:
+        if refusals.switchover_decided(error):
+            raise refusals.SwitchoverDecidedError(SET, error.error_class, error.reason) from error
+        raise
     found = read_mode(qmp)
     if found != (mode, hash or found[1]):
         raise QmpError(f"QEMU at {qmp.path} was given {wanted}, but reads back {found[0]} with {found[1]}")
     return found
-
-
-def change(qmp: Monitor, parameters: Mapping[str, object]) -> None:
-    """Set parameters of which some are the mode's; raises as :func:`set_mode`."""
-    try:
-        qmp.execute(SET, parameters)
-    except QmpRefusedError as error:
-        if refusals.switchover_decided(error):
-            raise SwitchoverDecidedError(
-                f"the QEMU at {qmp.path} is in a migration whose switchover has been decided: its mode and hash stay "
-                "as they are until that is over"
-            ) from error
-        raise
 
 
 def _without_series(qmp: Monitor) -> QmpError:

@@ -11,6 +11,13 @@ _NO_SUCH_VALUE = "does not accept value"
 _NOT_BUILT_IN = "is not built in"
 
 
+class SwitchoverDecidedError(QmpRefusedError):
+    """A migration is past the decision on its switchover: mode and hash stay as they are until it is over."""
+
+    def __init__(self, command: str, error_class: str, reason: str) -> None:
+        super().__init__(command, error_class, f"{reason}. Set them when it is over, if the guest stays here")
+
+
 def switchover_decided(error: Exception) -> bool:
     """Whether mode and hash stay as they are until the migration is over."""
     return _is(error, _SWITCHOVER_DECIDED)
