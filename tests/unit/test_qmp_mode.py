@@ -82,7 +82,10 @@ def test_set_and_read_back(tmp_path: Path) -> None:
 
 
 def test_a_mode_that_does_not_take_is_an_error(tmp_path: Path) -> None:
-    with patched(tmp_path / "qmp", obedient=False) as qmp, pytest.raises(QmpError, match="reads back off"):
+    with (
+        patched(tmp_path / "qmp", obedient=False) as qmp,
+        pytest.raises(QmpError, match="reads back mode off, hash xxh3-64"),
+    ):
         set_mode(qmp, Mode.SKIP)
 
 
@@ -144,3 +147,25 @@ def test_a_mode_that_comes_after_the_decision_on_the_switchover_is_an_error_of_i
             set_mode(qmp, Mode.SKIP)
         assert switchover_decided(caught.value)
         assert not not_cleaned_up(caught.value)
+
+
+def test_a_qemu_with_one_hash_has_no_parameter_for_it(tmp_path: Path) -> None:
+    parameters: dict[str, object] = {"fake-dirty-mode": "off"}
+
+    def change(arguments: dict[str, Any]) -> object:
+        parameters.update(arguments)
+        return {}
+
+    told = [each for each in series(()) if each["name"] != "7"]
+    told.append({"name": "7", "meta-type": "object", "members": [{"name": "fake-dirty-mode", "type": "8"}]})
+    answers = {
+        "query-qmp-schema": lambda arguments: told,
+        "query-migrate-parameters": lambda arguments: parameters,
+        "migrate-set-parameters": change,
+    }
+    with qmp_server(tmp_path / "qmp", answers), Qmp.connect(tmp_path / "qmp") as qmp:
+        assert abilities(qmp) == Abilities(MODES, ())
+        assert set_mode(qmp, Mode.SKIP) == (Mode.SKIP, None)
+        with pytest.raises(QmpError, match="no hash 'sha1', only one, which is not chosen"):
+            set_mode(qmp, Mode.SKIP, "sha1")
+        assert read_mode(qmp) == (Mode.SKIP, None)

@@ -11,13 +11,12 @@ from typing import Any
 from fakedirty.errors import TargetError, UsageError
 from fakedirty.model.words import Mode
 from fakedirty.qmp.clients import free_first
-from fakedirty.qmp.mode import read_mode, set_mode
+from fakedirty.qmp.mode import State, read_mode, set_mode
 from fakedirty.qmp.monitor import Monitor
 from fakedirty.qmp.place import Address
 from fakedirty.qmp.refusals import SwitchoverDecidedError
 from fakedirty.qmp.turn import CHANGE_SECONDS, in_turns, turn
 from fakedirty.service.control import DEFAULT_SOCKET, NoServiceError, asking
-from fakedirty.service.promises import State
 
 from .printing import print_json, print_line
 from .targets import add_selectors, choose
@@ -119,9 +118,9 @@ def _once_it_can(change: Callable[[], State], stop: threading.Event) -> State:
                 raise
 
 
-def _say(arguments: argparse.Namespace, name: str, mode: str, hash_name: str) -> None:
+def _say(arguments: argparse.Namespace, name: str, mode: str, hash_name: str | None) -> None:
     said = {"qmp" if arguments.qmp else "vm": name, "mode": mode, "hash": hash_name}
     if arguments.json:
         print_json(said, indent=None)
     else:
-        print_line(f"{name}: fake-dirty-mode is {mode}, hash {hash_name}")
+        print_line(f"{name}: fake-dirty-mode is {mode}" + (f", hash {hash_name}" if hash_name else ""))

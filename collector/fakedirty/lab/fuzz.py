@@ -67,8 +67,10 @@ def _accelerators(qemu: Path, wanted: str | None) -> tuple[str, ...]:
 
 
 def _accepted_hashes(qmp: Qmp) -> tuple[str, ...]:
-    """Those that may be set together with skip; others are not built in, or too weak."""
+    """Those that may be set together with skip; others are not built in, or too weak. LabError where none is chosen."""
     _mode, default = read_mode(qmp)
+    if default is None:
+        raise LabError("this QEMU has one hash alone, and no parameter for it: it was built without the experiments")
     names = sorted(Schema.of(qmp).values(SET, HASH) or ())
     return (default, *(name for name in names if name != default and _accepts(qmp, name)))
 

@@ -51,7 +51,8 @@ class Toggling:
 
     def set_before(self, toggle: Toggle, qmp: Qmp) -> None:
         """While no migration runs."""
-        before = read_mode(qmp)
+        mode, hash_name = read_mode(qmp)
+        before = mode, hash_name or toggle.hash
         once_cleaned_up(lambda: _set(toggle, qmp))
         self._before.append(Taken(toggle_kinds(before, (toggle.mode, toggle.hash)), (self._rest,)))
 
@@ -80,7 +81,7 @@ def _set(toggle: Toggle, qmp: Qmp) -> None:
 def _adopted(info: Mapping[str, Any], hash_name: str) -> tuple[Mode, str]:
     """What is in effect, by query-migrate; off, with no other hash, where the mode has never been on."""
     totals = info.get("fake-dirty")
-    return (Mode(Mode.parse(totals["mode"])), totals["hash"]) if totals else (Mode.OFF, hash_name)
+    return (Mode(Mode.parse(totals["mode"])), totals.get("hash", hash_name)) if totals else (Mode.OFF, hash_name)
 
 
 def _is_adopted(wanted: tuple[Mode, str], qmp: Qmp) -> bool:

@@ -85,7 +85,7 @@ class PatchedReader:
         if not late:
             yield from self._start(event.header)
         modes = [Mode(Mode.parse(word.decode())) for word in (event.from_mode, event.to_mode)]
-        yield ModeChanged(time_ns, number, modes[0], modes[1], event.hash.decode())
+        yield ModeChanged(time_ns, number, modes[0], modes[1], event.hash.decode() or None)
 
     def _ended(self, event: RoundOnWire, record: RecordedRound) -> Iterator[Event]:
         started_ns = record.migration_start_ns

@@ -95,7 +95,7 @@ class HistoryReader:
         """The mode as it is now, in a round that is not over."""
         if totals := info.get("fake-dirty"):
             mode = Mode(Mode.parse(totals["mode"]))
-            yield from self._adopt(time_ns, self._round + 1, mode, str(totals["hash"]))
+            yield from self._adopt(time_ns, self._round + 1, mode, totals.get("hash"))
 
     def _rounds(self, time_ns: int, history: Mapping[str, Any]) -> Iterator[Event]:
         for entry in history.get("rounds", []):

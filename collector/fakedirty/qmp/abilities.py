@@ -15,7 +15,7 @@ from .schema import Schema
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What a QEMU can be set to. No `modes`: it was built without the series.
+    """What a QEMU can be set to. No `modes`: it was built without the series. No `hashes`: it has one alone.
 
     `hashes` is None where the schema lists hashes that are not built in, as that of an earlier series does: which are
     there shows only when one is set.
@@ -29,7 +29,7 @@ class Abilities:
         if mode is not None and mode not in self.modes:
             return f"it has no mode {mode!r}, only {_listed(self.modes)}: it was built without libxxhash"
         if hash_name is not None and self.hashes is not None and hash_name not in self.hashes:
-            return f"it has no hash {hash_name!r}, only {_listed(self.hashes)}"
+            return f"it has no hash {hash_name!r}, only {_listed(self.hashes) or 'one, which is not chosen'}"
         return ""
 
 
@@ -42,8 +42,9 @@ def abilities(qmp: Monitor) -> Abilities:
         modes = schema.values(SET, MODE)
         # members that are left out of a build came with the command of this name
         told = schema.has_command(COMMANDS[0])
-        return Abilities(tuple(map(str, Mode)) if modes is None else modes, schema.values(SET, HASH) if told else None)
+        hashes = (schema.values(SET, HASH) or ()) if told else None
+        return Abilities(tuple(map(str, Mode)) if modes is None else modes, hashes)
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names) or "none"
+    return ", ".join(names)

@@ -14,6 +14,9 @@ from .client import QmpRefusedError
 from .monitor import Monitor
 from .parameters import HASH, MODE, SET
 
+#: the mode, and the hash; None where QEMU has one alone, which it does not name
+State = tuple[Mode, str | None]
+
 
 def supports(qmp: Monitor) -> bool:
     """Whether this QEMU carries the series: its schema, not its version, says so."""
@@ -26,15 +29,15 @@ def read_parameters(qmp: Monitor) -> Mapping[str, object]:
         return {str(name): value for name, value in qmp.execute("query-migrate-parameters").items()}
 
 
-def read_mode(qmp: Monitor) -> tuple[Mode, str]:
+def read_mode(qmp: Monitor) -> State:
     """The mode and the hash as they are set now."""
     parameters = qmp.execute("query-migrate-parameters")
     if MODE not in parameters:
         raise _without_series(qmp)
-    return Mode(Mode.parse(parameters[MODE])), str(parameters[HASH])
+    return Mode(Mode.parse(parameters[MODE])), parameters.get(HASH)
 
 
-def set_mode(qmp: Monitor, mode: Mode, hash: str | None = None) -> tuple[Mode, str]:
+def set_mode(qmp: Monitor, mode: Mode, hash: str | None = None) -> State:
     """Set the mode, and the hash where one is given; returns both as read back.
 
     A migration that runs adopts them at its next turn (its ``fake_dirty_mode`` event says when).
@@ -57,8 +60,14 @@ def set_mode(qmp: Monitor, mode: Mode, hash: str | None = None) -> tuple[Mode, s
         raise
     found = read_mode(qmp)
     if found != (mode, hash or found[1]):
-        raise QmpError(f"QEMU at {qmp.path} was given {wanted}, but reads back {found[0]} with {found[1]}")
+        raise QmpError(f"QEMU at {qmp.path} was given {wanted}, but reads back {spelled(found)}")
     return found
+
+
+def spelled(state: State) -> str:
+    """In words."""
+    mode, hash_name = state
+    return f"mode {mode}" if hash_name is None else f"mode {mode}, hash {hash_name}"
 
 
 def _without_series(qmp: Monitor) -> QmpError:
