@@ -8,6 +8,7 @@ from pathlib import Path
 from fakedirty.errors import LabError
 from fakedirty.model.words import Mode
 from fakedirty.qmp.client import Qmp, QmpRefusedError
+from fakedirty.qmp.history import COMMANDS, history_command
 from fakedirty.qmp.mode import read_mode
 from fakedirty.qmp.parameters import HASH, MODE, SET
 from fakedirty.qmp.schema import Schema
@@ -38,8 +39,9 @@ def possible(qemu: Path, accelerator: str | None = None) -> Possible:
         needed = {name: True for name in (WEAK_PARAMETER,) if name in parameters}
         asked.qmp.execute("migrate-set-parameters", needed)
         hashes = _accepted_hashes(asked.qmp)
+        decides = history_command(asked.qmp) == COMMANDS[0]
     audit = AUDIT_PARAMETER in parameters
-    return Possible(hashes, _accelerators(qemu, accelerator), needed, audit, _memories())
+    return Possible(hashes, _accelerators(qemu, accelerator), needed, audit, _memories(), decides)
 
 
 def fuzz(qemu: Path, seed: int, indexes: Iterable[int], allowed: Possible) -> Iterator[Fuzzed]:
