@@ -19,14 +19,14 @@ def refusing(words: str, times: int) -> Callable[[], int]:
     """A command that is refused so many times; then it returns how often it was given."""
     given = 0
 
-    def ask() -> int:
+    def command() -> int:
         nonlocal given
         given += 1
         if given <= times:
             raise QmpRefusedError("migrate", "GenericError", words)
         return given
 
-    return ask
+    return command
 
 
 @pytest.mark.parametrize("words", [NOT_YET, DECIDED])
@@ -42,10 +42,10 @@ def test_it_is_asked_for_so_long_and_no_longer() -> None:
 
 
 def test_another_refusal_is_final() -> None:
-    ask = refusing("There's a migration process in progress", 1)
+    command = refusing("There's a migration process in progress", 1)
     with pytest.raises(QmpRefusedError, match="in progress"):
-        once_cleaned_up(ask)
-    assert ask() == 2, "it was given once"
+        once_cleaned_up(command)
+    assert command() == 2, "it was given once"
 
 
 def test_a_step_that_comes_after_the_decision_is_not_taken_and_no_fault() -> None:

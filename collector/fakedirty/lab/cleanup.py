@@ -1,4 +1,4 @@
-"""What is asked of a QEMU whose last migration is over, and not cleaned up yet, is asked again in a moment.
+"""A command that QEMU refuses because its last migration is over, and not cleaned up yet, is repeated in a moment.
 
 A migration is failed or cancelled before its thread has been joined. Until then QEMU starts no other, and keeps its
 mode where the switchover had been decided.
@@ -19,12 +19,23 @@ PAUSE_SECONDS = 0.02
 T = TypeVar("T")
 
 
-def once_cleaned_up(ask: Callable[[], T], seconds: float = CLEANUP_SECONDS) -> T:
-    """What `ask` returns, done again for so long as QEMU refuses it for that reason; what it raises then, or else."""
+def once_cleaned_up(command: Callable[[], T], seconds: float = CLEANUP_SECONDS) -> T:
+    """Repeat a command for so long as QEMU refuses it for that reason.
+
+    Args:
+        command: gives the command to QEMU.
+        seconds: how long it is repeated.
+
+    Returns:
+        What `command` returns.
+
+    Raises:
+        QmpError: it is refused after that time too, or for another reason.
+    """
     deadline = time.monotonic() + seconds
     while True:
         try:
-            return ask()
+            return command()
         except QmpError as error:
             passing = refusals.not_cleaned_up(error) or refusals.switchover_decided(error)
             if not passing or time.monotonic() >= deadline:

@@ -36,7 +36,7 @@ class RecordedRound:
 
 
 def recorded(event: RoundOnWire) -> RecordedRound | None:
-    """The record of an event; None where it is of a form that is not known here."""
+    """The record that an event carries; None where it is of a form that is not known here."""
     if isinstance(event, wire.RoundEvent):
         return _unversioned(event.record)
     return _versioned(event.record, min(event.record_bytes, event.record.size))

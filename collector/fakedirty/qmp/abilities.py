@@ -41,8 +41,8 @@ def abilities(qmp: Monitor) -> Abilities:
             return Abilities()
         modes = schema.values(SET, MODE)
         # members that are left out of a build came with the command of this name
-        told = schema.has_command(COMMANDS[0])
-        hashes = (schema.values(SET, HASH) or ()) if told else None
+        built_in_alone = schema.has_command(COMMANDS[0])
+        hashes = (schema.values(SET, HASH) or ()) if built_in_alone else None
         return Abilities(tuple(map(str, Mode)) if modes is None else modes, hashes)
 
 

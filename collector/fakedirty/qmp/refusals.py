@@ -1,4 +1,4 @@
-"""Refusals that whoever asked can do something about, by QEMU's own words: it gives all of them one class of error."""
+"""Refusals after which a caller can go on, by QEMU's own words: it gives all of them one class of error."""
 
 from __future__ import annotations
 
