@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every struct that crosses a boundary: from the QEMU series to the kernel (the fake_dirty_batch and
- * fake_dirty_round trace events), and from the kernel to user space (the ring buffer). The Python side
- * is fakedirty/observe/wire.py; a test holds the two, and QEMU's own header, together.
+ * Every struct that crosses a boundary: from the QEMU series to the kernel (the trace events fake_dirty_batch,
+ * and migration_round or fake_dirty_round), and from the kernel to user space (the ring buffer). The Python
+ * side is fakedirty/observe/wire.py; a test holds the two, and QEMU's own header, together.
  */
 #ifndef FAKEDIRTY_EVENTS_H
 #define FAKEDIRTY_EVENTS_H
@@ -24,8 +24,46 @@ struct page_record {
 #define DISPOSITION_ZERO 1
 
 #define ROUND_CLASSIFIED 1 /* flags: the mode was on for the whole round, so that classes are complete */
+#define ROUND_INEXACT 2    /* pages were counted where they were queued, so that the laws of rounds do not hold */
 
-/* one round, as QEMU counted it */
+#define ROUND_VERSION 2 /* of a record that can be read here, as far as its size says */
+
+/* one round, as QEMU counted it: migration_round carries it. It grows at its end only. */
+struct migration_round_record {
+    unsigned int version;
+    unsigned int size; /* of the whole record as QEMU has it, which may be more or less than this */
+    unsigned long long migration_start_ns; /* times: CLOCK_MONOTONIC */
+    unsigned long long start_ns;
+    unsigned long long end_ns;
+    unsigned long long dirty_pages;
+    unsigned long long forced_pages;
+    unsigned long long visited_pages;
+    unsigned long long normal_pages;
+    unsigned long long zero_pages;
+    unsigned long long xbzrle_pages;
+    unsigned long long unchanged_pages;
+    unsigned long long left_pages;
+    unsigned long long hinted_pages;
+    unsigned long long transferred_bytes;
+    unsigned int forced_syncs;
+    unsigned int round;
+    unsigned char kind;
+    unsigned char flags;
+    unsigned char reserved[6];
+    /* with the modes of the series */
+    unsigned long long first_pages;
+    unsigned long long changed_pages;
+    unsigned long long fake_pages;
+    unsigned long long hash_ns;
+    unsigned char mode; /* at the end of the round */
+    unsigned char hash;
+    unsigned char reserved_mode[6];
+    /* with mode skip */
+    unsigned long long skipped_pages;
+    unsigned long long saved_bytes;
+};
+
+/* the same of a series whose records had no version: fake_dirty_round carries it */
 struct round_record {
     unsigned long long migration_start_ns; /* times: CLOCK_MONOTONIC */
     unsigned long long start_ns;
@@ -65,7 +103,8 @@ struct round_record {
 #define EVENT_STOCK_ROUND 6
 #define EVENT_STOCK_STATE 7
 #define EVENT_STOCK_STOPPED 8
-#define EVENT_RUNSTATE 9 /* struct runstate_event */
+#define EVENT_RUNSTATE 9         /* struct runstate_event */
+#define EVENT_MIGRATION_ROUND 10 /* struct migration_round_event */
 
 struct event_header {
     unsigned long long time_ns; /* CLOCK_MONOTONIC */
@@ -91,6 +130,14 @@ struct round_event {
     struct event_header header;
     struct round_record record;
     struct seen_counts seen;
+};
+
+struct migration_round_event {
+    struct event_header header;
+    struct migration_round_record record;
+    struct seen_counts seen;
+    unsigned int record_bytes; /* that were read of the record; the rest of it is 0 here, and means nothing */
+    unsigned int reserved;
 };
 
 #define WORD_BYTES 32 /* room for a mode, a hash, a migration state */

@@ -16,6 +16,7 @@ struct process {
     struct seen_counts seen[ROUNDS];
     struct batch_event batch; /* of the migration thread, as are its programs */
     struct round_event round;
+    struct migration_round_event migration_round;
 };
 
 BPF_F_TABLE("hash", u32, struct process, observed, PROCESSES, BPF_F_NO_PREALLOC);
@@ -75,6 +76,7 @@ static __always_inline int fake_dirty_batch(struct pt_regs *ctx, u64 block, u64 
     return 0;
 }
 
+/* of a series whose records have no version, and one size */
 static __always_inline int fake_dirty_round(struct pt_regs *ctx, u64 round, u64 visited, u64 fake, u64 skipped,
                                             u64 record, u64 size)
 {
@@ -95,6 +97,33 @@ static __always_inline int fake_dirty_round(struct pt_regs *ctx, u64 round, u64 
         lose(&p->head, LOST_UNREADABLE);
         return 0;
     }
+    tell(&p->head, event, sizeof(*event));
+    return 0;
+}
+
+/* the record says how long it is: what is known of it here is read, and user space told how much that was */
+static __always_inline int migration_round(struct pt_regs *ctx, u64 round, u64 dirty, u64 visited, u64 left, u64 record,
+                                           u64 size)
+{
+    struct process *p = process();
+    struct migration_round_event *event;
+    struct seen_counts *counts;
+    u32 bytes = size > sizeof(event->record) ? sizeof(event->record) : size;
+
+    if (!p) {
+        return 0;
+    }
+    event = &p->migration_round;
+    counts = &p->seen[round & (ROUNDS - 1)];
+    head(&p->head, &event->header, EVENT_MIGRATION_ROUND);
+    event->seen = *counts;
+    __builtin_memset(counts, 0, sizeof(*counts));
+    __builtin_memset(&event->record, 0, sizeof(event->record));
+    if (bytes > sizeof(event->record) || bpf_probe_read_user(&event->record, bytes, (void *)record)) {
+        lose(&p->head, LOST_UNREADABLE);
+        return 0;
+    }
+    event->record_bytes = bytes;
     tell(&p->head, event, sizeof(*event));
     return 0;
 }

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fakedirty.lab.cleanup import once_cleaned_up
 from fakedirty.lab.guest import build_guest
 from fakedirty.lab.guest_report import wait_until_ready
 from fakedirty.lab.guest_workload import Workload
@@ -86,7 +87,7 @@ class Pair:
         if not self.uri:
             self.receive(autostart=autostart)
         self.set(**parameters)
-        self.source.qmp.execute("migrate", uri=self.uri)
+        once_cleaned_up(lambda: self.source.qmp.execute("migrate", uri=self.uri))
         self.uri = ""
 
     def set(self, **parameters: Any) -> None:

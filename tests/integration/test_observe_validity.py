@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from fakedirty.lab.cleanup import once_cleaned_up
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.migration import Migration
 from fakedirty.model.totals import Outcome
@@ -17,6 +18,7 @@ from fakedirty.model.words import Level
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.target import by_pid
+from fakedirty.qmp.history import read_history
 from fakedirty.record.load import load
 from fakedirty.record.recorder import Recorder
 from migrating import SLOW, Notes, Pair, capable, observed, pair, running, wait
@@ -124,7 +126,7 @@ def test_the_channel_is_cut_and_the_migration_tried_again_at_once(level: Level, 
             again = vm.uri
             way.cut()
             wait(lambda: vm.info()["status"] == "failed")
-            vm.source.qmp.execute("migrate", uri=again)  # at once
+            once_cleaned_up(lambda: vm.source.qmp.execute("migrate", uri=again))  # at once, or as soon as QEMU takes it
         vm.uri = ""
         vm.wait_for_syncs(2)
         ram = vm.converge()["ram"]
@@ -156,7 +158,7 @@ def test_the_last_round_of_a_failed_migration(level: Level, mode: str, tmp_path:
         vm.wait_for_syncs(3)
         way.cut()
         wait(lambda: len(notes.over) == 1)
-        counted = vm.source.qmp.execute("query-fake-dirty-rounds")["rounds"]
+        counted = read_history(vm.source.qmp)["rounds"]
     [migration] = notes.over
     assert [each.round for each in migration.rounds] == [each["round"] for each in counted]
     assert migration.total("visited_pages") == sum(each["visited"] for each in counted)
@@ -205,6 +207,7 @@ def test_multifd(level: Level, tmp_path: Path) -> None:
         vm.wait_for_syncs(30)
         ram = vm.converge()["ram"]
         wait(lambda: len(notes.over) == 1)
+        inexact = [each["round"] for each in read_history(vm.source.qmp)["rounds"] if each.get("exact") is False]
     [migration] = notes.over
     assert ram["multifd-bytes"] > 0
     assert [each.invalid_reason for each in migration.rounds if not each.valid] == []
@@ -212,7 +215,7 @@ def test_multifd(level: Level, tmp_path: Path) -> None:
     assert migration.total("visited_pages") == ram["normal"] + ram["duplicate"]
     for each in migration.rounds:
         late = (each.visited_pages or 0) - (each.normal_pages or 0) - (each.zero_pages or 0)
-        assert bool(each.remark) == bool(late), each
+        assert bool(each.remark) == (bool(late) or each.round in inexact), each
     recorded = load(tmp_path / "out")
     assert list(recorded.migrations["totals"]) == ["equal"]
     assert recorded.migrations["conservation"].all()

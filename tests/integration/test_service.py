@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from fakedirty.lab.qemu import qemu_binary, stock_binary
-from fakedirty.qmp.mode import HASH, MODE
+from fakedirty.qmp.parameters import HASH, MODE
 from fakedirty.record.load import load
 from fakedirty.service.control import asking
 from grafana_server import TOKEN, Grafana, serving

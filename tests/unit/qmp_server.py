@@ -20,6 +20,10 @@ class Hangup(Exception):  # noqa: N818 - not an error: the server's way to leave
     """Raised by an answer: close the connection instead."""
 
 
+class Refused(Exception):  # noqa: N818 - not an error of the server's
+    """Raised by an answer: these are the words of QEMU's refusal."""
+
+
 def requests(link: socket.socket) -> Iterator[dict[str, Any]]:
     """JSON objects as they come; nothing separates one from the next."""
     text = ""
@@ -32,6 +36,14 @@ def requests(link: socket.socket) -> Iterator[dict[str, Any]]:
                 break
             yield request
             text = text[end:].lstrip()
+
+
+def answered(answer: Callable[[dict[str, Any]], object], arguments: dict[str, Any]) -> dict[str, object]:
+    """What it returns, or that it refuses."""
+    try:
+        return {"return": answer(arguments)}
+    except Refused as words:
+        return {"error": {"class": "GenericError", "desc": str(words)}}
 
 
 @contextmanager
@@ -63,7 +75,7 @@ def qmp_server(at: Path | bytes | tuple[str, int], answers: Answers) -> Iterator
                         send({"return": {}})
                         accepted.set()
                     elif command in answers:
-                        send({"return": answers[command](request.get("arguments", {})), "id": request["id"]})
+                        send(answered(answers[command], request.get("arguments", {})) | {"id": request["id"]})
                     else:
                         error = {"class": "CommandNotFound", "desc": f"no command {command}"}
                         send({"error": error, "id": request["id"]})

@@ -32,7 +32,7 @@ def test_every_rule_that_the_fuzz_must_guard_has_a_variant(variants: ModuleType)
 def test_what_is_changed_is_in_the_series(variants: ModuleType) -> None:
     added = "\n".join(
         line[1:]
-        for patch in sorted(SERIES.glob("*.patch"))
+        for patch in sorted(SERIES.rglob("*.patch"))
         for line in patch.read_text().splitlines()
         if line[:1] in " +"
     )

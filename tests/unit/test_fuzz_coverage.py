@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from fakedirty.lab.fuzz_coverage import ENOUGH, HASH_CHANGE, KINDS, Coverage, Taken, toggle_kinds
+from fakedirty.lab.fuzz_coverage import ENOUGH, HASH_CHANGE, KINDS, SWITCHOVER, Coverage, Taken, toggle_kinds
 from fakedirty.lab.fuzz_draw import draw
 from fakedirty.lab.fuzz_memory import ARGUMENTS
 from fakedirty.lab.fuzz_plan import Possible
@@ -32,6 +34,11 @@ def test_every_kind_of_toggle_has_a_column_and_a_change_of_hash_only_where_there
     assert len(KINDS) == 7
     assert HASH_CHANGE in Coverage(TWO).kinds
     assert HASH_CHANGE not in Coverage(ONE).kinds
+
+
+def test_a_toggle_in_the_switchover_is_no_row_where_qemu_refuses_it() -> None:
+    assert SWITCHOVER in Coverage(ONE).features
+    assert set(Coverage(ONE).features) - set(Coverage(replace(ONE, decides=True)).features) == {SWITCHOVER}
 
 
 def test_a_migration_counts_once_for_a_cell_however_often_they_met() -> None:

@@ -12,7 +12,7 @@ import pytest
 from fakedirty.errors import QmpError
 from fakedirty.model.words import Mode
 from fakedirty.observe.target import Target
-from fakedirty.qmp.mode import HASH, MODE
+from fakedirty.qmp.parameters import HASH, MODE
 from fakedirty.qmp.process import running
 from fakedirty.service import modes as subject
 from fakedirty.service.modes import Doing, Modes

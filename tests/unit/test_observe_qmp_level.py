@@ -10,10 +10,11 @@ import pytest
 from fakedirty.model.events import MigrationStarted, ModeChanged, RoundEnded, StateChanged
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.model.words import Kind, Mode
-from fakedirty.observe.qmp_history import HistoryReader
+from fakedirty.observe.qmp_history import HistoryReader, history_round
 from fakedirty.observe.qmp_polled import PollReader
 from fakedirty.observe.reading import QmpTraceReader
 from fakedirty.observe.source import EndUnknown, Observed
+from fakedirty.qmp.history import COMMANDS
 
 SECOND = 1_000_000_000
 NEVER_RECEIVES = False
@@ -404,3 +405,49 @@ def test_patched_that_had_ended_before_is_not_ours_but_the_next_is() -> None:
     assert list(reader.take(2, status("completed"), history(entry(1)))) == []
     events = list(reader.take(3, status("active"), history(start=5000)))
     assert events[0] == MigrationStarted(5000)
+
+
+def of_today(number: int, mode: str, **changes: Any) -> dict[str, Any]:
+    """An entry of query-migration-rounds, which has a hash only where the mode was on at its end."""
+    given = entry(number, **{"mode": mode, "exact": True, **changes})
+    return {name: value for name, value in given.items() if name != "hash" or mode != "off"}
+
+
+def test_patched_a_history_of_today_is_read() -> None:
+    reader = HistoryReader()
+    rounds = [
+        of_today(1, "skip", kind="bulk"),
+        of_today(2, "off"),
+        of_today(3, "off", exact=False),
+    ]
+    list(reader.take(1, status("none"), history(start=0)))
+    events = list(reader.take(2, {"status": "active"}, history(*rounds)))
+    ended = rounds_of(events)
+    assert [(each.round.mode, each.round.hash) for each in ended] == [
+        (Mode.SKIP, "xxh3-64"),
+        (Mode.OFF, None),
+        (Mode.OFF, None),
+    ]
+    assert [each.exact for each in ended] == [True, True, False]
+    toggles = [event for event in events if isinstance(event, ModeChanged)]
+    assert [(event.to_mode, event.hash) for event in toggles] == [(Mode.SKIP, "xxh3-64"), (Mode.OFF, None)]
+
+
+def test_patched_what_an_entry_has_not_is_none() -> None:
+    """As of a series without the modes, and of one that cannot skip."""
+    absent = ("mode", "hash", "first", "changed", "fake", "skipped", "saved", "hash-time")
+    bare = {name: value for name, value in of_today(1, "off").items() if name not in absent}
+    found = history_round(bare, 0)
+    assert (found.mode, found.hash, found.hash_seconds, found.saved_bytes) == (None, None, None, None)
+    assert (found.fake_pages, found.skipped_pages, found.normal_pages) == (None, None, 0)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_patched_the_history_is_found_by_either_command(command: str) -> None:
+    reader = QmpTraceReader(may_receive=False)
+    looks = [(info("none"), history(start=0)), (info("active", 1), history(entry(1)))]
+    events: list[Observed] = []
+    for number, (answer, rounds) in enumerate(looks, 1):
+        answers = {"query-status": {"status": "running"}, "query-migrate": answer, command: rounds}
+        events += reader.take(TraceRecord(number * SECOND, Channel.ANSWERS, json.dumps(answers).encode()))
+    assert [each.round.round for each in rounds_of(events)] == [1]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import TargetError
-from fakedirty.observe import usdt
+from fakedirty.observe import levels, patched, usdt
 from fakedirty.observe.elf import Binary, UsdtLocation
 
 PROBED = """
@@ -64,3 +64,45 @@ def test_notes_of_an_executable(tmp_path: Path) -> None:
     assert program(location.arguments)
     assert binary.build_id
     binary.close()
+
+
+def traced(directory: Path, *probes: str) -> Binary:
+    """An executable with these trace events, of one argument each."""
+    calls = " ".join(f"DTRACE_PROBE1(qemu, {name}, argc);" for name in probes)
+    source = directory / "traced.c"
+    source.write_text(f"#include <sys/sdt.h>\nint main(int argc, char **argv) {{ {calls} return 0; }}\n")
+    subprocess.run(["gcc", "-O1", "-o", directory / "traced", source], check=True)
+    return Binary(directory / "traced")
+
+
+SERIES = ("fake_dirty_batch", "fake_dirty_mode", "migrate_set_state")
+
+
+@pytest.mark.parametrize(
+    ("probes", "used"),
+    [
+        (("migration_round",), "migration_round"),
+        (("fake_dirty_round",), "fake_dirty_round"),
+        (("fake_dirty_round", "migration_round"), "migration_round"),
+    ],
+)
+def test_one_event_ends_a_round_whatever_it_is_called(probes: tuple[str, ...], used: str, tmp_path: Path) -> None:
+    with traced(tmp_path, *SERIES, *probes) as binary:
+        assert levels.why_not(binary, levels.NEEDS[0]) == ""
+        handlers = [f"return {name}(" for name in (*SERIES, used)]
+        programs = [placed.text for placed in patched.placed(binary)]
+        assert len(programs) == len(handlers)
+        assert all(handler in text for handler, text in zip(handlers, programs, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("probes", "lacking"),
+    [
+        (SERIES, "migration_round or fake_dirty_round"),
+        (("migration_round", "migrate_set_state"), "fake_dirty_batch, fake_dirty_mode"),
+    ],
+    ids=["no event ends a round", "a history of rounds alone"],
+)
+def test_what_the_level_lacks_is_named(probes: tuple[str, ...], lacking: str, tmp_path: Path) -> None:
+    with traced(tmp_path, *probes) as binary:
+        assert f"({lacking} not found)" in levels.why_not(binary, levels.NEEDS[0])

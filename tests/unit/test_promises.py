@@ -11,13 +11,14 @@ from fakedirty.service.promises import Written, read, write
 
 TIMED = Written(4711, 99, (Mode.OFF, "xxh3-64"), (Mode.SKIP, "sha1"), 12.5)
 HELD = Written(4712, 100, (Mode.OBSERVE, "xxh3-64"), (Mode.SKIP, "xxh3-64"), None)
+UNNAMED = Written(4713, 101, (Mode.OFF, None), (Mode.SKIP, None), None)  # of a QEMU that has one hash
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     path = tmp_path / "promises"
     assert read(path) == []
-    write(path, [TIMED, HELD])
-    assert read(path) == [TIMED, HELD]
+    write(path, [TIMED, HELD, UNNAMED])
+    assert read(path) == [TIMED, HELD, UNNAMED]
     write(path, [])
     assert not path.exists()
     write(path, [])

@@ -120,6 +120,29 @@ def test_invalid_rounds_and_losses_are_told(tmp_path: Path) -> None:
     assert content["query_migrate"] == REPORT
 
 
+SWITCHOVER = {"expected-pages": 500, "expected-time": 40_000_000, "pages": 520, "time": 41_500_000}
+
+
+@pytest.mark.parametrize(
+    ("switchover", "expected"),
+    [
+        (SWITCHOVER, (500, 0.04, 520, 0.0415)),
+        (SWITCHOVER | {"expected-time": 0}, (500, None, 520, 0.0415)),
+        ({"expected-pages": 0, "expected-time": 7}, (0, 7e-9, None, None)),
+        (None, (None, None, None, None)),
+    ],
+    ids=["whole", "no bandwidth known", "not over", "another QEMU"],
+)
+def test_what_the_switchover_was_expected_to_take(
+    tmp_path: Path, switchover: dict[str, int] | None, expected: tuple[object, ...]
+) -> None:
+    report = REPORT | ({} if switchover is None else {"switchover": switchover})
+    tell(made(), [recorder(tmp_path)], [MigrationStarted(START), RoundEnded(START, bulk()), FinalReport(START, report)])
+    (row,) = fakedirty.load(tmp_path).migrations.to_dict("records")
+    names = [f"switchover_{name}" for name in ("expected_pages", "expected_seconds", "pages", "seconds")]
+    assert tuple(None if row[name] is pd.NA else row[name] for name in names) == expected
+
+
 def test_the_manifest_says_by_what_and_when(tmp_path: Path) -> None:
     to = recorder(tmp_path)
     tell(made(), [to])

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from fakedirty.export.host import HOST
 from fakedirty.export.metrics import METRICS
+from fakedirty.observe.round_records import NOT_UNDERSTOOD
 from fakedirty.observe.wire import LOST_PLACES
 from fakedirty.service.configuration import Policy
 
@@ -201,9 +202,10 @@ def test_the_runbook_has_no_section_of_an_alert_that_is_none() -> None:
 
 
 def test_the_runbook_knows_every_place_where_events_are_lost() -> None:
-    assert re.findall(r"^\| ((?:ring|memory|table|reader) [^|]+) \|", SECTIONS["fakedirtyeventslost"], re.M) == list(
-        LOST_PLACES
-    )
+    assert re.findall(r"^\| ((?:ring|memory|table|reader|record) [^|]+) \|", SECTIONS["fakedirtyeventslost"], re.M) == [
+        *LOST_PLACES,
+        NOT_UNDERSTOOD,
+    ]
 
 
 def test_hashing_is_told_of_when_the_policy_would_act() -> None:

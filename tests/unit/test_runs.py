@@ -41,7 +41,7 @@ def test_every_migration_is_listed_the_latest_last(recorded: Path, capsys: pytes
     assert all(row["migration_id"] in table for row in rows)
 
 
-@pytest.mark.parametrize("name", ["patched", "stock", "usdt", "qmp-patched", "qmp-stock"])
+@pytest.mark.parametrize("name", ["patched", "patched-earlier", "stock", "usdt", "qmp-patched", "qmp-stock"])
 def test_what_is_shown_is_what_was_shown(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["replay", str(TRACES / f"{name}.trace"), "--out", str(tmp_path)])
     before = capsys.readouterr().out

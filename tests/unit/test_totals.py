@@ -293,6 +293,45 @@ def test_a_round_that_no_channel_explains_is_invalid(wrong: Round) -> None:
     assert not migration.rounds[0].valid
 
 
+def by_qemus_word(rounds: list[Round], final: dict[str, Any], exact: bool) -> Migration:
+    """A migration whose rounds QEMU itself calls exact, or not."""
+    events: list[Event] = [*(RoundEnded(START, each, exact=exact) for each in rounds), StateChanged(START, "completed")]
+    return tell(made(), [], [*events, FinalReport(START, final)])
+
+
+@pytest.mark.parametrize("multifd_bytes", [9, 0], ids=["multifd", "RDMA"])
+def test_rounds_that_qemu_calls_inexact_have_a_remark_and_are_judged_together(multifd_bytes: int) -> None:
+    migration = by_qemus_word([*MULTIFD, sent(4, 5)], report(107, 38, multifd_bytes=multifd_bytes), exact=False)
+    assert outcome(migration) == (Outcome.EQUAL, True)
+    assert all("not exact by QEMU's own word" in each.remark for each in migration.rounds)
+    assert "2 of its pages" in migration.rounds[0].remark
+    assert all(conserved(each) is None for each in migration.rounds)
+    wrong = by_qemus_word([*MULTIFD, sent(4, 5)], report(108, 38, multifd_bytes=multifd_bytes), exact=False)
+    assert outcome(wrong) == (Outcome.MISSING, False)
+
+
+def test_an_inexact_round_is_not_held_to_the_law_of_sending_with_the_mode_on_either() -> None:
+    migration = made()
+    migration.apply(RoundEnded(START, sent(1, 100, 98, first_pages=100, changed_pages=0, fake_pages=0), exact=False))
+    migration.apply(RoundEnded(START, sent(2, 100, 98, first_pages=99, changed_pages=0, fake_pages=0), exact=False))
+    assert [each.valid for each in migration.rounds] == [True, False], "of the classes the law holds"
+
+
+@pytest.mark.parametrize("normal", [101, IN_CHANNELS], ids=["sent before it was visited", "more than channels hold"])
+def test_an_inexact_round_is_not_beyond_all_bounds(normal: int) -> None:
+    migration = made()
+    migration.apply(RoundEnded(START, sent(1, 100, normal), exact=False))
+    assert not migration.rounds[0].valid
+    assert migration.rounds[0].remark
+
+
+def test_a_round_that_qemu_calls_exact_is_held_to_every_law() -> None:
+    migration = by_qemus_word(MULTIFD, report(102, 38, multifd_bytes=9), exact=True)
+    assert [each.valid for each in migration.rounds] == [False, False, False]
+    assert not any(each.remark for each in migration.rounds)
+    assert all(each.valid for each in by_qemus_word(ROUNDS, report(90, 40), exact=True).rounds)
+
+
 def test_on_the_destination_no_pages_are_counted() -> None:
     arrived = Migration("vm", Level.PATCHED, "m1", START, incoming=True)
     for event in (StateChanged(START, "completed"), Closed(START)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import subprocess
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from fakedirty.observe import bypass, stock, wire
 
 STRUCTS = {
     "round_record": wire.RoundRecord,
+    "migration_round_record": wire.MigrationRoundRecord,
     "event_header": wire.EventHeader,
     "seen_counts": wire.SeenCounts,
     "round_event": wire.RoundEvent,
+    "migration_round_event": wire.MigrationRoundEvent,
     "mode_event": wire.ModeEvent,
     "state_event": wire.StateEvent,
     "batch_event": wire.BatchEvent,
@@ -26,10 +29,11 @@ STRUCTS = {
     "chunk_key": wire.ChunkKey,
 }
 CONSTANTS = [
-    *("BATCH_PAGES", "WORD_BYTES", "BLOCK_BYTES", "ROUND_CLASSIFIED"),
+    *("BATCH_PAGES", "WORD_BYTES", "BLOCK_BYTES"),
+    *("ROUND_CLASSIFIED", "ROUND_INEXACT", "ROUND_VERSION"),
     *("EVENT_ROUND", "EVENT_MODE", "EVENT_STATE", "EVENT_BATCH"),
     *("EVENT_STOCK_STARTED", "EVENT_STOCK_ROUND", "EVENT_STOCK_STATE", "EVENT_STOCK_STOPPED"),
-    "EVENT_RUNSTATE",
+    *("EVENT_RUNSTATE", "EVENT_MIGRATION_ROUND"),
 ]
 
 
@@ -112,3 +116,28 @@ def test_a_batch_may_be_shorter_than_the_struct_in_c(tmp_path: Path) -> None:
     decoded = wire.decode(bytes(head) + records)
     assert isinstance(decoded, wire.BatchEvent)
     assert (decoded.round, decoded.count, decoded.block) == (5, 2, b"pc.ram")
+
+
+def test_the_record_of_a_round_is_qemus_own(tmp_path: Path) -> None:
+    """By the header that the series makes, patch by patch."""
+    header = tmp_path / "migration" / "rounds.h"
+    for patch in sorted(carried("qemu-patches", "10.0").rglob("*.patch"), key=str):
+        if b" b/migration/rounds.h" in patch.read_bytes():
+            subprocess.run(["git", "apply", "--include=migration/rounds.h", patch], cwd=tmp_path, check=True)
+    if not header.exists():
+        pytest.skip("records of the series at hand have no version")
+    text = header.read_text()
+    struct = re.search(r"typedef struct MigrationRoundRecord \{.*?\} MigrationRoundRecord;", text, re.DOTALL)
+    version = re.search(r"#define MIGRATION_ROUND_VERSION (\d+)", text)
+    assert struct
+    assert version
+    assert int(version[1]) == wire.ROUND_VERSION
+    known = [(name, getattr(wire.MigrationRoundRecord, name)) for name in field_names(wire.MigrationRoundRecord)]
+    asserted = "\n".join(
+        f"_Static_assert(offsetof(MigrationRoundRecord, {name}) == {field.offset}"
+        f' && sizeof(((MigrationRoundRecord *)0)->{name}) == {field.size}, "{name}");'
+        for name, field in known
+    )
+    source = tmp_path / "held.c"
+    source.write_text(f"#include <stddef.h>\n#include <stdint.h>\n{struct[0]}\n{asserted}\n")
+    subprocess.run(["gcc", "-fsyntax-only", source], check=True)

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.lab.machine import INCOMING, Machine, machine
-from fakedirty.lab.migrate import set_up
+from fakedirty.lab.migrate import Settings, set_up
 from fakedirty.model.words import Level
 from fakedirty.observe.elf import Binary
 from fakedirty.observe.levels import demand
 from fakedirty.observe.target import by_pid
+from fakedirty.qmp.abilities import abilities
 from fakedirty.qmp.client import Qmp, QmpRefusedError
-from fakedirty.qmp.mode import HASH, MODE, supports
+from fakedirty.qmp.mode import supports
+from fakedirty.qmp.parameters import HASH, MODE
 
 from .spec import Spec, Toggle
 from .treatments import Arm
@@ -49,12 +51,24 @@ def left_out(qemu: Path, spec: Spec, arms: Sequence[Arm]) -> list[LeftOut]:
             toggles = [each for each in spec.toggles if not each.treatments or arm.name in each.treatments]
             try:
                 settings = arm.settings(memory, spec.downtime_limit_ms, audit=spec.audit)
+                if why := _lacks(source.qmp, settings, toggles):
+                    refused.append(LeftOut(arm.name, why))
+                    continue
                 set_up(source.qmp, destination.qmp, settings)
                 for toggle in toggles:
                     set_toggle(source.qmp, toggle)
             except QmpRefusedError as error:
                 refused.append(LeftOut(arm.name, str(error)))
     return refused
+
+
+def _lacks(qmp: Qmp, settings: Settings, toggles: Sequence[Toggle]) -> str:
+    """Which of the modes and hashes a QEMU with the series has not, in words; empty where it has all it is known to."""
+    has = abilities(qmp)
+    wanted = [(settings.parameters.get(MODE), settings.parameters.get(HASH))]
+    wanted += [(toggle.mode, toggle.hash or None) for toggle in toggles]
+    found = (has.lacks(*(None if word is None else str(word) for word in pair)) for pair in wanted)
+    return next(filter(None, found), "") if has.modes else ""
 
 
 def set_toggle(qmp: Qmp, toggle: Toggle) -> None:

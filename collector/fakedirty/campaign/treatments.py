@@ -9,7 +9,7 @@ from fakedirty.lab.fuzz_plan import AUDIT_PARAMETER, WEAK_PARAMETER
 from fakedirty.lab.migrate import Settings
 from fakedirty.lab.treatments import ALONE, CONVERGENCE, Treatment
 from fakedirty.model.words import Level, Mode
-from fakedirty.qmp.mode import HASH, MODE
+from fakedirty.qmp.parameters import HASH, MODE
 
 MIB = 1 << 20
 HYBRID_ROUNDS = 2  # of pre-copy before the rest is fetched

@@ -14,8 +14,8 @@ from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.words import Level
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.target import by_pid
+from fakedirty.qmp.history import history_command, read_history
 
-HISTORY = "query-fake-dirty-rounds"
 STATUS = "query-migrate"
 
 
@@ -36,8 +36,10 @@ class Afterwards:
         if self._given:
             return [TraceRecord(time.monotonic_ns(), Channel.TICK)]
         self._given = True
-        before: dict[str, object] = {STATUS: {}, HISTORY: {"rounds": []}}
-        now = {command: self._source.qmp.execute(command) for command in (STATUS, HISTORY)}
+        qmp = self._source.qmp
+        command = history_command(qmp)
+        before: dict[str, object] = {STATUS: {}} | ({command: {"rounds": []}} if command else {})
+        now = {command: qmp.execute(command) for command in before}
         return [
             TraceRecord(time.monotonic_ns(), Channel.ANSWERS, json.dumps(answers).encode()) for answers in (before, now)
         ]
@@ -69,7 +71,7 @@ class Unwatched:
     @property
     def rounds(self) -> int:
         """How many rounds have ended so far; 0 where QEMU does not say."""
-        return len(self._source.qmp.execute(HISTORY)["rounds"]) if self._patched else 0
+        return len(read_history(self._source.qmp)["rounds"]) if self._patched else 0
 
     def migration(self) -> Migration | None:
         """The migration, told to the sinks now that it is over; None where QEMU keeps no history."""

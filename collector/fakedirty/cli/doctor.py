@@ -88,6 +88,9 @@ def _target(target: TargetReport) -> list[Text]:
         lines.append(Text(f"  build id: {target.build_id}"))
     if target.capabilities is not None:
         lines.append(Text(f"  capabilities on: {', '.join(target.capabilities) or 'none'}"))
+    if target.modes:
+        lines.append(Text(f"  modes: {', '.join(target.modes)}"))
+        lines.append(Text(f"  hashes: {_hashes(target.hashes)}"))
     lines += [Text(f"  {name}: {meaning}", "yellow") for name, meaning in target.consequences.items()]
     if target.huge_pages:
         lines.append(Text(f"  huge pages: {', '.join(f'{size >> 20} MiB' for size in target.huge_pages)}"))
@@ -100,6 +103,12 @@ def _target(target: TargetReport) -> list[Text]:
         lines.append(Text(f"  attaches at: {symbol}, `{instruction}`{times} ({cost})"))
     lines += [_item(f"QMP {socket.path}", "answers", socket.problem) for socket in target.qmp]
     return lines
+
+
+def _hashes(names: list[str] | None) -> str:
+    if names is None:
+        return "those that are built in are not known"
+    return ", ".join(names) or "one, which is not chosen"
 
 
 def _row(row: HostCheck) -> list[Text]:

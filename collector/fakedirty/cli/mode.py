@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import argparse
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import TargetError, UsageError
 from fakedirty.model.words import Mode
 from fakedirty.qmp.clients import free_first
-from fakedirty.qmp.mode import read_mode, set_mode
+from fakedirty.qmp.mode import State, read_mode, set_mode
 from fakedirty.qmp.monitor import Monitor
 from fakedirty.qmp.place import Address
+from fakedirty.qmp.refusals import SwitchoverDecidedError
 from fakedirty.qmp.turn import CHANGE_SECONDS, in_turns, turn
 from fakedirty.service.control import DEFAULT_SOCKET, NoServiceError, asking
-from fakedirty.service.promises import State
 
 from .printing import print_json, print_line
 from .targets import add_selectors, choose
 from .termination import stop_signals
 
 REVERT_TRIES = 20  # of a socket that others may use meanwhile
+AGAIN_SECONDS = 0.5  # until a mode can be put back that a migration keeps as it is
 
 NAME = "mode"
 HELP = "switch a running QEMU between off, observe and skip"
@@ -99,14 +101,26 @@ def _by_qmp(arguments: argparse.Namespace, stop: threading.Event) -> int:
             # whoever has changed it since meant something else
             return set_mode(qmp, *before) if now == (mode, hash_name) else now
 
-        found, hash_name = in_turns(free_first(monitors), put_back, REVERT_TRIES, CHANGE_SECONDS)
+        found, hash_name = _once_it_can(
+            lambda: in_turns(free_first(monitors), put_back, REVERT_TRIES, CHANGE_SECONDS), stop
+        )
         _say(arguments, name, str(found), hash_name)
     return 0
 
 
-def _say(arguments: argparse.Namespace, name: str, mode: str, hash_name: str) -> None:
+def _once_it_can(change: Callable[[], State], stop: threading.Event) -> State:
+    """The state that is read back: changed when a migration that is past its decision on the switchover is over."""
+    while True:
+        try:
+            return change()
+        except SwitchoverDecidedError:
+            if stop.wait(AGAIN_SECONDS):
+                raise
+
+
+def _say(arguments: argparse.Namespace, name: str, mode: str, hash_name: str | None) -> None:
     said = {"qmp" if arguments.qmp else "vm": name, "mode": mode, "hash": hash_name}
     if arguments.json:
         print_json(said, indent=None)
     else:
-        print_line(f"{name}: fake-dirty-mode is {mode}, hash {hash_name}")
+        print_line(f"{name}: fake-dirty-mode is {mode}" + (f", hash {hash_name}" if hash_name else ""))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.model.words import Mode
-from fakedirty.qmp.mode import MODE
+from fakedirty.qmp.history import read_history
+from fakedirty.qmp.parameters import MODE
 
 from .bench import Bench, compared
 from .guest import BuiltGuest
@@ -115,13 +116,13 @@ def measure(job: Job, mix: Mix, treatment: Treatment, qemu: Path, guest: BuiltGu
             at_limit: list[tuple[int, int]] = []
 
             def look() -> tuple[int, int]:
-                return network.source.sent_bytes(), len(source.qmp.execute("query-fake-dirty-rounds")["rounds"])
+                return network.source.sent_bytes(), len(read_history(source.qmp)["rounds"])
 
             outcome = migrate(
                 source, destination, settings, time_limit=time_limit, at_limit=lambda: at_limit.append(look())
             )
             sent, rounds = at_limit[0] if at_limit else look()
-            first = source.qmp.execute("query-fake-dirty-rounds")["rounds"][0]
+            first = read_history(source.qmp)["rounds"][0]
             equal = outcome.status == "completed" and compared(source, destination).equal
     return Measured(
         job,

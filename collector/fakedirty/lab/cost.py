@@ -6,12 +6,14 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from fakedirty.qmp.mode import MODE
+from fakedirty.qmp.parameters import MODE, SET
 
 from .bench import Bench
+from .cleanup import once_cleaned_up
 from .full_speed import ALL_FAKE, FULL, LOCKED, later_rounds, one_pass, prepare, sink
 from .guest import BuiltGuest
 from .guest_workload import Workload
@@ -96,7 +98,7 @@ def cost_bench(series: Path, unpatched: Path, guest: BuiltGuest) -> Iterator[Cal
             arm = arms[job.arm]
             source = sources[arm.series, arm.workload]
             if arm.mode:
-                source.qmp.execute("migrate-set-parameters", {MODE: arm.mode})
+                once_cleaned_up(partial(source.qmp.execute, SET, {MODE: arm.mode}))
             spent = (later_rounds if arm.rounds else one_pass)(source, uri)
             return Cost(job, spent.pass_seconds, spent.thread_seconds, spent.pages)
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from fakedirty.errors import LabError
 from fakedirty.qmp.client import Qmp
-from fakedirty.qmp.mode import SWITCHOVER
+from fakedirty.qmp.parameters import SWITCHOVER
 
+from .cleanup import once_cleaned_up
 from .guest_workload import Workload
 from .machine import Machine
 from .migrate import ENDED, PAUSED, UNLIMITED
@@ -88,9 +89,13 @@ def _considered(source: Machine) -> tuple[float, float, int]:
 
 def _start(qmp: Qmp, uri: str) -> float:
     qmp.drain_events()
-    start = time.monotonic()
-    qmp.execute("migrate", uri=uri)
-    return start
+
+    def start() -> float:
+        began = time.monotonic()
+        qmp.execute("migrate", uri=uri)
+        return began
+
+    return once_cleaned_up(start)  # the one before was cancelled a moment ago
 
 
 def _await_state(qmp: Qmp, wanted: str) -> None:

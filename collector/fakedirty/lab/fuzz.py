@@ -8,7 +8,10 @@ from pathlib import Path
 from fakedirty.errors import LabError
 from fakedirty.model.words import Mode
 from fakedirty.qmp.client import Qmp, QmpRefusedError
-from fakedirty.qmp.mode import HASH, MODE, read_mode
+from fakedirty.qmp.history import COMMANDS, history_command
+from fakedirty.qmp.mode import read_mode
+from fakedirty.qmp.parameters import HASH, MODE, SET
+from fakedirty.qmp.schema import Schema
 
 from .bench import Bench
 from .fuzz_draw import draw, most_mib
@@ -36,8 +39,9 @@ def possible(qemu: Path, accelerator: str | None = None) -> Possible:
         needed = {name: True for name in (WEAK_PARAMETER,) if name in parameters}
         asked.qmp.execute("migrate-set-parameters", needed)
         hashes = _accepted_hashes(asked.qmp)
+        decides = history_command(asked.qmp) == COMMANDS[0]
     audit = AUDIT_PARAMETER in parameters
-    return Possible(hashes, _accelerators(qemu, accelerator), needed, audit, _memories())
+    return Possible(hashes, _accelerators(qemu, accelerator), needed, audit, _memories(), decides)
 
 
 def fuzz(qemu: Path, seed: int, indexes: Iterable[int], allowed: Possible) -> Iterator[Fuzzed]:
@@ -65,10 +69,11 @@ def _accelerators(qemu: Path, wanted: str | None) -> tuple[str, ...]:
 
 
 def _accepted_hashes(qmp: Qmp) -> tuple[str, ...]:
-    """Those that may be set together with skip; others are not built in, or too weak."""
+    """Those that may be set together with skip; others are not built in, or too weak. LabError where none is chosen."""
     _mode, default = read_mode(qmp)
-    schema = qmp.execute("query-qmp-schema")
-    names = next(sorted(entry["values"]) for entry in schema if default in entry.get("values", ()))
+    if default is None:
+        raise LabError("this QEMU has one hash alone, and no parameter for it: it was built without the experiments")
+    names = sorted(Schema.of(qmp).values(SET, HASH) or ())
     return (default, *(name for name in names if name != default and _accepts(qmp, name)))
 
 

@@ -39,7 +39,7 @@ def features(possible: Possible) -> tuple[str, ...]:
         FORCED,
         CANCELLED,
         RETRIED,
-        *MOMENTS,
+        *(moment for moment in MOMENTS if not (possible.decides and moment == SWITCHOVER)),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fakedirty.model.words import Mode
-from fakedirty.qmp.mode import SWITCHOVER
+from fakedirty.qmp.parameters import SWITCHOVER
 
 from .fuzz_chance import Chance
 from .fuzz_coverage import CACHE_RESIZED, SWITCHOVER_CHANGED

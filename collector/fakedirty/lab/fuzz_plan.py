@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fakedirty.model.words import Mode
-from fakedirty.qmp.mode import SWITCHOVER
+from fakedirty.qmp.parameters import SWITCHOVER
 
 from .fuzz_memory import ONE_BLOCK
 from .guest_workload import Workload
@@ -17,13 +17,17 @@ WEAK_PARAMETER = "fake-dirty-allow-weak-hash"
 
 @dataclass(frozen=True, slots=True)
 class Possible:
-    """What QEMU accepts and the machine runs. `parameters` are to be set for it to accept all of `hashes`."""
+    """What QEMU accepts and the machine runs. `parameters` are to be set for it to accept all of `hashes`.
+
+    `decides` is whether it refuses toggles from its decision on the switchover on.
+    """
 
     hashes: tuple[str, ...]
     accelerators: tuple[str, ...] = ("tcg",)
     parameters: Mapping[str, object] = field(default_factory=dict)
     audit: bool = False
     memories: tuple[str, ...] = (ONE_BLOCK,)
+    decides: bool = False
 
 
 @dataclass(frozen=True, slots=True)

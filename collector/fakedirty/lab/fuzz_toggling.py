@@ -9,8 +9,10 @@ from typing import Any
 
 from fakedirty.model.words import Mode
 from fakedirty.qmp.client import Qmp
-from fakedirty.qmp.mode import HASH, MODE, read_mode
+from fakedirty.qmp.mode import read_mode
+from fakedirty.qmp.parameters import HASH, MODE
 
+from .cleanup import once_cleaned_up
 from .fuzz_coverage import AUDIT, BEFORE, BETWEEN, BULK, CANCELLED, LATER, RETRIED, SWITCHOVER, Taken, toggle_kinds
 from .fuzz_plan import AUDIT_PARAMETER, Toggle
 from .migrate import PAUSED
@@ -49,8 +51,9 @@ class Toggling:
 
     def set_before(self, toggle: Toggle, qmp: Qmp) -> None:
         """While no migration runs."""
-        before = read_mode(qmp)
-        _set(toggle, qmp)
+        mode, hash_name = read_mode(qmp)
+        before = mode, hash_name or toggle.hash
+        once_cleaned_up(lambda: _set(toggle, qmp))
         self._before.append(Taken(toggle_kinds(before, (toggle.mode, toggle.hash)), (self._rest,)))
 
     def set(self, toggle: Toggle, qmp: Qmp) -> None:
@@ -78,7 +81,7 @@ def _set(toggle: Toggle, qmp: Qmp) -> None:
 def _adopted(info: Mapping[str, Any], hash_name: str) -> tuple[Mode, str]:
     """What is in effect, by query-migrate; off, with no other hash, where the mode has never been on."""
     totals = info.get("fake-dirty")
-    return (Mode(Mode.parse(totals["mode"])), totals["hash"]) if totals else (Mode.OFF, hash_name)
+    return (Mode(Mode.parse(totals["mode"])), totals.get("hash", hash_name)) if totals else (Mode.OFF, hash_name)
 
 
 def _is_adopted(wanted: tuple[Mode, str], qmp: Qmp) -> bool:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fakedirty.errors import LabError
-from fakedirty.qmp.client import Qmp, QmpClosedError
+from fakedirty.qmp import refusals
+from fakedirty.qmp.client import Qmp, QmpClosedError, QmpRefusedError
 
+from .cleanup import once_cleaned_up
 from .machine import Machine
 
 PORT = 4444  # in a namespace of our own: nobody else has it
@@ -37,7 +39,8 @@ class Settings:
 class Step:
     """Something to do once while the migration runs: after a round has ended, after some seconds, or in a state.
 
-    Of several moments the first counts. Steps whose moments come together are taken in their order.
+    Of several moments the first counts. Steps whose moments come together are taken in their order. A change of mode
+    that comes when QEMU has decided on the switchover comes too late: it is not taken.
     """
 
     act: Callable[[Qmp], object]
@@ -105,11 +108,11 @@ def _prepare(source: Machine, destination: Machine, settings: Settings) -> None:
     """Set both sides up and start; the destination must listen before the source calls."""
     if destination.end is None:
         raise LabError(f"{destination.name} is on no network: a destination needs an address")
-    set_up(source.qmp, destination.qmp, settings)
+    once_cleaned_up(lambda: set_up(source.qmp, destination.qmp, settings))
     uri = f"tcp:{destination.end.address}:{PORT}"
     destination.qmp.execute("migrate-incoming", uri=uri)
     source.qmp.drain_events()
-    source.qmp.execute("migrate", uri=uri)
+    once_cleaned_up(lambda: source.qmp.execute("migrate", uri=uri))
 
 
 def set_up(source: Qmp, destination: Qmp, settings: Settings) -> None:
@@ -152,7 +155,11 @@ class _Schedule:
         seconds = time.monotonic() - self._start
         for step in [step for step in self._steps if step.due(self._rounds, seconds, self.state)]:
             self._steps.remove(step)
-            step.act(qmp)
+            try:
+                step.act(qmp)
+            except QmpRefusedError as error:
+                if not refusals.switchover_decided(error):
+                    raise
 
     def wait(self, deadline: float) -> float:
         """Seconds until the next moment of a clock, at most POLL_SECONDS."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from fakedirty.model.words import Level, Mode
 from fakedirty.qmp.client import Qmp
-from fakedirty.qmp.mode import SWITCHOVER, set_mode
+from fakedirty.qmp.mode import set_mode
+from fakedirty.qmp.parameters import SWITCHOVER
 
 from .migrate import Step
 

@@ -30,7 +30,9 @@ class RoundEnded:
 
     `seen` maps columns of :class:`Round` to the count of that source (the kernel's count of page
     records beside QEMU's own counters, say); a difference makes the round invalid. `flaw` is what the
-    observer itself knows to be wrong with the round. `postcopy` is whether postcopy moved pages in it.
+    observer itself knows to be wrong with the round. `postcopy` is whether postcopy moved pages in it. `exact` is
+    whether the laws of rounds hold of it by QEMU's own word: not where pages are counted in one place as queued, and in
+    another as sent. None where QEMU does not say.
     """
 
     time_ns: int
@@ -38,17 +40,18 @@ class RoundEnded:
     seen: Mapping[str, int] = field(default_factory=dict)
     flaw: str = ""
     postcopy: bool = False
+    exact: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModeChanged:
-    """QEMU adopted a mode or a hash: a toggle, by whoever."""
+    """QEMU adopted a mode or a hash: a toggle, by whoever. The hash is None where it was not seen."""
 
     time_ns: int
     round: int
     from_mode: Mode
     to_mode: Mode
-    hash: str
+    hash: str | None
 
 
 @dataclass(frozen=True, slots=True)

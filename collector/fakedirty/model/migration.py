@@ -30,6 +30,8 @@ from .words import Kind, Level, Mode
 # pages that multifd may hold: a packet of 128 of them for each channel that there can be, and one that is being filled
 IN_CHANNELS = 256 * 128
 
+INEXACT = "not exact by QEMU's own word: multifd and RDMA count a page where it is sent, not where it is queued"
+
 ENDED = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -63,6 +65,7 @@ class Migration:
     _unreported: str = ""
     _uncounted: int = 0  # visited pages that no round counts as sent so far
     _of_postcopy: set[int] = field(default_factory=set)  # indices of rounds
+    _inexact: set[int] = field(default_factory=set)  # and of those that QEMU calls so
     _outlook: Outlook = field(default_factory=Outlook, repr=False, compare=False)
 
     @property
@@ -115,7 +118,11 @@ class Migration:
         """Rounds that are right only if multifd sent pages, where it did not."""
         if self.totals is None or self.totals.outcome is Outcome.UNCHECKED or self.reported("ram", "multifd-bytes"):
             return ""
-        numbers = [str(r.round) for r in self.rounds if r.remark and uncounted(r)]
+        numbers = [
+            str(r.round)
+            for index, r in enumerate(self.rounds)
+            if r.remark and uncounted(r) and index not in self._inexact
+        ]
         return f"no channel counts the pages that round {', '.join(numbers)} lacks" if numbers else ""
 
     @property
@@ -248,7 +255,9 @@ class Migration:
         self._unreported_loss = 0
         if event.postcopy:
             self._of_postcopy.add(len(self.rounds))
-        remark, law = self._held_to_laws(event.round)
+        if event.exact is False:
+            self._inexact.add(len(self.rounds))
+        remark, law = self._held_to_laws(event.round, event.exact)
         reasons = [event.round.invalid_reason, event.flaw, law]
         reasons += [
             f"{column}: QEMU counts {counted}, the probe {seen}"
@@ -260,19 +269,23 @@ class Migration:
         reason = "; ".join(reason for reason in reasons if reason)
         return dataclasses.replace(event.round, lost_events=lost, invalid_reason=reason, remark=remark)
 
-    def _held_to_laws(self, counts: Round) -> tuple[str, str]:
+    def _held_to_laws(self, counts: Round, exact: bool | None) -> tuple[str, str]:
         """A remark, and the law that is broken.
 
         While the mode is off, QEMU counts a page as visited when it is queued, and as sent when a channel of multifd
-        takes it. What a round lacks, later ones have then; the end tells whether it was so.
+        takes it. What a round lacks, later ones have then; the end tells whether it was so. Where QEMU says itself
+        which rounds are not exact, these are, with the mode on too, and no others.
         """
         late = uncounted(counts)
-        if late is None or counts.first_pages is not None:
-            return counts.remark, broken_law(counts)
+        strict = counts.first_pages is not None if exact is None else exact
+        remark = "; ".join(filter(None, (counts.remark, INEXACT if exact is False else "")))
+        if late is None or strict:
+            return remark, broken_law(counts)
         self._uncounted += late
         least = -IN_CHANNELS if self.partial else 0
         if not late or not least <= self._uncounted <= IN_CHANNELS:
-            return counts.remark, broken_law(counts)
+            return remark, broken_law(counts)
         kept = f"{late} of its pages are" if late > 0 else f"{-late} pages of earlier rounds are"
         there = "in later rounds" if late > 0 else "here"
-        return f"{kept} counted as sent {there}: multifd counts in its channels", broken_law(counts, OTHER_LAWS)
+        why = "multifd counts in its channels" if exact is None else INEXACT
+        return f"{kept} counted as sent {there}: {why}", broken_law(counts, OTHER_LAWS)

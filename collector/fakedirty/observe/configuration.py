@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fakedirty.model.words import Level
+from fakedirty.qmp.abilities import Abilities, abilities
 from fakedirty.qmp.answers import understanding
 from fakedirty.qmp.monitor import Address, Monitor
 from fakedirty.qmp.turn import TASK_SECONDS, turn
@@ -42,10 +44,19 @@ def capabilities(qmp: Monitor) -> list[str]:
     return [str(entry["capability"]) for entry in answer if entry["state"]]
 
 
-def ask(address: Address, timeout: float = TASK_SECONDS) -> tuple[str, list[str]]:
-    """Both, of the QEMU there, within `timeout` seconds; QmpError says why it does not answer."""
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a QEMU reports of itself: version, capabilities that are on, and to what the series can be set in it."""
+
+    version: str
+    capabilities: list[str]
+    abilities: Abilities
+
+
+def ask(address: Address, timeout: float = TASK_SECONDS) -> Configuration:
+    """That of the QEMU there, within `timeout` seconds; QmpError says why it does not answer."""
     with turn([address], timeout) as qmp, understanding(address):
-        return version(qmp), capabilities(qmp)
+        return Configuration(version(qmp), capabilities(qmp), abilities(qmp))
 
 
 def consequences(enabled: Iterable[str], level: Level | None) -> dict[str, str]:

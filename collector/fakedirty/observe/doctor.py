@@ -9,6 +9,7 @@ from typing import Any
 
 from fakedirty.errors import FakedirtyError, QmpError
 from fakedirty.model.words import Level
+from fakedirty.qmp.abilities import Abilities
 from fakedirty.qmp.place import Address
 
 from . import capabilities, configuration, headers, host_checks, kernel, levels, patched, stock
@@ -28,6 +29,7 @@ class QmpSocket:
     problem: str
     version: str = ""
     capabilities: list[str] = field(default_factory=list)
+    abilities: Abilities = field(default_factory=Abilities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class TargetReport:
     """One QEMU: `level` is the highest possible (None: none), `reasons` say why not each higher one.
 
     `version` and `capabilities` (those that are on) are None where no QMP socket answers; `consequences` are what
-    capabilities mean for what that level counts. `huge_pages` are sizes in bytes.
+    capabilities mean for what that level counts. `huge_pages` are sizes in bytes. `modes` and `hashes` are those that
+    it can be set to, None where that is not known: no QMP socket answers, or, of hashes, QEMU does not say.
     """
 
     pid: int
@@ -50,6 +53,8 @@ class TargetReport:
     huge_pages: list[int]
     attach_points: list[AttachPoint] = field(default_factory=list)
     qmp: list[QmpSocket] = field(default_factory=list)
+    modes: list[str] | None = None
+    hashes: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +114,18 @@ def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetRep
         huge_pages=configuration.huge_pages(target.proc, target.pid),
         attach_points=points,
         qmp=sockets,
+        modes=list(answering.abilities.modes) if answering else None,
+        hashes=None if answering is None or answering.abilities.hashes is None else list(answering.abilities.hashes),
     )
 
 
 def ask(address: Address) -> QmpSocket:
     """What the QEMU there says of itself."""
     try:
-        version, enabled = configuration.ask(address)
+        found = configuration.ask(address)
     except QmpError as error:
         return QmpSocket(str(address), str(error))
-    return QmpSocket(str(address), "", version, enabled)
+    return QmpSocket(str(address), "", found.version, found.capabilities, found.abilities)
 
 
 def _instruments(target: Target, level: Level | None) -> tuple[str | None, list[AttachPoint]]:

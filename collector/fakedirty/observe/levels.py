@@ -18,13 +18,17 @@ from .target import Target
 # functions that tell a zero page, over the versions: a QEMU has some of them
 ZERO_TESTS = ("buffer_is_zero", "buffer_is_zero_ool", "buffer_is_zero_ge256")
 
+# the trace event that ends a round: of several, the first that a QEMU has. The second's records have no version.
+ROUND_PROBES = ("migration_round", "fake_dirty_round")
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a level asks of a QEMU: all of `probes` and `symbols`, one of `any_symbol`."""
+    """What a level asks of a QEMU: all of `probes` and `symbols`, one of `any_probe`, one of `any_symbol`."""
 
     level: Level
     probes: tuple[str, ...] = ()
+    any_probe: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
     any_symbol: tuple[str, ...] = ()
     lacking: str = ""
@@ -34,7 +38,8 @@ class Needs:
 NEEDS = (
     Needs(
         Level.PATCHED,
-        probes=("fake_dirty_batch", "fake_dirty_round", "fake_dirty_mode", "migrate_set_state"),
+        probes=("fake_dirty_batch", "fake_dirty_mode", "migrate_set_state"),
+        any_probe=ROUND_PROBES,
         lacking="this QEMU was built without the fake dirty series, or without the dtrace trace backend",
     ),
     Needs(
@@ -100,6 +105,8 @@ def _lacking(binary: Binary) -> dict[Level, str]:
 def why_not(binary: Binary, needs: Needs) -> str:
     """What an executable lacks for a level; empty when it has all."""
     absent: Sequence[str] = [name for name in needs.probes if name not in binary.usdt]
+    if needs.any_probe and not any(name in binary.usdt for name in needs.any_probe):
+        absent = [*absent, " or ".join(needs.any_probe)]
     absent = [*absent, *(name for name in needs.symbols if binary.symbol(name) is None)]
     if needs.any_symbol and not any(map(binary.symbol, needs.any_symbol)):
         absent = [*absent, " or ".join(needs.any_symbol)]

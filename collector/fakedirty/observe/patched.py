@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from . import usdt
 from .attach import Placed
 from .elf import Binary
+from .levels import ROUND_PROBES
 from .memory import ProcessMemory
 from .probing import Plan
 from .target import Target
 
-HANDLED = ("fake_dirty_batch", "fake_dirty_round", "fake_dirty_mode", "migrate_set_state")
+HANDLED = ("fake_dirty_batch", "fake_dirty_mode", "migrate_set_state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,4 +38,5 @@ class PatchedProbes:
 
 def placed(binary: Binary) -> list[Placed]:
     """Programs of ``patched.c`` and where in this QEMU each goes."""
-    return usdt.placed(binary, HANDLED)
+    rounds = [name for name in ROUND_PROBES if name in binary.usdt]
+    return usdt.placed(binary, [*HANDLED, *rounds[:1]])

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from fakedirty.model.events import Event, MigrationStarted, ModeChanged, RoundEnded, RoundsComplete, StateChanged
+from fakedirty.model.events import (
+    Event,
+    EventsLost,
+    MigrationStarted,
+    ModeChanged,
+    RoundEnded,
+    RoundsComplete,
+    StateChanged,
+)
 from fakedirty.model.migration import ENDED
-from fakedirty.model.round import CLASSES, DISPOSITIONS, MARKED, Round
+from fakedirty.model.round import CLASSES, DISPOSITIONS
 from fakedirty.model.words import Kind, Mode
 
 from . import wire
+from .round_records import NOT_UNDERSTOOD, RecordedRound, RoundOnWire, recorded
 from .source import SetUp
 
-# QEMU's FakeDirtyHash, in its order
-HASHES = ("xxh3-64", "xxh3-128", "sha1", "md5", "crc32", "murmur3-32", "murmur3-128", "blake3")
-
-_COUNTED = (*MARKED, "visited_pages", *DISPOSITIONS, "left_pages", "hinted_pages", "transferred_bytes", "saved_bytes")
 _SEEN = ("visited_pages", *CLASSES, *DISPOSITIONS)
 
 
@@ -48,8 +52,11 @@ class PatchedReader:
                 yield from self._state(event)
             case wire.ModeEvent():
                 yield from self._mode(event)
-            case wire.RoundEvent():
-                yield from self._ended(event)
+            case wire.RoundEvent() | wire.MigrationRoundEvent():
+                if (record := recorded(event)) is not None:
+                    yield from self._ended(event, record)
+                else:
+                    yield EventsLost(event.header.time_ns, 1, NOT_UNDERSTOOD)
 
     def _state(self, event: wire.StateEvent) -> Iterator[Event | SetUp]:
         time_ns, state = event.header.time_ns, event.state.decode()
@@ -78,16 +85,16 @@ class PatchedReader:
         if not late:
             yield from self._start(event.header)
         modes = [Mode(Mode.parse(word.decode())) for word in (event.from_mode, event.to_mode)]
-        yield ModeChanged(time_ns, number, modes[0], modes[1], event.hash.decode())
+        yield ModeChanged(time_ns, number, modes[0], modes[1], event.hash.decode() or None)
 
-    def _ended(self, event: wire.RoundEvent) -> Iterator[Event]:
-        started_ns = int(event.record.migration_start_ns)
+    def _ended(self, event: RoundOnWire, record: RecordedRound) -> Iterator[Event]:
+        started_ns = record.migration_start_ns
         by_main = event.header.tid == self._tgid  # which ends what a migration left open, when that is over
         if self._end_ns is not None and started_ns <= self._end_ns:
             if self._follows and not self._running and self._started_ns in (None, started_ns):
                 # a thread of multifd may have set the state while the migration's own still ends a round
-                self._follows = not (by_main or event.record.kind == Kind.SWITCHOVER)
-                yield self._round(event)
+                self._follows = not (by_main or record.round.kind is Kind.SWITCHOVER)
+                yield self._round(event, record)
                 if not self._follows:
                     yield RoundsComplete(event.header.time_ns)
             return
@@ -97,8 +104,8 @@ class PatchedReader:
             self._running = False  # its end was not seen, nor the setup of this one
         yield from self._start(event.header)
         self._started_ns = started_ns
-        self._closed = by_main or event.record.kind == Kind.SWITCHOVER
-        yield self._round(event)
+        self._closed = by_main or record.round.kind is Kind.SWITCHOVER
+        yield self._round(event, record)
 
     def _start(self, header: wire.EventHeader) -> Iterator[Event]:
         if self._running:
@@ -109,29 +116,9 @@ class PatchedReader:
         yield MigrationStarted(self._setup_ns or header.time_ns, partial=self._incomplete)
         self._setup_ns = None
 
-    def _round(self, event: wire.RoundEvent) -> RoundEnded:
+    def _round(self, event: RoundOnWire, record: RecordedRound) -> RoundEnded:
         flaw = "the observer came in the middle of this round" if self._incomplete else ""
-        classified = bool(event.record.flags & wire.ROUND_CLASSIFIED)
-        seen = {column: int(getattr(event.seen, column)) for column in _SEEN} if classified and not flaw else {}
+        trusted = record.classified and not flaw
+        seen = {column: int(getattr(event.seen, column)) for column in _SEEN} if trusted else {}
         self._incomplete = False
-        return RoundEnded(event.header.time_ns, round_of(event.record), seen, flaw)
-
-
-def round_of(record: wire.RoundRecord) -> Round:
-    """QEMU's record of a round, as a round of the model."""
-    classified = bool(record.flags & wire.ROUND_CLASSIFIED)
-    mode = Mode(record.mode)
-    pages: dict[str, Any] = {column: int(getattr(record, column)) for column in _COUNTED}
-    if classified:
-        pages |= {column: int(getattr(record, column)) for column in CLASSES}
-    return Round(
-        round=record.round,
-        kind=Kind(record.kind),
-        mode=mode,
-        hash=HASHES[record.hash] if classified or mode is not Mode.OFF else None,
-        start_seconds=(record.start_ns - record.migration_start_ns) / 1e9,
-        duration_seconds=(record.end_ns - record.start_ns) / 1e9,
-        **pages,
-        hash_seconds=record.hash_ns / 1e9,
-        forced_syncs=record.forced_syncs,
-    )
+        return RoundEnded(event.header.time_ns, record.round, seen, flaw, exact=record.exact)

@@ -13,9 +13,9 @@ from fakedirty.model.words import Kind, Mode
 from .outgoing import Outgoing, Sight
 from .source import EndUnknown
 
-# columns of a round by the names that query-fake-dirty-rounds gives them; optional ones may be absent
-_PAGES = ("dirty", "forced", "visited", "normal", "zero", "xbzrle", "unchanged", "skipped", "left", "hinted")
-_CLASSES = ("first", "changed", "fake")
+# columns of a round by the names that QEMU's history gives them
+_PAGES = ("dirty", "forced", "visited", "normal", "zero", "xbzrle", "unchanged", "left", "hinted")
+_OPTIONAL = ("first", "changed", "fake", "skipped")  # the series up to its last patch has all; classes with the mode on
 # after a look that shows an end: QEMU's main loop, which answers, has ended the last round by then
 _SETTLED_NS = 50_000_000
 
@@ -86,7 +86,7 @@ class HistoryReader:
             self._ended_ns = None
             yield RoundsComplete(time_ns)
 
-    def _adopt(self, time_ns: int, round_: int, mode: Mode, hash_: str) -> Iterator[Event]:
+    def _adopt(self, time_ns: int, round_: int, mode: Mode, hash_: str | None) -> Iterator[Event]:
         before, self._mode = self._mode, mode
         if before not in (None, mode) or (before is None and mode is not Mode.OFF):
             yield ModeChanged(time_ns, round_, before or Mode.OFF, mode, hash_)
@@ -95,7 +95,7 @@ class HistoryReader:
         """The mode as it is now, in a round that is not over."""
         if totals := info.get("fake-dirty"):
             mode = Mode(Mode.parse(totals["mode"]))
-            yield from self._adopt(time_ns, self._round + 1, mode, str(totals["hash"]))
+            yield from self._adopt(time_ns, self._round + 1, mode, totals.get("hash"))
 
     def _rounds(self, time_ns: int, history: Mapping[str, Any]) -> Iterator[Event]:
         for entry in history.get("rounds", []):
@@ -108,26 +108,26 @@ class HistoryReader:
             ended = history_round(entry, int(history["migration-start"]))
             if ended.mode is not None:  # several may have passed since the last look: the toggle was in this one
                 adopted_ns = min(time_ns, int(entry["end"]))
-                yield from self._adopt(adopted_ns, self._round, ended.mode, str(entry["hash"]))
-            yield RoundEnded(int(entry["end"]), ended, flaw=flaw)
+                yield from self._adopt(adopted_ns, self._round, ended.mode, entry.get("hash"))
+            yield RoundEnded(int(entry["end"]), ended, flaw=flaw, exact=entry.get("exact"))
 
 
 def history_round(entry: Mapping[str, Any], migration_start_ns: int) -> Round:
-    """One entry of query-fake-dirty-rounds as a round of the model."""
-    mode = Mode(Mode.parse(entry["mode"]))
-    classified = "fake" in entry
-    counted = (*_PAGES, *_CLASSES) if classified else _PAGES
-    pages: dict[str, Any] = {f"{name}_pages": int(entry[name]) for name in counted}
+    """One entry of QEMU's history as a round of the model; what an entry has not is None."""
+    mode = Mode(Mode.parse(entry["mode"])) if "mode" in entry else None
+    pages: dict[str, Any] = {f"{name}_pages": int(entry[name]) for name in _PAGES}
+    pages |= {f"{name}_pages": int(entry[name]) for name in _OPTIONAL if name in entry}
+    hashed = "fake" in entry or mode is not Mode.OFF
     return Round(
         round=entry["round"],
         kind=Kind(Kind.parse(entry["kind"])),
         mode=mode,
-        hash=str(entry["hash"]) if classified or mode is not Mode.OFF else None,
+        hash=str(entry["hash"]) if hashed and "hash" in entry else None,
         start_seconds=(entry["start"] - migration_start_ns) / 1e9,
         duration_seconds=(entry["end"] - entry["start"]) / 1e9,
         **pages,
         transferred_bytes=entry["transferred"],
-        saved_bytes=entry["saved"],
-        hash_seconds=entry["hash-time"] / 1e9,
+        saved_bytes=entry.get("saved"),
+        hash_seconds=entry["hash-time"] / 1e9 if "hash-time" in entry else None,
         forced_syncs=entry["forced-syncs"],
     )

@@ -18,6 +18,7 @@ from typing import Any
 from fakedirty.errors import QmpError, TargetError
 from fakedirty.model.trace import ASKED, Channel, TraceRecord
 from fakedirty.qmp.answers import understanding
+from fakedirty.qmp.history import history_command
 from fakedirty.qmp.monitor import Address, Monitor, connect
 from fakedirty.qmp.turn import in_turns, turn
 
@@ -48,7 +49,7 @@ class QmpPoller:
         self._may_receive = may_receive
         self._qmp: Monitor | None = None
         self._held_at: Address | None = None
-        self._patched = False
+        self._history: str | None = None  # the command that asks for it
         self._records: list[TraceRecord] = []
         self._info: Mapping[str, Any] = {}
         self._due = 0.0  # the next look
@@ -65,7 +66,7 @@ class QmpPoller:
 
     def attach(self) -> Mapping[str, object]:
         """Look for the first time: what begins from here on is seen whole."""
-        self._patched = in_turns(self._monitors, _keeps_history)
+        self._history = in_turns(self._monitors, history_command)
         self._records.append(in_turns(self._monitors, self._look))
         self._due = time.monotonic() + LOOK_SECONDS
         return {"may_receive": self._may_receive}
@@ -112,8 +113,8 @@ class QmpPoller:
         # the run state first: a guest that arrives between the two has arrived, and does not leave
         answers = {ASKED: self._clock(), "query-status": qmp.execute("query-status")}
         answers["query-migrate"] = self._settled(qmp)
-        if self._patched:  # and the state before the history: rounds that ended before it are in there
-            answers["query-fake-dirty-rounds"] = qmp.execute("query-fake-dirty-rounds")
+        if self._history:  # and the state before the history: rounds that ended before it are in there
+            answers[self._history] = qmp.execute(self._history)
         self._info = answers["query-migrate"]
         return TraceRecord(self._clock(), Channel.ANSWERS, json.dumps(answers).encode())
 
@@ -134,12 +135,3 @@ class QmpPoller:
         if self._qmp is not None:
             self._qmp.close()
         self._qmp = self._held_at = None
-
-
-def _keeps_history(qmp: Monitor) -> bool:
-    """Whether this QEMU has the history of rounds; QmpError where it has not even migrations."""
-    with understanding(qmp.path):
-        commands = {command["name"] for command in qmp.execute("query-commands")}
-    if "query-migrate" not in commands:
-        raise QmpError(f"{qmp.path} has no command query-migrate: it is no QEMU's")
-    return "query-fake-dirty-rounds" in commands

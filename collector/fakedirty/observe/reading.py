@@ -20,6 +20,7 @@ from fakedirty.model.sink import PageBatch
 from fakedirty.model.trace import ASKED, Channel, Subject, TraceRecord
 from fakedirty.model.words import Level
 from fakedirty.qmp.answers import understanding
+from fakedirty.qmp.history import in_answers
 
 from . import wire
 from .losses import LossReader
@@ -142,7 +143,7 @@ class QmpTraceReader:
     def _said(self, time_ns: int, answers: Mapping[str, Any]) -> Iterator[Observed]:
         info = answers["query-migrate"]
         run_state = answers["query-status"]["status"] if "query-status" in answers else None
-        history = answers.get("query-fake-dirty-rounds")
+        history = in_answers(answers)
         # a background snapshot leaves as a migration, and has no rounds for the history to keep
         if history is None or not int(history.get("migration-start", 0)):
             yield from self._polled.take(time_ns, info, run_state, answers.get(ASKED))

@@ -104,7 +104,7 @@ class StockProbes:
         facts = {
             "states": names.names(binary, memory, _STATES, "completed") if self.level is Level.STOCK else (),
             "sees_xbzrle": binary.symbol("cache_is_cached") is not None,
-            "can_skip": "fake_dirty_round" in binary.usdt,
+            "can_skip": "fake_dirty_mode" in binary.usdt,
             "sample": self.sample,
         }
         defines = {

@@ -15,11 +15,13 @@ import numpy as np
 BATCH_PAGES = 256
 WORD_BYTES = 32
 BLOCK_BYTES = 256
-ROUND_CLASSIFIED = 1
+ROUND_CLASSIFIED, ROUND_INEXACT = 1, 2
+ROUND_VERSION = 2
 
 EVENT_ROUND, EVENT_MODE, EVENT_STATE, EVENT_BATCH = 1, 2, 3, 4
 EVENT_STOCK_STARTED, EVENT_STOCK_ROUND, EVENT_STOCK_STATE, EVENT_STOCK_STOPPED = 5, 6, 7, 8
 EVENT_RUNSTATE = 9
+EVENT_MIGRATION_ROUND = 10
 
 # where events are lost: as LOST_* of events.h, and one more place in user space
 LOST_PLACES = (
@@ -42,8 +44,31 @@ def _counters(*names: str) -> list[Field]:
     return [(name, ctypes.c_uint64) for name in names]
 
 
+class MigrationRoundRecord(ctypes.Structure):
+    """``struct migration_round_record``: one round as QEMU counted it, as far as it is known here."""
+
+    _fields_: ClassVar[list[Field]] = [
+        ("version", ctypes.c_uint32),
+        ("size", ctypes.c_uint32),
+        *_counters("migration_start_ns", "start_ns", "end_ns"),
+        *_counters("dirty_pages", "forced_pages", "visited_pages"),
+        *_counters("normal_pages", "zero_pages", "xbzrle_pages", "unchanged_pages"),
+        *_counters("left_pages", "hinted_pages", "transferred_bytes"),
+        ("forced_syncs", ctypes.c_uint32),
+        ("round", ctypes.c_uint32),
+        ("kind", ctypes.c_uint8),
+        ("flags", ctypes.c_uint8),
+        ("reserved", ctypes.c_uint8 * 6),
+        *_counters("first_pages", "changed_pages", "fake_pages", "hash_ns"),
+        ("mode", ctypes.c_uint8),
+        ("hash", ctypes.c_uint8),
+        ("reserved_mode", ctypes.c_uint8 * 6),
+        *_counters("skipped_pages", "saved_bytes"),
+    ]
+
+
 class RoundRecord(ctypes.Structure):
-    """``struct round_record``: one round as QEMU counted it."""
+    """``struct round_record``: the same of a series whose records had no version."""
 
     _fields_: ClassVar[list[Field]] = [
         *_counters("migration_start_ns", "start_ns", "end_ns"),
@@ -110,6 +135,18 @@ class RoundEvent(ctypes.Structure):
         ("header", EventHeader),
         ("record", RoundRecord),
         ("seen", SeenCounts),
+    ]
+
+
+class MigrationRoundEvent(ctypes.Structure):
+    """``struct migration_round_event``."""
+
+    _fields_: ClassVar[list[Field]] = [
+        ("header", EventHeader),
+        ("record", MigrationRoundRecord),
+        ("seen", SeenCounts),
+        ("record_bytes", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
     ]
 
 
@@ -181,10 +218,11 @@ class RunStateEvent(ctypes.Structure):
     ]
 
 
-Wire = RoundEvent | ModeEvent | StateEvent | BatchEvent | StockEvent
+Wire = RoundEvent | MigrationRoundEvent | ModeEvent | StateEvent | BatchEvent | StockEvent
 
 STRUCTS: dict[int, type[Wire]] = {
     EVENT_ROUND: RoundEvent,
+    EVENT_MIGRATION_ROUND: MigrationRoundEvent,
     EVENT_MODE: ModeEvent,
     EVENT_STATE: StateEvent,
     EVENT_BATCH: BatchEvent,

@@ -49,6 +49,7 @@ class QmpRefusedError(QmpError):
     def __init__(self, command: str, error_class: str, reason: str) -> None:
         super().__init__(f"QEMU refused {command}: {reason}")
         self.error_class = error_class
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from fakedirty.errors import QmpError
 from fakedirty.model.words import Mode
 
+from . import refusals
+from .abilities import abilities
 from .answers import understanding
+from .client import QmpRefusedError
 from .monitor import Monitor
+from .parameters import HASH, MODE, SET
 
-MODE = "fake-dirty-mode"
-HASH = "fake-dirty-hash"
-SWITCHOVER = "fake-dirty-switchover"
+#: the mode, and the hash; None where QEMU has one alone, which it does not name
+State = tuple[Mode, str | None]
 
 
 def supports(qmp: Monitor) -> bool:
     """Whether this QEMU carries the series: its schema, not its version, says so."""
-    schema: list[dict[str, Any]] = qmp.execute("query-qmp-schema")
-    by_name = {entry["name"]: entry for entry in schema}
-    command = by_name.get("migrate-set-parameters", {})
-    members = by_name.get(command.get("arg-type", ""), {}).get("members", [])
-    return any(member["name"] == MODE for member in members)
+    return bool(abilities(qmp).modes)
 
 
 def read_parameters(qmp: Monitor) -> Mapping[str, object]:
@@ -31,27 +29,45 @@ def read_parameters(qmp: Monitor) -> Mapping[str, object]:
         return {str(name): value for name, value in qmp.execute("query-migrate-parameters").items()}
 
 
-def read_mode(qmp: Monitor) -> tuple[Mode, str]:
+def read_mode(qmp: Monitor) -> State:
     """The mode and the hash as they are set now."""
     parameters = qmp.execute("query-migrate-parameters")
     if MODE not in parameters:
         raise _without_series(qmp)
-    return Mode(Mode.parse(parameters[MODE])), str(parameters[HASH])
+    return Mode(Mode.parse(parameters[MODE])), parameters.get(HASH)
 
 
-def set_mode(qmp: Monitor, mode: Mode, hash: str | None = None) -> tuple[Mode, str]:
+def set_mode(qmp: Monitor, mode: Mode, hash: str | None = None) -> State:
     """Set the mode, and the hash where one is given; returns both as read back.
 
     A migration that runs adopts them at its next turn (its ``fake_dirty_mode`` event says when).
+
+    Raises:
+        SwitchoverDecidedError: the migration that runs takes no other mode or hash any more.
+        QmpError: this QEMU has none of that, or refuses it for another reason.
     """
-    if not supports(qmp):
+    has = abilities(qmp)
+    if not has.modes:
         raise _without_series(qmp)
+    if lacks := has.lacks(str(mode), hash):
+        raise QmpError(f"the QEMU at {qmp.path} cannot be set so: {lacks}")
     wanted = {MODE: str(mode)} | ({HASH: hash} if hash is not None else {})
-    qmp.execute("migrate-set-parameters", wanted)
+    try:
+        qmp.execute(SET, wanted)
+    except QmpRefusedError as error:
+        if refusals.switchover_decided(error):
+            raise refusals.SwitchoverDecidedError(SET, error.error_class, error.reason) from error
+        raise
     found = read_mode(qmp)
     if found != (mode, hash or found[1]):
-        raise QmpError(f"QEMU at {qmp.path} was given {wanted}, but reads back {found[0]} with {found[1]}")
+        raise QmpError(f"QEMU at {qmp.path} was given {wanted}, but reads back {spelled(found)}")
     return found
+
+
+def spelled(state: State) -> str:
+    """In words."""
+    mode, hash_name = state
+    return f"mode {mode}" if hash_name is None else f"mode {mode}, hash {hash_name}"
 
 
 def _without_series(qmp: Monitor) -> QmpError:

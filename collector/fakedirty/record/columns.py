@@ -32,7 +32,12 @@ ROUNDS = (
     Column("kind", TEXT, "", "`bulk` (all RAM), `iterative`, or `switchover` (VM stopped)"),
     Column("level", TEXT, "", "how it was observed: `qmp`, `stock`, `usdt` or `patched`"),
     Column("mode", TEXT, "", "`fake-dirty-mode` at the end of the round: `off`, `observe` or `skip`; see toggles.csv"),
-    Column("hash", TEXT, "", "the content hash at the end of the round, such as `xxh3-64`"),
+    Column(
+        "hash",
+        TEXT,
+        "",
+        "the content hash at the end of the round, such as `xxh3-64`; empty where the mode was `off`",
+    ),
     Column("start_seconds", NUMBER, "s", "start of the round, from the start of the migration (monotonic clock)"),
     Column("duration_seconds", NUMBER, "s", "from the start of the round to its end"),
     Column(
@@ -65,9 +70,9 @@ ROUNDS = (
         TEXT,
         "",
         "what of the round is right only together with others: pages that multifd's channels count as sent in another "
-        "round than they were visited in. Sums over all rounds are right if `totals` in migration.json is `equal`, but "
-        "for its `late_pages`. At level `qmp` on a stock QEMU: that CPU throttling was active, whose forced syncs end "
-        "rows",
+        "round than they were visited in, or that QEMU itself calls the round not exact. Sums over all rounds are "
+        "right if `totals` in migration.json is `equal`, but for its `late_pages`. At level `qmp` on a stock QEMU: "
+        "that CPU throttling was active, whose forced syncs end rows",
     ),
 )
 
@@ -131,6 +136,21 @@ MIGRATIONS = (
         "that multifd's channels counted as sent after the last round: visited in it, and in no sum of `normal_pages` "
         "or `zero_pages`; empty where there were none",
     ),
+    Column(
+        "switchover_expected_pages",
+        COUNT,
+        "pages",
+        "that QEMU expected to send with the guest stopped, when it decided to; this and the next three are of "
+        "`switchover` in the last query-migrate, and empty where QEMU has none",
+    ),
+    Column(
+        "switchover_expected_seconds",
+        NUMBER,
+        "s",
+        "how long it expected that to take; empty also where it knew no bandwidth",
+    ),
+    Column("switchover_pages", COUNT, "pages", "that it sent with the guest stopped: normal, zero and xbzrle pages"),
+    Column("switchover_seconds", NUMBER, "s", "from the last bitmap sync to the last page"),
 )
 
 TOGGLES = (
@@ -139,7 +159,7 @@ TOGGLES = (
     Column("seconds", NUMBER, "s", "when, from the start of the migration (monotonic clock)"),
     Column("from_mode", TEXT, "", "the mode before"),
     Column("to_mode", TEXT, "", "the mode after"),
-    Column("hash", TEXT, "", "the hash after"),
+    Column("hash", TEXT, "", "the hash after; empty where it was not seen"),
     Column(
         "read_back",
         TEXT,

@@ -61,6 +61,7 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
         "reason": "; ".join(migration.reasons),
         "postcopy_seconds": _seconds(migration, migration.postcopy_ns),
         **{name: None if totals is None else getattr(totals, name) for name in COUNTED},
+        **_switchover(migration),
         "totals_reason": None if totals is None else totals.reason,
         "joined_late": migration.partial,
         "lacks_round": migration.lacks_round,
@@ -69,6 +70,18 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
         "invalid_reasons": {str(r.round): r.invalid_reason for r in migration.rounds if not r.valid},
         "verdict": None if (found := migration.verdict) is None else asdict(found),
         "query_migrate": dict(migration.report),
+    }
+
+
+def _switchover(migration: Migration) -> dict[str, object]:
+    """What QEMU expected of the switchover when it decided on it, and what came."""
+    expected_ns = migration.reported("switchover", "expected-time") or None  # 0: it knew no bandwidth
+    taken_ns = migration.reported("switchover", "time")
+    return {
+        "switchover_expected_pages": migration.reported("switchover", "expected-pages"),
+        "switchover_expected_seconds": None if expected_ns is None else expected_ns / 1e9,
+        "switchover_pages": migration.reported("switchover", "pages"),
+        "switchover_seconds": None if taken_ns is None else taken_ns / 1e9,
     }
 
 

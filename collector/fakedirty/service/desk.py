@@ -18,6 +18,7 @@ from fakedirty.observe.observer import Observer
 from fakedirty.observe.select import named
 from fakedirty.observe.target import Target, find_all
 from fakedirty.qmp.clients import free_first
+from fakedirty.qmp.mode import State, spelled
 from fakedirty.qmp.turn import CHANGE_SECONDS, turn
 from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row, toggle_row
@@ -26,7 +27,6 @@ from fakedirty.show.verdict import in_words
 
 from .control import Asker, Handler, Held
 from .modes import Doing, Modes
-from .promises import State
 
 SET_SECONDS = 1.0  # by which a clock is set, and not slewed
 
@@ -114,7 +114,7 @@ class Desk:
             state, release = self.modes.hold(target, mode, hash_name)
         else:
             state = self.modes.set(target, mode, hash_name, seconds)
-        _log.warning("%s (pid %d): mode %s, hash %s, for %s", target.vm, target.pid, *state, asker)
+        _log.warning("%s (pid %d): %s, for %s", target.vm, target.pid, spelled(state), asker)
         return Held(_told(target, state), release) if hold else _told(target, state)
 
     def _meant(self, request: Mapping[str, Any]) -> Target:

@@ -16,11 +16,11 @@ from pathlib import Path
 from fakedirty.errors import FakedirtyError, TargetError
 from fakedirty.model.words import Mode
 from fakedirty.observe.target import Target, by_pid
-from fakedirty.qmp.mode import read_mode, set_mode
+from fakedirty.qmp.mode import State, read_mode, set_mode, spelled
 from fakedirty.qmp.monitor import Monitor
 
 from . import promises
-from .promises import State, Written
+from .promises import Written
 
 AGAIN_SECONDS = 5.0  # after a mode could not be put back
 
@@ -166,5 +166,5 @@ class Modes:
                 _log.error("%s (pid %d): the mode is not put back yet: %s", target.vm, target.pid, error)
             promise.failed = True
             return False
-        _log.warning("%s (pid %d): %s: mode %s, hash %s", target.vm, target.pid, why, *found)
+        _log.warning("%s (pid %d): %s: %s", target.vm, target.pid, why, spelled(found))
         return True

@@ -16,8 +16,7 @@ from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.words import Mode
 from fakedirty.observe.target import Target
-
-from .promises import State
+from fakedirty.qmp.mode import State
 
 _log = logging.getLogger(__name__)
 

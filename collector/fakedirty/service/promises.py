@@ -11,9 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fakedirty.model.words import Mode
+from fakedirty.qmp.mode import State
 from fakedirty.record.durable import write_json
-
-State = tuple[Mode, str]  # the mode, and the hash
 
 _log = logging.getLogger(__name__)
 
@@ -74,9 +73,9 @@ def _own(path: Path) -> str:
         return file.read()
 
 
-def _spell(state: State) -> list[str]:
-    return [str(each) for each in state]
+def _spell(state: State) -> list[str | None]:
+    return [str(state[0]), state[1]]
 
 
-def _state(mode: str, hash_name: str) -> State:
-    return Mode.parse(mode), str(hash_name)
+def _state(mode: str, hash_name: str | None) -> State:
+    return Mode.parse(mode), None if hash_name is None else str(hash_name)

@@ -60,8 +60,8 @@ class LiveTable:
                 self._round(migration.rounds[-1])
             case ModeChanged():
                 seconds = (event.time_ns - migration.start_ns) / 1e9
-                words = (str(event.from_mode), str(event.to_mode), event.hash)
-                self._line(Text(f"-- {toggle_words(*words, seconds, event.round)}", "magenta"))
+                modes = (str(event.from_mode), str(event.to_mode))
+                self._line(Text(f"-- {toggle_words(*modes, event.hash, seconds, event.round)}", "magenta"))
             case EventsLost():
                 self._line(Text(f"!! {event.count} events lost ({event.where})", "bold red"))
 
@@ -105,10 +105,11 @@ def line(columns: Sequence[Column], counts: Round) -> Text:
     return text
 
 
-def toggle_words(from_mode: str, to_mode: str, hash_name: str, seconds: float, number: int) -> str:
+def toggle_words(from_mode: str, to_mode: str, hash_name: str | None, seconds: float, number: int) -> str:
     """A toggle: what it was, when, and in which round."""
     where = f"in round {number}" if number else "before round 1"
-    return f"mode {from_mode} -> {to_mode} ({hash_name}) after {seconds:.2f} s, {where}"
+    by_hash = f" ({hash_name})" if hash_name else ""
+    return f"mode {from_mode} -> {to_mode}{by_hash} after {seconds:.2f} s, {where}"
 
 
 def outcome_line(migration: Migration) -> Text:

@@ -1,0 +1,9 @@
+"""The parameters of migration that are the series', by QEMU's names."""
+
+from __future__ import annotations
+
+MODE = "fake-dirty-mode"
+HASH = "fake-dirty-hash"
+SWITCHOVER = "fake-dirty-switchover"
+
+SET = "migrate-set-parameters"  # the command that sets them
