@@ -156,7 +156,7 @@ def test_queries_are_answered_while_pages_are_skipped() -> None:
         def ask() -> None:
             with Qmp.connect(source.observer_socket) as qmp:
                 while not stop.is_set():
-                    answers.append(qmp.execute("query-fake-dirty-rounds")["rounds"])
+                    answers.append(qmp.execute("query-migration-rounds")["rounds"])
 
         asking = threading.Thread(target=ask)
         asking.start()

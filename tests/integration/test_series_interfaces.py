@@ -94,7 +94,7 @@ def test_the_schema_has_totals_and_rounds(schema: Mapping[str, Any]) -> None:
     totals = members(schema, members(schema, schema["query-migrate"]["ret-type"])["fake-dirty"])
     assert {"mode", "hash", *CLASSES, *DISPOSITIONS} <= set(totals)
     assert {"saved-bytes", "hash-time", "table-bytes", "audited", "false-equal"} <= set(totals)
-    history = members(schema, schema["query-fake-dirty-rounds"]["ret-type"])
+    history = members(schema, schema["query-migration-rounds"]["ret-type"])
     assert {"migration-start", "dropped"} <= set(history)
     each = members(schema, history["rounds"])
     assert {"round", "kind", "start", "end", "mode", "hash", *CLASSES, *DISPOSITIONS} <= set(each)

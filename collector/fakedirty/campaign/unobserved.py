@@ -15,7 +15,7 @@ from fakedirty.model.words import Level
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.target import by_pid
 
-HISTORY = "query-fake-dirty-rounds"
+HISTORY = "query-migration-rounds"
 STATUS = "query-migrate"
 
 

@@ -115,13 +115,13 @@ def measure(job: Job, mix: Mix, treatment: Treatment, qemu: Path, guest: BuiltGu
             at_limit: list[tuple[int, int]] = []
 
             def look() -> tuple[int, int]:
-                return network.source.sent_bytes(), len(source.qmp.execute("query-fake-dirty-rounds")["rounds"])
+                return network.source.sent_bytes(), len(source.qmp.execute("query-migration-rounds")["rounds"])
 
             outcome = migrate(
                 source, destination, settings, time_limit=time_limit, at_limit=lambda: at_limit.append(look())
             )
             sent, rounds = at_limit[0] if at_limit else look()
-            first = source.qmp.execute("query-fake-dirty-rounds")["rounds"][0]
+            first = source.qmp.execute("query-migration-rounds")["rounds"][0]
             equal = outcome.status == "completed" and compared(source, destination).equal
     return Measured(
         job,

@@ -94,7 +94,7 @@ def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine,
         steps.append(_step(attempt.cancel, lambda qmp: qmp.execute("migrate_cancel")))
     steps.append(Step(_go_on, in_state=PAUSED))
     outcome = migrate(source, destination, settings, time_limit=attempt.seconds, steps=steps)
-    history = source.qmp.execute("query-fake-dirty-rounds")
+    history = source.qmp.execute("query-migration-rounds")
     if any(each["forced-syncs"] for each in history["rounds"]):
         toggling.meet(FORCED)
     fuzzed.taken += toggling.taken(outcome.final)
@@ -141,7 +141,7 @@ def expectation(history: Mapping[str, Any], final: Mapping[str, Any]) -> int | N
     if len(history["rounds"]) < LEAST_ROUNDS:
         return None
     before, last = history["rounds"][-2:]
-    alike = all(before[name] == last[name] for name in ("mode", "hash")) and last["mode"] == "skip"
+    alike = all(before.get(name) == last.get(name) for name in ("mode", "hash")) and last["mode"] == "skip"
     if last["kind"] != "switchover" or not alike or before["visited"] or not last["dirty"] == before["left"] > 0:
         return None
     expected = final.get("fake-dirty", {}).get("expected")
