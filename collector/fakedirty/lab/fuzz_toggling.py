@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from fakedirty.model.words import Mode
-from fakedirty.qmp.client import Qmp
+from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.mode import HASH, MODE, read_mode
 
 from .fuzz_coverage import AUDIT, BEFORE, BETWEEN, BULK, CANCELLED, LATER, RETRIED, SWITCHOVER, Taken, toggle_kinds
@@ -17,6 +17,8 @@ from .migrate import PAUSED
 
 ADOPT_SECONDS = 0.3  # an iteration, and the rest that a limited bandwidth brings; longer, and it is not counted
 ADOPT_POLL_SECONDS = 0.01
+# what QEMU says once a switchover is decided: a change could only make more be sent than was decided about
+DECIDED = "the switchover of the migration has been decided"
 
 
 class Toggling:
@@ -57,7 +59,12 @@ class Toggling:
         """While one runs. It counts once it is adopted."""
         info = qmp.execute("query-migrate")
         before, after = _adopted(info, toggle.hash), (toggle.mode, toggle.hash)
-        _set(toggle, qmp)
+        try:
+            _set(toggle, qmp)
+        except QmpRefusedError as error:
+            if DECIDED not in str(error):
+                raise
+            return
         if info["status"] == PAUSED:
             self._stopped = self._stopped[0] if self._stopped else before, toggle
             return
