@@ -5,9 +5,10 @@
 #   build.sh version               prints the version of the source that would be built
 #   build.sh build SERIES PREFIX   builds PREFIX/qemu-system-x86_64, and the benchmark of the series' hashes beside it
 #
-# SERIES is a directory of patches, or "none". The source is Debian 13's source package, fetched through
-# apt directories of our own from the mirror that this machine's apt already uses; the system's apt
-# configuration is not touched. FAKEDIRTY_QEMU_SOURCE names a source directory or tarball to use instead.
+# SERIES is a directory of patches, each sub-series in a directory of its own, or "none". The source is Debian
+# 13's source package, fetched through apt directories of our own from the mirror that this machine's apt
+# already uses; the system's apt configuration is not touched. FAKEDIRTY_QEMU_SOURCE names a source directory or
+# tarball to use instead.
 # FAKEDIRTY_STRIP=1 strips the binary, as distributions do.
 set -euo pipefail
 
@@ -21,6 +22,8 @@ configure_options=(
     --enable-trace-backends=dtrace,log
     --enable-zstd --disable-install-blobs --disable-docs
 )
+
+patches_of() { find "$1" -name '*.patch' ! -name '*-cover-letter.patch' | LC_ALL=C sort; }
 
 say() { echo "qemu: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -66,7 +69,7 @@ version() {
 recipe() {
     local series=$1
     {
-        [[ $series == none ]] || cat "$series"/*.patch
+        [[ $series == none ]] || patches_of "$series" | xargs cat
         cat "$here/build.sh"
         echo "${FAKEDIRTY_STRIP:-} $(dpkg --print-architecture) $(cc -dumpfullversion)"
         pkg-config --modversion libblake3 2>/dev/null || true
@@ -92,14 +95,13 @@ build() {
     say "fetching the source"
     fetch
     if [[ $series != none ]]; then
-        for patch in "$series"/*.patch; do
-            [[ $patch == *-cover-letter.patch ]] && continue
+        while read -r patch; do
             patch -d "$work/source" -p1 --no-backup-if-mismatch -s <"$patch" ||
-                die "$(basename "$patch") does not apply"
-        done
+                die "${patch#"$series"/} does not apply"
+        done < <(patches_of "$series")
         configure_options+=(--enable-xxhash --enable-murmurhash --enable-gcrypt)
         ! pkg-config --exists libblake3 || configure_options+=(--enable-blake3)  # Debian has none
-        checks=(tests/unit/test-fake-dirty-hash)
+        checks=(tests/unit/test-fake-dirty-hash tests/unit/test-fake-dirty-estimate)
         benchmarks=(tests/bench/benchmark-fake-dirty-hash)
     fi
     say "preparing meson"
@@ -127,5 +129,5 @@ case ${1:-} in
     recipe) [[ $# == 2 ]] || die "usage: build.sh recipe SERIES"; recipe "$2" ;;
     version) version ;;
     build) [[ $# == 3 ]] || die "usage: build.sh build SERIES PREFIX"; build "$2" "$(realpath -m "$3")" ;;
-    *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

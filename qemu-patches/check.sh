@@ -10,7 +10,8 @@ set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
 series=$here/10.0
-mapfile -t parts < <(find "$series" -name '*.patch' ! -name '*-cover-letter.patch' | sort)
+mapfile -t parts < <(find "$series" -name '*.patch' ! -name '*-cover-letter.patch' | LC_ALL=C sort)
+units=(tests/unit/test-fake-dirty-hash tests/unit/test-fake-dirty-estimate)
 firmware=(/usr/share/seabios /usr/share/qemu /usr/lib/ipxe/qemu)
 
 say() { echo "qemu-check: $*"; }
@@ -42,7 +43,9 @@ compile() {  # what the source at hand has of it
         ! grep -q "^option('$name'" "$work/source/meson_options.txt" ||
             pyvenv/bin/meson configure "-D$name=enabled" >/dev/null || die "meson knows no $name"
     done
-    [[ ! -e $work/source/tests/unit/test-fake-dirty-hash.c ]] || targets+=(tests/unit/test-fake-dirty-hash)
+    for name in "${units[@]}"; do
+        [[ ! -e $work/source/$name.c ]] || targets+=("$name")
+    done
     ninja "${targets[@]}" >ninja.log 2>&1 || { grep -A20 FAILED ninja.log | head -60 >&2; die "$1 does not build"; }
 }
 
@@ -60,19 +63,22 @@ suite_of() {  # QEMU's tests on what was just built
 
 short_tests() {
     cd "$work/build"
-    [[ ! -x tests/unit/test-fake-dirty-hash ]] || tests/unit/test-fake-dirty-hash >test.log 2>&1 ||
-        { tail -20 test.log >&2; die "$1 fails its unit test"; }
+    local unit
+    for unit in "${units[@]}"; do
+        [[ ! -e $work/source/$unit.c ]] || "$unit" >test.log 2>&1 ||
+            { tail -20 test.log >&2; die "$1 fails $unit"; }
+    done
     rm -f test.jsonl
     suite_of --results test.jsonl >test.log 2>&1 || { tail -40 test.log >&2; die "$1 fails QEMU's migration tests"; }
 }
 
-apply() { git -C "$work/source" am -q "$1" || die "$(basename "$1") does not apply"; }
+apply() { git -C "$work/source" am -q "$1" || die "${1#"$series"/} does not apply"; }
 
 patches() {
     local patch name said so_far=
     git -C "$work/source" checkout -q --force --detach base
     for patch in "${parts[@]}"; do
-        name=$(basename "$patch")
+        name=${patch#"$series"/}
         apply "$patch"
         so_far=$(cat - "$patch" <<<"$so_far" | sha256sum | cut -c1-16)
         if grep -qsx "$so_far" "$work/checked"; then

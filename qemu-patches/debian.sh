@@ -18,11 +18,12 @@ need() { command -v "$1" >/dev/null || die "$1 is missing: apt-get install $2"; 
 
 series_of() {  # the series for the tree's version of QEMU
     local series=${FAKEDIRTY_SERIES:-$here/$(cut -d. -f1,2 "$1/VERSION")}
-    compgen -G "$series/*.patch" >/dev/null || die "no series for QEMU $(<"$1/VERSION"): $series has no patches"
+    [[ -d $series && -n $(patches_of "$series") ]] ||
+        die "no series for QEMU $(<"$1/VERSION"): $series has no patches"
     realpath "$series"
 }
 
-patches_of() { find "$1" -name '*.patch' ! -name '*-cover-letter.patch' | sort; }
+patches_of() { find "$1" -name '*.patch' ! -name '*-cover-letter.patch' | LC_ALL=C sort; }
 
 sum_of() { patches_of "$1" | xargs cat | sha256sum | cut -c1-16; }
 
@@ -48,8 +49,10 @@ prepare() {
     [[ ! -e $own ]] || die "$tree was left half prepared: unpack a fresh one"
     mkdir "$own"
     while read -r patch; do
-        cp "$patch" "$own/"
-        echo "fakedirty/$(basename "$patch")" >>"$tree/debian/patches/series"
+        file=${patch#"$series"/}
+        mkdir -p "$own/$(dirname "$file")"
+        cp "$patch" "$own/$file"
+        echo "fakedirty/$file" >>"$tree/debian/patches/series"
     done < <(patches_of "$series")
     for file in control-in control; do
         # configure options are comments there; debian/rules reads them. eBPF probes need the dtrace backend.

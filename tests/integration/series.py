@@ -43,7 +43,7 @@ def pair(workload: Workload = WORKLOAD, more: Sequence[str] = ()) -> Iterator[tu
 
 def rounds(qmp: Qmp) -> list[Mapping[str, Any]]:
     """The history of rounds, each obeying every law of conservation."""
-    history: list[Mapping[str, Any]] = qmp.execute("query-fake-dirty-rounds")["rounds"]
+    history: list[Mapping[str, Any]] = qmp.execute("query-migration-rounds")["rounds"]
     for each in history:
         assert broken_law(history_round(each, 0)) == "", each
     return history

@@ -105,9 +105,9 @@ def test_what_cannot_be_safe_is_refused_in_either_order(capability: str) -> None
         assert read_mode(vm.qmp)[0] is Mode.OFF
 
 
-def test_a_hash_that_is_not_built_in_is_refused_with_those_that_are() -> None:
+def test_a_hash_that_is_not_built_in_is_refused_by_name() -> None:
     with machine("refusing", qemu_binary(), ["-m", "16", "-S"]) as vm:
-        with pytest.raises(QmpError, match=r"'blake3' is not built in; this QEMU has: xxh3-64, xxh3-128, sha1"):
+        with pytest.raises(QmpError, match="does not accept value 'blake3'"):
             set_mode(vm.qmp, Mode.SKIP, "blake3")
         assert read_mode(vm.qmp) == (Mode.OFF, "xxh3-64")
 
@@ -156,7 +156,7 @@ def test_queries_are_answered_while_pages_are_skipped() -> None:
         def ask() -> None:
             with Qmp.connect(source.observer_socket) as qmp:
                 while not stop.is_set():
-                    answers.append(qmp.execute("query-fake-dirty-rounds")["rounds"])
+                    answers.append(qmp.execute("query-migration-rounds")["rounds"])
 
         asking = threading.Thread(target=ask)
         asking.start()

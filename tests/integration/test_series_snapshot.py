@@ -51,6 +51,6 @@ def test_a_snapshot_is_taken_and_loaded_with_the_mode_on(mode: Mode, tmp_path: P
         snapshot = {"tag": "one", "vmstate": "disk", "devices": ["disk"]}
         run(vm.qmp, "save", "snapshot-save", snapshot)
         assert "fake-dirty" not in vm.qmp.execute("query-migrate")
-        assert vm.qmp.execute("query-fake-dirty-rounds")["rounds"] == []
+        assert vm.qmp.execute("query-migration-rounds")["rounds"] == []
         run(vm.qmp, "load", "snapshot-load", snapshot)
         vm.check_alive()

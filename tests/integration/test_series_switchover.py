@@ -115,8 +115,11 @@ def test_the_downtime_that_is_expected_is_that_of_what_is_sent() -> None:
 
 def test_a_guest_is_not_throttled_for_pages_that_are_not_sent() -> None:
     silent = Workload(fake=60_000, untouched=500, pause_ms=0, memory_mib=320)
+    # hashing all of them has to fit: a guest that cannot be hashed within the limit is throttled, and rightly so
+    patient: dict[str, Any] = {"downtime-limit": 1000}
+    auto = {"auto-converge": True}
     throttled = {
-        mode: asked(mode, 4.5, silent, bandwidth_bytes=UNLIMITED, capabilities={"auto-converge": True})
+        mode: asked(mode, 4.5, silent, bandwidth_bytes=UNLIMITED, parameters=patient, capabilities=auto)
         for mode in ("observe", "skip")
     }
     assert throttled["observe"]["cpu-throttle-percentage"] > 0
