@@ -2,31 +2,36 @@
 """Shows that the fuzz can fail: QEMU with a rule of safe skipping taken out gives wrong pages, and soon.
 
 Each broken variant of the series is built, and fuzzed until a migration leaves a page wrong, or a count where
-that is what the rule is about. The series as it is then runs the very same plans, all of those that were tried,
-and nothing may be wrong.
+that is what the rule is about. Where no plan of the fuzz comes to a rule, an integration test has to fail. The series
+as it is then runs the very same plans, all of those that were tried, and the same tests, and nothing may be wrong.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from building import Workshop
-from fakedirty.errors import FakedirtyError
+from fakedirty.errors import FakedirtyError, LabError
 from fakedirty.lab.fuzz import fuzz, possible
 from fakedirty.lab.fuzz_plan import Possible
 from fakedirty.lab.fuzz_run import Fuzzed
 from variants import VARIANTS, MovedError, Variant
 
+ROOT = Path(__file__).parents[2]
+
 EPILOG = """\
 variants:
 {variants}
 
-exit status: 0 every variant was caught, and the series passed the plans that caught them; 1 otherwise
+exit status: 0 every variant was caught, and the series passed the plans and tests that caught them; 1 otherwise
 """
 
 
@@ -46,20 +51,44 @@ def _show(arguments: argparse.Namespace, chosen: Sequence[Variant]) -> int:
     workshop = Workshop(arguments.jobs)
     intact = workshop.intact()
     allowed = possible(intact, arguments.accel)
-    caught: dict[str, int | None] = {}
+    caught: dict[str, int | str | None] = {}
     for variant in chosen:
         print(f"{variant.name} (rule {variant.rule}): {variant.breaks}", flush=True)
-        caught[variant.name] = _search(variant, workshop.broken(variant), arguments, allowed)
-    tried = max((arguments.most if index is None else index + 1 for index in caught.values()), default=0)
+        broken = workshop.broken(variant)
+        caught[variant.name] = _test(variant, broken) if variant.test else _search(variant, broken, arguments, allowed)
+    fuzzed_by = [caught[variant.name] for variant in chosen if not variant.test]
+    tried = max((by + 1 if isinstance(by, int) else arguments.most for by in fuzzed_by), default=0)
     print(f"the series as it is, migrations 0 to {tried - 1} of seed {arguments.seed}:", flush=True)
     wrong = [fuzzed for fuzzed in fuzz(intact, arguments.seed, range(tried), allowed) if _told(fuzzed)]
-    print(f"  {tried - len(wrong)} of {tried} have nothing wrong")
-    missed = [name for name, index in caught.items() if index is None]
+    print(f"  {tried - len(wrong)} of {tried} have nothing wrong", flush=True)
+    tests = [variant.test for variant in chosen if variant.test]
+    failed = [test for test in tests if not _passes(test, intact)]
+    print(f"  {len(tests) - len(failed)} of {len(tests)} tests pass" + (f"; NOT {', '.join(failed)}" * bool(failed)))
+    missed = [name for name, by in caught.items() if by is None]
     print(f"caught: {len(caught) - len(missed)} of {len(caught)}" + (f"; MISSED: {', '.join(missed)}" * bool(missed)))
     if arguments.json:
-        report = {"seed": arguments.seed, "caught_at": caught, "intact_tried": tried, "intact_wrong": len(wrong)}
+        intact_report = {"intact_tried": tried, "intact_wrong": len(wrong), "intact_failed": failed}
+        report = {"seed": arguments.seed, "caught_by": caught, **intact_report}
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
-    return 1 if missed or wrong else 0
+    return 1 if missed or wrong or failed else 0
+
+
+def _test(variant: Variant, binary: Path) -> str | None:
+    """The test, if it fails."""
+    again = f"FAKEDIRTY_QEMU={binary} pytest {variant.test}"
+    caught = not _passes(variant.test, binary)
+    print(f"  CAUGHT by {variant.test}\n  again: {again}" if caught else f"  MISSED by {variant.test}", flush=True)
+    return variant.test if caught else None
+
+
+def _passes(test: str, binary: Path) -> bool:
+    """Whether an integration test passes with this QEMU. LabError if it does neither that nor fail."""
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", test]
+    environment = {**os.environ, "FAKEDIRTY_QEMU": str(binary)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or "skipped" in done.stdout:
+        raise LabError(f"{test} was not run:\n{done.stdout[-4000:]}")
+    return done.returncode == pytest.ExitCode.OK
 
 
 def _search(variant: Variant, binary: Path, arguments: argparse.Namespace, allowed: Possible) -> int | None:

@@ -9,8 +9,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+MIGRATION = "migration/migration.c"
 RAM = "migration/ram.c"
 SERIES = "migration/fake-dirty.c"
+SHARED = "migration/fake-dirty-internal.h"
+VISIT = "migration/fake-dirty-visit.c"
+LOOK = "migration/fake-dirty-look.c"
+ESTIMATE = "migration/fake-dirty-estimate.c"
+
+TESTS = "tests/integration/"
 
 
 class MovedError(Exception):
@@ -35,44 +42,55 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A QEMU that breaks one rule of the design, and how. A `counted` one leaves no page wrong, but a count."""
+    """A QEMU that breaks one rule of the design, and how. A `counted` one leaves no page wrong, but a count.
+
+    `test` is the integration test that finds it, where no plan of the fuzz comes to it.
+    """
 
     name: str
     rule: int | str
     breaks: str
     edits: tuple[Edit, ...]
     counted: bool = False
+    test: str = ""
 
 
 # where the migration thread adopts other records
-ADOPTED = r"if \(wanted\.records \|\| now\.mode == FAKE_DIRTY_MODE_OFF\) \{"
+ADOPTED = r"if \(shared->wanted \|\| run->mode == FAKE_DIRTY_MODE_OFF\) \{"
 
 KEPT_WHILE_OFF = """\
-if (wanted.records && now.records &&
-            wanted.records->digest_size == now.records->digest_size &&
-            wanted.records->audit == now.records->audit) {
-            records_free(wanted.records);
-            wanted.records = NULL;
-        } else if (wanted.records) {"""
+if (shared->wanted && shared->records &&
+            shared->wanted->digest_size == shared->records->digest_size &&
+            shared->wanted->audit == shared->records->audit) {
+            run->retired = shared->wanted;
+            shared->wanted = NULL;
+        } else if (shared->wanted) {"""
 
 KEPT_BY_HASH = """\
-static Records *kept[FAKE_DIRTY_HASH__MAX];
+static FakeDirtyRecords *kept[FAKE_DIRTY_HASH__MAX];
         static uint64_t migration;
 
-        if (migration != fd.migration_start_ns ||
-            old_mode == FAKE_DIRTY_MODE_OFF) {
-            migration = fd.migration_start_ns;
+        if (migration != run->rounds->migration_start_ns ||
+            before == FAKE_DIRTY_MODE_OFF) {
+            migration = run->rounds->migration_start_ns;
             memset(kept, 0, sizeof(kept));
         }
-        if (wanted.records && now.records &&
-            now.mode != FAKE_DIRTY_MODE_OFF) {
-            kept[old_hash] = now.records;
-            now.records = kept[now.hash] &&
-                          kept[now.hash]->audit == wanted.records->audit ?
-                          kept[now.hash] : wanted.records;
-            wanted.records = NULL;
-            now.last = NULL;
-        } else if (wanted.records || now.mode == FAKE_DIRTY_MODE_OFF) {"""
+        if (shared->wanted && shared->records &&
+            run->mode != FAKE_DIRTY_MODE_OFF) {
+            FakeDirtyRecords *back;
+
+            kept[hash_before] = shared->records;
+            back = kept[shared->hash];
+            if (back && back->audit == shared->wanted->audit) {
+                run->retired = shared->wanted;
+                shared->records = back;
+                back->used = 0;
+            } else {
+                shared->records = shared->wanted;
+            }
+            shared->wanted = NULL;
+            renewed = true;
+        } else if (shared->wanted || run->mode == FAKE_DIRTY_MODE_OFF) {"""
 
 VARIANTS = (
     Variant(
@@ -91,21 +109,18 @@ VARIANTS = (
         "overwritten-copy",
         1,
         "the copy is sent later, when the buffer has other content",
-        (
-            Edit(SERIES, r"#define FAKE_DIRTY_COPIES 64", "#define FAKE_DIRTY_COPIES 1"),
-            Edit(SERIES, r"qemu_fflush\(f\);\n", "\n"),
-        ),
+        (Edit(SHARED, r"#define FAKE_DIRTY_COPIES QEMU_FILE_MAX_QUEUED", "#define FAKE_DIRTY_COPIES 1"),),
     ),
     Variant(
         "zero-unrecorded",
         3,
         "a page that is sent as zero leaves the record of what was sent before",
         (
-            Edit(SERIES, r'#include "qemu/osdep\.h"', '#include "qemu/osdep.h"\n#include "qemu/cutils.h"'),
+            Edit(VISIT, r'#include "qemu/osdep\.h"', '#include "qemu/osdep.h"\n#include "qemu/cutils.h"'),
             Edit(
-                SERIES,
-                r"\n    record\(block, page\);",
-                "\n    if (!buffer_is_zero(now.page, size)) {\n        record(block, page);\n    }",
+                VISIT,
+                r"\n    record\(run, block, page\);",
+                "\n    if (!buffer_is_zero(run->page, size)) {\n        record(run, block, page);\n    }",
             ),
         ),
     ),
@@ -122,10 +137,38 @@ VARIANTS = (
         (Edit(SERIES, ADOPTED, KEPT_BY_HASH),),
     ),
     Variant(
+        "not-cleaned-up",
+        9,
+        "migrate and snapshots start while the thread of a migration that has failed still runs",
+        (Edit(MIGRATION, r"if \(migrate_get_current\(\)->cleanup_pending\) \{", "if (false) {"),),
+        test=TESTS + "test_series_cleanup.py",
+    ),
+    Variant(
+        "late-toggle",
+        10,
+        "a change of mode or hash is adopted when the switchover was decided already",
+        (Edit(SERIES, r"frozen = shared->frozen;", "frozen = false;"),),
+        counted=True,
+    ),
+    Variant(
         "underestimated",
         "of the switchover",
         "half of the dirty pages that have to be sent are not expected to be",
-        (Edit(SERIES, r"share_limit\(unequal, taken, dirty\)", "share_limit(unequal / 2, taken, dirty)"),),
+        (Edit(LOOK, r"fake_dirty_limit\(unequal, taken, dirty\)", "fake_dirty_limit(unequal / 2, taken, dirty)"),),
         counted=True,
+    ),
+    Variant(
+        "never-decays",
+        "of the switchover",
+        "a bandwidth is believed for as long as little is sent, whatever the link has become",
+        (
+            Edit(
+                ESTIMATE,
+                r"return !link->evidence_ns \|\|\n +now_ns - link->evidence_ns <= FAKE_DIRTY_LINK_KNOWN_NS;",
+                "return true;",
+            ),
+            Edit(ESTIMATE, r"link->probe = link->probe \?: 1;", "link->probe = 0;"),
+        ),
+        test=TESTS + "test_series_link.py",
     ),
 )

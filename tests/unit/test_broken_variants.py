@@ -25,8 +25,14 @@ def variants() -> ModuleType:
     return module
 
 
-def test_every_rule_that_the_fuzz_must_guard_has_a_variant(variants: ModuleType) -> None:
-    assert {variant.rule for variant in variants.VARIANTS} == {1, 3, 5, "of the switchover"}
+def test_every_rule_that_must_be_guarded_has_a_variant(variants: ModuleType) -> None:
+    assert {variant.rule for variant in variants.VARIANTS} == {1, 3, 5, 9, 10, "of the switchover"}
+
+
+def test_what_the_fuzz_does_not_come_to_is_found_by_a_test(variants: ModuleType) -> None:
+    named = [variant.test for variant in variants.VARIANTS if variant.test]
+    assert named
+    assert [test for test in named if not (BROKEN.parents[1] / test).is_file()] == []
 
 
 def test_what_is_changed_is_in_the_series(variants: ModuleType) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fakedirty.lab.fuzz_draw import AVAILABLE, draw
 from fakedirty.lab.fuzz_plan import Possible
-from fakedirty.lab.fuzz_run import check_switchover, expectation
+from fakedirty.lab.fuzz_run import check_decided, check_switchover, expectation
 from fakedirty.model.words import Mode
 
 FINAL = {"fake-dirty": {"expected": 300}}
@@ -36,6 +36,18 @@ def test_a_switchover_is_held_to_nothing_where_something_came_in_between() -> No
     assert expectation(rounds({"dirty": 0}, {"dirty": 0, "left": 0}), FINAL) is None, "there was nothing to be seen"
     assert expectation(rounds(), {}) is None
     assert expectation({"rounds": rounds()["rounds"][1:]}, FINAL) is None, "there was no round but the bulk round"
+
+
+def test_what_a_switchover_was_decided_by_stays_where_qemu_keeps_it() -> None:
+    exact = {"exact": True}
+    assert check_decided(rounds(exact, exact)) == []
+    (wrong,) = check_decided(rounds({**exact, "mode": "off"}, exact))
+    assert wrong == "the switchover was decided in mode skip, hash xxh3-64, and made in mode off, hash xxh3-64"
+    assert check_decided(rounds({**exact, "hash": "sha1"}, exact))
+    assert check_decided(rounds({"mode": "off"})) == [], "an earlier series takes another mode at any moment"
+    assert check_decided(rounds({**exact, "kind": "iterative", "mode": "off"})) == []
+    assert check_decided({"rounds": rounds(exact)["rounds"][2:]}) == []
+    assert check_decided({"rounds": []}) == []
 
 
 def test_a_guest_stands_still_where_nothing_is_toggled_any_more() -> None:

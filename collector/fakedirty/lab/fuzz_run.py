@@ -99,7 +99,7 @@ def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine,
     if any(each["forced-syncs"] for each in history["rounds"]):
         toggling.meet(FORCED)
     fuzzed.taken += toggling.taken(outcome.final)
-    fuzzed.wrong += check_history(history, outcome)
+    fuzzed.wrong += check_history(history, outcome) + check_decided(history)
     if attempt.still and outcome.converged and (expected := expectation(history, outcome.final)) is not None:
         fuzzed.foreseen = True
         fuzzed.wrong += check_switchover(history, expected)
@@ -132,6 +132,18 @@ def check_history(history: Mapping[str, Any], outcome: Outcome) -> list[str]:
         if (summed := sum(each[counted] for each in rounds)) != told:
             wrong.append(f"the rounds sum up to {summed} {counted}, query-migrate says {told} {total}")
     return wrong
+
+
+def check_decided(history: Mapping[str, Any]) -> list[str]:
+    """What is wrong if something else than what the switchover was decided by took effect in it.
+
+    A QEMU whose rounds say whether they are exact adopts nothing any more then; one of an earlier series did.
+    """
+    rounds: Sequence[Mapping[str, Any]] = history["rounds"]
+    if len(rounds) < 2 or rounds[-1]["kind"] != "switchover" or "exact" not in rounds[-1]:
+        return []
+    decided, done = (f"mode {each['mode']}, hash {each.get('hash')}" for each in rounds[-2:])
+    return [f"the switchover was decided in {decided}, and made in {done}"] if decided != done else []
 
 
 def expectation(history: Mapping[str, Any], final: Mapping[str, Any]) -> int | None:
