@@ -15,7 +15,16 @@ from migrating import wait
 MEMORY_BYTES = 1 << 30
 DATA_BYTES = 640 << 10  # more than a socket takes, and not so much that the migration thread waits for a channel
 CHANNELS = 2  # the main one and one of multifd
+SENDMSG = 46  # the system call, on x86-64
 SNAPSHOT = {"tag": "one", "vmstate": "disk", "devices": ["disk"]}
+
+
+def waits_to_send(pid: int) -> bool:
+    """Whether the migration thread of QEMU sleeps in a write to its channel, which is full then."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        if "mig/src/main" in (thread / "comm").read_text():
+            return (thread / "syscall").read_text().startswith(f"{SENDMSG} ")
+    return False
 
 
 def job_error(qmp: Qmp, command: str) -> str:
@@ -51,7 +60,7 @@ def test_a_migration_that_has_failed_is_cleaned_up_before_anything_else_starts(t
         vm.qmp.execute("migrate-set-parameters", {"multifd-channels": 1, "zero-page-detection": "legacy"})
         vm.qmp.execute("migrate", uri=f"unix:{listening}")
         (main, _), (channel, _) = listener.accept(), listener.accept()
-        wait(lambda: vm.qmp.execute("query-migrate")["status"] == "active")
+        wait(lambda: waits_to_send(vm.pid))
         channel.close()
         wait(lambda: vm.qmp.execute("query-migrate")["status"] == "failed")
 

@@ -74,18 +74,18 @@ def test_of_a_guest_that_stands_still_no_more_is_sent_than_expected(hash_name: s
         assert expected < last["dirty"], "what is not sent was counted all the same"
 
 
-def asked(mode: str, seconds: float, workload: Workload, **settings: Any) -> Mapping[str, Any]:
-    """``query-migrate`` after some seconds of a migration that has no end before.
+def asked(mode: str, after_round: int, workload: Workload, **settings: Any) -> Mapping[str, Any]:
+    """``query-migrate`` after some rounds of a migration that has no end before.
 
     It has one where the guest got no time of the processor for as long as a round took, and so wrote nothing.
     """
     for _attempt in range(3):
-        if answers := _asked(mode, seconds, workload, **settings):
+        if answers := _asked(mode, after_round, workload, **settings):
             return answers[0]
     raise AssertionError("each time the guest wrote nothing for a whole round")
 
 
-def _asked(mode: str, seconds: float, workload: Workload, **settings: Any) -> list[Mapping[str, Any]]:
+def _asked(mode: str, after_round: int, workload: Workload, **settings: Any) -> list[Mapping[str, Any]]:
     answers: list[Mapping[str, Any]] = []
     parameters = {"fake-dirty-mode": mode, AVAILABLE: NEVER, **settings.pop("parameters", {})}
     with pair(workload) as (source, destination):
@@ -93,10 +93,10 @@ def _asked(mode: str, seconds: float, workload: Workload, **settings: Any) -> li
             source,
             destination,
             Settings(1, parameters=parameters, **settings),
-            time_limit=60,
+            time_limit=200,
             steps=[
-                Step(lambda qmp: answers.append(qmp.execute("query-migrate")), after_seconds=seconds),
-                Step(setting({AVAILABLE: 0, "downtime-limit": 10_000}), after_seconds=seconds),
+                Step(lambda qmp: answers.append(qmp.execute("query-migrate")), after_round=after_round),
+                Step(setting({AVAILABLE: 0, "downtime-limit": 10_000}), after_round=after_round),
             ],
         )
         assert outcome.status == "completed"
@@ -107,20 +107,21 @@ def _asked(mode: str, seconds: float, workload: Workload, **settings: Any) -> li
 def test_the_downtime_that_is_expected_is_that_of_what_is_sent() -> None:
     parameters = {AVAILABLE: SLOW}
     expected = {
-        mode: asked(mode, 2.0, STILL, bandwidth_bytes=SLOW, parameters=parameters)["expected-downtime"]
+        mode: asked(mode, 5, STILL, bandwidth_bytes=SLOW, parameters=parameters)["expected-downtime"]
         for mode in ("observe", "skip")
     }
     assert expected["observe"] > 1.5 * expected["skip"] > 0
 
 
 def test_a_guest_is_not_throttled_for_pages_that_are_not_sent() -> None:
+    """It would be, were more dirty than sent twice for a second: in a round by the link, in ten that are skipped."""
     silent = Workload(fake=60_000, untouched=500, pause_ms=0, memory_mib=320)
     # hashing all of them has to fit: a guest that cannot be hashed within the limit is throttled, and rightly so
     patient: dict[str, Any] = {"downtime-limit": 1000}
     auto = {"auto-converge": True}
     throttled = {
-        mode: asked(mode, 4.5, silent, bandwidth_bytes=UNLIMITED, parameters=patient, capabilities=auto)
-        for mode in ("observe", "skip")
+        mode: asked(mode, after_round, silent, bandwidth_bytes=UNLIMITED, parameters=patient, capabilities=auto)
+        for mode, after_round in (("observe", 5), ("skip", 30))
     }
     assert throttled["observe"]["cpu-throttle-percentage"] > 0
     assert "cpu-throttle-percentage" not in throttled["skip"]
@@ -142,5 +143,8 @@ def test_a_link_that_gets_slower_is_noticed_while_pages_are_skipped() -> None:
         outcome = migrate(source, destination, settings, time_limit=60, steps=steps)
         assert outcome.status == "completed"
         assert_equal(source, destination)
+        last = rounds(source.qmp)[-1]
     assert outcome.converged, "it ends when the link is what it was"
-    assert outcome.final["total-time"] > 9000, "it ended on a link that was too slow for its downtime limit"
+    # a guest that got little of the processor may have written less than it could
+    fits = sent(last) <= GIGABIT / 10 / 8 * 0.1 / PAGE_BYTES
+    assert fits or outcome.final["total-time"] > 9000, "it ended on a link that was too slow for its downtime limit"
