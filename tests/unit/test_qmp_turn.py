@@ -117,7 +117,7 @@ def test_what_fails_before_its_time_fails_at_once(tmp_path: Path) -> None:
         in_turns([Address(tmp_path / "none")], tried.append)
     path = tmp_path / "qmp"
     with qmp_server(path, {}), pytest.raises(QmpError, match="no command query-status"):
-        in_turns([Address(path)], lambda qmp: (tried.append(qmp), qmp.execute("query-status")))
+        in_turns([Address(path)], lambda qmp: (tried.append(qmp), qmp.execute("query-status")), seconds=60)
     assert len(tried) == 1
 
 
@@ -135,7 +135,7 @@ def test_who_is_not_the_process_that_is_meant_has_no_turn(tmp_path: Path) -> Non
 def test_a_turn_is_over_when_its_block_is(tmp_path: Path) -> None:
     path = tmp_path / "qmp"
     with late_server(path, set()) as served:
-        with turn([Address(tmp_path / "none"), Address(path)]) as qmp:
+        with turn([Address(tmp_path / "none"), Address(path)], 60) as qmp:
             assert qmp.execute("query-status") == {"status": "running"}
         assert served.acquire(timeout=5)
         assert qmp.closed
