@@ -100,3 +100,22 @@ def test_a_sync_is_forced_where_a_round_lasts_from_one_fifth_second_to_the_next(
         assert plan.capabilities["auto-converge"]
         assert (change.moment.after_seconds or 0) < 5
         assert plan.attempts[-1].seconds > 10
+
+
+def test_a_toggle_that_comes_too_late_is_one_more_where_qemu_refuses_it() -> None:
+    deciding = replace(MANY, decides=True)
+    paused = still = 0
+    for plan in (draw(7, index, deciding) for index in range(100)):
+        still += bool(plan.attempts[-1].still)
+        for attempt in plan.attempts:
+            late = [toggle for toggle in attempt.toggles if toggle.moment.in_state == PAUSED]
+            if attempt.still or not plan.capabilities["pause-before-switchover"]:
+                assert late == []
+                continue
+            paused += 1
+            (*_, last, too_late) = attempt.toggles
+            assert late == [too_late]
+            assert last.moment.after_seconds == attempt.seconds, "the last that is taken comes at the end"
+            assert too_late.mode is not last.mode
+    assert paused
+    assert still

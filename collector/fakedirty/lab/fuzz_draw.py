@@ -83,11 +83,22 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
     limit_ms = chance.of(DOWNTIME_LIMITS_MS)
     still = _still(chance, limit_ms)
     attempts = [
-        _attempt(chance, walk, bulk_seconds, bandwidth, pause=pause, cancelled=number < cancels, forced=forced)
+        _attempt(
+            chance,
+            walk,
+            bulk_seconds,
+            bandwidth,
+            pause=pause,
+            decides=possible.decides,
+            cancelled=number < cancels,
+            forced=forced,
+        )
         for number in range(cancels + 1)
     ]
+    too_late = possible.decides and pause
+    *earlier, last = [_toggle_too_late(attempt) if too_late else attempt for attempt in attempts]
     if still and not forced:
-        attempts[-1] = _stand_still(attempts[-1], still)
+        last = _stand_still(attempts[-1], still)
     return Plan(
         seed=seed,
         index=index,
@@ -110,7 +121,7 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
             AVAILABLE: NEVER_ENOUGH if endless or forced else OF_THE_LINK,
             **possible.parameters,
         },
-        attempts=tuple(attempts),
+        attempts=(*earlier, last),
     )
 
 
@@ -133,11 +144,20 @@ def most_mib() -> int:
 
 
 def _attempt(
-    chance: Chance, walk: Walk, bulk_seconds: float, bandwidth: int, *, pause: bool, cancelled: bool, forced: bool
+    chance: Chance,
+    walk: Walk,
+    bulk_seconds: float,
+    bandwidth: int,
+    *,
+    pause: bool,
+    decides: bool,
+    cancelled: bool,
+    forced: bool,
 ) -> Attempt:
     """Toggles for a while; mostly a stretch of skip that no toggle disturbs, so that something is skipped; the end.
 
-    Toggles just before the end, and with the VM stopped, leave no round that would send again what was left out.
+    Toggles just before the end, and with the VM stopped, leave no round that would send again what was left out. Where
+    QEMU takes none with the VM stopped, the last one comes as the migration is let through.
     """
     wild = FORCED_SECONDS[1] + 0.1 if forced else bulk_seconds + chance.between(0.6, 1.4)
     calm = wild + bulk_seconds + CALM_SECONDS
@@ -153,13 +173,21 @@ def _attempt(
     stopped = Moment(after_seconds=seconds + 2, in_state=PAUSED)
     end = stopped if pause else Moment(after_seconds=seconds - chance.between(0, 0.1))
     toggles.append(replace(walk.toggle(Moment(after_seconds=calm), *late), hasty=False))
-    toggles.append(walk.toggle(end, *last))
+    toggles.append(walk.toggle(Moment(after_seconds=seconds) if decides else end, *last))
     cancel = chance.of((_early(chance, bulk_seconds, wild), Moment(after_seconds=calm), end))
     changes = _changes(chance, wild, seconds)
     if forced:
         low, high = FORCED_SECONDS
         changes += [_bandwidth(LEAST_BANDWIDTH, low), _bandwidth(bandwidth, high)]
     return Attempt(before, tuple(toggles), seconds, cancel if cancelled else None, tuple(changes))
+
+
+def _toggle_too_late(attempt: Attempt) -> Attempt:
+    """The same, and with the VM stopped another mode, which is to be refused."""
+    last = attempt.toggles[-1]
+    mode = Mode.OBSERVE if last.mode is Mode.OFF else Mode.OFF
+    moment = Moment(after_seconds=attempt.seconds + 2, in_state=PAUSED)
+    return replace(attempt, toggles=(*attempt.toggles, replace(last, mode=mode, moment=moment)))
 
 
 def _still(chance: Chance, limit_ms: int) -> dict[str, object] | None:
