@@ -115,7 +115,7 @@ def test_a_toggle_that_comes_too_late_is_one_more_where_qemu_refuses_it() -> Non
             paused += 1
             (*_, last, too_late) = attempt.toggles
             assert late == [too_late]
-            assert last.moment.after_seconds == attempt.seconds, "the last that is taken comes at the end"
+            assert attempt.seconds > (last.moment.after_seconds or 0) > attempt.seconds - 0.1, "the last that is taken"
             assert too_late.mode is not last.mode
     assert paused
     assert still

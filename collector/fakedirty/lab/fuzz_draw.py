@@ -42,6 +42,9 @@ STILL_SECONDS = 20.0
 
 CALM_SHARE, CALM_SECONDS = 0.8, 0.45
 LATE_SECONDS = 0.3
+LAST_SECONDS = (
+    0.02  # for a toggle to be taken before the migration is let through; what waits to be adopted delays that
+)
 
 # The last toggle but one, and the last: just before the end, and at it, or with the VM stopped. No round follows that
 # would send again what was left out, so that anything goes, but more than chance would have it what must forget
@@ -173,7 +176,7 @@ def _attempt(
     stopped = Moment(after_seconds=seconds + 2, in_state=PAUSED)
     end = stopped if pause else Moment(after_seconds=seconds - chance.between(0, 0.1))
     toggles.append(replace(walk.toggle(Moment(after_seconds=calm), *late), hasty=False))
-    toggles.append(walk.toggle(Moment(after_seconds=seconds) if decides else end, *last))
+    toggles.append(walk.toggle(Moment(after_seconds=seconds - LAST_SECONDS) if decides else end, *last))
     cancel = chance.of((_early(chance, bulk_seconds, wild), Moment(after_seconds=calm), end))
     changes = _changes(chance, wild, seconds)
     if forced:
