@@ -164,7 +164,7 @@ VARIANTS = (
         (
             Edit(
                 ESTIMATE,
-                r"return !link->evidence_ns \|\|\n +now_ns - link->evidence_ns <= FAKE_DIRTY_LINK_KNOWN_NS;",
+                r"return !link->evidence_ns \|\|\n +now_ns <= link->evidence_ns \+ FAKE_DIRTY_LINK_KNOWN_NS;",
                 "return true;",
             ),
             Edit(ESTIMATE, r"link->probe = link->probe \?: 1;", "link->probe = 0;"),
