@@ -50,19 +50,26 @@ struct process {
 #endif
 };
 
-BPF_F_TABLE("hash", u32, struct process, observed, PROCESSES, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", struct chunk_key, struct chunk, chunks, CHUNKS, BPF_F_NO_PREALLOC);
 BPF_ARRAY(empty, struct chunk, 1);
+BPF_ARRAY(process_state, struct process, 1); /* what each process's own map is like */
+BPF_ARRAY_OF_MAPS(observed, "process_state", PROCESSES);
 
 /* the state, if the process is observed */
+static __always_inline struct process *process_of(u32 tgid)
+{
+    int slot = slot_of(tgid);
+
+    return slot ? state_in(observed.lookup(&slot), tgid) : 0;
+}
+
+/* the same, and who asks */
 static __always_inline struct process *tracked(u32 *tid)
 {
     u64 id = bpf_get_current_pid_tgid();
-    u32 tgid = id >> 32;
-    struct process *m = observed.lookup(&tgid);
 
     *tid = (u32)id;
-    return m;
+    return process_of(id >> 32);
 }
 
 /* whose calls are none of a migration's */

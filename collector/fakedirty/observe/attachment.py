@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from fakedirty.errors import TargetError
 from fakedirty.model.trace import Channel, TraceRecord
 
 from . import headers, wire
@@ -26,20 +27,20 @@ from .dispatcher import Dispatcher
 from .feed import Feed
 from .layers import inode, is_probed, runs_file_of
 from .limits import demand_descriptors
+from .observed import PROCESSES, Observed
 from .plans import Plans
 from .sizes import RING_PAGE, Sizes
 from .target import Target, find_all
 from .uprobe import EVERY_PROCESS, BpfError, attach, detach
 
-PROCESSES = 8192  # that one build can have observed at once; they are allocated one by one
 REFUSED_SECONDS = 30.0  # for which what was refused is not tried again
 MAPS = 12  # descriptors of a build's maps and ring buffers
+_OF_A_QEMU = 2  # descriptors: its process, and the map of its state
 
 _OF_THE_PROCESS = (errno.ENOENT, errno.ESRCH)  # reasons that hold for one process alone
 _OPENING = struct.Struct("<QHH")  # how every event opens: time, kind and slot
 _RUNSTATE_PID = wire.RunStateEvent.pid.offset
 _CHANNELS = {wire.EVENT_BATCH: Channel.PAGES, wire.EVENT_RUNSTATE: Channel.RUNSTATE}
-_MOST_SLOTS = 1 << 16
 _SEED_BITS = 62  # of the hash of pages, where the kernel hashes
 
 
@@ -64,7 +65,7 @@ class Attachment:
         self._every_process = every_process
         self._peers = peers
         self._lock = threading.RLock()
-        self._feeds: dict[int, Feed] = {}  # by slot
+        self._feeds: dict[int, Feed] = {}  # by slot, of which a feed has several where destinations are followed
         self._members: dict[int, int] = {}  # slot by process id, destinations that are followed too
         self._scopes: dict[object, dict[tuple[str, int], int]] = {}  # descriptors of what is attached, by where
         self._placed: dict[int, object] = {}  # scope by process id
@@ -74,7 +75,7 @@ class Attachment:
         self._bpf = Bpf(build.files, headers.find(), defines, build.appended)
         try:
             self._bpf.open_rings(["events", "pages"] if build.pages else ["events"])
-            self._observed = self._bpf.map("observed")
+            self._observed = Observed(self._bpf)
             dispatcher.add(self)
         except BaseException:
             self._bpf.close()
@@ -89,12 +90,14 @@ class Attachment:
         """Attach what is not attached yet, and let the programs count for this process from the return on."""
         with self._lock:
             self._attach(target, placed)
-            slot = next(number for count in self._slots if (number := count % _MOST_SLOTS) not in self._feeds)
-            feed = Feed(slot, self._build.sizes.page_ring * RING_PAGE)
-            self._feeds[slot] = feed
+            try:
+                feed = Feed(self._free_slot(target), self._build.sizes.page_ring * RING_PAGE)
+            except BaseException:
+                self._detach(target.pid)
+                raise
             self._peers.join(target.pid, feed)
             try:
-                self._enter(target.pid, slot)
+                self._enter(target, feed, feed.slot)
             except BaseException:
                 self.release(feed, (target.pid,))
                 raise
@@ -105,23 +108,27 @@ class Attachment:
         if not self._every_process:  # else it is observed for itself, or will be
             with self._lock:
                 self._attach(target, placed)
-                self._enter(target.pid, feed.slot)
+                try:
+                    self._enter(target, feed, self._free_slot(target))
+                except BaseException:
+                    self._detach(target.pid)
+                    raise
         self._peers.join(target.pid, feed)
 
     def release(self, feed: Feed, pids: Iterable[int]) -> None:
         """Forget processes: what the kernel kept of them goes, and the probes with the last one of an executable."""
         with self._lock:
-            self._feeds.pop(feed.slot, None)
             for pid in pids:
                 self._peers.part(pid, feed)
-                if self._members.get(pid, feed.slot) != feed.slot:  # another process has that id by now
+                slot = self._members.get(pid)
+                if slot is not None and self._feeds[slot] is not feed:  # another process has that id by now
                     continue
-                if self._members.pop(pid, None) is not None:
-                    self._observed.delete(_key(pid))
-                scope = self._placed.pop(pid, None)
-                if scope is not None and scope not in self._placed.values():
-                    detach(self._scopes.pop(scope).values())
-        self.forget(feed, None)
+                self._observed.leave(pid)
+                self._members.pop(pid, None)
+                self._detach(pid)
+            self.forget(feed, None)
+            for slot in [slot for slot, each in self._feeds.items() if each is feed]:
+                del self._feeds[slot]  # and somebody else's from now on
 
     def probes(self, pids: Iterable[int]) -> int:
         """How many are attached for these processes, those that others share with them included."""
@@ -134,11 +141,11 @@ class Attachment:
         total = [0] * len(wire.LOST_PLACES)
         total[wire.LOST_LATE] = feed.late
         for pid in pids:
-            raw = self._observed.value(_key(pid))
-            if raw is not None:
-                head = wire.ProcessHead.from_buffer_copy(raw)
-                if head.slot == feed.slot:
-                    total = [sum(pair) for pair in zip(total, [*head.lost, 0], strict=True)]
+            slot = self._members.get(pid)
+            if slot is None or self._feeds.get(slot) is not feed:
+                continue
+            if (lost := self._observed.lost(pid, slot)) is not None:
+                total = [sum(pair) for pair in zip(total, [*lost, 0], strict=True)]
         return total
 
     def forget(self, feed: Feed, before: int | None) -> None:
@@ -149,7 +156,7 @@ class Attachment:
         with self._lock:
             for raw in chunks.keys(ctypes.sizeof(wire.ChunkKey)):
                 key = wire.ChunkKey.from_buffer_copy(raw)
-                if key.slot == feed.slot and (before is None or key.generation < before):
+                if key.slot == feed.slot and (before is None or key.is_before(before)):
                     chunks.delete(raw)
 
     def fileno(self) -> int:
@@ -184,12 +191,35 @@ class Attachment:
         with self._lock:
             detach(descriptor for scope in self._scopes.values() for descriptor in scope.values())
             self._scopes.clear()
+            self._observed.close()
             self._bpf.close()
 
-    def _enter(self, pid: int, slot: int) -> None:
-        head = bytes(wire.ProcessHead(slot=slot))
-        self._observed.insert(_key(pid), head + bytes(self._observed.value_bytes - len(head)))
-        self._members[pid] = slot
+    def _free_slot(self, target: Target) -> int:
+        """One after the other, so that the last to have had it has nothing in the ring buffers any more."""
+        for _ in range(PROCESSES):
+            slot = next(self._slots) % PROCESSES
+            if slot and slot not in self._feeds:
+                return slot
+        raise TargetError(
+            f"{target.program} (pid {target.pid}) cannot be observed: {PROCESSES - 1} processes of its build are, and "
+            "there is room for no more"
+        )
+
+    def _enter(self, target: Target, feed: Feed, slot: int) -> None:
+        self._members.pop(target.pid, None)  # one that had its id before
+        self._feeds[slot] = feed  # whose events may come at once
+        try:
+            self._observed.enter(target, slot)
+        except BaseException:
+            del self._feeds[slot]
+            raise
+        self._members[target.pid] = slot
+
+    def _detach(self, pid: int) -> None:
+        """A process is none of those that want its probes."""
+        scope = self._placed.pop(pid, None)
+        if scope is not None and scope not in self._placed.values():
+            detach(self._scopes.pop(scope).values())
 
     def _attach(self, target: Target, placed: Sequence[Placed]) -> None:
         """In the order given; what fails is undone."""
@@ -279,7 +309,7 @@ class Attachments:
     def observe(self, target: Target, build: Build, placed: Sequence[Placed]) -> tuple[Attachment, Feed]:
         """Observe a process by the programs of its build, which are compiled if they are not yet."""
         with self._lock:
-            demand_descriptors(1, f"observing {target.program} (pid {target.pid})")
+            demand_descriptors(_OF_A_QEMU, f"observing {target.program} (pid {target.pid})")
             attachment = self._by_build.get(build)
             fresh = attachment is None
             if attachment is None:
@@ -316,7 +346,3 @@ class Attachments:
         if self._dispatcher is not None:
             self._dispatcher.close()
             self._dispatcher = None
-
-
-def _key(pid: int) -> bytes:
-    return struct.pack("<I", pid)
