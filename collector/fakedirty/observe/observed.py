@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -70,7 +69,7 @@ class Observed:
             self._states.insert(_index(slot), _index(state.descriptor))
             self._places.insert(_index(place), bytes(wire.Place(target.pid, slot)))
         except BaseException:
-            self._clear(slot, place)
+            self._states.delete(_index(slot))
             state.close()
             raise
         self._entries[target.pid] = _Entry(slot, place, state)
@@ -81,7 +80,8 @@ class Observed:
         entry = self._entries.get(pid)
         if entry is None:
             return
-        self._clear(entry.slot, entry.place)
+        self._places.insert(_index(entry.place), bytes(wire.Place()))
+        self._states.delete(_index(entry.slot))  # which waits for programs that have read the place
         with self._reading:
             del self._entries[pid], self._taken[entry.place]
             entry.state.close()
@@ -108,11 +108,6 @@ class Observed:
             f"{target.program} (pid {target.pid}) cannot be observed beside the processes {holders} of its build: they "
             f"have all {len(places)} places at which probes look for its id"
         )
-
-    def _clear(self, slot: int, place: int) -> None:
-        """The place first. The kernel waits for programs that may have read the slot."""
-        self._places.insert(_index(place), bytes(wire.Place()))
-        self._states.delete(_index(slot))
 
 
 def _index(number: int) -> bytes:

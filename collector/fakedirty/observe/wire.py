@@ -103,7 +103,8 @@ class ChunkKey(ctypes.Structure):
 
     def is_before(self, generation: int) -> bool:
         """Whether its migration is an earlier one of the process; a key has only the lower bits of its number."""
-        return 0 < (generation - self.generation) % _GENERATIONS < _GENERATIONS // 2
+        own: int = self.generation
+        return 0 < (generation - own) % _GENERATIONS < _GENERATIONS // 2
 
 
 class SeenCounts(ctypes.Structure):
