@@ -163,9 +163,9 @@ static __always_inline int sampled(u64 host)
 
 static __always_inline void classify(struct process *m, u64 host, u64 now, u64 disposition)
 {
-    u64 page = host / PAGE_BYTES, class = CLASS_UNKNOWN;
-    struct chunk_key key = {.slot = m->head.slot, .generation = m->generation, .chunk = page / CHUNK_PAGES};
-    u64 index = page - key.chunk * CHUNK_PAGES;
+    u64 page = host / PAGE_BYTES, number = page / CHUNK_PAGES, index = page - number * CHUNK_PAGES;
+    u64 class = CLASS_UNKNOWN;
+    struct chunk_key key = {.slot = m->head.slot, .generation = m->generation, .chunk = number};
     struct chunk *chunk = chunks.lookup(&key);
     int zero = 0;
 
