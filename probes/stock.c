@@ -214,22 +214,43 @@ static __always_inline void settle(struct process *m)
     }
 }
 
-#define MIX(lane, word, prime) lane = ((lane) ^ (word)) * prime, lane ^= (lane) >> 32
+#define MIX(lane, word) lane = ((lane) ^ (word)) * prime, lane ^= (lane) >> 32
+#define MIX_SIX(words)                                                     \
+    MIX(a, (words)[0]), MIX(b, (words)[1]), MIX(c, (words)[2]),            \
+        MIX(d, (words)[3]), MIX(e, (words)[4]), MIX(f, (words)[5])
+#define WORDS (PAGE_BYTES / 8)
 
-/* four independent lanes, for the multiplications to overlap; never a reserved value */
+/*
+ * Six independent lanes, for the multiplications to overlap: as many as there are registers for beside the prime,
+ * which would else be loaded for each word. Never a reserved value.
+ */
 static __always_inline u64 hash(struct page *page)
 {
-    u64 a = SEED, b = ~(u64)SEED, c = (u64)SEED << 1, d = ~(u64)SEED << 1;
+    u64 a = SEED, b = ~(u64)SEED, c = (u64)SEED << 1, d = ~(u64)SEED << 1, e = (u64)SEED << 2, f = ~(u64)SEED << 2;
+    u64 prime = 0x9e3779b185ebca87ULL;
+    int i;
 
-    for (int i = 0; i < PAGE_BYTES / 8; i += 4) {
-        MIX(a, page->words[i], 0x9e3779b185ebca87ULL);
-        MIX(b, page->words[i + 1], 0xc2b2ae3d27d4eb4fULL);
-        MIX(c, page->words[i + 2], 0x165667b19e3779f9ULL);
-        MIX(d, page->words[i + 3], 0x85ebca77c2b2ae63ULL);
+    asm volatile("" : "+r"(prime));
+#pragma clang loop unroll(disable)
+    for (i = 0; i < WORDS / 24 * 24; i += 24) {
+        MIX_SIX(page->words + i);
+        MIX_SIX(page->words + i + 6);
+        MIX_SIX(page->words + i + 12);
+        MIX_SIX(page->words + i + 18);
     }
-    MIX(a, b, 0xc2b2ae3d27d4eb4fULL);
-    MIX(a, c, 0x165667b19e3779f9ULL);
-    MIX(a, d, 0x9e3779b185ebca87ULL);
+#pragma unroll
+    for (i = WORDS / 24 * 24; i < WORDS / 6 * 6; i += 6) {
+        MIX_SIX(page->words + i);
+    }
+#pragma unroll
+    for (i = WORDS / 6 * 6; i < WORDS; i++) {
+        MIX(a, page->words[i]);
+    }
+    MIX(a, b);
+    MIX(a, c);
+    MIX(a, d);
+    MIX(a, e);
+    MIX(a, f);
     return a > SENT_ZERO ? a : a + 2;
 }
 

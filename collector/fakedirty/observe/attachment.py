@@ -86,44 +86,49 @@ class Attachment:
         """How many are observed."""
         return len(self._feeds)
 
-    def observe(self, target: Target, placed: Sequence[Placed]) -> Feed:
-        """Attach what is not attached yet, and let the programs count for this process from the return on."""
+    def admit(self, target: Target, placed: Sequence[Placed]) -> Feed:
+        """Attach what is not attached yet, and keep a slot for a process."""
         with self._lock:
-            self._attach(target, placed)
-            try:
-                feed = Feed(self._free_slot(target), self._build.sizes.page_ring * RING_PAGE)
-            except BaseException:
-                self._detach(target.pid)
-                raise
-            self._peers.join(target.pid, feed)
-            try:
-                self._enter(target, feed, feed.slot)
-            except BaseException:
-                self.release(feed, (target.pid,))
-                raise
+            slot = self._admit(target, placed)
+            feed = self._feeds[slot] = Feed(slot, self._build.sizes.page_ring * RING_PAGE)
+        self._peers.join(target.pid, feed)
         return feed
+
+    def enter(self, target: Target, feed: Feed) -> None:
+        """Let the programs count for a process that has been admitted, from the return on.
+
+        The kernel lets this wait for all CPUs, so it is done for several processes at a time.
+        """
+        self._observed.enter(target, feed.slot)
 
     def follow(self, target: Target, placed: Sequence[Placed], feed: Feed) -> None:
         """Let a feed have the run states of another process too: a destination of its guest."""
         if not self._every_process:  # else it is observed for itself, or will be
             with self._lock:
-                self._attach(target, placed)
-                try:
-                    self._enter(target, feed, self._free_slot(target))
-                except BaseException:
+                slot = self._admit(target, placed)
+                self._feeds[slot] = feed
+            try:
+                self._observed.enter(target, slot)
+            except BaseException:
+                with self._lock:
+                    del self._feeds[slot], self._members[target.pid]
                     self._detach(target.pid)
-                    raise
+                raise
         self._peers.join(target.pid, feed)
 
+    def leave(self, feed: Feed, pids: Iterable[int]) -> None:
+        """Let the programs count for these processes no more; several at a time, as with :meth:`enter`."""
+        for pid in pids:
+            if (slot := self._slot(feed, pid)) is not None:
+                self._observed.leave(pid, slot)
+
     def release(self, feed: Feed, pids: Iterable[int]) -> None:
-        """Forget processes: what the kernel kept of them goes, and the probes with the last one of an executable."""
+        """Forget processes that have left: what was sent goes, and the probes with the last one of an executable."""
         with self._lock:
             for pid in pids:
                 self._peers.part(pid, feed)
-                slot = self._members.get(pid)
-                if slot is not None and self._feeds[slot] is not feed:  # another process has that id by now
+                if pid in self._members and self._slot(feed, pid) is None:  # another process has that id by now
                     continue
-                self._observed.leave(pid)
                 self._members.pop(pid, None)
                 self._detach(pid)
             self.forget(feed, None)
@@ -141,10 +146,8 @@ class Attachment:
         total = [0] * len(wire.LOST_PLACES)
         total[wire.LOST_LATE] = feed.late
         for pid in pids:
-            slot = self._members.get(pid)
-            if slot is None or self._feeds.get(slot) is not feed:
-                continue
-            if (lost := self._observed.lost(pid, slot)) is not None:
+            slot = self._slot(feed, pid)
+            if slot is not None and (lost := self._observed.lost(pid, slot)) is not None:
                 total = [sum(pair) for pair in zip(total, [*lost, 0], strict=True)]
         return total
 
@@ -194,6 +197,18 @@ class Attachment:
             self._observed.close()
             self._bpf.close()
 
+    def _slot(self, feed: Feed, pid: int) -> int | None:
+        """Of a process that a feed is of; None where another process has its id by now."""
+        slot = self._members.get(pid)
+        return slot if slot is not None and self._feeds.get(slot) is feed else None
+
+    def _admit(self, target: Target, placed: Sequence[Placed]) -> int:
+        """Attach, and find the process a slot, which is nobody's yet."""
+        slot = self._free_slot(target)
+        self._attach(target, placed)
+        self._members[target.pid] = slot
+        return slot
+
     def _free_slot(self, target: Target) -> int:
         """One after the other, so that the last to have had it has nothing in the ring buffers any more."""
         for _ in range(PROCESSES):
@@ -204,16 +219,6 @@ class Attachment:
             f"{target.program} (pid {target.pid}) cannot be observed: {PROCESSES - 1} processes of its build are, and "
             "there is room for no more"
         )
-
-    def _enter(self, target: Target, feed: Feed, slot: int) -> None:
-        self._members.pop(target.pid, None)  # one that had its id before
-        self._feeds[slot] = feed  # whose events may come at once
-        try:
-            self._observed.enter(target, slot)
-        except BaseException:
-            del self._feeds[slot]
-            raise
-        self._members[target.pid] = slot
 
     def _detach(self, pid: int) -> None:
         """A process is none of those that want its probes."""
@@ -317,7 +322,7 @@ class Attachments:
                 demand_descriptors(MAPS + 2 * len(placed), f"attaching to {target.program}")
             try:
                 attachment = attachment or Attachment(build, self.dispatcher, self._every_process, self._peers)
-                feed = attachment.observe(target, placed)
+                feed = attachment.admit(target, placed)
             except BaseException as error:
                 if isinstance(error, BpfError) and error.errno not in _OF_THE_PROCESS:
                     self._refused[build] = time.monotonic(), error
@@ -325,6 +330,11 @@ class Attachments:
                     attachment.close()
                 raise
             self._by_build[build] = attachment
+        try:
+            attachment.enter(target, feed)
+        except BaseException:
+            self.release(attachment, feed, (target.pid,))
+            raise
         return attachment, feed
 
     def _check_refusal(self, build: Build) -> None:
@@ -335,6 +345,8 @@ class Attachments:
 
     def release(self, attachment: Attachment, feed: Feed, pids: Iterable[int]) -> None:
         """Observe a process no more; with the last one of a build its programs go."""
+        pids = tuple(pids)
+        attachment.leave(feed, pids)
         with self._lock:
             attachment.release(feed, pids)
             if not attachment.processes:

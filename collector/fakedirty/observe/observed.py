@@ -40,7 +40,7 @@ class _Entry:
 
 
 class Observed:
-    """Those that have been entered. Reading losses is allowed from any thread, all else from one at a time."""
+    """Those that have been entered. Every method may be called from any thread."""
 
     def __init__(self, maps: Maps) -> None:
         self._maps = maps
@@ -49,7 +49,7 @@ class Observed:
         self._template = maps.map("process_state")
         self._entries: dict[int, _Entry] = {}  # by process id
         self._taken: dict[int, int] = {}  # process id by place
-        self._reading = threading.Lock()  # a map that is read is not closed
+        self._lock = threading.Lock()
 
     def enter(self, target: Target, slot: int) -> None:
         """Let the programs count for a process from the return on. One that had its id before is left.
@@ -60,35 +60,31 @@ class Observed:
             DescriptorLimitError: its map would leave too few.
         """
         self.leave(target.pid)
-        place = self._free_place(target)
         demand_descriptors(1, f"observing {target.program} (pid {target.pid})")
-        state = self._maps.like(self._template)
+        with self._lock:
+            place = self._free_place(target)
+            self._taken[place] = target.pid
         try:
-            head = bytes(wire.ProcessHead(slot=slot, tgid=target.pid))
-            state.insert(_index(0), head + bytes(state.value_bytes - len(head)))
-            self._states.insert(_index(slot), _index(state.descriptor))
-            self._places.insert(_index(place), bytes(wire.Place(target.pid, slot)))
+            self._entries[target.pid] = _Entry(slot, place, self._expose(target.pid, slot, place))
         except BaseException:
-            self._states.delete(_index(slot))
-            state.close()
+            del self._taken[place]
             raise
-        self._entries[target.pid] = _Entry(slot, place, state)
-        self._taken[place] = target.pid
 
-    def leave(self, pid: int) -> None:
-        """Count for a process no more: no program works on its state after the return."""
-        entry = self._entries.get(pid)
-        if entry is None:
-            return
+    def leave(self, pid: int, slot: int | None = None) -> None:
+        """Count for a process no more, if it has that slot: no program works on its state after the return."""
+        with self._lock:
+            entry = self._entries.get(pid)
+            if entry is None or slot not in (None, entry.slot):
+                return
+            del self._entries[pid]
         self._places.insert(_index(entry.place), bytes(wire.Place()))
         self._states.delete(_index(entry.slot))  # which waits for programs that have read the place
-        with self._reading:
-            del self._entries[pid], self._taken[entry.place]
-            entry.state.close()
+        entry.state.close()
+        del self._taken[entry.place]
 
     def lost(self, pid: int, slot: int) -> list[int] | None:
         """How many events of a process were lost so far, by place; None where it has not that slot."""
-        with self._reading:
+        with self._lock:  # what is among the entries is open
             entry = self._entries.get(pid)
             raw = entry.state.value(_index(0)) if entry is not None and entry.slot == slot else None
         return None if raw is None else list(wire.ProcessHead.from_buffer_copy(raw).lost)
@@ -97,6 +93,20 @@ class Observed:
         """Leave all."""
         for pid in list(self._entries):
             self.leave(pid)
+
+    def _expose(self, pid: int, slot: int, place: int) -> OwnMap:
+        """The state first, and the place last: whoever reads the place finds the state."""
+        state = self._maps.like(self._template)
+        try:
+            head = bytes(wire.ProcessHead(slot=slot, tgid=pid))
+            state.insert(_index(0), head + bytes(state.value_bytes - len(head)))
+            self._states.insert(_index(slot), _index(state.descriptor))
+            self._places.insert(_index(place), bytes(wire.Place(pid, slot)))
+        except BaseException:
+            self._states.delete(_index(slot))
+            state.close()
+            raise
+        return state
 
     def _free_place(self, target: Target) -> int:
         places = wire.places_of(target.pid)
