@@ -270,7 +270,7 @@ def test_one_whose_places_are_all_taken_is_refused_by_name(tmp_path: Path) -> No
     ):
         once = in_kernel()
         with beside(vms[1], attachments, wire.PLACES_TRIED) as others:
-            refused = LiveTrace(by_pid(vms[1].source.pid), Level.STOCK, attachments=attachments)
+            refused = LiveTrace(by_pid(vms[1].source.pid), Level.STOCK, pages=True, attachments=attachments)
             with pytest.raises(TargetError, match=f"pid {vms[1].source.pid}") as caught:
                 refused.open()
             assert all(str(other.pid) in str(caught.value) for other in others)
