@@ -28,6 +28,7 @@ from .feed import Feed
 from .layers import inode, is_probed, runs_file_of
 from .limits import demand_descriptors
 from .observed import PROCESSES, Observed
+from .peers import Peers
 from .plans import Plans
 from .sizes import RING_PAGE, Sizes
 from .target import Target, find_all
@@ -259,32 +260,6 @@ class Attachment:
                 if runs_file_of(target, pid):
                     return other
         return scope
-
-
-class Peers:
-    """Which feeds want the run states of which process."""
-
-    def __init__(self) -> None:
-        self._feeds: dict[int, tuple[Feed, ...]] = {}
-        self._lock = threading.Lock()
-
-    def join(self, pid: int, feed: Feed) -> None:
-        """One more."""
-        with self._lock:
-            self._feeds[pid] = (*self._feeds.get(pid, ()), feed)
-
-    def part(self, pid: int, feed: Feed) -> None:
-        """One less."""
-        with self._lock:
-            left = tuple(each for each in self._feeds.get(pid, ()) if each is not feed)
-            if left:
-                self._feeds[pid] = left
-            else:
-                self._feeds.pop(pid, None)
-
-    def of(self, pid: int) -> tuple[Feed, ...]:
-        """Those of a process."""
-        return self._feeds.get(pid, ())
 
 
 class Attachments:
