@@ -11,7 +11,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 import grafana_libraries
 import pytest
 import yaml
-from broken_dashboards import BREAKING, BREAKING_A_VERDICT
+from broken_dashboards import BREAKING, BREAKING_A_VERDICT, Broken
 from browser import Tab, browser
 from dashboard_queries import DASHBOARDS
 from panel_checks import Check
@@ -202,24 +202,23 @@ def test_a_row_leads_to_the_rounds_of_its_vm(grafana: Grafana) -> None:
         assert link.endswith(f"&{chosen}&var-vm={quoted[vm]}")
 
 
-@pytest.mark.parametrize("broken", BREAKING)
-def test_what_is_broken_is_found(broken: str, grafana: Grafana) -> None:
-    name, breaks, found = BREAKING[broken]
+def is_found(broken: Broken, check: Callable[[str, dict[str, Any]], None]) -> None:
+    name, breaks, found = broken
     board = copy.deepcopy(DASHBOARDS[name])
     breaks(board)
     assert board != DASHBOARDS[name]
     with pytest.raises(AssertionError, match=re.escape(found)):
-        grafana.check(name, board)
+        check(name, board)
+
+
+@pytest.mark.parametrize("broken", BREAKING)
+def test_what_is_broken_is_found(broken: str, grafana: Grafana) -> None:
+    is_found(BREAKING[broken], grafana.check)
 
 
 @pytest.mark.parametrize("broken", BREAKING_A_VERDICT)
 def test_a_verdict_that_is_shown_wrongly_is_found(broken: str, grafana: Grafana) -> None:
-    name, breaks, found = BREAKING_A_VERDICT[broken]
-    board = copy.deepcopy(DASHBOARDS[name])
-    breaks(board)
-    assert board != DASHBOARDS[name]
-    with pytest.raises(AssertionError, match=re.escape(found)):
-        grafana.check_verdict(name, board)
+    is_found(BREAKING_A_VERDICT[broken], grafana.check_verdict)
 
 
 def test_they_are_of_the_grafana_that_is_composed() -> None:

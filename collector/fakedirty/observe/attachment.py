@@ -26,7 +26,7 @@ from .bpf import Bpf
 from .dispatcher import Dispatcher
 from .feed import Feed
 from .layers import inode, is_probed, runs_file_of
-from .limits import demand_descriptors
+from .limits import DESCRIPTORS_OF_A_QEMU, demand_descriptors
 from .observed import PROCESSES, Observed
 from .peers import Peers
 from .plans import Plans
@@ -36,7 +36,6 @@ from .uprobe import EVERY_PROCESS, BpfError, attach, detach
 
 REFUSED_SECONDS = 30.0  # for which what was refused is not tried again
 MAPS = 12  # descriptors of a build's maps and ring buffers
-_OF_A_QEMU = 2  # descriptors: its process, and the map of its state
 
 _OF_THE_PROCESS = (errno.ENOENT, errno.ESRCH)  # reasons that hold for one process alone
 _OPENING = struct.Struct("<QHH")  # how every event opens: time, kind and slot
@@ -289,7 +288,7 @@ class Attachments:
     def observe(self, target: Target, build: Build, placed: Sequence[Placed]) -> tuple[Attachment, Feed]:
         """Observe a process by the programs of its build, which are compiled if they are not yet."""
         with self._lock:
-            demand_descriptors(_OF_A_QEMU, f"observing {target.program} (pid {target.pid})")
+            demand_descriptors(DESCRIPTORS_OF_A_QEMU, f"observing {target.program} (pid {target.pid})")
             attachment = self._by_build.get(build)
             fresh = attachment is None
             if attachment is None:
