@@ -121,7 +121,7 @@ PANELS = (
     Panel(
         "What the verdict had said",
         "Total time that was predicted for the migration without skip, as it is and with skip. A plan that does not "
-        "converge has none.",
+        "converge has none, nor has a verdict that is withdrawn.",
         "s",
         {"{{plan}}, {{estimate}}": greatest(without("fakedirty_verdict_total_time_seconds"), "plan", "estimate")},
         gauges,

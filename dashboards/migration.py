@@ -34,7 +34,8 @@ def estimates(title: str, what: str, metric: str) -> Panel:
     """What is predicted of both plans."""
     text = f"{what} that is predicted, as it is and with skip: low, expected, and high if there is an end at worst."
     queries = {"{{plan}}, {{estimate}}": greatest(of_vm(metric), "plan", "estimate")}
-    return Panel(title, f"{text} A plan that does not converge has none.", "s", queries, gauges, 12)
+    text += " A plan that does not converge has none, nor has a verdict that is withdrawn."
+    return Panel(title, text, "s", queries, gauges, 12)
 
 
 LOST = (

@@ -7,11 +7,13 @@ from .board import Board
 from .links import to_the_migration
 from .looks import alarm, lines, number, rows, states
 from .panel import Panel
-from .query import greatest, mode, of_hosts, per_second, total, withdrawn_or
-from .words import ACTIVITY, CONVERGENCE, MODES, VALIDITY, shown_as
+from .query import greatest, mode, of_hosts, per_second, total, where_judged, withdrawn_or
+from .words import ACTIVITY, CONVERGENCE, MODES, VALIDITY, no_number, shown_as
 
 VM = ("instance", "vm")
 ACTIVE = f"{of_hosts('fakedirty_migration_active')} == 1"
+REFUTED = greatest(of_hosts("fakedirty_verdict_refuted"), *VM)
+TIME = {"unit": "s", "mappings": [no_number("-")]}
 
 
 def converging(plan: str, verdict: int) -> str:
@@ -21,14 +23,14 @@ def converging(plan: str, verdict: int) -> str:
 
 
 def predicted(plan: str) -> str:
-    """The total time that is expected."""
-    return greatest(of_hosts("fakedirty_verdict_total_time_seconds", plan=plan, estimate="expected"), *VM)
+    """The total time that is expected, if any is."""
+    time = greatest(of_hosts("fakedirty_verdict_total_time_seconds", plan=plan, estimate="expected"), *VM)
+    return where_judged(time, REFUTED)
 
 
 def verdict(plan: str) -> str:
     """Whether it converges, unless that is withdrawn."""
-    refuted = greatest(of_hosts("fakedirty_verdict_refuted"), *VM)
-    return withdrawn_or(greatest(of_hosts("fakedirty_verdict_converges", plan=plan), *VM), refuted)
+    return withdrawn_or(greatest(of_hosts("fakedirty_verdict_converges", plan=plan), *VM), REFUTED)
 
 
 PAGES = "instance_class:fakedirty_pages:increase5m"
@@ -91,8 +93,8 @@ PANELS = (
     Panel(
         "Last migration of each VM",
         "The verdict is whether it converges, as it is and with skip, and how long it takes in all. It is made of what "
-        "was observed so far; a plan that does not converge has no time. Unchanged is the share of what is sent "
-        "again that the destination has already.",
+        "was observed so far; a plan that does not converge has no time, nor has a verdict that is withdrawn. "
+        "Unchanged is the share of what is sent again that the destination has already.",
         "short",
         {
             "state": total(of_hosts("fakedirty_migration_active"), *VM),
@@ -113,9 +115,9 @@ PANELS = (
             "state": shown_as(ACTIVITY),
             "mode": shown_as(MODES),
             "as it is": shown_as(CONVERGENCE),
-            "takes": {"unit": "s"},
+            "takes": TIME,
             "with skip": shown_as(CONVERGENCE),
-            "would take": {"unit": "s"},
+            "would take": TIME,
             "unchanged": {"unit": "percentunit"},
             "figures": shown_as(VALIDITY),
         },

@@ -35,6 +35,11 @@ def withdrawn_or(verdict: str, refuted: str) -> str:
     return f"{verdict} or 2 * ({refuted} == 1)"
 
 
+def where_judged(predicted: str, refuted: str) -> str:
+    """What is predicted, and NaN where a verdict predicts none: a column without any value would vanish."""
+    return f"{predicted} or NaN * {refuted}"
+
+
 def per_second(counter: str, *by: str) -> str:
     """How fast `counter`, a selector, grows."""
     return total(f"rate({counter}[$__rate_interval])", *by)

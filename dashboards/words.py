@@ -44,6 +44,14 @@ def shown_as(words: Words) -> dict[str, object]:
     return {"mappings": [mapping(words)], "custom.cellOptions": {"type": "color-text"}}
 
 
+def no_number(text: str) -> model.SpecialValueMap:
+    """NaN shown as this text."""
+    result = model.ValueMappingResult(text=text)
+    return model.SpecialValueMap(
+        options=model.DashboardSpecialValueMapOptions(match=model.SpecialValueMatch.NA_N, result=result)
+    )
+
+
 def mapping(words: Words) -> model.ValueMap:
     """Numbers shown as coloured words."""
     return model.ValueMap(

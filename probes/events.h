@@ -203,11 +203,25 @@ struct runstate_event {
 #define LOST_UNRECORDED 3 /* no room to remember what a page held */
 #define LOST_PLACES 4     /* of the kernel; user space has one more, a reader that is late */
 
-/* how the kernel's state of every observed process opens, by process id in the map `observed` */
+/* how the kernel's state of every observed process opens: a map of its own, by slot in the map `observed` */
 struct process_head {
     unsigned long long lost[LOST_PLACES];
     unsigned short slot;
-    unsigned short reserved[3];
+    unsigned short reserved;
+    unsigned int tgid; /* whose state it is: a place may be read while it is written */
+};
+
+/*
+ * Which slot a process has: the map `places`, at one of a few places that follow from its id. A map of the kernel's
+ * own hashing would be asked by a call, at each page; arrays are read in place.
+ */
+#define PLACES 32768
+#define PLACES_TRIED 4
+#define PLACE_OF(tgid, attempt) ((((tgid) * 0x9e3779b9u >> 17) + (attempt)) & (PLACES - 1))
+
+struct place {
+    unsigned int tgid; /* 0: nobody's */
+    unsigned int slot;
 };
 
 /* ---- what was last sent, of the levels stock and usdt: CHUNK_PAGES pages by process, migration and place ---- */
@@ -217,9 +231,8 @@ struct process_head {
 
 struct chunk_key {
     unsigned short slot;
-    unsigned short reserved;
-    unsigned int generation;
-    unsigned long long chunk;
+    unsigned short generation; /* its lower bits: of a process, only a few are kept at once */
+    unsigned int chunk;        /* addresses of 2^52 bytes would fit */
 };
 
 #endif

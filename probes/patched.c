@@ -19,13 +19,20 @@ struct process {
     struct migration_round_event migration_round;
 };
 
-BPF_F_TABLE("hash", u32, struct process, observed, PROCESSES, BPF_F_NO_PREALLOC);
+BPF_ARRAY(process_state, struct process, 1); /* what each process's own map is like */
+BPF_ARRAY_OF_MAPS(observed, "process_state", PROCESSES);
+
+/* the state, if the process is observed */
+static __always_inline struct process *process_of(u32 tgid)
+{
+    int slot = slot_of(tgid);
+
+    return slot ? state_in(observed.lookup(&slot), tgid) : 0;
+}
 
 static __always_inline struct process *process(void)
 {
-    u32 tgid = bpf_get_current_pid_tgid() >> 32;
-
-    return observed.lookup(&tgid);
+    return process_of(bpf_get_current_pid_tgid() >> 32);
 }
 
 static __always_inline int fake_dirty_batch(struct pt_regs *ctx, u64 block, u64 round, u64 records, u64 count)

@@ -3,12 +3,13 @@
  * The way to user space, and the count of what did not get there, for each process. User space puts this file
  * before each of the others: bcc gives map calls of an included file no code.
  *
- * Probes lie on an executable, and so run in every process of it; those that are observed have an entry in the
- * map `observed`, which each of the other files declares. What a program works on lies in that entry and not in
- * a map by CPU: a thread of one process may be preempted by one of another while its program runs.
+ * Probes lie on an executable, and so run in every process of it; those that are observed have a slot, and by it
+ * a map of their own in the map `observed`, which each of the other files declares with what is in it. What a
+ * program works on lies there and not in a map by CPU: a thread of one process may be preempted by one of another
+ * while its program runs.
  *
  * Defined on the command line: PAGES, 1 to hand page records on; EVENT_RING and PAGE_RING, the sizes of the
- * ring buffers in pages; PROCESSES, how many processes can be observed.
+ * ring buffers in pages; PROCESSES, how many slots there are, of which 0 is nobody's.
  */
 #include <uapi/linux/ptrace.h>
 #include "events.h"
@@ -18,6 +19,32 @@ BPF_RINGBUF_OUTPUT(events, EVENT_RING);
 BPF_RINGBUF_OUTPUT(pages, PAGE_RING);
 BPF_ARRAY(handed, u64, 1);
 #endif
+
+BPF_ARRAY(places, struct place, PLACES);
+
+/* 0: the process is not observed */
+static __always_inline int slot_of(u32 tgid)
+{
+#pragma unroll
+    for (int attempt = 0; attempt < PLACES_TRIED; attempt++) {
+        int index = PLACE_OF(tgid, attempt);
+        struct place *place = places.lookup(&index);
+
+        if (place && place->tgid == tgid) {
+            return place->slot;
+        }
+    }
+    return 0;
+}
+
+/* the state that is in a process's own map, unless the slot was another process's a moment ago */
+static __always_inline void *state_in(void *map, u32 tgid)
+{
+    int zero = 0;
+    struct process_head *head = map ? bpf_map_lookup_elem(map, &zero) : 0;
+
+    return head && head->tgid == tgid ? head : 0;
+}
 
 static __always_inline void lose(struct process_head *process, int place)
 {

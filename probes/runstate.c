@@ -7,7 +7,7 @@
 int runstate_set(struct pt_regs *ctx)
 {
     u32 tgid = bpf_get_current_pid_tgid() >> 32;
-    struct process *p = observed.lookup(&tgid);
+    struct process *p = process_of(tgid);
     struct runstate_event event = {};
 
     if (!p) {

@@ -50,19 +50,26 @@ struct process {
 #endif
 };
 
-BPF_F_TABLE("hash", u32, struct process, observed, PROCESSES, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", struct chunk_key, struct chunk, chunks, CHUNKS, BPF_F_NO_PREALLOC);
 BPF_ARRAY(empty, struct chunk, 1);
+BPF_ARRAY(process_state, struct process, 1); /* what each process's own map is like */
+BPF_ARRAY_OF_MAPS(observed, "process_state", PROCESSES);
 
 /* the state, if the process is observed */
+static __always_inline struct process *process_of(u32 tgid)
+{
+    int slot = slot_of(tgid);
+
+    return slot ? state_in(observed.lookup(&slot), tgid) : 0;
+}
+
+/* the same, and who asks */
 static __always_inline struct process *tracked(u32 *tid)
 {
     u64 id = bpf_get_current_pid_tgid();
-    u32 tgid = id >> 32;
-    struct process *m = observed.lookup(&tgid);
 
     *tid = (u32)id;
-    return m;
+    return process_of(id >> 32);
 }
 
 /* whose calls are none of a migration's */
@@ -156,9 +163,9 @@ static __always_inline int sampled(u64 host)
 
 static __always_inline void classify(struct process *m, u64 host, u64 now, u64 disposition)
 {
-    u64 page = host / PAGE_BYTES, class = CLASS_UNKNOWN;
-    struct chunk_key key = {.slot = m->head.slot, .generation = m->generation, .chunk = page / CHUNK_PAGES};
-    u64 index = page - key.chunk * CHUNK_PAGES;
+    u64 page = host / PAGE_BYTES, number = page / CHUNK_PAGES, index = page - number * CHUNK_PAGES;
+    u64 class = CLASS_UNKNOWN;
+    struct chunk_key key = {.slot = m->head.slot, .generation = m->generation, .chunk = number};
     struct chunk *chunk = chunks.lookup(&key);
     int zero = 0;
 
@@ -207,22 +214,43 @@ static __always_inline void settle(struct process *m)
     }
 }
 
-#define MIX(lane, word, prime) lane = ((lane) ^ (word)) * prime, lane ^= (lane) >> 32
+#define MIX(lane, word) lane = ((lane) ^ (word)) * prime, lane ^= (lane) >> 32
+#define MIX_SIX(words)                                                     \
+    MIX(a, (words)[0]), MIX(b, (words)[1]), MIX(c, (words)[2]),            \
+        MIX(d, (words)[3]), MIX(e, (words)[4]), MIX(f, (words)[5])
+#define WORDS (PAGE_BYTES / 8)
 
-/* four independent lanes, for the multiplications to overlap; never a reserved value */
+/*
+ * Six independent lanes, for the multiplications to overlap: as many as there are registers for beside the prime,
+ * which would else be loaded for each word. Never a reserved value.
+ */
 static __always_inline u64 hash(struct page *page)
 {
-    u64 a = SEED, b = ~(u64)SEED, c = (u64)SEED << 1, d = ~(u64)SEED << 1;
+    u64 a = SEED, b = ~(u64)SEED, c = (u64)SEED << 1, d = ~(u64)SEED << 1, e = (u64)SEED << 2, f = ~(u64)SEED << 2;
+    u64 prime = 0x9e3779b185ebca87ULL;
+    int i;
 
-    for (int i = 0; i < PAGE_BYTES / 8; i += 4) {
-        MIX(a, page->words[i], 0x9e3779b185ebca87ULL);
-        MIX(b, page->words[i + 1], 0xc2b2ae3d27d4eb4fULL);
-        MIX(c, page->words[i + 2], 0x165667b19e3779f9ULL);
-        MIX(d, page->words[i + 3], 0x85ebca77c2b2ae63ULL);
+    asm volatile("" : "+r"(prime));
+#pragma clang loop unroll(disable)
+    for (i = 0; i < WORDS / 24 * 24; i += 24) {
+        MIX_SIX(page->words + i);
+        MIX_SIX(page->words + i + 6);
+        MIX_SIX(page->words + i + 12);
+        MIX_SIX(page->words + i + 18);
     }
-    MIX(a, b, 0xc2b2ae3d27d4eb4fULL);
-    MIX(a, c, 0x165667b19e3779f9ULL);
-    MIX(a, d, 0x9e3779b185ebca87ULL);
+#pragma unroll
+    for (i = WORDS / 24 * 24; i < WORDS / 6 * 6; i += 6) {
+        MIX_SIX(page->words + i);
+    }
+#pragma unroll
+    for (i = WORDS / 6 * 6; i < WORDS; i++) {
+        MIX(a, page->words[i]);
+    }
+    MIX(a, b);
+    MIX(a, c);
+    MIX(a, d);
+    MIX(a, e);
+    MIX(a, f);
     return a > SENT_ZERO ? a : a + 2;
 }
 

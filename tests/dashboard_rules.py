@@ -164,7 +164,7 @@ def matchers(expression: str) -> Iterator[tuple[str, set[str]]]:
         yield name, set(given.split(","))
     rest = re.sub(r"\b(by|on|ignoring|without)\s*\([^)]*\)|\[[^\]]*\]|\boffset \S+", "", selector.sub("", put_in))
     for name in re.findall(r"\b[a-zA-Z_:][\w:]*\b(?!\s*\()", rest):
-        if name not in ("and", "or", "unless"):
+        if name not in ("and", "or", "unless", "NaN"):
             yield name, set()
 
 

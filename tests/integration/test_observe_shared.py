@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import itertools
 import os
 import resource
 import shutil
@@ -15,17 +16,19 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from fakedirty.errors import TargetError
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.trace import Channel
 from fakedirty.model.words import Level
 from fakedirty.observe import wire
 from fakedirty.observe.attachment import Attachment, Attachments
 from fakedirty.observe.live import LiveTrace
+from fakedirty.observe.observed import PROCESSES
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.sizes import DEFAULT, Sizes
-from fakedirty.observe.target import by_pid, find_all
+from fakedirty.observe.target import Target, by_pid, find_all
 from fakedirty.observe.uprobe import BpfError, attach
-from in_kernel import held
+from in_kernel import exists, held, maps
 from migrating import SLOW, Notes, Pair, pair, running, wait
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF")
@@ -97,6 +100,17 @@ def in_kernel() -> list[str]:
     return held("bpf", "perf")
 
 
+def one_more(before: list[str]) -> list[str]:
+    """With the map of one more process."""
+    return sorted([*before, "anon_inode:bpf-map"])
+
+
+def the_one(attachments: Attachments) -> Attachment:
+    [attachment] = attachments._by_build.values()
+    assert isinstance(attachment, Attachment)
+    return attachment
+
+
 @pytest.mark.parametrize("level", BINARIES, ids=str)
 def test_two_migrate_at_once_through_the_same_probes(level: Level, tmp_path: Path) -> None:
     nothing = in_kernel()
@@ -106,7 +120,7 @@ def test_two_migrate_at_once_through_the_same_probes(level: Level, tmp_path: Pat
             once = in_kernel()
             assert once != nothing
             with observed(vms[1], level, attachments, notes[1]):
-                assert in_kernel() == once, "the second one of a build takes no program, map or probe"
+                assert in_kernel() == one_more(once), "the second one of a build takes no program or probe"
                 migrate(vms, level)
                 for each in notes:
                     wait(lambda each=each: len(each.over) == 1)  # type: ignore[misc]
@@ -152,7 +166,7 @@ def test_one_file_under_two_inodes_is_counted_once(
         stack.enter_context(observed(vms[0], level, attachments, notes[0]))
         once = in_kernel()
         stack.enter_context(observed(vms[1], level, attachments, notes[1]))
-        assert in_kernel() == once
+        assert in_kernel() == one_more(once)
         migrate(vms, level)
         for vm, each in zip(vms, notes, strict=True):
             wait(lambda each=each: len(each.over) == 1)  # type: ignore[misc]
@@ -218,11 +232,78 @@ def test_one_that_is_not_observed_is_not_counted(tmp_path: Path) -> None:
         check(vms[0], notes)
 
 
+@contextmanager
+def beside(vm: Pair, attachments: Attachments, count: int) -> Iterator[list[Target]]:
+    """Processes that have places of its source, though none has their ids: they are beyond the kernel's highest."""
+    entered, observed = [], the_one(attachments)._observed
+    [first, *_] = wire.places_of(vm.source.pid)
+    for pid in itertools.islice((each for each in range(1 << 22, 1 << 32) if wire.places_of(each)[0] == first), count):
+        entered.append(Target(pid, f"vm{pid}", Path("exe"), "qemu", 1, ()))
+        observed.enter(entered[-1], PROCESSES - len(entered))
+    yield entered
+    for each in entered:
+        observed.leave(each.pid)
+
+
+@pytest.mark.parametrize("level", BINARIES, ids=str)
+def test_one_whose_places_collide_with_others_is_counted_by_itself(level: Level, tmp_path: Path) -> None:
+    notes = [Notes(), Notes()]
+    with (
+        two(level, tmp_path) as vms,
+        shared() as attachments,
+        observed(vms[0], level, attachments, notes[0]),
+        beside(vms[1], attachments, wire.PLACES_TRIED - 1),
+        observed(vms[1], level, attachments, notes[1]),
+    ):
+        migrate(vms, level)
+        for vm, each in zip(vms, notes, strict=True):
+            wait(lambda each=each: len(each.over) == 1)  # type: ignore[misc]
+            check(vm, each)
+
+
+def test_one_whose_places_are_all_taken_is_refused_by_name(tmp_path: Path) -> None:
+    notes = [Notes(), Notes()]
+    with (
+        two(Level.STOCK, tmp_path) as vms,
+        shared() as attachments,
+        observed(vms[0], Level.STOCK, attachments, notes[0]),
+    ):
+        once = in_kernel()
+        with beside(vms[1], attachments, wire.PLACES_TRIED) as others:
+            refused = LiveTrace(by_pid(vms[1].source.pid), Level.STOCK, pages=True, attachments=attachments)
+            with pytest.raises(TargetError, match=f"pid {vms[1].source.pid}") as caught:
+                refused.open()
+            assert all(str(other.pid) in str(caught.value) for other in others)
+        assert in_kernel() == once
+        with observed(vms[1], Level.STOCK, attachments, notes[1]):
+            migrate(vms, Level.STOCK)
+            for vm, each in zip(vms, notes, strict=True):
+                wait(lambda each=each: len(each.over) == 1)  # type: ignore[misc]
+                check(vm, each)
+
+
+def test_one_that_is_released_leaves_no_map_in_the_kernel(tmp_path: Path) -> None:
+    with two(Level.STOCK, tmp_path) as vms, shared() as attachments:
+        before = maps()
+        traces = [LiveTrace(by_pid(vm.source.pid), Level.STOCK, attachments=attachments) for vm in vms]
+        traces[0].open()
+        of_one = maps() - before
+        traces[1].open()
+        [own] = maps() - before - of_one
+        assert exists(own)
+        traces[1].close()
+        assert not exists(own)
+        traces[1].open()  # its place, and another slot
+        [own] = maps() - before - of_one
+        for trace in traces:
+            trace.close()
+        assert maps() == before
+        wait(lambda: not any(exists(number) for number in {own, *of_one}))
+
+
 def kept(attachments: Attachments) -> int:
     """Chunks of pages whose last content the kernel keeps."""
-    [attachment] = attachments._by_build.values()
-    assert isinstance(attachment, Attachment)
-    return len(list(attachment._bpf.map("chunks").keys(ctypes.sizeof(wire.ChunkKey))))
+    return len(list(the_one(attachments)._bpf.map("chunks").keys(ctypes.sizeof(wire.ChunkKey))))
 
 
 def test_what_was_sent_is_forgotten_when_a_migration_is_over(tmp_path: Path) -> None:

@@ -45,16 +45,29 @@ def query(board: Board, title: str) -> dict[str, Any]:
     return found
 
 
+def query_of(board: Board, title: str, legend: str) -> dict[str, Any]:
+    """The one of a panel that has this legend."""
+    queries: list[dict[str, Any]] = panel(board, title)["targets"]
+    return next(each for each in queries if each["legendFormat"] == legend)
+
+
+def without_its_end(target: dict[str, Any], end: str) -> None:
+    """A query that stops before `end`."""
+    target["expr"], _ = target["expr"].split(end)
+
+
 def renamed(mapping: dict[str, Any], old: str, new: str) -> None:
     """A member that nobody knows any more."""
     mapping[new] = mapping.pop(old)
 
 
 TABLE, BARS, LINES = "Last migration of each VM", "Rounds by class", "Bytes sent and saved"
-ROUNDS = "Bytes sent and saved, by round"
+ROUNDS, LIMIT = "Bytes sent and saved, by round", "Downtime limit"
+
+Broken = tuple[str, Callable[[Board], object], str]
 
 #: what is broken, in which dashboard and how, and what is found
-BREAKING: dict[str, tuple[str, Callable[[Board], object], str]] = {
+BREAKING: dict[str, Broken] = {
     "a unit that there is not": (
         "now", lambda b: defaults(b, "Sent").update(unit="decibytes"), "unknown unit decibytes",
     ),
@@ -183,5 +196,27 @@ BREAKING: dict[str, tuple[str, Callable[[Board], object], str]] = {
     ),
     "a panel that nothing is expected of": (
         "now", lambda b: panel(b, "Sent").update(title="Sent so far"), "panels: ",
+    ),
+}  # fmt: skip
+
+#: the same of a verdict that stands
+BREAKING_A_VERDICT: dict[str, Broken] = {
+    "a time that is no number": (
+        "now", lambda b: property_of(b, TABLE, "takes", "mappings").update(value=[]), f"{TABLE}: ",
+    ),
+    "no time where there is none": (
+        "now", lambda b: without_its_end(query_of(b, TABLE, "takes"), " or NaN"), f"{TABLE}: ",
+    ),
+    "a limit of nobody": (
+        "migration",
+        lambda b: query_of(b, LIMIT, "limit, {{source}}").update(legendFormat="limit"),
+        f"{LIMIT}: ",
+    ),
+    "limits of the worst case": (
+        "migration",
+        lambda b: query_of(b, LIMIT, "needed, {{plan}}").update(
+            expr=query_of(b, LIMIT, "needed, {{plan}}")["expr"].replace("expected", "high")
+        ),
+        f"{LIMIT}: ",
     ),
 }  # fmt: skip

@@ -103,13 +103,16 @@ def lines(unit: str, wanted: Mapping[str, Series], colours: Mapping[str, str] | 
     return check
 
 
-def columns(wanted: Mapping[str, Sequence[Any]]) -> Check:
+def columns(wanted: Mapping[str, Sequence[Any]], *, others: bool = False) -> Check:
     """A table: a text is a cell as it stands, two texts are a word and its colour, and a number has its unit.
 
-    Rows are in no order: they are known by their instance.
+    Rows are in no order: they are known by their instance. With `others` there may be
+    more columns.
     """
 
     def check(shown: Any) -> None:
+        if others:
+            shown = [column for column in shown if column["name"] in wanted]
         assert names(shown) == list(wanted)
         instances = [cell["text"] for cell in by_name(shown)["instance"]["cells"]]
         assert sorted(instances) == sorted(wanted["instance"])

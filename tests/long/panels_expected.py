@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dashboard_queries import DASHBOARDS, chosen
@@ -22,6 +22,7 @@ SIDES = {"without skip": "orange", "with skip": "green"}
 ACTIVITY = [("over", "grey"), ("migrates", "blue"), ("over", "grey")]
 CONVERGENCE = {0: ("does not", "red"), 1: ("converges", "green")}
 WITHDRAWN = "withdrawn", "orange"
+LIMIT = "fakedirty_verdict_limit_seconds"
 
 
 class Asked:
@@ -92,10 +93,7 @@ def now(hosts: TwoHosts) -> dict[str, Check]:
                 "vm": [host.vm for host in hosts.all],
                 "state": [("over", "grey")] * 2,
                 "mode": [("skip", "green"), ("observe", "blue")],
-                "as it is": [_converges(host, "as-is") for host in hosts.all],
-                "takes": [(_predicted(host, "as-is"), "s") for host in hosts.all],
-                "with skip": [_converges(host, "skip") for host in hosts.all],
-                "would take": [(_predicted(host, "skip"), "s") for host in hosts.all],
+                **_verdicts(hosts.all),
                 "unchanged": [(host.one("fakedirty_verdict_unchanged_ratio"), "percentunit") for host in hosts.all],
                 "left pages": [(float(lefts[host.vm]), "short") for host in hosts.all],
                 "figures": [("valid", "green")] * 2,
@@ -117,10 +115,10 @@ def migration(hosts: TwoHosts) -> dict[str, Check]:
     asked, host = Asked(hosts, "migration"), hosts.skipping
     rounds, one = host.rounds, host.migration
     fake, classified = rounds["fake_pages"].sum(), rounds[[f"{name}_pages" for name in CLASSES]].sum().sum()
-    begun = datetime.fromisoformat(one["started_at"])
+    begun = datetime.fromtimestamp(host.one("fakedirty_migration_start_time_seconds"), UTC)
+    late = begun - datetime.fromisoformat(one["started_at"])  # the exporter dates what is delivered to it
+    assert timedelta(0) <= late < timedelta(seconds=2), late
     return {
-        "As it is": text("as it is", *_converges(host, "as-is")),
-        "With skip": text("with skip", *_converges(host, "skip")),
         "Unchanged": figures("percentunit", {"unchanged": host.one("fakedirty_verdict_unchanged_ratio")}, "text"),
         "Fake share": figures("percentunit", {"fake share": fake / classified}, "text"),
         "Total time": figures("s", {"total time": one["total_time_ms"] / 1000}, "text"),
@@ -139,8 +137,7 @@ def migration(hosts: TwoHosts) -> dict[str, Check]:
             {"sent": (list(rounds["transferred_bytes"]), "blue"), "saved": (list(rounds["saved_bytes"]), "green")},
         ),
         "Dirty and left pages, by round": of_rounds(host, "short", {"dirty": "orange", "left": "purple"}, "{}_pages"),
-        "Predicted total time": figures("s", _estimates(host, "fakedirty_verdict_total_time_seconds"), "blue"),
-        "Predicted downtime": figures("s", _estimates(host, "fakedirty_verdict_downtime_seconds"), "blue"),
+        **_predictions(host),
         "Duration, by round": of_rounds(host, "s", {"duration": None}, "{}_seconds"),
         "Does hashing pay?": _pays(host),
         "Bytes sent and saved": lines("Bps", asked.lines("Bytes sent and saved"), {"sent": "blue", "saved": "green"}),
@@ -183,9 +180,7 @@ def ab(hosts: TwoHosts) -> dict[str, Check]:
         "Bytes sent, by round": both("decbytes", "transferred_bytes"),
         "Pages sent in full, by round": both("short", "normal_pages"),
         "Duration, by round": both("s", "duration_seconds"),
-        "What the verdict had said": figures(
-            "s", _estimates(hosts.sending, "fakedirty_verdict_total_time_seconds"), "blue"
-        ),
+        **_had_predicted(hosts.sending),
         "What hashing cost, and what it saved": _pays(hosts.skipping),
         "Bytes sent, by mode": lines("Bps", asked.lines("Bytes sent, by mode"), SIDES),
         "Fake pages, by mode": lines("cps", asked.lines("Fake pages, by mode"), SIDES),
@@ -247,19 +242,63 @@ def of_rounds(host: Host, unit: str, names: Mapping[str, str | None], column: st
     return bars(unit, list(host.rounds["round"]), wanted)
 
 
+def of_verdicts(hosts: TwoHosts) -> dict[str, dict[str, Check]]:
+    """What shows verdicts, by dashboard and title of the panel; of one migration, that without skip."""
+    instances = {"instance": [host.instance for host in hosts.all]}
+    return {
+        "now": {"Last migration of each VM": columns(instances | _verdicts(hosts.all), others=True)},
+        "migration": _predictions(hosts.sending),
+        "ab": _had_predicted(hosts.sending),
+    }
+
+
+def _verdicts(hosts: Sequence[Host]) -> dict[str, Sequence[Any]]:
+    """Columns of the table of VMs."""
+    return {
+        "as it is": [_converges(host, "as-is") for host in hosts],
+        "takes": [_predicted(host, "as-is") for host in hosts],
+        "with skip": [_converges(host, "skip") for host in hosts],
+        "would take": [_predicted(host, "skip") for host in hosts],
+    }
+
+
+def _predictions(host: Host) -> dict[str, Check]:
+    """Panels of one migration."""
+    return {
+        "As it is": text("as it is", *_converges(host, "as-is")),
+        "With skip": text("with skip", *_converges(host, "skip")),
+        "Predicted total time": figures("s", _estimates(host, "fakedirty_verdict_total_time_seconds"), "blue"),
+        "Predicted downtime": figures("s", _estimates(host, "fakedirty_verdict_downtime_seconds"), "blue"),
+        "Downtime limit": figures("s", _limits(host), "blue"),
+    }
+
+
+def _had_predicted(host: Host) -> dict[str, Check]:
+    """The panel of the migration that is compared with."""
+    wanted = _estimates(host, "fakedirty_verdict_total_time_seconds")
+    return {"What the verdict had said": figures("s", wanted, "blue")}
+
+
 def _converges(host: Host, plan: str) -> tuple[str, str]:
     if host.one("fakedirty_verdict_refuted"):
         return WITHDRAWN
     return CONVERGENCE[int(host.one("fakedirty_verdict_converges", plan=plan))]
 
 
-def _predicted(host: Host, plan: str) -> float | None:
+def _predicted(host: Host, plan: str) -> tuple[float, str] | str:
     of_all = host.samples("fakedirty_verdict_total_time_seconds", "plan", "estimate")
-    return of_all.get((plan, "expected"))
+    return (of_all[plan, "expected"], "s") if (plan, "expected") in of_all else "-"
 
 
 def _estimates(host: Host, metric: str) -> dict[str, float]:
     return {", ".join(key): value for key, value in host.samples(metric, "plan", "estimate").items()}
+
+
+def _limits(host: Host) -> dict[str, float]:
+    limits = {f"limit, {source}": value for (source,), value in host.samples(LIMIT, "source").items()}
+    least = host.samples("fakedirty_verdict_least_limit_seconds", "plan", "estimate")
+    assert limits
+    return limits | {f"needed, {plan}": value for (plan, estimate), value in least.items() if estimate == "expected"}
 
 
 def _pays(host: Host) -> Check:

@@ -11,8 +11,8 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ from typing import Any
 import grafana_libraries
 import pytest
 import yaml
-from broken_dashboards import BREAKING
+from broken_dashboards import BREAKING, BREAKING_A_VERDICT, Broken
 from browser import Tab, browser
 from dashboard_queries import DASHBOARDS
 from panel_checks import Check
-from panels_expected import expected
+from panels_expected import expected, of_verdicts
 from two_hosts import RANGES, WITH, WITHOUT, TwoHosts, two_hosts
 
 pytestmark = [
@@ -75,12 +75,24 @@ class Grafana:
         assert list(panels) == [panel["title"] for panel in dashboard["panels"]]
         assert set(panels) == set(self.expected[name]), f"panels: {list(panels)}"
         for title, panel in panels.items():
-            try:
-                self.expected[name][title](panel["shown"])
-            except (AssertionError, KeyError, TypeError, ValueError) as error:
-                raise AssertionError(f"{title}: {error!r}\n{json.dumps(panel, indent=1)[:3000]}") from error
+            _check_panel(title, panel, self.expected[name][title])
         check_variables(shown["variables"], self.hosts)
         check_annotations(shown["annotations"], name, self.hosts)
+
+    def check_verdict(self, name: str, dashboard: dict[str, Any]) -> None:
+        """The same of what is shown of verdicts while one stands: at the end it may have been withdrawn."""
+        then = self.hosts.judged()
+        panels = replace(self, hosts=then).shown(name, dashboard, vm=WITHOUT)["panels"]
+        for title, check in of_verdicts(then)[name].items():
+            _check_panel(title, panels[title], check)
+
+
+def _check_panel(title: str, panel: dict[str, Any], check: Check) -> None:
+    """Raises AssertionError that names it."""
+    try:
+        check(panel["shown"])
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
+        raise AssertionError(f"{title}: {error!r}\n{json.dumps(panel, indent=1)[:3000]}") from error
 
 
 def _iso(seconds: float) -> str:
@@ -118,15 +130,15 @@ def check_variables(variables: dict[str, Any], hosts: TwoHosts) -> None:
 def check_annotations(annotations: dict[str, Any], name: str, hosts: TwoHosts) -> None:
     """A region for each migration, and a mark for each mode at the first look at which it is in force."""
     assert list(annotations) == ["Migrations", "Toggles"]
-    look = ANNOTATED[name]
+    look, until = ANNOTATED[name], math.ceil(hosts.until)  # Grafana looks up to a whole second
     regions, marks = [], []
     for host in (hosts.skipping,) if name == "migration" else hosts.all:
         active = [time for time, value in hosts.samples("fakedirty_migration_active", host) if value == 1]
-        if seen := [when for when in _looks(active, look) if when <= hosts.until]:
+        if seen := [when for when in _looks(active, look) if when <= until]:
             regions.append((f"{host.vm} migrates", seen[0], seen[-1], host.instance))
         for mode in ("off", "observe", "skip"):
             samples = hosts.samples("fakedirty_mode", host, fakedirty_mode=mode)
-            for when in range(_looks([samples[0][0]], look)[0], int(hosts.until) + 1, look):
+            for when in range(_looks([samples[0][0]], look)[0], until + 1, look):
                 if _then(samples, when) == 1 and _then(samples, when - look) != 1:
                     marks.append((f"{host.vm}: mode {mode}", when, when, host.instance))
     for title, wanted in (("Migrations", regions), ("Toggles", marks)):
@@ -169,6 +181,14 @@ def test_every_panel_shows_what_it_has_to(name: str, grafana: Grafana) -> None:
     grafana.check(name, DASHBOARDS[name])
 
 
+@pytest.mark.parametrize("name", ["now", "migration", "ab"])
+def test_a_verdict_is_shown_while_it_stands(name: str, grafana: Grafana) -> None:
+    then = grafana.hosts.judged().sending
+    assert then.one("fakedirty_verdict_refuted") == 0
+    assert then.samples("fakedirty_verdict_converges", "plan") == {("as-is",): 0, ("skip",): 0}
+    grafana.check_verdict(name, DASHBOARDS[name])
+
+
 def test_a_row_leads_to_the_rounds_of_its_vm(grafana: Grafana) -> None:
     table = grafana.shown("now", DASHBOARDS["now"])["panels"]["Last migration of each VM"]["shown"]
     (column,) = [each for each in table if each["name"] == "vm"]
@@ -182,14 +202,23 @@ def test_a_row_leads_to_the_rounds_of_its_vm(grafana: Grafana) -> None:
         assert link.endswith(f"&{chosen}&var-vm={quoted[vm]}")
 
 
-@pytest.mark.parametrize("broken", BREAKING)
-def test_what_is_broken_is_found(broken: str, grafana: Grafana) -> None:
-    name, breaks, found = BREAKING[broken]
+def is_found(broken: Broken, check: Callable[[str, dict[str, Any]], None]) -> None:
+    name, breaks, found = broken
     board = copy.deepcopy(DASHBOARDS[name])
     breaks(board)
     assert board != DASHBOARDS[name]
     with pytest.raises(AssertionError, match=re.escape(found)):
-        grafana.check(name, board)
+        check(name, board)
+
+
+@pytest.mark.parametrize("broken", BREAKING)
+def test_what_is_broken_is_found(broken: str, grafana: Grafana) -> None:
+    is_found(BREAKING[broken], grafana.check)
+
+
+@pytest.mark.parametrize("broken", BREAKING_A_VERDICT)
+def test_a_verdict_that_is_shown_wrongly_is_found(broken: str, grafana: Grafana) -> None:
+    is_found(BREAKING_A_VERDICT[broken], grafana.check_verdict)
 
 
 def test_they_are_of_the_grafana_that_is_composed() -> None:

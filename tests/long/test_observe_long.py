@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from fakedirty.lab.guest_workload import Workload
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.words import Disposition, Kind, Level, Mode, PageClass
+from fakedirty.observe.attachment import Attachment
 from fakedirty.observe.page_names import NOWHERE
 from fakedirty.observe.sizes import Sizes
 from fakedirty.observe.wire import PAGE_RECORD
@@ -49,13 +51,18 @@ def test_syncs_that_throttling_forces_are_told_from_rounds(level: Level, tmp_pat
 
 
 @pytest.mark.parametrize("level", BINARIES, ids=str)
-def test_a_ring_of_events_that_is_too_small(level: Level, tmp_path: Path) -> None:
-    notes, stalled = Notes(), threading.Event()
+def test_a_ring_of_events_that_is_too_small(level: Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes, drain, stalled = Notes(), Attachment.drain, threading.Event()
+
+    def late(attachment: Attachment) -> None:
+        if stalled.is_set():
+            time.sleep(0.02)  # as if the thread that reads the rings had no CPU
+        else:
+            drain(attachment)
+
+    monkeypatch.setattr(Attachment, "drain", late)
     stalled.set()
-    with (
-        pair(qemu_binary(), tmp_path) as vm,
-        observed(vm.source, level, [notes], sizes=Sizes(event_ring=1), stalled=stalled),
-    ):
+    with pair(qemu_binary(), tmp_path) as vm, observed(vm.source, level, [notes], sizes=Sizes(event_ring=1)):
         # a crawl of many rounds: the ring has room for a dozen
         vm.migrate(max_bandwidth=3 * SLOW, downtime_limit=1)
         vm.wait_for_syncs(40)

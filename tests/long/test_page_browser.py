@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +53,14 @@ def settled(tab: Tab) -> None:
     assert len(origins) == 1, tab.requests
     assert not tab.complaints
     assert tab.value("document.documentElement.scrollWidth <= innerWidth")
+
+
+def choose(tab: Tab, vm: str) -> None:
+    """Click on the migration of this VM, and wait until it is shown: the page chooses the latest one of the host."""
+    link = f"[...document.querySelectorAll('#list a')].find((each) => each.firstChild.textContent === {json.dumps(vm)})"
+    tab.wait(f"{link} !== undefined")
+    tab.value(f"{link}.click()")
+    tab.wait(f"shown.key === location.hash.slice(1) && document.getElementById('vm').textContent === {json.dumps(vm)}")
 
 
 def painted(tab: Tab, plot: str) -> int:
@@ -158,19 +168,21 @@ def test_it_follows_a_migration_that_runs(tmp_path: Path) -> None:
         tab.size(*DESKTOP)
         tab.open(daemon.metrics.removesuffix("metrics"))
         tab.wait(UP_TO_DATE)
-        assert f"Observed now: {name}" in tab.text()
+        attached = tab.value("document.getElementById('attached').innerText")
+        assert re.search(rf"[:,] {re.escape(name)}[,.]", attached), attached
         vm.migrate(max_bandwidth=LINK, downtime_limit=300, fake_dirty_mode="observe")
+        choose(tab, name)
         tab.wait("sources['rounds']?.[0].data.left.length >= 2")
         tab.wait("document.getElementById('verdict').textContent.includes('has not changed')")
         before = tab.value("sources['rounds'][0].data.left.length")
-        assert "▶ active" in tab.text()
+        assert "▶ active" in tab.value("document.querySelector('#list a[aria-current]').innerText")
         assert vm.info()["status"] == "active", "all of that was seen while it ran"
         assert daemon.said("mode", "skip", "--vm", name).returncode == 0
         tab.wait("sources['marks'][0].data.word.includes('skip')")
         tab.wait(f"sources['rounds'][0].data.left.length > {before} + 2")
         tab.wait("sources['ram'][0].data.image.length === 1 && shown.ram.shares.length >= 4")
         assert painted(tab, "plot-ram") > 20
-        assert "mode observe -> skip" in tab.text()
+        assert "mode observe -> skip" in tab.value("document.getElementById('toggles').innerText")
         _pictures(tab)
         assert vm.info()["status"] == "active", "all of that was seen while it ran"
         vm.converge()
@@ -181,7 +193,9 @@ def test_it_follows_a_migration_that_runs(tmp_path: Path) -> None:
         tab.wait(f"sources['rounds'][0].data.left.length === {rounds}")
         tab.wait("shown.ramStamp === shown.stamp")
         settled(tab)
-        assert daemon.stop() == 0
+        assert json.loads((directory / "migration.json").read_text())["valid"] is True
+        others = {path.name for path in daemon.out.iterdir()} - {safe_name(name)}
+        assert daemon.stop() in ({0, 3} if others else {0}), "what is wrong with others, whatever migrates here"
         assert "Traceback" not in daemon.log
 
 

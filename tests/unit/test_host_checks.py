@@ -47,7 +47,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         "ptrace_scope": "CAP_SYS_PTRACE",
         "/proc": "other users are not seen",
     },
-    "few-descriptors": {"file descriptors": "about 32 QEMUs"},
+    "few-descriptors": {"file descriptors": "about 16 QEMUs"},
     "yama-3": {"ptrace_scope": "nobody may read"},
     "masked-sys": {"PERF_EVENT_PARANOID": "no perf events", "/SYS/BUS/EVENT_SOURCE": "nothing attaches"},
     "linux-5.10": {"locked memory": "EPERM"},

@@ -26,6 +26,7 @@ STRUCTS = {
     "stock_event": wire.StockEvent,
     "runstate_event": wire.RunStateEvent,
     "process_head": wire.ProcessHead,
+    "place": wire.Place,
     "chunk_key": wire.ChunkKey,
 }
 CONSTANTS = [
@@ -34,7 +35,9 @@ CONSTANTS = [
     *("EVENT_ROUND", "EVENT_MODE", "EVENT_STATE", "EVENT_BATCH"),
     *("EVENT_STOCK_STARTED", "EVENT_STOCK_ROUND", "EVENT_STOCK_STATE", "EVENT_STOCK_STOPPED"),
     *("EVENT_RUNSTATE", "EVENT_MIGRATION_ROUND"),
+    *("PLACES", "PLACES_TRIED"),
 ]
+PIDS = (1, 2, 4711, 32767, 32768, 99_999, (1 << 22) - 1)  # the kernel's highest is the last
 
 
 def field_names(struct: type[ctypes.Structure]) -> list[str]:
@@ -53,6 +56,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
         questions[f"page_record.{field}"] = f"offsetof(struct page_record, {field})"
     questions["records"] = "offsetof(struct batch_event, records)"
     questions |= {name: name for name in [*CONSTANTS, "LOST_PLACES", "CHUNK_PAGES"]}
+    for pid in PIDS:
+        questions |= {f"place {pid} {n}": f"PLACE_OF((unsigned int){pid}, {n})" for n in range(wire.PLACES_TRIED)}
     prints = "\n".join(f'printf("%s=%lld\\n", "{key}", (long long)({value}));' for key, value in questions.items())
     source = f'#include <stdio.h>\n#include <stddef.h>\n#include "events.h"\nint main(void) {{ {prints} return 0; }}\n'
     directory = tmp_path_factory.mktemp("wire")
@@ -86,6 +91,27 @@ def test_numbers(compiled: dict[str, int]) -> None:
     assert {name: getattr(wire, name) for name in CONSTANTS} == {name: compiled[name] for name in CONSTANTS}
     assert compiled["LOST_PLACES"] == wire.LOST_IN_KERNEL == len(wire.LOST_PLACES) - 1
     assert compiled["CHUNK_PAGES"] == stock.CHUNK_PAGES
+
+
+def test_a_process_has_the_same_places_on_both_sides(compiled: dict[str, int]) -> None:
+    for pid in PIDS:
+        assert wire.places_of(pid) == [compiled[f"place {pid} {attempt}"] for attempt in range(wire.PLACES_TRIED)]
+
+
+def test_processes_that_start_one_after_the_other_have_places_of_their_own() -> None:
+    """As many as can be observed."""
+    assert len({wire.places_of(pid)[0] for pid in range(50_000, 54_096)}) == 4096
+
+
+@pytest.mark.parametrize(
+    ("generation", "before", "over"),
+    [
+        *((1, 2, True), (2, 2, False), (3, 2, False), (1, 4, True)),
+        *((65535, 65536, True), (0, 65536, False), (0, 65537, True), (65535, 65538, True), (1, 65537, False)),
+    ],
+)
+def test_a_key_has_the_lower_bits_of_its_migration_s_number(generation: int, before: int, over: bool) -> None:
+    assert wire.ChunkKey(generation=generation).is_before(before) is over
 
 
 def test_a_chunk_fits_a_size_of_the_allocator(compiled: dict[str, int]) -> None:

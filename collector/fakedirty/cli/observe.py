@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -259,7 +259,8 @@ def _observe_all(
         found = observations[target]
         outlets.join(found.trace)
         _say(f"attached: {target.vm} pid {target.pid} at level {found.trace.level}")
-        learning.submit(learn, found)
+        with suppress(RuntimeError):  # the service ends, and what it would learn is of no use any more
+            learning.submit(learn, found)
 
     def learn(found: Observation) -> None:
         try:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from fakedirty.errors import TargetError
 from fakedirty.model.trace import Channel, TraceRecord
 
 from . import headers, wire
@@ -25,13 +26,14 @@ from .bpf import Bpf
 from .dispatcher import Dispatcher
 from .feed import Feed
 from .layers import inode, is_probed, runs_file_of
-from .limits import demand_descriptors
+from .limits import DESCRIPTORS_OF_A_QEMU, demand_descriptors
+from .observed import PROCESSES, Observed
+from .peers import Peers
 from .plans import Plans
 from .sizes import RING_PAGE, Sizes
 from .target import Target, find_all
 from .uprobe import EVERY_PROCESS, BpfError, attach, detach
 
-PROCESSES = 8192  # that one build can have observed at once; they are allocated one by one
 REFUSED_SECONDS = 30.0  # for which what was refused is not tried again
 MAPS = 12  # descriptors of a build's maps and ring buffers
 
@@ -39,7 +41,6 @@ _OF_THE_PROCESS = (errno.ENOENT, errno.ESRCH)  # reasons that hold for one proce
 _OPENING = struct.Struct("<QHH")  # how every event opens: time, kind and slot
 _RUNSTATE_PID = wire.RunStateEvent.pid.offset
 _CHANNELS = {wire.EVENT_BATCH: Channel.PAGES, wire.EVENT_RUNSTATE: Channel.RUNSTATE}
-_MOST_SLOTS = 1 << 16
 _SEED_BITS = 62  # of the hash of pages, where the kernel hashes
 
 
@@ -64,7 +65,7 @@ class Attachment:
         self._every_process = every_process
         self._peers = peers
         self._lock = threading.RLock()
-        self._feeds: dict[int, Feed] = {}  # by slot
+        self._feeds: dict[int, Feed] = {}  # by slot, of which a feed has several where destinations are followed
         self._members: dict[int, int] = {}  # slot by process id, destinations that are followed too
         self._scopes: dict[object, dict[tuple[str, int], int]] = {}  # descriptors of what is attached, by where
         self._placed: dict[int, object] = {}  # scope by process id
@@ -74,7 +75,7 @@ class Attachment:
         self._bpf = Bpf(build.files, headers.find(), defines, build.appended)
         try:
             self._bpf.open_rings(["events", "pages"] if build.pages else ["events"])
-            self._observed = self._bpf.map("observed")
+            self._observed = Observed(self._bpf)
             dispatcher.add(self)
         except BaseException:
             self._bpf.close()
@@ -85,43 +86,54 @@ class Attachment:
         """How many are observed."""
         return len(self._feeds)
 
-    def observe(self, target: Target, placed: Sequence[Placed]) -> Feed:
-        """Attach what is not attached yet, and let the programs count for this process from the return on."""
+    def admit(self, target: Target, placed: Sequence[Placed]) -> Feed:
+        """Attach what is not attached yet, and keep a slot for a process."""
         with self._lock:
-            self._attach(target, placed)
-            slot = next(number for count in self._slots if (number := count % _MOST_SLOTS) not in self._feeds)
-            feed = Feed(slot, self._build.sizes.page_ring * RING_PAGE)
-            self._feeds[slot] = feed
-            self._peers.join(target.pid, feed)
-            try:
-                self._enter(target.pid, slot)
-            except BaseException:
-                self.release(feed, (target.pid,))
-                raise
+            slot = self._admit(target, placed)
+            feed = self._feeds[slot] = Feed(slot, self._build.sizes.page_ring * RING_PAGE)
+        self._peers.join(target.pid, feed)
         return feed
+
+    def enter(self, target: Target, feed: Feed) -> None:
+        """Let the programs count for a process that has been admitted, from the return on.
+
+        The kernel lets this wait for all CPUs, so it is done for several processes at a time.
+        """
+        self._observed.enter(target, feed.slot)
 
     def follow(self, target: Target, placed: Sequence[Placed], feed: Feed) -> None:
         """Let a feed have the run states of another process too: a destination of its guest."""
         if not self._every_process:  # else it is observed for itself, or will be
             with self._lock:
-                self._attach(target, placed)
-                self._enter(target.pid, feed.slot)
+                slot = self._admit(target, placed)
+                self._feeds[slot] = feed
+            try:
+                self._observed.enter(target, slot)
+            except BaseException:
+                with self._lock:
+                    del self._feeds[slot], self._members[target.pid]
+                    self._detach(target.pid)
+                raise
         self._peers.join(target.pid, feed)
 
+    def leave(self, feed: Feed, pids: Iterable[int]) -> None:
+        """Let the programs count for these processes no more; several at a time, as with :meth:`enter`."""
+        for pid in pids:
+            if (slot := self._slot(feed, pid)) is not None:
+                self._observed.leave(pid, slot)
+
     def release(self, feed: Feed, pids: Iterable[int]) -> None:
-        """Forget processes: what the kernel kept of them goes, and the probes with the last one of an executable."""
+        """Forget processes that have left: what was sent goes, and the probes with the last one of an executable."""
         with self._lock:
-            self._feeds.pop(feed.slot, None)
             for pid in pids:
                 self._peers.part(pid, feed)
-                if self._members.get(pid, feed.slot) != feed.slot:  # another process has that id by now
+                if pid in self._members and self._slot(feed, pid) is None:  # another process has that id by now
                     continue
-                if self._members.pop(pid, None) is not None:
-                    self._observed.delete(_key(pid))
-                scope = self._placed.pop(pid, None)
-                if scope is not None and scope not in self._placed.values():
-                    detach(self._scopes.pop(scope).values())
-        self.forget(feed, None)
+                self._members.pop(pid, None)
+                self._detach(pid)
+            self.forget(feed, None)
+            for slot in [slot for slot, each in self._feeds.items() if each is feed]:
+                del self._feeds[slot]  # and somebody else's from now on
 
     def probes(self, pids: Iterable[int]) -> int:
         """How many are attached for these processes, those that others share with them included."""
@@ -134,11 +146,9 @@ class Attachment:
         total = [0] * len(wire.LOST_PLACES)
         total[wire.LOST_LATE] = feed.late
         for pid in pids:
-            raw = self._observed.value(_key(pid))
-            if raw is not None:
-                head = wire.ProcessHead.from_buffer_copy(raw)
-                if head.slot == feed.slot:
-                    total = [sum(pair) for pair in zip(total, [*head.lost, 0], strict=True)]
+            slot = self._slot(feed, pid)
+            if slot is not None and (lost := self._observed.lost(pid, slot)) is not None:
+                total = [sum(pair) for pair in zip(total, [*lost, 0], strict=True)]
         return total
 
     def forget(self, feed: Feed, before: int | None) -> None:
@@ -149,7 +159,7 @@ class Attachment:
         with self._lock:
             for raw in chunks.keys(ctypes.sizeof(wire.ChunkKey)):
                 key = wire.ChunkKey.from_buffer_copy(raw)
-                if key.slot == feed.slot and (before is None or key.generation < before):
+                if key.slot == feed.slot and (before is None or key.is_before(before)):
                     chunks.delete(raw)
 
     def fileno(self) -> int:
@@ -184,12 +194,37 @@ class Attachment:
         with self._lock:
             detach(descriptor for scope in self._scopes.values() for descriptor in scope.values())
             self._scopes.clear()
+            self._observed.close()
             self._bpf.close()
 
-    def _enter(self, pid: int, slot: int) -> None:
-        head = bytes(wire.ProcessHead(slot=slot))
-        self._observed.insert(_key(pid), head + bytes(self._observed.value_bytes - len(head)))
-        self._members[pid] = slot
+    def _slot(self, feed: Feed, pid: int) -> int | None:
+        """Of a process that a feed is of; None where another process has its id by now."""
+        slot = self._members.get(pid)
+        return slot if slot is not None and self._feeds.get(slot) is feed else None
+
+    def _admit(self, target: Target, placed: Sequence[Placed]) -> int:
+        """Attach, and find the process a slot, which is nobody's yet."""
+        slot = self._free_slot(target)
+        self._attach(target, placed)
+        self._members[target.pid] = slot
+        return slot
+
+    def _free_slot(self, target: Target) -> int:
+        """One after the other, so that the last to have had it has nothing in the ring buffers any more."""
+        for _ in range(PROCESSES):
+            slot = next(self._slots) % PROCESSES
+            if slot and slot not in self._feeds:
+                return slot
+        raise TargetError(
+            f"{target.program} (pid {target.pid}) cannot be observed: {PROCESSES - 1} processes of its build are, and "
+            "there is room for no more"
+        )
+
+    def _detach(self, pid: int) -> None:
+        """A process is none of those that want its probes."""
+        scope = self._placed.pop(pid, None)
+        if scope is not None and scope not in self._placed.values():
+            detach(self._scopes.pop(scope).values())
 
     def _attach(self, target: Target, placed: Sequence[Placed]) -> None:
         """In the order given; what fails is undone."""
@@ -226,32 +261,6 @@ class Attachment:
         return scope
 
 
-class Peers:
-    """Which feeds want the run states of which process."""
-
-    def __init__(self) -> None:
-        self._feeds: dict[int, tuple[Feed, ...]] = {}
-        self._lock = threading.Lock()
-
-    def join(self, pid: int, feed: Feed) -> None:
-        """One more."""
-        with self._lock:
-            self._feeds[pid] = (*self._feeds.get(pid, ()), feed)
-
-    def part(self, pid: int, feed: Feed) -> None:
-        """One less."""
-        with self._lock:
-            left = tuple(each for each in self._feeds.get(pid, ()) if each is not feed)
-            if left:
-                self._feeds[pid] = left
-            else:
-                self._feeds.pop(pid, None)
-
-    def of(self, pid: int) -> tuple[Feed, ...]:
-        """Those of a process."""
-        return self._feeds.get(pid, ())
-
-
 class Attachments:
     """All that this process has in the kernel: one attachment for each build and its options.
 
@@ -279,7 +288,7 @@ class Attachments:
     def observe(self, target: Target, build: Build, placed: Sequence[Placed]) -> tuple[Attachment, Feed]:
         """Observe a process by the programs of its build, which are compiled if they are not yet."""
         with self._lock:
-            demand_descriptors(1, f"observing {target.program} (pid {target.pid})")
+            demand_descriptors(DESCRIPTORS_OF_A_QEMU, f"observing {target.program} (pid {target.pid})")
             attachment = self._by_build.get(build)
             fresh = attachment is None
             if attachment is None:
@@ -287,7 +296,7 @@ class Attachments:
                 demand_descriptors(MAPS + 2 * len(placed), f"attaching to {target.program}")
             try:
                 attachment = attachment or Attachment(build, self.dispatcher, self._every_process, self._peers)
-                feed = attachment.observe(target, placed)
+                feed = attachment.admit(target, placed)
             except BaseException as error:
                 if isinstance(error, BpfError) and error.errno not in _OF_THE_PROCESS:
                     self._refused[build] = time.monotonic(), error
@@ -295,6 +304,11 @@ class Attachments:
                     attachment.close()
                 raise
             self._by_build[build] = attachment
+        try:
+            attachment.enter(target, feed)
+        except BaseException:
+            self.release(attachment, feed, (target.pid,))
+            raise
         return attachment, feed
 
     def _check_refusal(self, build: Build) -> None:
@@ -305,6 +319,8 @@ class Attachments:
 
     def release(self, attachment: Attachment, feed: Feed, pids: Iterable[int]) -> None:
         """Observe a process no more; with the last one of a build its programs go."""
+        pids = tuple(pids)
+        attachment.leave(feed, pids)
         with self._lock:
             attachment.release(feed, pids)
             if not attachment.processes:
@@ -316,7 +332,3 @@ class Attachments:
         if self._dispatcher is not None:
             self._dispatcher.close()
             self._dispatcher = None
-
-
-def _key(pid: int) -> bytes:
-    return struct.pack("<I", pid)

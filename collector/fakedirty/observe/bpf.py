@@ -24,6 +24,8 @@ from .ring import Ring
 from .uprobe import BpfError, refusal
 
 SOURCE_VARIABLE = "BCC_KERNEL_SOURCE"
+_ARRAY, _INDEX_BYTES = 2, 4  # BPF_MAP_TYPE_ARRAY, and its key
+
 COMPILING = 96  # descriptors: clang opens headers by the dozen, and ends the process where it cannot
 
 # bcc reads the environment, one compiler leaves the other cores to the guests, and in one thread its tens of megabytes
@@ -62,13 +64,21 @@ class Bpf:
         return loaded
 
     def map(self, name: str) -> BpfMap:
-        """A hash map by its name in the probe files."""
+        """A map by its name in the probe files."""
         library, table = self._bcc.lib, self._module[name.encode()]
         # bcc declares this function nowhere
         size_of = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t)(
             ("bpf_table_leaf_size_id", library)
         )
         return BpfMap(library, table.map_fd, name, size_of(self._module.module, table.map_id))
+
+    def like(self, template: BpfMap) -> OwnMap:
+        """A new array of one value, as the `template` is."""
+        name = template.name.encode()
+        descriptor = self._bcc.lib.bcc_create_map(_ARRAY, name, _INDEX_BYTES, template.value_bytes, 1, 0)
+        if descriptor < 0:
+            raise refusal(f"the kernel refused another map {template.name}", ctypes.get_errno() or errno.ENOMEM)
+        return OwnMap(self._bcc.lib, descriptor, template.name, template.value_bytes)
 
     def open_rings(self, names: Sequence[str]) -> None:
         """Read these ring buffers from now on; of two, the first must be the one that depends on the second.
@@ -101,39 +111,47 @@ class Bpf:
 
 
 class BpfMap:
-    """A hash map, by keys and values as the kernel has them; a value has `value_bytes`."""
+    """A map, by keys and values as the kernel has them; a value has `value_bytes`."""
 
     def __init__(self, library: Any, descriptor: int, name: str, value_bytes: int) -> None:
+        self.descriptor = descriptor
+        self.name = name
         self.value_bytes = value_bytes
         self._library = library
-        self._descriptor = descriptor
-        self._name = name
 
     def insert(self, key: bytes, value: bytes) -> None:
         """A new entry, or another value; BpfError where the kernel has no room for it."""
-        if self._library.bpf_update_elem(self._descriptor, key, value, 0) < 0:
-            raise refusal(f"the kernel refused an entry of the map {self._name}", ctypes.get_errno() or errno.E2BIG)
+        if self._library.bpf_update_elem(self.descriptor, key, value, 0) < 0:
+            raise refusal(f"the kernel refused an entry of the map {self.name}", ctypes.get_errno() or errno.E2BIG)
 
     def value(self, key: bytes) -> bytes | None:
         """The value of a key; None where there is none."""
         found = ctypes.create_string_buffer(self.value_bytes)
-        return found.raw if self._library.bpf_lookup_elem(self._descriptor, key, found) == 0 else None
+        return found.raw if self._library.bpf_lookup_elem(self.descriptor, key, found) == 0 else None
 
     def delete(self, key: bytes) -> None:
         """Remove an entry, if it is there."""
-        self._library.bpf_delete_elem(self._descriptor, key)
+        self._library.bpf_delete_elem(self.descriptor, key)
 
     def keys(self, size: int) -> Iterator[bytes]:
         """All keys, of `size` bytes. The one that was given last may be deleted meanwhile; others may come and go."""
         key, following = ctypes.create_string_buffer(size), ctypes.create_string_buffer(size)
-        if self._library.bpf_get_first_key(self._descriptor, key, size) < 0:
+        if self._library.bpf_get_first_key(self.descriptor, key, size) < 0:
             return
         while True:
-            more = self._library.bpf_get_next_key(self._descriptor, key, following) == 0
+            more = self._library.bpf_get_next_key(self.descriptor, key, following) == 0
             yield key.raw
             if not more:
                 return
             key, following = following, key
+
+
+class OwnMap(BpfMap):
+    """A map that no probe file declares; it goes with its descriptor, and whatever else refers to it."""
+
+    def close(self) -> None:
+        """Let it go."""
+        os.close(self.descriptor)
 
 
 def _compile(bcc: Any, text: str, cflags: list[str], headers: Headers) -> Any:

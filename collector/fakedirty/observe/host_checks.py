@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .bpf import COMPILING
-from .limits import RESERVE
+from .limits import DESCRIPTORS_OF_A_QEMU, RESERVE
 from .refused_calls import refused_calls
 
 # what attaching takes
 DESCRIPTORS_ONCE = 32 + RESERVE + COMPILING  # of the process, with metrics and files
 DESCRIPTORS_OF_A_BUILD = 48  # programs, probes, maps
-DESCRIPTORS_OF_A_QEMU = 1
 _QEMUS_OF_A_HOST = 200  # of one build; fewer are named where fewer fit
 
 _ADMIN, _PTRACE, _BPF, _PERFMON = 21, 19, 39, 38

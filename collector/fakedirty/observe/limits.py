@@ -10,6 +10,7 @@ from fakedirty.errors import MissingError
 
 #: left for what comes and goes beside probes: QMP connections, files of recordings, clients of the metrics
 RESERVE = 48
+DESCRIPTORS_OF_A_QEMU = 2  # its process, and the map of its state
 
 
 class DescriptorLimitError(MissingError):

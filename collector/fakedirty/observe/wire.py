@@ -34,6 +34,9 @@ LOST_PLACES = (
 LOST_LATE = 4
 LOST_IN_KERNEL = 4
 
+PLACES, PLACES_TRIED = 1 << 15, 4
+_GENERATIONS = 1 << 16
+
 # struct page_record; tag = page index << 16 | class << 8 | disposition
 PAGE_RECORD = np.dtype([("hash", "<u8"), ("tag", "<u8")])
 
@@ -103,8 +106,15 @@ class ProcessHead(ctypes.Structure):
     _fields_: ClassVar[list[Field]] = [
         ("lost", ctypes.c_uint64 * LOST_IN_KERNEL),
         ("slot", ctypes.c_uint16),
-        ("reserved", ctypes.c_uint16 * 3),
+        ("reserved", ctypes.c_uint16),
+        ("tgid", ctypes.c_uint32),
     ]
+
+
+class Place(ctypes.Structure):
+    """``struct place``: which slot a process has."""
+
+    _fields_: ClassVar[list[Field]] = [("tgid", ctypes.c_uint32), ("slot", ctypes.c_uint32)]
 
 
 class ChunkKey(ctypes.Structure):
@@ -112,10 +122,14 @@ class ChunkKey(ctypes.Structure):
 
     _fields_: ClassVar[list[Field]] = [
         ("slot", ctypes.c_uint16),
-        ("reserved", ctypes.c_uint16),
-        ("generation", ctypes.c_uint32),
-        ("chunk", ctypes.c_uint64),
+        ("generation", ctypes.c_uint16),
+        ("chunk", ctypes.c_uint32),
     ]
+
+    def is_before(self, generation: int) -> bool:
+        """Whether its migration is an earlier one of the process; a key has only the lower bits of its number."""
+        own: int = self.generation
+        return 0 < (generation - own) % _GENERATIONS < _GENERATIONS // 2
 
 
 class SeenCounts(ctypes.Structure):
@@ -231,6 +245,12 @@ STRUCTS: dict[int, type[Wire]] = {
     EVENT_STOCK_STATE: StockEvent,
     EVENT_STOCK_STOPPED: StockEvent,
 }
+
+
+def places_of(tgid: int) -> list[int]:
+    """``PLACE_OF``: where the slot of a process may be written down, in the order in which programs look."""
+    first = (tgid * 0x9E3779B9 & 0xFFFFFFFF) >> 17
+    return [(first + attempt) % PLACES for attempt in range(PLACES_TRIED)]
 
 
 def pack_losses(counters: Sequence[int]) -> bytes:
