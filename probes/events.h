@@ -26,7 +26,8 @@ struct page_record {
 #define ROUND_CLASSIFIED 1 /* flags: the mode was on for the whole round, so that classes are complete */
 #define ROUND_INEXACT 2    /* pages were counted where they were queued, so that the laws of rounds do not hold */
 
-#define ROUND_VERSION 2 /* of a record that can be read here, as far as its size says */
+#define ROUND_VERSION 1 /* of a record that can be read here, as far as its size says */
+#define ROUND_VERSION_OF_DRAFTS 2 /* the same fields, of a series before it was given a first version */
 
 /* one round, as QEMU counted it: migration_round carries it. It grows at its end only. */
 struct migration_round_record {

@@ -109,6 +109,10 @@ def test_what_a_shorter_record_has_not_is_none() -> None:
     assert (alone.visited_pages, alone.left_pages, alone.forced_syncs) == (8, 2, 1)
 
 
+def test_a_record_of_a_draft_is_read_as_one_of_the_first_version() -> None:
+    assert told(versioned(version=wire.ROUND_VERSION_OF_DRAFTS)) == told(versioned())
+
+
 def test_no_more_is_known_than_was_read() -> None:
     assert told(versioned(WHOLE, record_bytes=WITH_MODES)).round.skipped_pages is None
 
@@ -122,7 +126,7 @@ def test_a_field_that_is_cut_is_not_known() -> None:
     "event",
     [
         versioned(version=3),
-        versioned(version=1),
+        versioned(version=0),
         versioned(HISTORY_ALONE - 1),
         versioned(0),
         versioned(4),

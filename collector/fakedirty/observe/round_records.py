@@ -16,6 +16,7 @@ HASHES = ("xxh3-64", "xxh3-128", "sha1", "md5", "crc32", "murmur3-32", "murmur3-
 NOT_UNDERSTOOD = "record of a round not understood"  # a place where events are lost
 
 _COUNTED = (*MARKED, "visited_pages", *DISPOSITIONS, "left_pages", "hinted_pages", "transferred_bytes", "saved_bytes")
+_VERSIONS = (wire.ROUND_VERSION, wire.ROUND_VERSION_OF_DRAFTS)
 _LEAST_BYTES = wire.MigrationRoundRecord.first_pages.offset  # of a series that keeps a history and has no modes
 
 RoundOnWire = wire.RoundEvent | wire.MigrationRoundEvent
@@ -44,7 +45,7 @@ def recorded(event: RoundOnWire) -> RecordedRound | None:
 
 def _versioned(record: wire.MigrationRoundRecord, known_bytes: int) -> RecordedRound | None:
     """Fields that end behind `known_bytes` are those that this QEMU does not have."""
-    if record.version != wire.ROUND_VERSION or known_bytes < _LEAST_BYTES or record.kind not in set(Kind):
+    if record.version not in _VERSIONS or known_bytes < _LEAST_BYTES or record.kind not in set(Kind):
         return None
 
     def known(name: str) -> int | None:
