@@ -154,7 +154,7 @@ VARIANTS = (
         "underestimated",
         "of the switchover",
         "half of the dirty pages that have to be sent are not expected to be",
-        (Edit(LOOK, r"fake_dirty_limit\(unequal, taken, dirty\)", "fake_dirty_limit(unequal / 2, taken, dirty)"),),
+        (Edit(LOOK, r"fake_dirty_limit\(block->sample\.send,", "fake_dirty_limit(block->sample.send / 2,"),),
         counted=True,
     ),
     Variant(

@@ -59,6 +59,7 @@ def test_a_mode_that_comes_too_late_is_refused_and_the_migration_goes_on(
     assert row["switchover_pages"] == sum((last.normal_pages or 0, last.zero_pages or 0, last.xbzrle_pages or 0))
     assert row["switchover_seconds"] == pytest.approx(last.duration_seconds, abs=1e-6)
     assert row["switchover_expected_pages"] >= 0
+    assert row["switchover_stopped_seconds"] >= row["switchover_seconds"]
 
 
 def test_what_was_promised_is_put_back_when_the_migration_is_over(vm: Pair) -> None:

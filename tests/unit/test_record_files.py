@@ -120,16 +120,22 @@ def test_invalid_rounds_and_losses_are_told(tmp_path: Path) -> None:
     assert content["query_migrate"] == REPORT
 
 
-SWITCHOVER = {"expected-pages": 500, "expected-time": 40_000_000, "pages": 520, "time": 41_500_000}
+SWITCHOVER = {
+    "expected-pages": 500,
+    "expected-time": 40_000_000,
+    "pages": 520,
+    "time": 41_500_000,
+    "stopped-time": 60_000_000,
+}
 
 
 @pytest.mark.parametrize(
     ("switchover", "expected"),
     [
-        (SWITCHOVER, (500, 0.04, 520, 0.0415)),
-        (SWITCHOVER | {"expected-time": 0}, (500, None, 520, 0.0415)),
-        ({"expected-pages": 0, "expected-time": 7}, (0, 7e-9, None, None)),
-        (None, (None, None, None, None)),
+        (SWITCHOVER, (500, 0.04, 520, 0.0415, 0.06)),
+        (SWITCHOVER | {"expected-time": 0}, (500, None, 520, 0.0415, 0.06)),
+        ({"expected-pages": 0, "expected-time": 7}, (0, 7e-9, None, None, None)),
+        (None, (None, None, None, None, None)),
     ],
     ids=["whole", "no bandwidth known", "not over", "another QEMU"],
 )
@@ -139,7 +145,8 @@ def test_what_the_switchover_was_expected_to_take(
     report = REPORT | ({} if switchover is None else {"switchover": switchover})
     tell(made(), [recorder(tmp_path)], [MigrationStarted(START), RoundEnded(START, bulk()), FinalReport(START, report)])
     (row,) = fakedirty.load(tmp_path).migrations.to_dict("records")
-    names = [f"switchover_{name}" for name in ("expected_pages", "expected_seconds", "pages", "seconds")]
+    parts = ("expected_pages", "expected_seconds", "pages", "seconds", "stopped_seconds")
+    names = [f"switchover_{name}" for name in parts]
     assert tuple(None if row[name] is pd.NA else row[name] for name in names) == expected
 
 

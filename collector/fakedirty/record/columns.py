@@ -140,17 +140,24 @@ MIGRATIONS = (
         "switchover_expected_pages",
         COUNT,
         "pages",
-        "that QEMU expected to send with the guest stopped, when it decided to; this and the next three are of "
+        "that QEMU expected to send with the guest stopped, when it decided to; this and the next four are of "
         "`switchover` in the last query-migrate, and empty where QEMU has none",
     ),
     Column(
         "switchover_expected_seconds",
         NUMBER,
         "s",
-        "how long it expected that to take; empty also where it knew no bandwidth",
+        "how long it expected RAM to take, skipped pages included; empty also where it knew no bandwidth",
     ),
     Column("switchover_pages", COUNT, "pages", "that it sent with the guest stopped: normal, zero and xbzrle pages"),
     Column("switchover_seconds", NUMBER, "s", "from the last bitmap sync to the last page"),
+    Column(
+        "switchover_stopped_seconds",
+        NUMBER,
+        "s",
+        "from the order to stop the guest to the end of all that was sent: with the last bitmap sync, devices, and a "
+        "pause before the switchover",
+    ),
 )
 
 TOGGLES = (

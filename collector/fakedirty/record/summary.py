@@ -77,11 +77,13 @@ def _switchover(migration: Migration) -> dict[str, object]:
     """What QEMU expected of the switchover when it decided on it, and what came."""
     expected_ns = migration.reported("switchover", "expected-time") or None  # 0: it knew no bandwidth
     taken_ns = migration.reported("switchover", "time")
+    stopped_ns = migration.reported("switchover", "stopped-time")
     return {
         "switchover_expected_pages": migration.reported("switchover", "expected-pages"),
         "switchover_expected_seconds": None if expected_ns is None else expected_ns / 1e9,
         "switchover_pages": migration.reported("switchover", "pages"),
         "switchover_seconds": None if taken_ns is None else taken_ns / 1e9,
+        "switchover_stopped_seconds": None if stopped_ns is None else stopped_ns / 1e9,
     }
 
 
