@@ -119,3 +119,18 @@ def test_a_toggle_that_comes_too_late_is_one_more_where_qemu_refuses_it() -> Non
             assert too_late.mode is not last.mode
     assert paused
     assert still
+
+
+def test_a_block_of_ram_comes_in_some_attempts_each_with_a_name_of_its_own() -> None:
+    attempts = [plan.attempts for plan in (draw(7, index, Possible(("xxh3-64",))) for index in range(200))]
+    named = [
+        [
+            str(change.parameters["id"])
+            for attempt in each
+            for change in attempt.changes
+            if change.command == "object-add"
+        ]
+        for each in attempts
+    ]
+    assert 0.2 < sum(map(len, named)) / sum(map(len, attempts)) < 0.4
+    assert all(len(set(ids)) == len(ids) for ids in named)

@@ -12,6 +12,7 @@ from pathlib import Path
 from fakedirty.errors import LabError, UsageError
 from fakedirty.lab.fuzz import fuzz, possible
 from fakedirty.lab.fuzz_coverage import ENOUGH, Coverage
+from fakedirty.lab.fuzz_predicted import Predictions, ranges
 from fakedirty.lab.fuzz_run import LEAST_ROUNDS, LEAST_SKIPPED, Fuzzed
 from fakedirty.lab.qemu import qemu_binary, qemu_facts
 from fakedirty.model.words import Mode
@@ -83,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
                 break
     if arguments.only is None:
         console.print_lines(table(coverage))
+        console.print_lines(histograms(predictions_of(done)))
     console.print_lines(summary(done, coverage))
     if arguments.complete is not None:
         console.print(f"complete: {f'no, {missing}' if missing else 'yes'}")
@@ -147,6 +149,20 @@ def table(coverage: Coverage) -> list[str]:
     return lines
 
 
+def predictions_of(done: list[Fuzzed]) -> Predictions:
+    """What the switchovers were expected to cost, and what they did."""
+    return Predictions(fuzzed.predicted for fuzzed in done if fuzzed.predicted)
+
+
+def histograms(predictions: Predictions) -> list[str]:
+    """Of how many switchovers what came was which multiple of what was expected."""
+    head = "".join(f"{name:>8}" for name in ranges())
+    lines = ["switchovers by what they cost, as a multiple of what was expected, where the guest", f"{'':28}{head}"]
+    for name, row in predictions.rows().items():
+        lines.append(f"{name:28}" + "".join(f"{count:8d}" for count in row.values()))
+    return lines
+
+
 def _line(fuzzed: Fuzzed) -> str:
     """One migration on one line."""
     equal = "no memory" if fuzzed.memory is None else "equal" if fuzzed.memory.equal else "DIFFERS"
@@ -177,6 +193,7 @@ def _report(seed: int, qemu: Path, done: list[Fuzzed], coverage: Coverage) -> di
                 "rounds": fuzzed.rounds,
                 "skipped": fuzzed.skipped,
                 "foreseen": fuzzed.foreseen,
+                "predicted": asdict(fuzzed.predicted) if fuzzed.predicted else None,
                 "seconds": round(fuzzed.seconds, 3),
                 "wrong": fuzzed.wrong,
                 "differing": [asdict(page) for page in fuzzed.memory.differing] if fuzzed.memory else None,
@@ -184,6 +201,7 @@ def _report(seed: int, qemu: Path, done: list[Fuzzed], coverage: Coverage) -> di
             }
             for fuzzed in done
         ],
+        "switchovers": predictions_of(done).rows(),
         "coverage": coverage.rows(),
         "below": coverage.holes(),
     }

@@ -21,6 +21,7 @@ MOMENTS = (BEFORE, BULK, LATER, SWITCHOVER, BETWEEN)
 CANCELLED, RETRIED = "cancelled", "retried"
 FORCED = "forced sync"
 CACHE_RESIZED, SWITCHOVER_CHANGED = "xbzrle cache resized", "fake-dirty-switchover changed"
+BLOCKS_CHANGED = "RAM blocks changed"
 AUDIT = ("audit off", "audit on")
 
 
@@ -36,6 +37,7 @@ def features(possible: Possible) -> tuple[str, ...]:
         *(AUDIT if possible.audit else ()),
         CACHE_RESIZED,
         SWITCHOVER_CHANGED,
+        BLOCKS_CHANGED,
         FORCED,
         CANCELLED,
         RETRIED,

@@ -8,7 +8,7 @@ from fakedirty.model.words import Mode
 from fakedirty.qmp.parameters import SWITCHOVER
 
 from .fuzz_chance import Chance
-from .fuzz_coverage import CACHE_RESIZED, SWITCHOVER_CHANGED
+from .fuzz_coverage import BLOCKS_CHANGED, CACHE_RESIZED, SWITCHOVER_CHANGED
 from .fuzz_draw_toggles import Hash, Walk
 from .fuzz_memory import ONE_BLOCK
 from .fuzz_plan import Attempt, Change, Moment, Plan, Possible
@@ -39,6 +39,9 @@ STILL_SHARE = 0.2
 STILL_PAGES = (20, 1500)
 STILL_BANDWIDTH = 1_000_000  # bytes/s: not all of it is sent before it is looked at
 STILL_SECONDS = 20.0
+
+# A block of RAM comes to the list of those there are. No guest has it, and none is migrated.
+BLOCK_SHARE, BLOCK_BYTES = 0.3, 1 << 20
 
 CALM_SHARE, CALM_SECONDS = 0.8, 0.45
 LATE_SECONDS = 0.3
@@ -99,6 +102,8 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
         for number in range(cancels + 1)
     ]
     too_late = possible.decides and pause
+    blocks = Chance(f"{seed}:{index}:blocks")
+    attempts = [_with_another_block(blocks, attempt, number) for number, attempt in enumerate(attempts)]
     *earlier, last = [_toggle_too_late(attempt) if too_late else attempt for attempt in attempts]
     if still and not forced:
         last = _stand_still(attempts[-1], still)
@@ -238,6 +243,15 @@ def _changes(chance: Chance, wild: float, seconds: float) -> list[Change]:
     )
     drawn = [change for change in (resized, switchover) if chance.happens(0.3)]
     return [*drawn, Change({AVAILABLE: OF_THE_LINK}, Moment(after_seconds=seconds))]
+
+
+def _with_another_block(chance: Chance, attempt: Attempt, number: int) -> Attempt:
+    """The same with a block that comes while it runs, in some; none goes, as QEMU is left when all is done."""
+    moment = Moment(after_seconds=chance.between(0, attempt.seconds))
+    if not chance.happens(BLOCK_SHARE):
+        return attempt
+    block = {"qom-type": "memory-backend-ram", "id": f"block-{number}", "size": BLOCK_BYTES}
+    return replace(attempt, changes=(*attempt.changes, Change(block, moment, BLOCKS_CHANGED, "object-add")))
 
 
 def _bandwidth(rate: int, after_seconds: float) -> Change:

@@ -52,11 +52,12 @@ class Toggle:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Other parameters to set while a migration runs; `feature` names what toggles meet by that, if anything."""
+    """A command while a migration runs, with `parameters`; `feature` names what toggles meet by that, if anything."""
 
     parameters: Mapping[str, object]
     moment: Moment
     feature: str | None = None
+    command: str = "migrate-set-parameters"
 
 
 @dataclass(frozen=True, slots=True)

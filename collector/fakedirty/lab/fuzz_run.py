@@ -18,6 +18,7 @@ from .bench import Bench, compared
 from .fuzz_coverage import FORCED, Taken
 from .fuzz_memory import ARGUMENTS
 from .fuzz_plan import Attempt, Change, Moment, Plan
+from .fuzz_predicted import Predicted
 from .fuzz_toggling import Toggling
 from .machine import Machine
 from .memory import MemoryReport
@@ -39,7 +40,7 @@ TOTALS = (
 class Fuzzed:
     """What came of a plan. `rounds` and `skipped` are of the migration that completed; `wrong` says what is.
 
-    `foreseen` is whether its switchover could be held to what it was expected to send.
+    `foreseen` is whether its switchover could be held to what it was expected to send, `predicted` what that was.
     """
 
     plan: Plan
@@ -47,6 +48,7 @@ class Fuzzed:
     skipped: int = 0
     seconds: float = 0.0
     foreseen: bool = False
+    predicted: Predicted | None = None
     memory: MemoryReport | None = None
     taken: list[Taken] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -105,6 +107,7 @@ def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine,
         fuzzed.wrong += check_switchover(history, expected)
     if outcome.status == "completed":
         fuzzed.rounds = history["dropped"] + len(history["rounds"])
+        fuzzed.predicted = Predicted.of(outcome.final, still=attempt.still is not None, limit_ms=plan.downtime_limit_ms)
         fuzzed.skipped = outcome.final.get("fake-dirty", {"skipped": 0})["skipped"]
         fuzzed.memory = compared(source, destination)
         if not fuzzed.memory.equal:
@@ -176,7 +179,7 @@ def _stand_still(change: Change, qmp: Qmp) -> None:
 
 
 def _change(change: Change, toggling: Toggling, qmp: Qmp) -> None:
-    qmp.execute("migrate-set-parameters", change.parameters)
+    qmp.execute(change.command, change.parameters)
     if change.feature:
         toggling.meet(change.feature)
 

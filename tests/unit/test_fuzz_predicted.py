@@ -1,0 +1,55 @@
+"""What switchovers were expected to cost beside what they did cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fakedirty.lab.fuzz_predicted import Predicted, Predictions, ranges
+
+
+def final(**more: int) -> dict[str, Any]:
+    """query-migrate of a switchover of 100 pages in 10 ms, as was expected."""
+    told = {"expected-pages": 100, "expected-time": 10_000_000, "pages": 100, "time": 10_000_000, **more}
+    return {"status": "completed", "switchover": told}
+
+
+def predicted(*, still: bool = True, **more: int) -> Predicted:
+    made = Predicted.of(final(**more), still=still, limit_ms=10)
+    assert made is not None
+    return made
+
+
+def test_it_is_read_from_query_migrate() -> None:
+    assert predicted(pages=90, time=5_000_000) == Predicted(True, 100, 90, 0.01, 0.005, 0.01)
+
+
+def test_there_is_none_without_a_switchover_or_where_qemu_does_not_report_it() -> None:
+    assert Predicted.of({"status": "completed"}, still=True, limit_ms=10) is None
+    decided = final()
+    del decided["switchover"]["pages"], decided["switchover"]["time"]
+    assert Predicted.of(decided, still=True, limit_ms=10) is None
+
+
+@pytest.mark.parametrize(
+    ("pages", "bin_"),
+    [(0, "≤ 0.5"), (50, "≤ 0.5"), (51, "≤ 0.8"), (100, "≤ 1"), (101, "≤ 1.2"), (121, "≤ 2"), (1001, "> 10")],
+)
+def test_a_ratio_has_its_bin(pages: int, bin_: str) -> None:
+    rows = Predictions([predicted(pages=pages)]).rows()
+    assert rows["stood still, pages"] == {name: int(name == bin_) for name in ranges()}
+    assert rows["stood still, time"]["≤ 1"] == rows["stood still, time of the limit"]["≤ 1"] == 1
+
+
+def test_a_guest_that_ran_is_counted_apart() -> None:
+    rows = Predictions([predicted(), predicted(still=False, pages=500)]).rows()
+    assert rows["stood still, pages"]["≤ 1"] == 1
+    assert rows["ran, pages"]["≤ 10"] == 1
+    assert sum(rows["stood still, pages"].values()) == sum(rows["ran, pages"].values()) == 1
+
+
+def test_there_is_no_ratio_where_nothing_was_expected() -> None:
+    rows = Predictions([predicted(**{"expected-pages": 0, "expected-time": 0})]).rows()
+    assert {name: sum(row.values()) for name, row in rows.items() if any(row.values())} == {
+        "stood still, time of the limit": 1
+    }
