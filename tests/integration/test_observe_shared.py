@@ -21,7 +21,8 @@ from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.trace import Channel
 from fakedirty.model.words import Level
 from fakedirty.observe import wire
-from fakedirty.observe.attachment import Attachment, Attachments
+from fakedirty.observe.attachment import Attachment
+from fakedirty.observe.attachments import Attachments
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observed import PROCESSES
 from fakedirty.observe.observer import Observer

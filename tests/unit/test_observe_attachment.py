@@ -1,4 +1,4 @@
-"""What the kernel refuses, and which feeds want the states of a process."""
+"""What the kernel refuses, which feeds want the states of a process, and the slots of a build."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import errno
 from pathlib import Path
 
 import pytest
-from fakedirty.observe import attachment
-from fakedirty.observe.attachment import Attachments, Build, Peers
+from fakedirty.errors import TargetError
+from fakedirty.observe import attachments as module
+from fakedirty.observe.attachment import Build
+from fakedirty.observe.attachments import Attachments
 from fakedirty.observe.feed import Feed
+from fakedirty.observe.peers import Peers
 from fakedirty.observe.sizes import DEFAULT
+from fakedirty.observe.slots import Slots
 from fakedirty.observe.target import Target
 from fakedirty.observe.uprobe import BpfError, refusal
 
@@ -32,14 +36,14 @@ def test_what_was_refused_for_a_build_is_not_compiled_for_each_of_its_qemus(
         made.append(1)
         raise refusal("the kernel refused a probe", number)
 
-    monkeypatch.setattr(attachment, "Attachment", refused)
+    monkeypatch.setattr(module, "Attachment", refused)
     attachments = Attachments(every_process=True)
     for pid in (1, 2, 3):
         with pytest.raises(BpfError) as caught:
             attachments.observe(target(pid), BUILD, [])
         assert caught.value.errno == number
     assert len(made) == tries
-    monkeypatch.setattr(attachment, "REFUSED_SECONDS", 0.0)
+    monkeypatch.setattr(module, "REFUSED_SECONDS", 0.0)
     with pytest.raises(BpfError):
         attachments.observe(target(4), BUILD, [])
     assert len(made) == tries + 1, "later it is tried again"
@@ -66,3 +70,16 @@ def test_a_refusal_has_its_errno_its_name_and_what_it_means(number: int) -> None
     assert f": {errno.errorcode[number]}, " in str(error)
     assert str(error).count(errno.errorcode[number]) == 1
     assert len(str(error)) > 60, "it says what to do"
+
+
+def test_a_slot_is_used_again_as_late_as_can_be_and_the_first_one_never() -> None:
+    slots = Slots(4)
+    assert [slots.free((), target(1)) for _ in range(7)] == [1, 2, 3, 1, 2, 3, 1]
+    assert slots.free({2}, target(1)) == 3
+
+
+def test_a_process_for_which_there_is_no_slot_is_refused_by_name_and_the_next_one_is_not() -> None:
+    slots = Slots(4)
+    with pytest.raises(TargetError, match=r"pid 5.*3 processes of its build"):
+        slots.free({1, 2, 3}, target(5))
+    assert slots.free({1, 3}, target(5)) == 2

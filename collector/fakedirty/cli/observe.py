@@ -18,7 +18,7 @@ from fakedirty.export import access
 from fakedirty.export.access import Access
 from fakedirty.export.serve import parse_address, serve
 from fakedirty.observe import levels
-from fakedirty.observe.attachment import Attachments
+from fakedirty.observe.attachments import Attachments
 from fakedirty.observe.fleet import Fleet
 from fakedirty.observe.limits import raise_descriptor_limit
 from fakedirty.observe.observer import Observer

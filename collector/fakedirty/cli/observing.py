@@ -14,7 +14,7 @@ from fakedirty.errors import FakedirtyError, MissingError, QmpError, TargetError
 from fakedirty.model.names import visible
 from fakedirty.model.words import Level
 from fakedirty.observe import levels
-from fakedirty.observe.attachment import Attachments
+from fakedirty.observe.attachments import Attachments
 from fakedirty.observe.configuration import version_text
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer

@@ -10,7 +10,7 @@ import sys
 import threading
 
 from fakedirty.model.words import Level
-from fakedirty.observe.attachment import Attachments
+from fakedirty.observe.attachments import Attachments
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.target import by_pid

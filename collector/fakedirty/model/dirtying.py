@@ -7,6 +7,7 @@ after ``t``. One round says nothing of `tau`: two of different lengths do.
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -59,12 +60,14 @@ def steady(points: Sequence[tuple[float, float]]) -> Dirtying:
     What it writes first is new, and the longer a round is the more of it is written again: the line is a chord.
     """
     corners = [(0.0, 0.0), *sorted(points)]
+    ends = [end for end, _ in corners]
 
     def written(seconds: float) -> float:
-        for (start, before), (end, after) in itertools.pairwise(corners):
-            if seconds < end:
-                return before + (after - before) * (seconds - start) / (end - start)
-        return corners[-1][1]
+        place = bisect.bisect_right(ends, seconds)
+        if place == len(corners):
+            return corners[-1][1]
+        (start, before), (end, after) = corners[place - 1 : place + 1]
+        return before + (after - before) * (seconds - start) / (end - start)
 
     return written
 

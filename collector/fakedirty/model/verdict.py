@@ -8,9 +8,10 @@ So is the downtime limit turned round: the least one with which a plan comes to 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 from .dirtying import Dirtying, fitted, observed, saturated, steady
@@ -42,15 +43,22 @@ class Estimate:
 class Prediction:
     """What comes of a plan: the total time from the start of the migration, and the downtime, in seconds.
 
-    Both are None where it is not expected to converge; it is `certain` where best and worst agree. With every downtime
-    limit above `least_limit_seconds` the plan has an end; None where no limit was found with which it has one.
+    Both are None where it is not expected to converge; it is `certain` where best and worst agree.
     """
 
     converges: bool
     certain: bool
     total_seconds: Estimate | None
     downtime_seconds: Estimate | None
-    least_limit_seconds: Estimate | None = None
+    find_least_limit: Callable[[], Estimate | None] = field(repr=False, compare=False)
+
+    @property
+    def least_limit_seconds(self) -> Estimate | None:
+        """With every downtime limit above it the plan has an end; None where none was found with which it has one.
+
+        It is found when somebody wants to know: that takes longer than all the rest, and rounds come ten a second.
+        """
+        return self.find_least_limit()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +159,9 @@ def verdict(
 
     def predict(skip: bool) -> Prediction:
         ends = [_play(world, last, elapsed, limit, skip) for world in worlds]
-        return _prediction(ends, [_least_limit(world, last, skip) for world in worlds])
+        return _prediction(
+            ends, functools.cache(lambda: _least(*(_least_limit(world, last, skip) for world in worlds)))
+        )
 
     return Verdict(
         after_round=last.round,
@@ -220,10 +230,9 @@ def _least_limit(world: _World, last: Round, skip: bool) -> float | None:
     return holds
 
 
-def _prediction(ends: Sequence[_End | None], limits: Sequence[float | None]) -> Prediction:
+def _prediction(ends: Sequence[_End | None], least: Callable[[], Estimate | None]) -> Prediction:
     best, expected, worst = ends
     certain = (best is None) == (worst is None)
-    least = _least(*limits)
     if expected is None:
         return Prediction(False, certain, None, None, least)
     best = best or expected

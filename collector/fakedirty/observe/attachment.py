@@ -8,16 +8,12 @@ Where one QEMU is observed, they are attached to it alone, and others of its bui
 from __future__ import annotations
 
 import ctypes
-import errno
-import itertools
 import secrets
 import struct
 import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fakedirty.errors import TargetError
 from fakedirty.model.trace import Channel, TraceRecord
 
 from . import headers, wire
@@ -26,18 +22,14 @@ from .bpf import Bpf
 from .dispatcher import Dispatcher
 from .feed import Feed
 from .layers import inode, is_probed, runs_file_of
-from .limits import DESCRIPTORS_OF_A_QEMU, demand_descriptors
+from .limits import demand_descriptors
 from .observed import PROCESSES, Observed
 from .peers import Peers
-from .plans import Plans
 from .sizes import RING_PAGE, Sizes
-from .target import Target, find_all
-from .uprobe import EVERY_PROCESS, BpfError, attach, detach
+from .slots import Slots
+from .target import Target
+from .uprobe import EVERY_PROCESS, attach, detach
 
-REFUSED_SECONDS = 30.0  # for which what was refused is not tried again
-MAPS = 12  # descriptors of a build's maps and ring buffers
-
-_OF_THE_PROCESS = (errno.ENOENT, errno.ESRCH)  # reasons that hold for one process alone
 _OPENING = struct.Struct("<QHH")  # how every event opens: time, kind and slot
 _RUNSTATE_PID = wire.RunStateEvent.pid.offset
 _CHANNELS = {wire.EVENT_BATCH: Channel.PAGES, wire.EVENT_RUNSTATE: Channel.RUNSTATE}
@@ -69,7 +61,7 @@ class Attachment:
         self._members: dict[int, int] = {}  # slot by process id, destinations that are followed too
         self._scopes: dict[object, dict[tuple[str, int], int]] = {}  # descriptors of what is attached, by where
         self._placed: dict[int, object] = {}  # scope by process id
-        self._slots = itertools.count(1)
+        self._slots = Slots(PROCESSES)
         defines = {"PAGES": int(build.pages), "PROCESSES": PROCESSES, "SEED": secrets.randbits(_SEED_BITS)}
         defines |= {**build.sizes.defines(), **dict(build.defines)}
         self._bpf = Bpf(build.files, headers.find(), defines, build.appended)
@@ -204,21 +196,10 @@ class Attachment:
 
     def _admit(self, target: Target, placed: Sequence[Placed]) -> int:
         """Attach, and find the process a slot, which is nobody's yet."""
-        slot = self._free_slot(target)
+        slot = self._slots.free(self._feeds, target)
         self._attach(target, placed)
         self._members[target.pid] = slot
         return slot
-
-    def _free_slot(self, target: Target) -> int:
-        """One after the other, so that the last to have had it has nothing in the ring buffers any more."""
-        for _ in range(PROCESSES):
-            slot = next(self._slots) % PROCESSES
-            if slot and slot not in self._feeds:
-                return slot
-        raise TargetError(
-            f"{target.program} (pid {target.pid}) cannot be observed: {PROCESSES - 1} processes of its build are, and "
-            "there is room for no more"
-        )
 
     def _detach(self, pid: int) -> None:
         """A process is none of those that want its probes."""
@@ -259,76 +240,3 @@ class Attachment:
                 if runs_file_of(target, pid):
                     return other
         return scope
-
-
-class Attachments:
-    """All that this process has in the kernel: one attachment for each build and its options.
-
-    With `every_process` probes are attached to executables, else to the one process that is observed. `find` gives the
-    QEMUs of the host, among which destinations are.
-    """
-
-    def __init__(self, every_process: bool = False, find: Callable[[], Iterable[Target]] = find_all) -> None:
-        self.plans = Plans()
-        self.find = find
-        self._every_process = every_process
-        self._lock = threading.Lock()
-        self._by_build: dict[object, Attachment] = {}
-        self._refused: dict[object, tuple[float, BpfError]] = {}  # when, and why, by build
-        self._peers = Peers()
-        self._dispatcher: Dispatcher | None = None
-
-    @property
-    def dispatcher(self) -> Dispatcher:
-        """The thread that reads; it begins with the first that wants it."""
-        if self._dispatcher is None:
-            self._dispatcher = Dispatcher()
-        return self._dispatcher
-
-    def observe(self, target: Target, build: Build, placed: Sequence[Placed]) -> tuple[Attachment, Feed]:
-        """Observe a process by the programs of its build, which are compiled if they are not yet."""
-        with self._lock:
-            demand_descriptors(DESCRIPTORS_OF_A_QEMU, f"observing {target.program} (pid {target.pid})")
-            attachment = self._by_build.get(build)
-            fresh = attachment is None
-            if attachment is None:
-                self._check_refusal(build)
-                demand_descriptors(MAPS + 2 * len(placed), f"attaching to {target.program}")
-            try:
-                attachment = attachment or Attachment(build, self.dispatcher, self._every_process, self._peers)
-                feed = attachment.admit(target, placed)
-            except BaseException as error:
-                if isinstance(error, BpfError) and error.errno not in _OF_THE_PROCESS:
-                    self._refused[build] = time.monotonic(), error
-                if fresh and attachment is not None:
-                    attachment.close()
-                raise
-            self._by_build[build] = attachment
-        try:
-            attachment.enter(target, feed)
-        except BaseException:
-            self.release(attachment, feed, (target.pid,))
-            raise
-        return attachment, feed
-
-    def _check_refusal(self, build: Build) -> None:
-        """What the kernel has just refused for one QEMU is not compiled again for each of a hundred others."""
-        when, error = self._refused.get(build, (-REFUSED_SECONDS, None))
-        if error is not None and time.monotonic() - when < REFUSED_SECONDS:
-            raise BpfError(str(error), error.errno)
-
-    def release(self, attachment: Attachment, feed: Feed, pids: Iterable[int]) -> None:
-        """Observe a process no more; with the last one of a build its programs go."""
-        pids = tuple(pids)
-        attachment.leave(feed, pids)
-        with self._lock:
-            attachment.release(feed, pids)
-            if not attachment.processes:
-                attachment.close()
-                self._by_build = {key: each for key, each in self._by_build.items() if each is not attachment}
-
-    def close(self) -> None:
-        """End the thread; all processes have been released."""
-        if self._dispatcher is not None:
-            self._dispatcher.close()
-            self._dispatcher = None

@@ -143,7 +143,7 @@ class Fleet:
             member = self._members.get(identity)
             if member is None:
                 member = self._members[identity] = _Member(target, self._retry_seconds)
-            elif member.observer is not None and target != member.target:
+            elif member.observer is not None and target is not member.target and target != member.target:
                 member.successor = target
                 self._wake(member)
                 continue

@@ -18,7 +18,7 @@ from fakedirty.qmp.mode import read_parameters
 from fakedirty.qmp.monitor import Address, Monitor
 from fakedirty.qmp.turn import in_turns
 
-from .attachment import Attachments
+from .attachments import Attachments
 from .patched import PatchedProbes
 from .probing import Probes, ProbeTracer
 from .qmp_level import QmpPoller

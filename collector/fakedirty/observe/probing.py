@@ -16,7 +16,8 @@ from fakedirty.qmp.monitor import Address
 
 from . import final_report, levels, wire
 from .attach import Placed
-from .attachment import Attachment, Attachments, Build
+from .attachment import Attachment, Build
+from .attachments import Attachments
 from .bpf import now_ns
 from .elf import Binary
 from .feed import Feed

@@ -43,7 +43,9 @@ class Process:
     def runs(self) -> bool:
         """Whether the id is still this process's."""
         try:
-            return start_ticks((self.directory / "stat").read_text(errors="replace")) == self.start_ticks
+            # hundreds of these are looked at again and again: no pathlib
+            with open(f"{self.proc}/{self.pid}/stat", errors="replace") as file:
+                return start_ticks(file.read()) == self.start_ticks
         except (OSError, ValueError, IndexError):
             return False
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import conserved
 from fakedirty.model.totals import Outcome
+from fakedirty.model.verdict import Verdict
 
 from .manifest import Clock, side
 
@@ -68,7 +69,7 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
         "state": migration.state,
         "lost_where": dict(migration.lost_events),
         "invalid_reasons": {str(r.round): r.invalid_reason for r in migration.rounds if not r.valid},
-        "verdict": None if (found := migration.verdict) is None else asdict(found),
+        "verdict": None if (found := migration.verdict) is None else _predicted(found),
         "query_migrate": dict(migration.report),
     }
 
@@ -85,6 +86,16 @@ def _switchover(migration: Migration) -> dict[str, object]:
         "switchover_seconds": None if taken_ns is None else taken_ns / 1e9,
         "switchover_stopped_seconds": None if stopped_ns is None else stopped_ns / 1e9,
     }
+
+
+def _predicted(found: Verdict) -> dict[str, object]:
+    """All that it says, the least limits included."""
+    made = asdict(found)
+    for name, plan in (("as_is", found.as_is), ("with_skip", found.with_skip)):
+        least = plan.least_limit_seconds
+        del made[name]["find_least_limit"]
+        made[name]["least_limit_seconds"] = None if least is None else asdict(least)
+    return made
 
 
 def _seconds(migration: Migration, time_ns: int | None) -> float | None:
