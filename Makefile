@@ -8,6 +8,7 @@
 #
 # Everything that is built is cached below the user's cache directory, and the second run starts at once.
 # FAKEDIRTY_QEMU=binary uses that QEMU; FAKEDIRTY_QEMU_SOURCE=directory-or-tarball builds from that source.
+# VERSION=10.2 with `make qemu` and `make qemu-check`: QEMU 10.2 instead of 10.0.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,6 +18,9 @@ SHELL := /bin/bash
 VENV := .venv
 FAKEDIRTY := $(VENV)/bin/fakedirty
 QEMU ?= patched
+# a release of QEMU that there is a series for; empty: the one that is the default
+VERSION :=
+RELEASE = $(if $(VERSION),--version $(VERSION))
 
 # what runs, what guests are built with, what QEMU is built with, what the tests start
 PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86 iproute2 \
@@ -69,7 +73,7 @@ $(VENV)/ready: pyproject.toml | packages
 	touch $@
 
 qemu: $(VENV)/ready  ## the patched QEMU, from the cache or built (about 5 minutes)
-	@$(FAKEDIRTY) qemu path 2>/dev/null || $(FAKEDIRTY) qemu build
+	@$(FAKEDIRTY) qemu path $(RELEASE) 2>/dev/null || $(FAKEDIRTY) qemu build $(RELEASE)
 
 guests: $(VENV)/ready  ## the ground-truth guests
 	@$(FAKEDIRTY) guest build
@@ -149,10 +153,10 @@ campaign-quick: setup  ## the smallest campaign, from its file to its tables (un
 	fi
 	$(FAKEDIRTY) campaign export runs/campaign-quick
 
-WORK ?= $(CURDIR)/build/qemu-check
-qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration tests on it (an hour or two; WORK=directory)
-	@qemu-patches/check.sh patches $(WORK)
-	qemu-patches/check.sh suite $(WORK)
+WORK ?= $(CURDIR)/build/qemu-check$(if $(VERSION),-$(VERSION))
+qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration tests on it (an hour or two; VERSION=10.2 WORK=directory)
+	@qemu-patches/check.sh patches $(WORK) $(VERSION)
+	qemu-patches/check.sh suite $(WORK) $(VERSION)
 
 # what needs no host runs beside what does: most of the time of that is spent in waiting for migrations
 test: setup test-packages lint  ## every check: style, types, unit and integration tests

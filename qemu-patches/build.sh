@@ -1,16 +1,23 @@
 #!/usr/bin/env bash
-# Builds QEMU 10.0 with (or without) the series beside this file.
+# Builds a release of QEMU with (or without) its series, which is beside this file.
 #
-#   build.sh recipe SERIES         prints what identifies series, recipe and tools (needs no network)
-#   build.sh version               prints the version of the source that would be built
-#   build.sh build SERIES PREFIX   builds PREFIX/qemu-system-x86_64, and the benchmark of the series' hashes beside it
+#   build.sh releases                        prints the releases, and which of Debian's suites has the source of each
+#   build.sh recipe SERIES [RELEASE]         prints what identifies series, recipe and tools (needs no network)
+#   build.sh version [RELEASE]               prints the version of the source that would be built
+#   build.sh build SERIES PREFIX [RELEASE]   builds PREFIX/qemu-system-x86_64, and the benchmark of the hashes beside it
 #
-# SERIES is a directory of patches, each sub-series in a directory of its own, or "none". The source is Debian
-# 13's source package, fetched through apt directories of our own from the mirror that this machine's apt
-# already uses; the system's apt configuration is not touched. FAKEDIRTY_QEMU_SOURCE names a source directory or
-# tarball to use instead.
+# SERIES is a directory of patches, each sub-series in a directory of its own, or "none". RELEASE is the one that
+# SERIES is called, or else 10.0. The source is Debian's source package of that release, fetched through apt
+# directories of our own from the mirror that this machine's apt already uses; the system's apt configuration is not
+# touched. FAKEDIRTY_QEMU_SOURCE names a source directory or tarball to use instead.
 # FAKEDIRTY_STRIP=1 strips the binary, as distributions do.
 set -euo pipefail
+
+# the release, and the suite of Debian that has it
+releases=(
+    "10.0 trixie"
+    "10.2 sid"
+)
 
 here=$(dirname "$(realpath "$0")")
 work=${FAKEDIRTY_WORK:-$(mktemp -d)}
@@ -28,7 +35,17 @@ patches_of() { find "$1" -name '*.patch' ! -name '*-cover-letter.patch' | LC_ALL
 say() { echo "qemu: $*" >&2; }
 die() { say "$*"; exit 1; }
 
-apt_own() {  # an apt that sees Debian 13's source packages and nothing of the system's state
+known() { printf '%s\n' "${releases[@]}" | grep -q "^${1//./\\.} "; }
+
+choose() {  # sets release and suite, by what is given or by what the series is called
+    release=${2:-$(basename "$1")}
+    [[ -n ${2:-} ]] || known "$release" || release=10.0
+    known "$release" || die "no series for QEMU '$release': there are $(
+        printf '%s\n' "${releases[@]}" | cut -d' ' -f1 | paste -sd' ')"
+    suite=$(printf '%s\n' "${releases[@]}" | awk -v release="$release" '$1 == release {print $2}')
+}
+
+apt_own() {  # an apt that sees the source packages of one suite of Debian, and nothing of the system's state
     local tool=$1; shift
     "$tool" -o Dir::Etc::sourcelist="$work/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
         -o Dir::State="$work/apt/state" -o Dir::State::lists="$work/apt/lists" \
@@ -46,10 +63,19 @@ apt_prepare() {
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
              awk '$2 == "bookworm" {print $1; exit}')
     [[ -n $mirror ]] || die "apt knows no Debian 12 mirror; run 'apt-get update' first"
-    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" \
+    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" \
         >"$work/apt/sources.list"
-    apt_own apt-get update -qq || die "cannot read Debian 13's package lists"
+    apt_own apt-get update -qq || die "cannot read the package lists of Debian's $suite"
     touch "$work/apt/ready"
+}
+
+package() {  # sets package_version: the newest of this release that the suite has; a suite moves on
+    local versions
+    apt_prepare
+    versions=$(apt_own apt-cache showsrc --only-source qemu | awk '/^Version:/ {print $2}' | sort -V)
+    package_version=$(grep -E "^([0-9]+:)?${release//./\\.}\\." <<<"$versions" | tail -n 1) ||
+        die "Debian's $suite has no source of QEMU $release (any more), only ${versions//$'\n'/, }:" \
+            "get that of $release.x, and name its directory or tarball in FAKEDIRTY_QEMU_SOURCE"
 }
 
 version() {
@@ -61,8 +87,8 @@ version() {
     elif [[ -n ${FAKEDIRTY_QEMU_SOURCE:-} ]]; then
         echo "tarball-$(sha256sum <"$FAKEDIRTY_QEMU_SOURCE" | cut -c1-12)"
     else
-        apt_prepare
-        apt_own apt-cache showsrc --only-source qemu | awk '/^Version:/ {print $2}' | sort -V | tail -n 1 | tr ':~' '__'
+        package
+        tr ':~' '__' <<<"$package_version"
     fi
 }
 
@@ -71,7 +97,7 @@ recipe() {
     {
         [[ $series == none ]] || patches_of "$series" | xargs cat
         cat "$here/build.sh"
-        echo "${FAKEDIRTY_STRIP:-} $(dpkg --print-architecture) $(cc -dumpfullversion)"
+        echo "$release ${FAKEDIRTY_STRIP:-} $(dpkg --print-architecture) $(cc -dumpfullversion)"
         pkg-config --modversion libblake3 2>/dev/null || true
     } | sha256sum | cut -c1-16
 }
@@ -83,8 +109,8 @@ fetch() {  # the pristine source into $work/source
         mkdir "$work/source"
         tar -C "$work/source" --strip-components=1 -xf "$FAKEDIRTY_QEMU_SOURCE"
     else
-        apt_prepare
-        (cd "$work" && apt_own apt-get source -qq --download-only qemu >/dev/null &&
+        package
+        (cd "$work" && apt_own apt-get source -qq --download-only "qemu=$package_version" >/dev/null &&
          dpkg-source --no-check -x qemu_*.dsc source >/dev/null) || die "cannot fetch QEMU's source package"
     fi
 }
@@ -92,9 +118,12 @@ fetch() {  # the pristine source into $work/source
 build() {
     local series=$1 prefix=$2 patch check jobs checks=() benchmarks=()
     jobs=$(nproc)
-    say "fetching the source"
+    say "fetching the source of QEMU $release"
     fetch
     if [[ $series != none ]]; then
+        [[ $(<"$work/source/VERSION") == "$release".* ]] ||
+            die "the source is of QEMU $(<"$work/source/VERSION"), the series for $release.x:" \
+                "name another FAKEDIRTY_QEMU_SOURCE, or another release"
         while read -r patch; do
             patch -d "$work/source" -p1 --no-backup-if-mismatch -s <"$patch" ||
                 die "${patch#"$series"/} does not apply"
@@ -125,9 +154,12 @@ build() {
     say "built $prefix/qemu-system-x86_64"
 }
 
+usage() { sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+
 case ${1:-} in
-    recipe) [[ $# == 2 ]] || die "usage: build.sh recipe SERIES"; recipe "$2" ;;
-    version) version ;;
-    build) [[ $# == 3 ]] || die "usage: build.sh build SERIES PREFIX"; build "$2" "$(realpath -m "$3")" ;;
-    *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    releases) [[ $# == 1 ]] || usage; printf '%s\n' "${releases[@]}" ;;
+    recipe) [[ $# == [23] ]] || usage; choose "$2" "${3:-}"; recipe "$2" ;;
+    version) [[ $# == [12] ]] || usage; choose none "${2:-}"; version ;;
+    build) [[ $# == [34] ]] || usage; choose "$2" "${4:-}"; build "$2" "$(realpath -m "$3")" ;;
+    *) usage ;;
 esac

@@ -1,27 +1,34 @@
 #!/usr/bin/env bash
 # Checks the series as QEMU's reviewers would: each patch by itself, then all of QEMU's own migration tests.
 #
-#   check.sh patches WORK    each patch: scripts/checkpatch.pl says nothing, it builds, and the short tests pass
-#   check.sh suite WORK      the full tests: without the series, with it, and with a mode forced on every source
+#   check.sh patches WORK [RELEASE]   each patch: scripts/checkpatch.pl says nothing, it builds, the short tests pass
+#   check.sh suite WORK [RELEASE]     the full tests: without the series, with it, and with a mode forced on every source
 #
-# WORK is a directory that keeps source, build and results (some 4 GiB, an hour or two on two cores). What was
-# interrupted goes on where it was, for the very same patches. The source comes from where build.sh takes it.
+# RELEASE is QEMU's: 10.0 (if none is given) or 10.2. WORK is a directory of its own for each release: it keeps source,
+# build and results (some 4 GiB, an hour or two on two cores). What was interrupted goes on where it was, for the very
+# same patches. The source comes from where build.sh takes it.
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
-series=$here/10.0
-mapfile -t parts < <(find "$series" -name '*.patch' ! -name '*-cover-letter.patch' | LC_ALL=C sort)
+release=${3:-10.0}
+series=$here/$release
 units=(tests/unit/test-fake-dirty-hash tests/unit/test-fake-dirty-estimate)
 firmware=(/usr/share/seabios /usr/share/qemu /usr/lib/ipxe/qemu)
 
 say() { echo "qemu-check: $*"; }
 die() { say "$*" >&2; exit 1; }
+[[ $# == [23] && $1 =~ ^(patches|suite)$ ]] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+"$here/build.sh" releases | grep -q "^${release//./\\.} " ||
+    die "no series for QEMU '$release': there are $("$here/build.sh" releases | cut -d' ' -f1 | paste -sd' ')"
+mapfile -t parts < <(find "$series" -name '*.patch' ! -name '*-cover-letter.patch' | LC_ALL=C sort)
 ((EUID == 0)) || die "needs root: the tests run in a mount namespace without /dev/kvm"
 
 prepare() {  # WORK/source, a git tree of the unpatched source, and WORK/build, in which that was built
     [[ -x $work/unpatched/qemu-system-x86_64 ]] ||
-        FAKEDIRTY_WORK=$work "$here/build.sh" build none "$work/unpatched"
+        FAKEDIRTY_WORK=$work "$here/build.sh" build none "$work/unpatched" "$release"
     cd "$work/source"
+    [[ $(<VERSION) == "$release".* ]] ||
+        die "$work has QEMU $(<VERSION), this is about $release: give each release a directory of its own"
     if [[ ! -d .git ]]; then
         git init -q
         git config user.name check
@@ -108,7 +115,6 @@ suite() {
     suite_of --unpatched "$work/unpatched/qemu-system-x86_64" --results "$work/suite-$sum.jsonl"
 }
 
-[[ $# == 2 && $1 =~ ^(patches|suite)$ ]] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 mkdir -p "$2"
 work=$(realpath "$2")
 prepare

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fakedirty.carried import carried
 from fakedirty.errors import LabError
-from fakedirty.lab.qemu import BINARY, SERIES, cache_directory
+from fakedirty.lab.qemu import BINARY, RELEASE, cache_directory
 from variants import Edit, Variant
 
 
@@ -23,7 +23,7 @@ class Workshop:
 
     def __init__(self, jobs: int) -> None:
         self._script = carried("qemu-patches") / "build.sh"
-        self._series = carried("qemu-patches") / SERIES
+        self._series = carried("qemu-patches") / RELEASE
         self._jobs = jobs
         recipe = _run([str(self._script), "recipe", str(self._series)], capture=True).strip()
         if os.environ.get("FAKEDIRTY_QEMU_SOURCE"):

@@ -8,9 +8,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from fakedirty.lab.qemu import releases
 
 BROKEN = Path(__file__).parents[1] / "broken"
-SERIES = Path(__file__).parents[2] / "qemu-patches" / "10.0"
+PATCHES = Path(__file__).parents[2] / "qemu-patches"
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +36,11 @@ def test_what_the_fuzz_does_not_come_to_is_found_by_a_test(variants: ModuleType)
     assert [test for test in named if not (BROKEN.parents[1] / test).is_file()] == []
 
 
-def test_what_is_changed_is_in_the_series(variants: ModuleType) -> None:
+@pytest.mark.parametrize("release", releases())
+def test_what_is_changed_is_in_the_series(variants: ModuleType, release: str) -> None:
     added = "\n".join(
         line[1:]
-        for patch in sorted(SERIES.rglob("*.patch"))
+        for patch in sorted((PATCHES / release).rglob("*.patch"))
         for line in patch.read_text().splitlines()
         if line[:1] in " +"
     )

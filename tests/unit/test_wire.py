@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakedirty.carried import carried
+from fakedirty.lab.qemu import releases
 from fakedirty.observe import bypass, stock, wire
 
 STRUCTS = {
@@ -144,10 +145,11 @@ def test_a_batch_may_be_shorter_than_the_struct_in_c(tmp_path: Path) -> None:
     assert (decoded.round, decoded.count, decoded.block) == (5, 2, b"pc.ram")
 
 
-def test_the_record_of_a_round_is_qemus_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", releases())
+def test_the_record_of_a_round_is_qemus_own(tmp_path: Path, release: str) -> None:
     """By the header that the series makes, patch by patch."""
     header = tmp_path / "migration" / "rounds.h"
-    for patch in sorted(carried("qemu-patches", "10.0").rglob("*.patch"), key=str):
+    for patch in sorted(carried("qemu-patches", release).rglob("*.patch"), key=str):
         if b" b/migration/rounds.h" in patch.read_bytes():
             subprocess.run(["git", "apply", "--include=migration/rounds.h", patch], cwd=tmp_path, check=True)
     if not header.exists():

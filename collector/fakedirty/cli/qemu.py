@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from fakedirty.lab.qemu import Builds, qemu_binary, unpatched_binary
+from fakedirty.lab.qemu import RELEASE, Builds, built_binary, qemu_binary, releases, unpatched_binary
 
 from .printing import print_line
 
@@ -12,23 +12,38 @@ NAME = "qemu"
 HELP = "build the patched QEMU, or say where it is"
 EPILOG = """\
 examples:
-  fakedirty qemu build               build the series on Debian 13's QEMU source (once; then cached)
-  fakedirty qemu path                print the binary's path
-  FAKEDIRTY_QEMU_SOURCE=~/qemu fakedirty qemu build    build from a source tree instead
+  fakedirty qemu build                     build QEMU 10.0 with the series (once; then cached)
+  fakedirty qemu build --version 10.2      the same for QEMU 10.2
+  fakedirty qemu path                      print the path of the binary that every other command runs
+  fakedirty demo --qemu "$(fakedirty qemu path --version 10.2)"
+                                           run one command with QEMU 10.2; FAKEDIRTY_QEMU=... does that for all of them
+  FAKEDIRTY_QEMU_SOURCE=~/qemu-10.2.2.tar.xz fakedirty qemu build --version 10.2
+                                           build from a tarball or directory of that release
+
+The source is Debian's: 10.0 from Debian 13, 10.2 from sid, which moves on to later releases. When it has 10.2 no
+longer, name a source of it as in the last example.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("action", choices=("path", "build"), help="what to do; both print the binary's path")
+    parser.add_argument(
+        "--version",
+        choices=releases(),
+        help=f"the release of QEMU; default: {RELEASE}, and for `path` what FAKEDIRTY_QEMU names, if it is set",
+    )
     parser.add_argument("--unpatched", action="store_true", help="the same source without the series, stripped")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the path of the binary; build it first when asked to."""
-    if arguments.action == "path":
-        print_line(str(unpatched_binary() if arguments.unpatched else qemu_binary()))
-        return 0
-    builds = Builds("none", strip=True) if arguments.unpatched else Builds()
-    print_line(str(builds.build()))
+    release = arguments.version or RELEASE
+    if arguments.action == "build":
+        binary = Builds(release, patched=not arguments.unpatched, strip=arguments.unpatched).build()
+    elif arguments.unpatched:
+        binary = unpatched_binary(release=release)
+    else:
+        binary = built_binary(release) if arguments.version else qemu_binary()
+    print_line(str(binary))
     return 0

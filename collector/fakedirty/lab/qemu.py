@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 from fakedirty.carried import carried
 from fakedirty.errors import LabError, MissingError
 
-SERIES = "10.0"
+RELEASE = "10.0"  # of QEMU, where none is asked for
 BINARY = "qemu-system-x86_64"
 
 # where Debian's packages seabios and qemu-system-data put what QEMU loads
@@ -23,43 +24,56 @@ def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
     return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fakedirty"
 
 
+def releases(patches: Path | None = None) -> list[str]:
+    """The releases of QEMU that there is a series for: each is a directory below ``qemu-patches/``."""
+    below = (patches or carried("qemu-patches")).iterdir()
+    found = [path.name for path in below if path.is_dir() and re.fullmatch(r"\d+\.\d+", path.name)]
+    return sorted(found, key=lambda name: [int(part) for part in name.split(".")])
+
+
 class Builds:
     """The cache of QEMU builds, one directory each: ``qemu/<source version>-<recipe>/``.
 
-    `series` is a directory below ``qemu-patches/``, or ``none`` for QEMU without the series.
+    `release` is one of `releases`, and `patched` whether its series is in it. LabError where there is no such series.
     """
 
     def __init__(
         self,
-        series: str = SERIES,
+        release: str = RELEASE,
         *,
+        patched: bool = True,
         strip: bool = False,
         environment: Mapping[str, str] = os.environ,
         patches: Path | None = None,
     ) -> None:
         self._patches = patches or carried("qemu-patches")
-        self._series = "none" if series == "none" else str(self._patches / series)
+        known = releases(self._patches)
+        if release not in known:
+            raise LabError(f"there is no series for QEMU {release}, only for {', '.join(known)}")
+        self._release = release
+        self._series = str(self._patches / release) if patched else "none"
         self._environment = {**environment, "FAKEDIRTY_STRIP": "1" if strip else ""}
         self._root = cache_directory(environment) / "qemu"
 
     def find(self) -> Path | None:
         """The binary of the newest cached build with this series and recipe, or None. Asks no network."""
-        recipe = self._ask("recipe", self._series)
+        recipe = self._ask("recipe", self._series, self._release)
         given = self._environment.get("FAKEDIRTY_QEMU_SOURCE")
-        pattern = f"{self._ask('version') if given else '*'}-{recipe}/{BINARY}"
+        pattern = f"{self._ask('version', self._release) if given else '*'}-{recipe}/{BINARY}"
         found = sorted(self._root.glob(pattern), key=lambda path: path.stat().st_mtime)
         return found[-1] if found else None
 
     def build(self) -> Path:
-        """Build from the newest source, unless that very build is cached; say on stderr what is done."""
-        home = self._root / f"{self._ask('version')}-{self._ask('recipe', self._series)}"
+        """Build from the release's newest source, unless that very build is cached; say on stderr what is done."""
+        recipe = self._ask("recipe", self._series, self._release)
+        home = self._root / f"{self._ask('version', self._release)}-{recipe}"
         binary = home / BINARY
         if binary.exists():
             return binary
         part = home.with_name(f"{home.name}.{os.getpid()}.part")
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._run("build", self._series, str(part))
+            self._run("build", self._series, str(part), self._release)
             part.rename(home)
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -79,7 +93,7 @@ class Builds:
 
 
 def qemu_binary(environment: Mapping[str, str] = os.environ) -> Path:
-    """The QEMU with the series: ``$FAKEDIRTY_QEMU``, or the cached build.
+    """The QEMU with the series: ``$FAKEDIRTY_QEMU``, or the cached build of the release that is the default.
 
     Raises MissingError, naming the command that builds it, where there is neither.
     """
@@ -88,18 +102,29 @@ def qemu_binary(environment: Mapping[str, str] = os.environ) -> Path:
         if not os.access(given, os.X_OK):
             raise MissingError(f"FAKEDIRTY_QEMU={given} is not a program")
         return Path(given)
-    found = Builds(environment=environment).find()
+    return built_binary(environment=environment)
+
+
+def built_binary(release: str = RELEASE, environment: Mapping[str, str] = os.environ) -> Path:
+    """The cached build of a release with its series. MissingError, naming the command, where there is none."""
+    found = Builds(release, environment=environment).find()
     if found is None:
-        raise MissingError("the patched QEMU is not built yet: run 'fakedirty qemu build' (about 5 minutes)")
+        command = _command("fakedirty qemu build", release)
+        raise MissingError(f"the patched QEMU {release} is not built yet: run '{command}' (about 5 minutes)")
     return found
 
 
-def unpatched_binary(environment: Mapping[str, str] = os.environ) -> Path:
+def unpatched_binary(environment: Mapping[str, str] = os.environ, release: str = RELEASE) -> Path:
     """The cached build of the same source without the series, stripped as distributions do."""
-    found = Builds("none", strip=True, environment=environment).find()
+    found = Builds(release, patched=False, strip=True, environment=environment).find()
     if found is None:
-        raise MissingError("QEMU without the series is not built yet: run 'fakedirty qemu build --unpatched'")
+        command = _command("fakedirty qemu build --unpatched", release)
+        raise MissingError(f"QEMU {release} without the series is not built yet: run '{command}'")
     return found
+
+
+def _command(words: str, release: str) -> str:
+    return words if release == RELEASE else f"{words} --version {release}"
 
 
 def stock_binary() -> Path:
