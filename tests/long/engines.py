@@ -74,7 +74,9 @@ class Engine:
         """A command as the engine's release has it, which asks this engine."""
         variables = {"PATH": DEBIANS, "HOME": self.directory, "DOCKER_HOST": f"unix://{self.directory}/socket"}
         environment = [f"{name}={value}" for name, value in variables.items()]
-        mounts = ("nsenter", f"--mount=/proc/{self.pid}/ns/mnt", f"--wdns={Path.cwd()}")
+        # with the root of that process: the one of its mounts is another where the tests run in a chroot
+        place = f"/proc/{self.pid}"
+        mounts = ("nsenter", f"--mount={place}/ns/mnt", f"--root={place}/root", f"--wdns={Path.cwd()}")
         return [*mounts, "env", *environment, *words]
 
     def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
