@@ -46,7 +46,7 @@ def held(pid: int) -> Held:
             name = os.readlink(entry)
         except FileNotFoundError:  # closed meanwhile
             continue
-        if not name.startswith("/proc/"):  # a look at a process, by who searches
+        if not f"{name}/".startswith("/proc/"):  # a look at processes, by who searches
             kinds[name.partition(":[")[0]] += 1
     return Held(int(status["VmRSS"].split()[0]), int(status["Threads"]), kinds)
 
