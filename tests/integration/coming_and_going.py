@@ -58,10 +58,10 @@ def come_and_go(daemon: Service, directory: Path, enough: Callable[[int], bool])
     count, threads = 0, held(daemon.process.pid).threads + POOLED
 
     def alone() -> bool:
-        """What is still being closed goes, on a busy host within seconds; what stays is never more than at first."""
+        """What is still being closed goes, on a busy host within seconds; what stays is what stayed at first."""
         now = held(daemon.process.pid)
         if samples:
-            settled = now.descriptors <= samples[0].descriptors
+            settled = now.descriptors == samples[0].descriptors
         else:
             time.sleep(SETTLING_SECONDS)
             settled = now.descriptors == held(daemon.process.pid).descriptors

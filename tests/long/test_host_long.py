@@ -61,5 +61,6 @@ def test_ten_minutes_of_guests_that_come_and_go(tmp_path: Path) -> None:
         f"{len(samples) * LANES} guests; KiB after the first {samples[0].kib}, in the middle {kib[0]:.0f}, "
         f"at the end {kib[1]:.0f}; {samples[-1].threads} threads, {samples[-1].descriptors}"
     )
+    assert all(held.descriptors == samples[0].descriptors for held in samples)
     assert max(held.threads for held in samples[-third:]) == max(held.threads for held in samples[third : 2 * third])
     assert kib[1] - kib[0] < GROWTH_KIB
