@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -130,7 +131,8 @@ def engine(kind: Kind, *, mapped: bool = False) -> Iterator[Engine]:
         }
         process = subprocess.Popen(
             [
-                *("unshare", "--mount", "--propagation", "private", "sh", "-c", START, "sh"),
+                *("unshare", "--mount", "--propagation", "private"),
+                *(sys.executable, Path(__file__).with_name("own_root.py"), "sh", "-c", START, "sh"),
                 *(kind.files(), str(directory / "ids") if mapped else ""),
                 *(f"{name}={value}" for name, value in arguments.items()),
             ],
