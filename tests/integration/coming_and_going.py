@@ -46,7 +46,7 @@ def held(pid: int) -> Held:
             name = os.readlink(entry)
         except FileNotFoundError:  # closed meanwhile
             continue
-        if not name.startswith("/proc/"):  # a look at a process, by who searches
+        if not f"{name}/".startswith("/proc/"):  # a look at processes, by who searches
             kinds[name.partition(":[")[0]] += 1
     return Held(int(status["VmRSS"].split()[0]), int(status["Threads"]), kinds)
 
@@ -54,13 +54,20 @@ def held(pid: int) -> Held:
 def come_and_go(daemon: Service, directory: Path, enough: Callable[[int], bool]) -> list[Held]:
     """Guest after guest until there were `enough`; what the service held each time that none was there."""
     samples: list[Held] = []
+    last: list[Held] = []
     count, threads = 0, held(daemon.process.pid).threads + POOLED
 
     def alone() -> bool:
-        """What is still being closed goes within moments."""
+        """What is still being closed goes, on a busy host within seconds; what stays is what stayed at first."""
         now = held(daemon.process.pid)
-        time.sleep(SETTLING_SECONDS)
-        return now.in_kernel == 0 and now.threads <= threads and now.descriptors == held(daemon.process.pid).descriptors
+        if samples:
+            settled = now.descriptors == samples[0].descriptors
+        else:
+            time.sleep(SETTLING_SECONDS)
+            settled = now.descriptors == held(daemon.process.pid).descriptors
+        if found := now.in_kernel == 0 and now.threads <= threads and settled:
+            last.append(now)
+        return found
 
     with ThreadPoolExecutor(LANES) as pool:
         while not enough(count):
@@ -68,7 +75,7 @@ def come_and_go(daemon: Service, directory: Path, enough: Callable[[int], bool])
             list(pool.map(lambda number: _guest(daemon, directory / str(number), number), lanes))
             count += LANES
             wait(alone)
-            samples.append(held(daemon.process.pid))
+            samples.append(last.pop())
     return samples
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -74,7 +75,9 @@ class Engine:
         """A command as the engine's release has it, which asks this engine."""
         variables = {"PATH": DEBIANS, "HOME": self.directory, "DOCKER_HOST": f"unix://{self.directory}/socket"}
         environment = [f"{name}={value}" for name, value in variables.items()]
-        mounts = ("nsenter", f"--mount=/proc/{self.pid}/ns/mnt", f"--wdns={Path.cwd()}")
+        # with the root of that process: the one of its mounts is another where the tests run in a chroot
+        place = f"/proc/{self.pid}"
+        mounts = ("nsenter", f"--mount={place}/ns/mnt", f"--root={place}/root", f"--wdns={Path.cwd()}")
         return [*mounts, "env", *environment, *words]
 
     def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -128,7 +131,8 @@ def engine(kind: Kind, *, mapped: bool = False) -> Iterator[Engine]:
         }
         process = subprocess.Popen(
             [
-                *("unshare", "--mount", "--propagation", "private", "sh", "-c", START, "sh"),
+                *("unshare", "--mount", "--propagation", "private"),
+                *(sys.executable, Path(__file__).with_name("own_root.py"), "sh", "-c", START, "sh"),
                 *(kind.files(), str(directory / "ids") if mapped else ""),
                 *(f"{name}={value}" for name, value in arguments.items()),
             ],

@@ -63,6 +63,7 @@ WITH_LIBVIRT = ROOT / "packaging/compose.libvirt.yml"
 WITH_MEMLOCK = ROOT / "packaging/compose.memlock.yml"
 PROMETHEUS = "127.0.0.1:9753"
 PORTS = (9752, 9753)
+WEB, DB, FAR = (f"composed-{name}" for name in ("web", "db", "far"))  # others of the host have other names
 
 # names of programs
 BUILDING = ("gcc", "cc", "c++", "clang", "ld", "as", "make", "ninja", "git", "pip")
@@ -239,7 +240,7 @@ def test_it_observes_migrations_of_the_host(composed: Composition, tmp_path: Pat
     elsewhere_qemu.write_text(CONTAINER.format(qemu=qemu_binary()))
     elsewhere_qemu.chmod(0o755)
     with (
-        guests(tmp_path, web=qemu_binary(), db=stock_binary(), far=elsewhere_qemu) as vms,
+        guests(tmp_path, **{WEB: qemu_binary(), DB: stock_binary(), FAR: elsewhere_qemu}) as vms,
         ExitStack() as stack,
     ):
         stack.callback(composed.run, "down", "--volumes")
@@ -248,14 +249,14 @@ def test_it_observes_migrations_of_the_host(composed: Composition, tmp_path: Pat
         report = json.loads(composed.inside("fakedirty", "doctor", "--json").stdout)
         assert (report["missing_capabilities"], report["headers_problem"]) == ({}, "")
         levels = {each["vm"]: each["level"] for each in report["targets"] if each["vm"] in vms}
-        assert levels == {"web": "patched", "db": "stock", "far": "patched"}
+        assert levels == {WEB: "patched", DB: "stock", FAR: "patched"}
 
         for name, vm in vms.items():
-            mode = {} if name == "db" else {"fake_dirty_mode": "observe"}
+            mode = {} if name == DB else {"fake_dirty_mode": "observe"}
             vm.migrate(max_bandwidth=SLOW, downtime_limit=1, **mode)
         for vm in vms.values():
             vm.wait_for_syncs(3)
-        for name in ("web", "far"):
+        for name in (WEB, FAR):
             toggled = composed.inside("fakedirty", "mode", "skip", "--vm", name)
             assert toggled.returncode == 0, toggled.stderr
             assert mode_of(vms[name]) == "skip"
@@ -273,18 +274,21 @@ def test_it_observes_migrations_of_the_host(composed: Composition, tmp_path: Pat
         assert (composed.volume("grafana") / "written").exists()
 
         recording = load(recordings)
-        wait_for(lambda: len(values(PROMETHEUS, "fakedirty_migrations_total")) == len(vms))
+        ours = f'fakedirty_migrations_total{{vm=~"{"|".join(vms)}"}}'
+        wait_for(lambda: len(values(PROMETHEUS, ours)) == len(vms))
         compared = {name: check_prometheus_has_it(PROMETHEUS, recording, name) for name in vms}
         print(f"numbers that Prometheus has as they were recorded: {compared}")
         assert min(compared.values()) > 20
 
-        check_its_end(composed, vms["web"])
+        check_its_end(composed, vms[WEB])
         wait(lambda: bpf_programs() <= programs)
         assert interfaces() == links
 
-    assert set(recording.migrations["outcome"]) == {"completed"}
-    assert recording.migrations["valid"].all()
-    assert dict(zip(recording.migrations["vm"], recording.migrations["level"], strict=True)) == levels
+    # others of this host may migrate meanwhile
+    migrations = recording.migrations[recording.migrations["vm"].isin(list(vms))]
+    assert set(migrations["outcome"]) == {"completed"}
+    assert migrations["valid"].all()
+    assert dict(zip(migrations["vm"], migrations["level"], strict=True)) == levels
     for name, normal in sent.items():
         rounds = recording.rounds[recording.rounds["vm"] == name]
         assert rounds["normal_pages"].sum() == normal
@@ -299,14 +303,17 @@ def check_its_end(composed: Composition, vm: Any) -> None:
     for mode in ("off", "observe", "skip"):
         if mode != kept:
             break
-    put_back = composed.inside("fakedirty", "mode", mode, "--vm", "web", "--revert-after", "600")
+    put_back = composed.inside("fakedirty", "mode", mode, "--vm", WEB, "--revert-after", "600")
     assert put_back.returncode == 0, put_back.stderr
     assert mode_of(vm) == mode
     recordings = composed.volume("recordings")
     composed.compose("stop")
     assert mode_of(vm) == kept
+    others = {path.name for path in recordings.iterdir()} - {WEB, DB, FAR}
     for name in SERVICES:
         state = composed.state(name)
+        if name == "collector" and others and state["ExitCode"] == 3:
+            continue  # what it saw of others of this host is not all valid: it may have joined late
         # 137 would be the engine's SIGKILL, after the time of grace
         assert (state["Status"], state["ExitCode"], state["OOMKilled"]) == ("exited", 0, False), name
     composed.compose("down")
@@ -322,13 +329,18 @@ def check_its_end(composed: Composition, vm: Any) -> None:
 
 def wait_for_vms(composed: Composition, *names: str) -> None:
     """Until the collector observes them."""
+    answer: subprocess.CompletedProcess[str] | None = None
 
     def observed() -> bool:
+        nonlocal answer
         assert composed.state("collector")["RestartCount"] == 0, composed.compose("logs", "collector")
         answer = composed.inside("fakedirty", "status", "--json")
         return answer.returncode == 0 and set(names) <= {vm["vm"] for vm in json.loads(answer.stdout)["vms"]}
 
-    wait(observed)
+    try:
+        wait(observed)
+    except AssertionError as error:
+        raise AssertionError(f"{answer}\n{composed.run('logs', '--tail', '50', 'collector')}") from error
 
 
 def listens(port: int) -> bool:
