@@ -8,7 +8,7 @@
 #
 # Everything that is built is cached below the user's cache directory, and the second run starts at once.
 # FAKEDIRTY_QEMU=binary uses that QEMU; FAKEDIRTY_QEMU_SOURCE=directory-or-tarball builds from that source.
-# VERSION=10.2 with `make qemu` and `make qemu-check`: QEMU 10.2 instead of 10.0.
+# VERSION=10.2 with `make qemu`, `make qemu-check` and `make qemu-sanitizers`: QEMU 10.2 instead of 10.0.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -39,7 +39,7 @@ UNITDIR ?= /etc/systemd/system
 STATEDIR ?= /var/lib/fakedirty
 
 .PHONY: install uninstall
-.PHONY: help setup packages test-packages long-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-cost bench-overhead bench-scrape bench-verdict campaign-quick qemu-check dashboards test lint unit integration check-long clean
+.PHONY: help setup packages test-packages long-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-cost bench-overhead bench-scrape bench-verdict campaign-quick qemu-check qemu-sanitizers dashboards test lint unit integration check-long clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -157,6 +157,9 @@ WORK ?= $(CURDIR)/build/qemu-check$(if $(VERSION),-$(VERSION))
 qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration tests on it (an hour or two; VERSION=10.2 WORK=directory)
 	@qemu-patches/check.sh patches $(WORK) $(VERSION)
 	qemu-patches/check.sh suite $(WORK) $(VERSION)
+
+qemu-sanitizers: setup  ## QEMU with the series under ASan, UBSan and TSan: nothing that they do not report without it (an hour; the same variables)
+	@qemu-patches/check.sh sanitizers $(WORK) $(VERSION)
 
 # what needs no host runs beside what does: most of the time of that is spent in waiting for migrations
 test: setup test-packages lint  ## every check: style, types, unit and integration tests

@@ -10,7 +10,8 @@
 # SERIES is called, or else 10.0. The source is Debian's source package of that release, fetched through apt
 # directories of our own from the mirror that this machine's apt already uses; the system's apt configuration is not
 # touched. FAKEDIRTY_QEMU_SOURCE names a source directory or tarball to use instead.
-# FAKEDIRTY_STRIP=1 strips the binary, as distributions do.
+# FAKEDIRTY_STRIP=1 strips the binary, as distributions do. FAKEDIRTY_SANITIZE="asan ubsan", or "tsan", builds with
+# these sanitizers of the compiler.
 set -euo pipefail
 
 # the release, and the suite of Debian that has it
@@ -97,7 +98,7 @@ recipe() {
     {
         [[ $series == none ]] || patches_of "$series" | xargs cat
         cat "$here/build.sh"
-        echo "$release ${FAKEDIRTY_STRIP:-} $(dpkg --print-architecture) $(cc -dumpfullversion)"
+        echo "$release ${FAKEDIRTY_STRIP:-} ${FAKEDIRTY_SANITIZE:-} $(dpkg --print-architecture) $(cc -dumpfullversion)"
         pkg-config --modversion libblake3 2>/dev/null || true
     } | sha256sum | cut -c1-16
 }
@@ -116,7 +117,7 @@ fetch() {  # the pristine source into $work/source
 }
 
 build() {
-    local series=$1 prefix=$2 patch check jobs checks=() benchmarks=()
+    local series=$1 prefix=$2 patch check sanitizer jobs checks=() benchmarks=()
     jobs=$(nproc)
     say "fetching the source of QEMU $release"
     fetch
@@ -133,6 +134,9 @@ build() {
         checks=(tests/unit/test-fake-dirty-hash tests/unit/test-fake-dirty-estimate)
         benchmarks=(tests/bench/benchmark-fake-dirty-hash)
     fi
+    for sanitizer in ${FAKEDIRTY_SANITIZE:-}; do
+        configure_options+=("--enable-$sanitizer")
+    done
     say "preparing meson"
     /usr/bin/python3 -m venv "$work/venv"
     # QEMU's own wheels of both are not in a source tree that Debian has stripped
@@ -154,7 +158,7 @@ build() {
     say "built $prefix/qemu-system-x86_64"
 }
 
-usage() { sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 case ${1:-} in
     releases) [[ $# == 1 ]] || usage; printf '%s\n' "${releases[@]}" ;;

@@ -3,6 +3,9 @@
 #
 #   check.sh patches WORK [RELEASE]   each patch: scripts/checkpatch.pl says nothing, it builds, the short tests pass
 #   check.sh suite WORK [RELEASE]     the full tests: without the series, with it, and with a mode forced on every source
+#   check.sh sanitizers WORK [RELEASE]
+#                                     builds with ASan and UBSan, and with TSan, through the short tests and 60 random
+#                                     migrations: they report nothing that they do not report of the source without it
 #
 # RELEASE is QEMU's: 10.0 (if none is given) or 10.2. WORK is a directory of its own for each release: it keeps source,
 # build and results (some 4 GiB, an hour or two on two cores). What was interrupted goes on where it was, for the very
@@ -13,11 +16,12 @@ here=$(dirname "$(realpath "$0")")
 release=${3:-10.0}
 series=$here/$release
 units=(tests/unit/test-fake-dirty-hash tests/unit/test-fake-dirty-estimate)
+python=${PYTHON:-$here/../.venv/bin/python}
 firmware=(/usr/share/seabios /usr/share/qemu /usr/lib/ipxe/qemu)
 
 say() { echo "qemu-check: $*"; }
 die() { say "$*" >&2; exit 1; }
-[[ $# == [23] && $1 =~ ^(patches|suite)$ ]] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[[ $# == [23] && $1 =~ ^(patches|suite|sanitizers)$ ]] || { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 "$here/build.sh" releases | grep -q "^${release//./\\.} " ||
     die "no series for QEMU '$release': there are $("$here/build.sh" releases | cut -d' ' -f1 | paste -sd' ')"
 mapfile -t parts < <(find "$series" -name '*.patch' ! -name '*-cover-letter.patch' | LC_ALL=C sort)
@@ -64,7 +68,7 @@ without_kvm() {  # the tests take KVM where there is one, and minutes each where
 }
 
 suite_of() {  # QEMU's tests on what was just built
-    without_kvm "${PYTHON:-$here/../.venv/bin/python}" "$here/../tests/qemu/suite.py" \
+    without_kvm "$python" "$here/../tests/qemu/suite.py" \
         --tests "$work/build/tests/qtest/migration-test" --series "$work/build/qemu-system-x86_64" "$@"
 }
 
@@ -115,7 +119,47 @@ suite() {
     suite_of --unpatched "$work/unpatched/qemu-system-x86_64" --results "$work/suite-$sum.jsonl"
 }
 
+sanitized() {  # SANITIZERS SERIES PLACE: what they report of QEMU's tests, and of random migrations, into PLACE/reports
+    local sanitizers=$1 of=$2 place=$3 options
+    if [[ ! -e $place/built ]]; then
+        rm -rf "$place"
+        mkdir -p "$place/reports"
+        FAKEDIRTY_WORK=$place FAKEDIRTY_SANITIZE=$sanitizers "$here/build.sh" build "$of" "$place" "$release"
+        ninja -C "$place/build" tests/qtest/migration-test >"$place/build/ninja.log" 2>&1 ||
+            die "QEMU's tests do not build with $sanitizers"
+        mkdir -p "$place/build/qemu-bundle/usr/local/share/qemu"
+        find "${firmware[@]}" -maxdepth 1 -type f,l -exec ln -sf -t "$place/build/qemu-bundle/usr/local/share/qemu" {} +
+        touch "$place/built"
+    fi
+    options=log_path=$place/reports/report:exitcode=0:print_stacktrace=1
+    local -x ASAN_OPTIONS=$options UBSAN_OPTIONS=$options TSAN_OPTIONS=$options:halt_on_error=0
+    without_kvm "$python" "$here/../tests/qemu/suite.py" --tests "$place/build/tests/qtest/migration-test" \
+        --series "$place/qemu-system-x86_64" --results "$place/tests.jsonl" >"$place/tests.log" 2>&1 ||
+        wrong+=("QEMU's tests: $place/tests.log")
+    [[ $of == none ]] || "$(dirname "$python")/fakedirty" fuzz --runs 60 --seed 16 --qemu "$place/qemu-system-x86_64" \
+        >"$place/fuzz.log" 2>&1 || wrong+=("random migrations: $place/fuzz.log")
+}
+
+sanitizers() {
+    local kind place
+    wrong=()
+    for kind in "asan ubsan" tsan; do
+        place=$work/${kind%% *}
+        sanitized "$kind" "$series" "$place/series"
+        # without reports there is nothing to compare
+        if "$python" "$here/../tests/qemu/reports.py" "$place/series/reports" >"$place/new"; then
+            say "$kind: no report"
+            continue
+        fi
+        sanitized "$kind" none "$place/unpatched"
+        "$python" "$here/../tests/qemu/reports.py" "$place/series/reports" "$place/unpatched/reports" >"$place/new" ||
+            wrong+=("reports: $place/new")
+        say "$kind: $(head -n 1 "$place/new")"
+    done
+    [[ -z ${wrong[*]} ]] || die "$(printf '%s\n' "not as it must be:" "${wrong[@]}")"
+}
+
 mkdir -p "$2"
 work=$(realpath "$2")
-prepare
+[[ $1 == sanitizers ]] || prepare
 "$1"

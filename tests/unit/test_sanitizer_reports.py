@@ -1,0 +1,90 @@
+"""Reports of QEMU's sanitizers: what they are known by, whatever addresses and lines a build has."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "qemu/reports.py"
+
+USE_AFTER_FREE = """\
+==4711==ERROR: AddressSanitizer: heap-use-after-free on address 0x602000000010 at pc 0x55d bp 0x7f sp 0x7f
+READ of size 8 at 0x602000000010 thread T3
+    #0 0x55d0c0ffee in record_find ../migration/fake-dirty-records.c:80
+    #1 0x55d0c0fff0 in ram_save_page ../migration/ram.c:1210
+freed by thread T0 here:
+    #0 0x7f0000 in __interceptor_free (libasan.so+0xb)
+    #1 0x55d0 in records_free ../migration/fake-dirty-records.c:99
+"""
+OVERFLOW = """\
+../migration/ram.c:{line}:7: runtime error: signed integer overflow: {number} + 1 cannot be represented in type 'int'
+    #0 0x55d0c0ffee in ram_save_iterate ../migration/ram.c:{line}
+"""
+LEAK = """\
+==1==ERROR: LeakSanitizer: detected memory leaks
+
+Direct leak of 24 byte(s) in 1 object(s) allocated from:
+    #0 0x7f0 in __interceptor_malloc (libasan.so+0xb)
+    #1 0x7f1 in g_malloc (libglib-2.0.so.0+0x5)
+    #2 0x55d in qmp_migrate ../migration/migration.c:2100
+
+Indirect leak of 8 byte(s) in 1 object(s) allocated from:
+    #0 0x7f0 in __interceptor_calloc (libasan.so+0xb)
+    #1 0x55d in qdict_new ../qobject/qdict.c:30
+"""
+RACE = """\
+WARNING: ThreadSanitizer: data race (pid=4711)
+  Write of size 8 at 0x7b4 by thread T4:
+    #0 ram_save_iterate ../migration/ram.c:3100 (qemu-system-x86_64+0x5f)
+  Previous read of size 8 at 0x7b4 by main thread:
+    #0 populate_ram_info ../migration/migration.c:1100 (qemu-system-x86_64+0x5e)
+SUMMARY: ThreadSanitizer: data race ../migration/ram.c:3100 in ram_save_iterate
+"""
+
+
+@pytest.fixture(scope="module")
+def reports() -> ModuleType:
+    """`tests/qemu/reports.py`, which is a script."""
+    spec = importlib.util.spec_from_file_location("sanitizer_reports", SCRIPT)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_each_kind_is_known_by_what_was_called(reports: ModuleType) -> None:
+    text = USE_AFTER_FREE + OVERFLOW.format(line=7, number=2147483647) + LEAK + RACE
+    assert [signature for signature, _ in reports.reports(text)] == [
+        ("heap-use-after-free", "record_find < ram_save_page", "records_free"),
+        ("signed integer overflow: N + N cannot be represented in type 'int'", "ram_save_iterate"),
+        ("Direct leak", "qmp_migrate"),
+        ("Indirect leak", "qdict_new"),
+        ("data race", "ram_save_iterate", "populate_ram_info"),
+    ]
+
+
+def test_the_same_fault_in_another_build_is_no_new_one(
+    reports: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, texts in {
+        "series": [OVERFLOW.format(line=9, number=12), LEAK],
+        "unpatched": [OVERFLOW.format(line=7, number=34)],
+    }.items():
+        (tmp_path / name).mkdir()
+        for number, text in enumerate(texts):
+            (tmp_path / name / f"report.{number}").write_text(text)
+    monkeypatch.setattr("sys.argv", ["reports.py", str(tmp_path / "series"), str(tmp_path / "unpatched")])
+    assert reports.main() == 1
+    said = capsys.readouterr().out
+    assert said.startswith("3 reports with the series, 1 without it, 2 with it alone")
+    assert "qmp_migrate" in said
+    assert "overflow" not in said
+
+    monkeypatch.setattr("sys.argv", ["reports.py", str(tmp_path / "unpatched"), str(tmp_path / "series")])
+    assert reports.main() == 0
