@@ -10,9 +10,10 @@ import pytest
 from fakedirty.lab.fuzz_draw import AVAILABLE
 from fakedirty.lab.guest_content import PAGE_BYTES
 from fakedirty.lab.guest_workload import Workload
-from fakedirty.lab.migrate import UNLIMITED, Settings, Step, migrate
+from fakedirty.lab.migrate import PAUSED, UNLIMITED, Settings, Step, migrate
 from fakedirty.lab.network import GIGABIT
 from fakedirty.qmp.client import Qmp
+from hugepages import huge_pages, on_huge_pages
 from series import SLOW, assert_equal, bench, pair, rounds, setting
 
 NEVER = 1000  # bytes/s: less than a page fits any downtime limit
@@ -21,6 +22,9 @@ NEVER = 1000  # bytes/s: less than a page fits any downtime limit
 # sent in a silent one, and it is all changed again soon after.
 PHASES = Workload(phased=12_000, changed=100, untouched=500, memory_mib=96)
 PHASES_LIMIT_MS = 200
+
+# the link is tried every ten seconds, for some tenths of a second, by sending fake pages
+LONGER_THAN_BETWEEN_PROBES = 11.0
 
 # small enough for a look to take in all dirty pages; without a pause, so that no sync finds none before it stands still
 STILL = Workload(fake=2000, changed=300, zero=200, aba=200, untouched=500, pause_ms=0, memory_mib=64)
@@ -148,3 +152,24 @@ def test_a_link_that_gets_slower_is_noticed_while_pages_are_skipped() -> None:
     # a guest that got little of the processor may have written less than it could
     fits = sent(last) <= GIGABIT / 10 / 8 * 0.1 / PAGE_BYTES
     assert fits or outcome.final["total-time"] > 9000, "it ended on a link that was too slow for its downtime limit"
+
+
+def test_the_link_is_not_tried_in_the_switchover_however_long_it_was_paused_before() -> None:
+    """A huge page is visited small page by small page, each of which could be the one at which a probe begins."""
+    mix = Workload(fake=6000, changed=100, untouched=500, pause_ms=0, memory_mib=64)
+    settings = Settings(200, SLOW, {"fake-dirty-mode": "skip"}, {"pause-before-switchover": True})
+
+    def go_on(qmp: Qmp) -> None:
+        time.sleep(LONGER_THAN_BETWEEN_PROBES)
+        qmp.execute("migrate-continue", state=PAUSED)
+
+    with huge_pages(2, 64), pair(mix, on_huge_pages(64, 2)) as (source, destination):
+        outcome = migrate(source, destination, settings, time_limit=60, steps=[Step(go_on, in_state=PAUSED)])
+        assert outcome.status == "completed"
+        assert_equal(source, destination)
+        last = rounds(source.qmp)[-1]
+    assert outcome.converged
+    assert last["kind"] == "switchover"
+    assert last["skipped"] > 0, "there was nothing to try the link with"
+    assert last["unchanged"] == 0
+    assert outcome.final["switchover"]["pages"] == sent(last)
