@@ -9,7 +9,8 @@ import pytest
 from fakedirty.lab.machine import machine
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.qmp import refusals
-from fakedirty.qmp.client import Qmp, QmpRefusedError
+from fakedirty.qmp.client import QmpRefusedError
+from jobs import outcome
 from migrating import wait
 
 MEMORY_BYTES = 1 << 30
@@ -25,20 +26,6 @@ def waits_to_send(pid: int) -> bool:
         if "mig/src/main" in (thread / "comm").read_text():
             return (thread / "syscall").read_text().startswith(f"{SENDMSG} ")
     return False
-
-
-def job_error(qmp: Qmp, command: str) -> str:
-    """What a snapshot job that fails says."""
-    qmp.execute(command, {"job-id": "job", **SNAPSHOT})
-    states = {}
-
-    def concluded() -> bool:
-        states.update({each["id"]: each for each in qmp.execute("query-jobs")})
-        return bool(states["job"]["status"] == "concluded")
-
-    wait(concluded)
-    qmp.execute("job-dismiss", id="job")
-    return str(states["job"]["error"])
 
 
 def test_a_migration_that_has_failed_is_cleaned_up_before_anything_else_starts(tmp_path: Path) -> None:
@@ -68,9 +55,9 @@ def test_a_migration_that_has_failed_is_cleaned_up_before_anything_else_starts(t
             vm.qmp.execute("migrate", uri=f"unix:{listening}")
         assert refusals.not_cleaned_up(refused.value)
         for command in ("snapshot-save", "snapshot-load"):
-            assert "not been cleaned up" in job_error(vm.qmp, command)
+            assert "not been cleaned up" in outcome(vm.qmp, command, SNAPSHOT)
 
         main.close()
         # and then there is but the disk that is not there
-        wait(lambda: "not been cleaned up" not in job_error(vm.qmp, "snapshot-save"))
+        wait(lambda: "not been cleaned up" not in outcome(vm.qmp, "snapshot-save", SNAPSHOT))
         vm.check_alive()

@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import socket
+import time
 from pathlib import Path
 
 import pytest
+from fakedirty.lab.guest_content import PAGE_BYTES
 from fakedirty.lab.machine import machine
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.words import Mode
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import set_mode
+from jobs import outcome
 from migrating import wait
 
 DISK_BYTES = 64 << 20
+MEMORY_BYTES = 32 << 20
+SNAPSHOT = {"tag": "one", "vmstate": "disk", "devices": ["disk"]}
 
 
 def create(qmp: Qmp, path: Path) -> None:
     """A qcow2 image, made by QEMU itself, and open as node `disk`."""
-    jobs: list[dict[str, object]] = [
-        {"driver": "file", "filename": str(path), "size": 0},
-        {"driver": "qcow2", "file": "file", "size": DISK_BYTES},
-    ]
-    for number, options in enumerate(jobs):
-        run(qmp, f"create{number}", "blockdev-create", {"options": options})
-        if not number:
-            qmp.execute("blockdev-add", {"driver": "file", "filename": str(path), "node-name": "file"})
-    qmp.execute("blockdev-add", {"driver": "qcow2", "file": "file", "node-name": "disk"})
-
-
-def run(qmp: Qmp, job: str, command: str, arguments: Mapping[str, object]) -> None:
-    """A job from its start to its end, which is to be a good one."""
-    qmp.execute(command, {"job-id": job, **arguments})
-    states = {}
-
-    def concluded() -> bool:
-        states.update({each["id"]: each for each in qmp.execute("query-jobs")})
-        return bool(states[job]["status"] == "concluded")
-
-    wait(concluded)
-    assert "error" not in states[job], states[job]["error"]
-    qmp.execute("job-dismiss", id=job)
+    file: dict[str, object] = {"driver": "file", "filename": str(path)}
+    assert not outcome(qmp, "blockdev-create", {"options": {**file, "size": 0}})
+    qmp.execute("blockdev-add", {**file, "node-name": "file"})
+    disk: dict[str, object] = {"driver": "qcow2", "file": "file"}
+    assert not outcome(qmp, "blockdev-create", {"options": {**disk, "size": DISK_BYTES}})
+    qmp.execute("blockdev-add", {**disk, "node-name": "disk"})
 
 
 @pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.SKIP])
@@ -48,9 +37,35 @@ def test_a_snapshot_is_taken_and_loaded_with_the_mode_on(mode: Mode, tmp_path: P
     with machine("snapshot", qemu_binary(), ["-m", "16", "-S"]) as vm:
         set_mode(vm.qmp, mode)
         create(vm.qmp, tmp_path / "disk.qcow2")
-        snapshot = {"tag": "one", "vmstate": "disk", "devices": ["disk"]}
-        run(vm.qmp, "save", "snapshot-save", snapshot)
+        assert not outcome(vm.qmp, "snapshot-save", SNAPSHOT)
         assert "fake-dirty" not in vm.qmp.execute("query-migrate")
         assert vm.qmp.execute("query-migration-rounds")["rounds"] == []
-        run(vm.qmp, "load", "snapshot-load", snapshot)
+        assert not outcome(vm.qmp, "snapshot-load", SNAPSHOT)
         vm.check_alive()
+
+
+def test_a_snapshot_after_a_migration_that_failed_has_all_of_the_memory(tmp_path: Path) -> None:
+    """What was sent to a destination that is lost is not in the snapshot: nothing is skipped for it."""
+    memory, listening = tmp_path / "memory", tmp_path / "socket"
+    content = os.urandom(MEMORY_BYTES)
+    memory.write_bytes(content)
+    backend = f"memory-backend-file,id=ram,size={MEMORY_BYTES},mem-path={memory},share=on"
+    arguments = ["-machine", "none,memory-backend=ram", "-m", "32", "-object", backend]
+    with machine("failed", qemu_binary(), arguments) as vm, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(listening))
+        listener.listen(1)
+        set_mode(vm.qmp, Mode.SKIP)
+        create(vm.qmp, tmp_path / "disk.qcow2")
+        vm.qmp.execute("migrate", uri=f"unix:{listening}")
+        destination, _ = listener.accept()
+        with destination:
+            for _ in range(MEMORY_BYTES // 2 // PAGE_BYTES):
+                destination.recv(PAGE_BYTES, socket.MSG_WAITALL)
+        wait(lambda: vm.qmp.execute("query-migrate")["status"] == "failed")
+        assert vm.qmp.execute("query-migrate")["fake-dirty"]["first"] > 0
+        while "not been cleaned up" in (said := outcome(vm.qmp, "snapshot-save", SNAPSHOT)):
+            time.sleep(0.01)
+        assert not said
+        memory.write_bytes(bytes(MEMORY_BYTES))
+        assert not outcome(vm.qmp, "snapshot-load", SNAPSHOT)
+        assert memory.read_bytes() == content
