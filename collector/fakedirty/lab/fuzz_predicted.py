@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fakedirty.model.totals import expected_time_ns
+
 BOUNDS = (0.5, 0.8, 1.0, 1.2, 2.0, 10.0)  # of what came, as a multiple of what was expected or allowed
 STILL, RUNNING = "stood still", "ran"
 PAGES, TIME, LIMIT = "pages", "time", "time of the limit"
@@ -34,7 +36,7 @@ class Predicted:
         found = final.get("switchover", {})
         if "pages" not in found:
             return None
-        expected_ns = found["expected-time"] or None  # 0: it knew no bandwidth
+        expected_ns = expected_time_ns(final)
         return cls(
             still,
             found["expected-pages"],
