@@ -62,3 +62,11 @@ def test_there_is_no_ratio_where_nothing_was_expected() -> None:
     assert {name: sum(row.values()) for name, row in rows.items() if any(row.values())} == {
         "stood still, time of the limit": 1
     }
+
+
+def test_a_migration_that_was_let_through_is_held_against_no_limit() -> None:
+    let_through = Predicted.of(final(), still=False, limit_ms=None)
+    assert let_through is not None
+    rows = Predictions([let_through]).rows()
+    assert rows["ran, pages"]["≤ 1"] == 1
+    assert not any(rows["ran, time of the limit"].values())

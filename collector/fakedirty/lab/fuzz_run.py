@@ -107,7 +107,8 @@ def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine,
         fuzzed.wrong += check_switchover(history, expected)
     if outcome.status == "completed":
         fuzzed.rounds = history["dropped"] + len(history["rounds"])
-        fuzzed.predicted = Predicted.of(outcome.final, still=attempt.still is not None, limit_ms=plan.downtime_limit_ms)
+        limit_ms = plan.downtime_limit_ms if outcome.converged else None
+        fuzzed.predicted = Predicted.of(outcome.final, still=attempt.still is not None, limit_ms=limit_ms)
         fuzzed.skipped = outcome.final.get("fake-dirty", {"skipped": 0})["skipped"]
         fuzzed.memory = compared(source, destination)
         if not fuzzed.memory.equal:
