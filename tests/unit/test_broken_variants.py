@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from fakedirty.lab.qemu import releases
+from scripts import script
 
 BROKEN = Path(__file__).parents[1] / "broken"
 PATCHES = Path(__file__).parents[2] / "qemu-patches"
@@ -17,13 +16,7 @@ PATCHES = Path(__file__).parents[2] / "qemu-patches"
 @pytest.fixture(scope="module")
 def variants() -> ModuleType:
     """`tests/broken/variants.py`, which is a script's."""
-    spec = importlib.util.spec_from_file_location("broken_variants", BROKEN / "variants.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("broken/variants.py")
 
 
 def test_every_rule_that_must_be_guarded_has_a_variant(variants: ModuleType) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-SCRIPT = Path(__file__).parents[1] / "qemu/reports.py"
+from scripts import script
 
 USE_AFTER_FREE = """\
 ==4711==ERROR: AddressSanitizer: heap-use-after-free on address 0x602000000010 at pc 0x55d bp 0x7f sp 0x7f
@@ -49,13 +46,7 @@ SUMMARY: ThreadSanitizer: data race ../migration/ram.c:3100 in ram_save_iterate
 @pytest.fixture(scope="module")
 def reports() -> ModuleType:
     """`tests/qemu/reports.py`, which is a script."""
-    spec = importlib.util.spec_from_file_location("sanitizer_reports", SCRIPT)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("qemu/reports.py")
 
 
 def test_each_kind_is_known_by_what_was_called(reports: ModuleType) -> None:
