@@ -27,6 +27,11 @@ die() { say "$*" >&2; exit 1; }
 mapfile -t parts < <(find "$series" -name '*.patch' ! -name '*-cover-letter.patch' | LC_ALL=C sort)
 ((EUID == 0)) || die "needs root: the tests run in a mount namespace without /dev/kvm"
 
+link_firmware() {  # BUILD: Debian's, where a QEMU that runs from its build directory looks for it
+    mkdir -p "$1/qemu-bundle/usr/local/share/qemu"
+    find "${firmware[@]}" -maxdepth 1 -type f,l -exec ln -sf -t "$1/qemu-bundle/usr/local/share/qemu" {} +
+}
+
 prepare() {  # WORK/source, a git tree of the unpatched source, and WORK/build, in which that was built
     [[ -x $work/unpatched/qemu-system-x86_64 ]] ||
         FAKEDIRTY_WORK=$work "$here/build.sh" build none "$work/unpatched" "$release"
@@ -42,8 +47,7 @@ prepare() {  # WORK/source, a git tree of the unpatched source, and WORK/build, 
         git tag base
     fi
     rm -rf .git/rebase-apply
-    mkdir -p "$work/build/qemu-bundle/usr/local/share/qemu"
-    find "${firmware[@]}" -maxdepth 1 -type f,l -exec ln -sf -t "$work/build/qemu-bundle/usr/local/share/qemu" {} +
+    link_firmware "$work/build"
 }
 
 compile() {  # what the source at hand has of it
@@ -127,8 +131,7 @@ sanitized() {  # SANITIZERS SERIES PLACE: what they report of QEMU's tests, and 
         FAKEDIRTY_WORK=$place FAKEDIRTY_SANITIZE=$sanitizers "$here/build.sh" build "$of" "$place" "$release"
         ninja -C "$place/build" tests/qtest/migration-test >"$place/build/ninja.log" 2>&1 ||
             die "QEMU's tests do not build with $sanitizers"
-        mkdir -p "$place/build/qemu-bundle/usr/local/share/qemu"
-        find "${firmware[@]}" -maxdepth 1 -type f,l -exec ln -sf -t "$place/build/qemu-bundle/usr/local/share/qemu" {} +
+        link_firmware "$place/build"
         touch "$place/built"
     fi
     options=log_path=$place/reports/report:exitcode=0:print_stacktrace=1
