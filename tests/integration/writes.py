@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import median
 
 from fakedirty.lab.bench import Bench
-from fakedirty.lab.cleanup import once_cleaned_up
-from fakedirty.lab.full_speed import LOCKED, one_pass, prepare, sink
+from fakedirty.lab.full_speed import LOCKED, one_pass, prepare, sink, take_mode
 from fakedirty.lab.guest import build_guest
 from fakedirty.lab.guest_workload import Workload
 from fakedirty.observe import headers, uprobe
 from fakedirty.observe.bpf import Bpf
 from fakedirty.observe.elf import Binary
-from fakedirty.qmp.parameters import MODE, SET
 
 PASSES = 5
 MOST_MORE = 1.02  # times as many as with the mode off, or without the series
@@ -53,7 +50,7 @@ def writes(qemu: Path, workload: Workload, modes: tuple[str | None, ...]) -> dic
         for _ in range(PASSES + 1):
             for mode in modes:
                 if mode is not None:
-                    once_cleaned_up(partial(source.qmp.execute, SET, {MODE: mode}))
+                    take_mode(source.qmp, mode)
                 before = count()
                 pages = one_pass(source, uri).pages
                 found[mode].append(Writes(count() - before, pages))

@@ -6,15 +6,11 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from fakedirty.qmp.parameters import MODE, SET
-
 from .bench import Bench
-from .cleanup import once_cleaned_up
-from .full_speed import ALL_FAKE, FULL, LOCKED, later_rounds, one_pass, prepare, sink
+from .full_speed import ALL_FAKE, FULL, LOCKED, later_rounds, one_pass, prepare, sink, take_mode
 from .guest import BuiltGuest
 from .guest_workload import Workload
 from .machine import Machine
@@ -98,7 +94,7 @@ def cost_bench(series: Path, unpatched: Path, guest: BuiltGuest) -> Iterator[Cal
             arm = arms[job.arm]
             source = sources[arm.series, arm.workload]
             if arm.mode:
-                once_cleaned_up(partial(source.qmp.execute, SET, {MODE: arm.mode}))
+                take_mode(source.qmp, arm.mode)
             spent = (later_rounds if arm.rounds else one_pass)(source, uri)
             return Cost(job, spent.pass_seconds, spent.thread_seconds, spent.pages)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fakedirty.errors import LabError
 from fakedirty.qmp.client import Qmp
-from fakedirty.qmp.parameters import SWITCHOVER
+from fakedirty.qmp.parameters import MODE, SET, SWITCHOVER
 
 from .cleanup import once_cleaned_up
 from .guest_workload import Workload
@@ -51,6 +51,11 @@ def prepare(qmp: Qmp, *, running: bool) -> None:
     if running:
         qmp.execute("migrate-set-parameters", {"downtime-limit": 1, SWITCHOVER: False})  # 0 ends it after round 1
     qmp.execute("stop")
+
+
+def take_mode(qmp: Qmp, mode: str) -> None:
+    """Set the mode of the next pass; the one before was cancelled a moment ago."""
+    once_cleaned_up(lambda: qmp.execute(SET, {MODE: mode}))
 
 
 def one_pass(source: Machine, uri: str) -> Spent:

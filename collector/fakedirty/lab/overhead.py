@@ -11,18 +11,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import geometric_mean, mean, median
 
 from fakedirty.errors import LabError
 from fakedirty.model.words import Level
-from fakedirty.qmp.parameters import MODE, SET
 from fakedirty.record.load import load
 
 from .bench import Bench
-from .cleanup import once_cleaned_up
-from .full_speed import FULL, LOCKED, Spent, one_pass, prepare, sink
+from .full_speed import FULL, LOCKED, Spent, one_pass, prepare, sink, take_mode
 from .guest import BuiltGuest
 from .machine import Machine
 
@@ -117,7 +114,7 @@ def overhead_bench(qemu: Path, guest: BuiltGuest) -> Iterator[Callable[[Overhead
         def measure(job: OverheadJob) -> Overhead:
             arm = arms[job.arm]
             for source in (one, other):
-                once_cleaned_up(partial(source.qmp.execute, SET, {MODE: arm.mode}))
+                take_mode(source.qmp, arm.mode)
             measured = _beside if arm.beside else _observed
             return _joined(job, [measured(arm, one, other, uri), measured(arm, other, one, uri)])
 
