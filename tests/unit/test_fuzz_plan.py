@@ -6,12 +6,12 @@ from dataclasses import replace
 from itertools import pairwise, permutations
 
 import pytest
-from fakedirty.lab.fuzz_draw import LEAST_BANDWIDTH, draw, most_mib
+from fakedirty.lab.fuzz_draw import AVAILABLE, LEAST_BANDWIDTH, NEVER_ENOUGH, OF_THE_LINK, TIMED_SECONDS, draw, most_mib
 from fakedirty.lab.fuzz_draw_toggles import ROUNDS
 from fakedirty.lab.fuzz_memory import ARGUMENTS, ONE_BLOCK
 from fakedirty.lab.fuzz_plan import Plan, Possible
 from fakedirty.lab.guest_workload import baremetal_words
-from fakedirty.lab.migrate import PAUSED
+from fakedirty.lab.migrate import PAUSED, UNLIMITED
 from fakedirty.model.words import Mode
 
 ONE = Possible(("xxh3-64",))
@@ -115,7 +115,8 @@ def test_a_toggle_that_comes_too_late_is_one_more_where_qemu_refuses_it() -> Non
             paused += 1
             (*_, last, too_late) = attempt.toggles
             assert late == [too_late]
-            assert attempt.seconds > (last.moment.after_seconds or 0) > attempt.seconds - 0.1, "the last that is taken"
+            opens = attempt.seconds - (TIMED_SECONDS if plan.link_bits and not attempt.cancel else 0)
+            assert opens > (last.moment.after_seconds or 0) > opens - 0.1, "the last that is taken"
             assert too_late.mode is not last.mode
     assert paused
     assert still
@@ -134,3 +135,17 @@ def test_a_block_of_ram_comes_in_some_attempts_each_with_a_name_of_its_own() -> 
     ]
     assert 0.2 < sum(map(len, named)) / sum(map(len, attempts)) < 0.4
     assert all(len(set(ids)) == len(ids) for ids in named)
+
+
+def test_some_may_end_by_themselves_within_a_limit_that_they_are_held_to() -> None:
+    timed = [plan for plan in PLANS if plan.link_bits]
+    assert 20 <= len(timed) <= 60
+    for plan in timed:
+        attempt = plan.attempts[-1]
+        assert plan.downtime_limit_ms >= 100
+        assert (plan.bandwidth_bytes, attempt.still) == (UNLIMITED, None)
+        (opened,) = [change for change in attempt.changes if AVAILABLE in change.parameters]
+        assert opened.parameters == {AVAILABLE: OF_THE_LINK}
+        assert plan.parameters[AVAILABLE] == NEVER_ENOUGH
+        assert (opened.moment.after_seconds or 0) < attempt.seconds - 5
+    assert all(plan.downtime_limit_ms < 100 for plan in PLANS if not plan.link_bits)

@@ -47,7 +47,7 @@ def test_there_is_none_without_a_switchover_or_where_qemu_does_not_report_it() -
 def test_a_ratio_has_its_bin(pages: int, bin_: str) -> None:
     rows = Predictions([predicted(pages=pages)]).rows()
     assert rows["stood still, pages"] == {name: int(name == bin_) for name in ranges()}
-    assert rows["stood still, time"]["≤ 1"] == rows["stood still, time of the limit"]["≤ 1"] == 1
+    assert rows["stood still, time"]["≤ 1"] == rows["stood still, time of a limit < 100 ms"]["≤ 1"] == 1
 
 
 def test_a_guest_that_ran_is_counted_apart() -> None:
@@ -60,7 +60,7 @@ def test_a_guest_that_ran_is_counted_apart() -> None:
 def test_there_is_no_ratio_where_nothing_was_expected() -> None:
     rows = Predictions([predicted(**{"expected-pages": 0, "expected-time": 0})]).rows()
     assert {name: sum(row.values()) for name, row in rows.items() if any(row.values())} == {
-        "stood still, time of the limit": 1
+        "stood still, time of a limit < 100 ms": 1
     }
 
 
@@ -69,4 +69,24 @@ def test_a_migration_that_was_let_through_is_held_against_no_limit() -> None:
     assert let_through is not None
     rows = Predictions([let_through]).rows()
     assert rows["ran, pages"]["≤ 1"] == 1
-    assert not any(rows["ran, time of the limit"].values())
+    assert not any(rows["ran, time of a limit < 100 ms"].values())
+
+
+@pytest.mark.parametrize(
+    ("limit_ms", "milliseconds", "timed", "late"),
+    [(99, 500, False, False), (100, 120, True, False), (100, 121, True, True), (None, 500, False, False)],
+)
+def test_a_switchover_is_late_by_a_limit_that_no_hiccup_of_the_machine_exceeds(
+    limit_ms: int | None, milliseconds: int, timed: bool, late: bool
+) -> None:
+    found = Predicted.of(final(time=milliseconds * 1_000_000), still=False, limit_ms=limit_ms)
+    assert found is not None
+    assert (found.timed, found.late) == (timed, late)
+    rows = Predictions([found]).rows()
+    assert sum(rows["ran, time of a limit ≥ 100 ms"].values()) == timed
+
+
+def test_the_downtime_is_as_qemu_reports_it() -> None:
+    found = Predicted.of({**final(), "downtime": 130}, still=False, limit_ms=100)
+    assert found is not None
+    assert found.downtime_seconds == 0.13

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 from fakedirty.cli.fuzz import failure, lacking, summary, table
 from fakedirty.lab.fuzz_coverage import ENOUGH, Coverage, Taken
 from fakedirty.lab.fuzz_draw import draw
 from fakedirty.lab.fuzz_plan import Possible
+from fakedirty.lab.fuzz_predicted import Predicted
 from fakedirty.lab.fuzz_run import Fuzzed, check_history
 from fakedirty.lab.memory import ComparedBlock, DifferingPage, MemoryReport
 from fakedirty.lab.migrate import Outcome
@@ -107,3 +109,11 @@ def test_what_is_lacking_is_said_until_nothing_is() -> None:
     for _ in done:
         coverage.add([Taken(coverage.kinds, coverage.features)])
     assert lacking(done, coverage, ENOUGH) == ""
+
+
+def test_the_summary_names_switchovers_that_were_late() -> None:
+    predicted = Predicted(False, 10, 10, 0.1, 0.1, 0.1)
+    done = [fuzzed(predicted=each) for each in (predicted, replace(predicted, seconds=0.121), None)]
+    assert "switchovers with a limit of 100 ms or more: 2; more than 20% above it: 1 (migrations 5)" in summary(
+        done, Coverage(POSSIBLE)
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 from fakedirty.errors import LabError, UsageError
 from fakedirty.lab.fuzz import fuzz, possible
 from fakedirty.lab.fuzz_coverage import ENOUGH, Coverage
-from fakedirty.lab.fuzz_predicted import Predictions, ranges
+from fakedirty.lab.fuzz_predicted import LATE, LEAST_LIMIT_SECONDS, Predictions, ranges
 from fakedirty.lab.fuzz_run import LEAST_ROUNDS, LEAST_SKIPPED, Fuzzed
 from fakedirty.lab.qemu import qemu_binary, qemu_facts
 from fakedirty.model.words import Mode
@@ -134,8 +134,20 @@ def summary(done: list[Fuzzed], coverage: Coverage) -> list[str]:
         f"more); wrong pages: {pages}; wrong migrations: {sum(bool(fuzzed.wrong) for fuzzed in done)}",
         f"switchovers of a guest that stood still, held to what they were expected to send: "
         f"{sum(fuzzed.foreseen for fuzzed in done)}",
+        _late(done),
         f"coverage: {cells - len(coverage.holes())} of {cells} cells have {ENOUGH} migrations or more",
     ]
+
+
+def _late(done: list[Fuzzed]) -> str:
+    """How many switchovers took longer than a limit permits that is no shorter than a machine's hiccups; and which."""
+    timed = [fuzzed for fuzzed in done if fuzzed.predicted and fuzzed.predicted.timed]
+    late = [str(fuzzed.plan.index) for fuzzed in timed if fuzzed.predicted and fuzzed.predicted.late]
+    which = f" (migrations {', '.join(late)})" if late else ""
+    return (
+        f"switchovers with a limit of {LEAST_LIMIT_SECONDS * 1e3:.0f} ms or more: {len(timed)}; "
+        f"more than {LATE - 1:.0%} above it: {len(late)}{which}"
+    )
 
 
 def table(coverage: Coverage) -> list[str]:

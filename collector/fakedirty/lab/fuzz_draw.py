@@ -14,7 +14,7 @@ from .fuzz_memory import ONE_BLOCK
 from .fuzz_plan import Attempt, Change, Moment, Plan, Possible
 from .guest_content import PAGE_BYTES
 from .guest_workload import BAREMETAL_FIRST, BAREMETAL_RESERVED_TOP, MIB_FRAMES, Workload
-from .migrate import PAUSED
+from .migrate import PAUSED, UNLIMITED
 
 MEMORY_MIB = 8  # the size of a guest is a multiple of it
 MOST = {"fake": 2500, "changed": 400, "zero": 500, "aba": 500, "phased": 600, "untouched": 600}
@@ -39,6 +39,12 @@ STILL_SHARE = 0.2
 STILL_PAGES = (20, 1500)
 STILL_BANDWIDTH = 1_000_000  # bytes/s: not all of it is sent before it is looked at
 STILL_SECONDS = 20.0
+
+# A switchover is held to a limit that says more about the migration than about the machine's other work: from the end
+# of the attempt on the migration may end by itself, over a link that is no faster in the switchover than before it.
+TIMED_SHARE = 0.2
+TIMED_LIMITS_MS = (100, 200, 300)
+TIMED_SECONDS = 6.0
 
 # A block of RAM comes to the list of those there are. No guest has it, and none is migrated.
 BLOCK_SHARE, BLOCK_BYTES = 0.3, 1 << 20
@@ -104,6 +110,11 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
     too_late = possible.decides and pause
     blocks = Chance(f"{seed}:{index}:blocks")
     attempts = [_with_another_block(blocks, attempt, number) for number, attempt in enumerate(attempts)]
+    timing = Chance(f"{seed}:{index}:limit")
+    timed = timing.happens(TIMED_SHARE) and not (still or forced)
+    if timed:
+        limit_ms = timing.of(TIMED_LIMITS_MS)
+        attempts[-1] = replace(attempts[-1], seconds=attempts[-1].seconds + TIMED_SECONDS)
     *earlier, last = [_toggle_too_late(attempt) if too_late else attempt for attempt in attempts]
     if still and not forced:
         last = _stand_still(attempts[-1], still)
@@ -114,7 +125,8 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
         vcpus=chance.of((1, 2, 3)),
         accelerator=possible.accelerators[-1 if kvm else 0],
         memory=ONE_BLOCK if plain else memory,
-        bandwidth_bytes=bandwidth,
+        bandwidth_bytes=UNLIMITED if timed else bandwidth,
+        link_bits=8 * bandwidth if timed else None,
         downtime_limit_ms=limit_ms,
         capabilities={
             "xbzrle": chance.happens(0.5),
@@ -126,7 +138,7 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
             "cpu-throttle-initial": HARDLY if forced else chance.of((10, 40, 80)),
             "max-cpu-throttle": HARDLY if forced else MOSTLY,
             SWITCHOVER: chance.happens(0.5),
-            AVAILABLE: NEVER_ENOUGH if endless or forced else OF_THE_LINK,
+            AVAILABLE: NEVER_ENOUGH if endless or forced or timed else OF_THE_LINK,
             **possible.parameters,
         },
         attempts=(*earlier, last),

@@ -78,7 +78,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A fuzzed migration: one guest, and attempts of which the last is not cancelled."""
+    """A fuzzed migration: one guest, and attempts of which the last is not cancelled.
+
+    The link is as fast as the machine makes it, and `bandwidth_bytes` (a second) what QEMU may use of it, but where
+    `link_bits` (a second) are given: then it is the link that is slow.
+    """
 
     seed: int
     index: int
@@ -91,6 +95,7 @@ class Plan:
     capabilities: Mapping[str, bool]
     parameters: Mapping[str, object]
     attempts: tuple[Attempt, ...]
+    link_bits: int | None = None
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -14,17 +14,22 @@ from typing import Any
 
 from fakedirty.model.totals import expected_time_ns
 
+# A limit that says something of the estimate: a shorter one is in the noise of a machine with other work
+LEAST_LIMIT_SECONDS = 0.1
+LATE = 1.2  # of the limit
+
 BOUNDS = (0.5, 0.8, 1.0, 1.2, 2.0, 10.0)  # of what came, as a multiple of what was expected or allowed
 STILL, RUNNING = "stood still", "ran"
-PAGES, TIME, LIMIT = "pages", "time", "time of the limit"
+PAGES, TIME = "pages", "time"
+LIMIT, LONG = "time of a limit < 100 ms", "time of a limit ≥ 100 ms"
 
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """Of one switchover; times are of RAM alone, in seconds.
+    """Of one switchover, in pages and seconds; all times but the downtime are of RAM alone.
 
     `expected_seconds` is None where QEMU knew no bandwidth, `limit_seconds` where the migration was let through: it had
-    no limit any more.
+    no limit any more. `downtime_seconds` is as QEMU reports it; a pause before the switchover is in it.
     """
 
     still: bool
@@ -33,6 +38,7 @@ class Predicted:
     expected_seconds: float | None
     seconds: float
     limit_seconds: float | None
+    downtime_seconds: float | None = None
 
     @classmethod
     def of(cls, final: Mapping[str, Any], *, still: bool, limit_ms: int | None) -> Predicted | None:
@@ -48,7 +54,18 @@ class Predicted:
             None if expected_ns is None else expected_ns / 1e9,
             found["time"] / 1e9,
             None if limit_ms is None else limit_ms / 1e3,
+            final["downtime"] / 1e3 if "downtime" in final else None,
         )
+
+    @property
+    def timed(self) -> bool:
+        """Whether it had a limit that it can be held to."""
+        return self.limit_seconds is not None and self.limit_seconds >= LEAST_LIMIT_SECONDS
+
+    @property
+    def late(self) -> bool:
+        """Whether RAM alone took clearly longer than such a limit permits."""
+        return self.timed and self.limit_seconds is not None and self.seconds > LATE * self.limit_seconds
 
     def ratios(self) -> Iterable[tuple[str, float]]:
         """What came, as a multiple of what was expected, where anything was, and of the downtime limit."""
@@ -56,7 +73,9 @@ class Predicted:
             yield PAGES, self.pages / self.expected_pages
         if self.expected_seconds:
             yield TIME, self.seconds / self.expected_seconds
-        if self.limit_seconds:
+        if self.limit_seconds and self.timed:
+            yield LONG, self.seconds / self.limit_seconds
+        elif self.limit_seconds:
             yield LIMIT, self.seconds / self.limit_seconds
 
 
@@ -65,7 +84,7 @@ class Predictions:
 
     def __init__(self, switchovers: Iterable[Predicted]) -> None:
         self._counts: dict[tuple[str, str], Counter[int]] = {
-            (guest, what): Counter() for guest in (STILL, RUNNING) for what in (PAGES, TIME, LIMIT)
+            (guest, what): Counter() for guest in (STILL, RUNNING) for what in (PAGES, TIME, LIMIT, LONG)
         }
         for each in switchovers:
             for what, ratio in each.ratios():

@@ -63,6 +63,9 @@ def run_plan(plan: Plan, bench: Bench) -> Fuzzed:
     """Carry it out on a bench whose QEMU and network are given. Errors of the laboratory are wrong, too."""
     fuzzed = Fuzzed(plan)
     start = time.monotonic()
+    network = bench.network
+    if network:
+        network.source.shape(plan.link_bits or network.bits_per_second)
     bench = replace(
         bench,
         workload=plan.workload,
