@@ -6,10 +6,9 @@
  * Proves: when the destination has read the end of the main channel, the page equals the source's; no channel works
  * with records that are freed.
  *
- * Covered: the guest and the dirty log of guest.h; a batch that waits before a channel takes it; either channel;
- * the flush on both sides; zero pages, found in the channel or, with LEGACY_ZERO, by the migration thread; with
- * TOGGLES a change of mode or hash, else the mode is skip; cancel; a channel whose write fails; the destination's
- * threads, each at its own pace.
+ * Covered: a batch that waits before a channel takes it; either channel; the flush on both sides; the destination's
+ * threads, each at its own pace; zero pages, found in the channel or, with LEGACY_ZERO, by the migration thread; the mode
+ * skip, cancel, and a channel whose write fails; with TOGGLES instead each mode, and a change of mode or hash.
  * Not covered: several pages in a packet (what moves offsets must move data and hashes with them), compression
  * (reads the copy as a write does), mapped-ram (pages lie at fixed offsets: the last write counts, as here).
  *
@@ -122,6 +121,7 @@ end:
 		:: what == PAGE -> wire[me]!PAGE, copy[0], copy[1]
 #endif
 		:: what == ZERO_PAGE -> wire[me]!PAGE, 0, 0
+#ifndef TOGGLES
 		:: what != NOTHING && exiting
 		/* the write fails: multifd_send_set_error() */
 		:: what != NOTHING ->
@@ -130,6 +130,7 @@ end:
 			bmap = true
 #else
 			exiting = true
+#endif
 #endif
 		fi;
 		AT(WRITTEN)
@@ -367,8 +368,9 @@ end:
 	do
 #ifdef TOGGLES
 	:: configure()
-#endif
+#else
 	:: !over && !frozen -> exiting = true		/* migrate_cancel */
+#endif
 	:: over -> break
 	od
 }
