@@ -11,6 +11,7 @@ from .fuzz_chance import Chance
 from .fuzz_coverage import BLOCKS_CHANGED, CACHE_RESIZED, SWITCHOVER_CHANGED
 from .fuzz_draw_toggles import Hash, Walk
 from .fuzz_memory import ONE_BLOCK
+from .fuzz_multifd import BROKEN_SHARE, draw_multifd
 from .fuzz_plan import Attempt, Change, Moment, Plan, Possible
 from .guest_content import PAGE_BYTES
 from .guest_workload import BAREMETAL_FIRST, BAREMETAL_RESERVED_TOP, MIB_FRAMES, Workload
@@ -107,6 +108,10 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
     *earlier, last = [_toggle_too_late(attempt) if too_late else attempt for attempt in attempts]
     if still and not forced:
         last = _stand_still(attempts[-1], still)
+    chances = Chance(f"{seed}:{index}:multifd")
+    multifd = draw_multifd(chances, possible.compressions)
+    if multifd:
+        earlier = [_broken(attempt) if chances.happens(BROKEN_SHARE) else attempt for attempt in earlier]
     return Plan(
         seed=seed,
         index=index,
@@ -114,10 +119,10 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
         vcpus=chance.of((1, 2, 3)),
         accelerator=possible.accelerators[-1 if kvm else 0],
         memory=ONE_BLOCK if plain else memory,
-        bandwidth_bytes=bandwidth,
+        bandwidth_bytes=bandwidth // (multifd.ratio if multifd else 1),
         downtime_limit_ms=limit_ms,
         capabilities={
-            "xbzrle": chance.happens(0.5),
+            "xbzrle": chance.happens(0.5) and not multifd,  # QEMU refuses both together
             "auto-converge": chance.happens(0.4) or forced,
             "pause-before-switchover": pause,
         },
@@ -127,9 +132,11 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
             "max-cpu-throttle": HARDLY if forced else MOSTLY,
             SWITCHOVER: chance.happens(0.5),
             AVAILABLE: NEVER_ENOUGH if endless or forced else OF_THE_LINK,
+            **({"zero-page-detection": multifd.zero_pages} if multifd else {}),
             **possible.parameters,
         },
         attempts=(*earlier, last),
+        multifd=multifd,
     )
 
 
@@ -196,6 +203,11 @@ def _toggle_too_late(attempt: Attempt) -> Attempt:
     mode = Mode.OBSERVE if last.mode is Mode.OFF else Mode.OFF
     moment = Moment(after_seconds=attempt.seconds + 2, in_state=PAUSED)
     return replace(attempt, toggles=(*attempt.toggles, replace(last, mode=mode, moment=moment)))
+
+
+def _broken(attempt: Attempt) -> Attempt:
+    """The same, but its channels break where it would be cancelled."""
+    return replace(attempt, cancel=None, broken=attempt.cancel)
 
 
 def _still(chance: Chance, limit_ms: int) -> dict[str, object] | None:
