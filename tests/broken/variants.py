@@ -119,8 +119,8 @@ VARIANTS = (
             Edit(VISIT, r'#include "qemu/osdep\.h"', '#include "qemu/osdep.h"\n#include "qemu/cutils.h"'),
             Edit(
                 VISIT,
-                r"\n    record\(run, block, page\);",
-                "\n    if (!buffer_is_zero(run->page, size)) {\n        record(run, block, page);\n    }",
+                r"\n(?=    (?:fake_dirty_)?record\(run, block, page\b)",
+                "\n    if (!buffer_is_zero(run->page, size))\n    ",
             ),
         ),
     ),

@@ -16,6 +16,7 @@ from fakedirty.qmp.schema import Schema
 from .bench import Bench
 from .fuzz_draw import draw, most_mib
 from .fuzz_memory import ARGUMENTS, HUGE_PAGES, reserved_huge_pages
+from .fuzz_multifd import COMPRESSIONS
 from .fuzz_plan import AUDIT_PARAMETER, WEAK_PARAMETER, Possible
 from .fuzz_run import Fuzzed, run_plan
 from .guest import BuiltGuest, build_guest
@@ -40,8 +41,9 @@ def possible(qemu: Path, accelerator: str | None = None) -> Possible:
         asked.qmp.execute("migrate-set-parameters", needed)
         hashes = _accepted_hashes(asked.qmp)
         decides = history_command(asked.qmp) == COMMANDS[0]
+        compressions = _compressions(asked.qmp)
     audit = AUDIT_PARAMETER in parameters
-    return Possible(hashes, _accelerators(qemu, accelerator), needed, audit, _memories(), decides)
+    return Possible(hashes, _accelerators(qemu, accelerator), needed, audit, _memories(), decides, compressions)
 
 
 def fuzz(qemu: Path, seed: int, indexes: Iterable[int], allowed: Possible) -> Iterator[Fuzzed]:
@@ -75,6 +77,25 @@ def _accepted_hashes(qmp: Qmp) -> tuple[str, ...]:
         raise LabError("this QEMU has one hash alone, and no parameter for it: it was built without the experiments")
     names = sorted(Schema.of(qmp).values(SET, HASH) or ())
     return (default, *(name for name in names if name != default and _accepts(qmp, name)))
+
+
+def _compressions(qmp: Qmp) -> tuple[str, ...]:
+    """Those of multifd that are built in, where QEMU takes multifd together with skip; it is left without."""
+    qmp.execute("migrate-set-parameters", {MODE: str(Mode.OFF)})
+    _switch_multifd(qmp, on=True)
+    try:
+        qmp.execute("migrate-set-parameters", {MODE: str(Mode.SKIP)})
+    except QmpRefusedError:
+        return ()
+    finally:
+        qmp.execute("migrate-set-parameters", {MODE: str(Mode.OFF)})
+        _switch_multifd(qmp, on=False)
+    known = Schema.of(qmp).values(SET, "multifd-compression") or ()
+    return tuple(name for name in COMPRESSIONS if name in known)
+
+
+def _switch_multifd(qmp: Qmp, *, on: bool) -> None:
+    qmp.execute("migrate-set-capabilities", capabilities=[{"capability": "multifd", "state": on}])
 
 
 def _accepts(qmp: Qmp, hash_name: str) -> bool:

@@ -9,6 +9,7 @@ from itertools import permutations
 
 from fakedirty.model.words import Mode
 
+from .fuzz_multifd import multifd_features
 from .fuzz_plan import Possible
 
 ENOUGH = 5
@@ -33,6 +34,7 @@ def features(possible: Possible) -> tuple[str, ...]:
         *possible.memories,
         *(f"{count} vcpu" for count in (1, 2, 3)),
         *(f"{name} {state}" for name in switched for state in ("on", "off")),
+        *multifd_features(possible.compressions),
         *possible.hashes,
         *(AUDIT if possible.audit else ()),
         CACHE_RESIZED,

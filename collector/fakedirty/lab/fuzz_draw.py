@@ -11,6 +11,7 @@ from .fuzz_chance import Chance
 from .fuzz_coverage import BLOCKS_CHANGED, CACHE_RESIZED, SWITCHOVER_CHANGED
 from .fuzz_draw_toggles import Hash, Walk
 from .fuzz_memory import ONE_BLOCK
+from .fuzz_multifd import BROKEN_SHARE, draw_multifd
 from .fuzz_plan import Attempt, Change, Moment, Plan, Possible
 from .guest_content import PAGE_BYTES
 from .guest_workload import BAREMETAL_FIRST, BAREMETAL_RESERVED_TOP, MIB_FRAMES, Workload
@@ -118,6 +119,11 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
     *earlier, last = [_toggle_too_late(attempt) if too_late else attempt for attempt in attempts]
     if still and not forced:
         last = _stand_still(attempts[-1], still)
+    chances = Chance(f"{seed}:{index}:multifd")
+    multifd = draw_multifd(chances, possible.compressions)
+    if multifd:
+        bandwidth //= multifd.ratio
+        earlier = [_broken(attempt) if chances.happens(BROKEN_SHARE) else attempt for attempt in earlier]
     return Plan(
         seed=seed,
         index=index,
@@ -129,7 +135,7 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
         link_bits=8 * bandwidth if timed else None,
         downtime_limit_ms=limit_ms,
         capabilities={
-            "xbzrle": chance.happens(0.5),
+            "xbzrle": chance.happens(0.5) and not multifd,  # QEMU refuses both together
             "auto-converge": chance.happens(0.4) or forced,
             "pause-before-switchover": pause,
         },
@@ -139,9 +145,11 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
             "max-cpu-throttle": HARDLY if forced else MOSTLY,
             SWITCHOVER: chance.happens(0.5),
             AVAILABLE: NEVER_ENOUGH if endless or forced or timed else OF_THE_LINK,
+            **({"zero-page-detection": multifd.zero_pages} if multifd else {}),
             **possible.parameters,
         },
         attempts=(*earlier, last),
+        multifd=multifd,
     )
 
 
@@ -208,6 +216,11 @@ def _toggle_too_late(attempt: Attempt) -> Attempt:
     mode = Mode.OBSERVE if last.mode is Mode.OFF else Mode.OFF
     moment = Moment(after_seconds=attempt.seconds + 2, in_state=PAUSED)
     return replace(attempt, toggles=(*attempt.toggles, replace(last, mode=mode, moment=moment)))
+
+
+def _broken(attempt: Attempt) -> Attempt:
+    """The same, but its channels break where it would be cancelled."""
+    return replace(attempt, cancel=None, broken=attempt.cancel)
 
 
 def _still(chance: Chance, limit_ms: int) -> dict[str, object] | None:

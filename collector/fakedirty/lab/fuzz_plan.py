@@ -9,6 +9,7 @@ from fakedirty.model.words import Mode
 from fakedirty.qmp.parameters import SWITCHOVER
 
 from .fuzz_memory import ONE_BLOCK
+from .fuzz_multifd import WITHOUT, Multifd
 from .guest_workload import Workload
 
 AUDIT_PARAMETER = "fake-dirty-audit"
@@ -19,7 +20,8 @@ WEAK_PARAMETER = "fake-dirty-allow-weak-hash"
 class Possible:
     """What QEMU accepts and the machine runs. `parameters` are to be set for it to accept all of `hashes`.
 
-    `decides` is whether it refuses toggles from its decision on the switchover on.
+    `decides` is whether it refuses toggles from its decision on the switchover on; `compressions` are those of multifd
+    that it skips with.
     """
 
     hashes: tuple[str, ...]
@@ -28,6 +30,7 @@ class Possible:
     audit: bool = False
     memories: tuple[str, ...] = (ONE_BLOCK,)
     decides: bool = False
+    compressions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,8 @@ class Change:
 class Attempt:
     """One migration to one destination: what is set `before` it starts, what while it runs, and its end.
 
-    After `seconds` it is let through, unless it is cancelled at a moment before, or the guest is made to stand
-    `still` and its switchover left to what it is expected to send.
+    After `seconds` it is let through, unless it is cancelled at a moment before, or its channels are `broken` then, or
+    the guest is made to stand `still` and its switchover left to what it is expected to send.
     """
 
     before: tuple[Toggle, ...]
@@ -74,6 +77,7 @@ class Attempt:
     cancel: Moment | None = None
     changes: tuple[Change, ...] = ()
     still: Change | None = None
+    broken: Moment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,7 @@ class Plan:
     parameters: Mapping[str, object]
     attempts: tuple[Attempt, ...]
     link_bits: int | None = None
+    multifd: Multifd | None = None
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -106,5 +111,6 @@ class Plan:
             self.accelerator,
             self.memory,
             f"{self.vcpus} vcpu",
+            *(self.multifd.features if self.multifd else (WITHOUT,)),
             *(f"{name} {'on' if state else 'off'}" for name, state in switched.items()),
         )

@@ -11,12 +11,13 @@ from typing import Any
 from fakedirty.errors import LabError, QmpError
 from fakedirty.model.round import broken_law
 from fakedirty.observe.qmp_history import history_round
-from fakedirty.qmp.client import Qmp
+from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.history import read_history
 
 from .bench import Bench, compared
 from .fuzz_coverage import FORCED, Taken
 from .fuzz_memory import ARGUMENTS
+from .fuzz_multifd import BROKEN
 from .fuzz_plan import Attempt, Change, Moment, Plan
 from .fuzz_predicted import Predicted
 from .fuzz_toggling import Toggling
@@ -70,7 +71,11 @@ def run_plan(plan: Plan, bench: Bench) -> Fuzzed:
         bench,
         workload=plan.workload,
         accelerator=plan.accelerator,
-        more=("-smp", str(plan.vcpus), *ARGUMENTS[plan.memory](plan.workload.memory_mib)),
+        more=(
+            *("-smp", str(plan.vcpus)),
+            *ARGUMENTS[plan.memory](plan.workload.memory_mib),
+            *(plan.multifd.arguments if plan.multifd else ()),
+        ),
         name=f"fuzz-{plan.index}",
     )
     try:
@@ -78,7 +83,7 @@ def run_plan(plan: Plan, bench: Bench) -> Fuzzed:
             source.qmp.execute("migrate-set-parameters", plan.parameters)
             for number, attempt in enumerate(plan.attempts):
                 with bench.destination() as destination:
-                    if _run_attempt(fuzzed, attempt, number, source, destination) != "cancelled":
+                    if _run_attempt(fuzzed, attempt, number, source, destination) not in ("cancelled", "failed"):
                         break  # completed: a cancel may come too late
     except (LabError, QmpError) as error:
         fuzzed.wrong.append(str(error))
@@ -91,13 +96,21 @@ def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine,
     toggling = Toggling(plan.features, retried=number > 0)
     for toggle in attempt.before:
         toggling.set_before(toggle, source.qmp)
-    settings = Settings(plan.downtime_limit_ms, plan.bandwidth_bytes, plan.parameters, plan.capabilities)
+    settings = Settings(
+        plan.downtime_limit_ms,
+        plan.bandwidth_bytes,
+        plan.parameters,
+        {**plan.capabilities, "multifd": plan.multifd is not None},
+        plan.multifd.shared if plan.multifd else {},
+    )
     steps = [_step(toggle.moment, partial(toggling.set, toggle)) for toggle in attempt.toggles]
     steps += [_step(change.moment, partial(_change, change, toggling)) for change in attempt.changes]
     if attempt.still:
         steps.append(_step(attempt.still.moment, partial(_stand_still, attempt.still)))
     if attempt.cancel:
         steps.append(_step(attempt.cancel, lambda qmp: qmp.execute("migrate_cancel")))
+    if attempt.broken:
+        steps.append(_step(attempt.broken, partial(_break, toggling)))
     steps.append(Step(_go_on, in_state=PAUSED))
     outcome = migrate(source, destination, settings, time_limit=attempt.seconds, steps=steps)
     history = read_history(source.qmp)
@@ -116,7 +129,7 @@ def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine,
         fuzzed.memory = compared(source, destination)
         if not fuzzed.memory.equal:
             fuzzed.wrong.append(str(fuzzed.memory))
-    elif outcome.status != "cancelled" or not attempt.cancel:
+    elif not {"cancelled": attempt.cancel, "failed": attempt.broken}.get(outcome.status):
         why = outcome.final.get("error-desc", "no reason given")
         fuzzed.wrong.append(f"attempt {number} is {outcome.status}: {why}")
     return outcome.status
@@ -184,6 +197,17 @@ def _change(change: Change, toggling: Toggling, qmp: Qmp) -> None:
     qmp.execute(change.command, change.parameters)
     if change.feature:
         toggling.meet(change.feature)
+
+
+def _break(toggling: Toggling, qmp: Qmp) -> None:
+    """Shut all channels down, unless the migration is over."""
+    try:
+        qmp.execute("yank", instances=[{"type": "migration"}])
+    except QmpRefusedError:
+        if qmp.execute("query-migrate")["status"] != "completed":
+            raise
+    else:
+        toggling.meet(BROKEN)
 
 
 def _go_on(qmp: Qmp) -> None:
