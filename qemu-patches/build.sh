@@ -36,7 +36,8 @@ patches_of() { find "$1" -name '*.patch' ! -name '*-cover-letter.patch' | LC_ALL
 say() { echo "qemu: $*" >&2; }
 die() { say "$*"; exit 1; }
 
-known() { printf '%s\n' "${releases[@]}" | grep -q "^${1//./\\.} "; }
+# grep reads to the end: a writer that it leaves alone fails, and the pipe with it
+known() { printf '%s\n' "${releases[@]}" | grep "^${1//./\\.} " >/dev/null; }
 
 choose() {  # sets release and suite, by what is given or by what the series is called
     release=${2:-$(basename "$1")}
@@ -62,7 +63,7 @@ apt_prepare() {
     # shellcheck disable=SC2016
     local mirror
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
-             awk '$2 == "bookworm" {print $1; exit}')
+             awk '$2 == "bookworm" && !found++ {print $1}')
     [[ -n $mirror ]] || die "apt knows no Debian 12 mirror; run 'apt-get update' first"
     echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" \
         >"$work/apt/sources.list"
@@ -148,7 +149,7 @@ build() {
         { tail -20 configure.log >&2; die "configure failed"; }
     say "compiling on $jobs cores (about 4 minutes on two)"
     ninja -j "$jobs" qemu-system-x86_64 "${checks[@]}" "${benchmarks[@]}" >ninja.log 2>&1 ||
-        { grep -A20 FAILED ninja.log | head -60 >&2; die "the build failed"; }
+        { grep -A20 FAILED ninja.log | sed -n 1,60p >&2 || true; die "the build failed"; }
     for check in "${checks[@]}"; do
         "$check" >check.log 2>&1 || { tail -20 check.log >&2; die "$check failed"; }
     done

@@ -22,7 +22,7 @@ firmware=(/usr/share/seabios /usr/share/qemu /usr/lib/ipxe/qemu)
 say() { echo "qemu-check: $*"; }
 die() { say "$*" >&2; exit 1; }
 [[ $# == [23] && $1 =~ ^(patches|suite|sanitizers)$ ]] || { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
-"$here/build.sh" releases | grep -q "^${release//./\\.} " ||
+"$here/build.sh" releases | grep "^${release//./\\.} " >/dev/null ||
     die "no series for QEMU '$release': there are $("$here/build.sh" releases | cut -d' ' -f1 | paste -sd' ')"
 mapfile -t parts < <(find "$series" -name '*.patch' ! -name '*-cover-letter.patch' | LC_ALL=C sort)
 ((EUID == 0)) || die "needs root: the tests run in a mount namespace without /dev/kvm"
@@ -57,7 +57,7 @@ compile() {  # what the source at hand has of it
     for name in "${units[@]}"; do
         [[ ! -e $work/source/$name.c ]] || targets+=("$name")
     done
-    ninja "${targets[@]}" >ninja.log 2>&1 || { grep -A20 FAILED ninja.log | head -60 >&2; die "$1 does not build"; }
+    ninja "${targets[@]}" >ninja.log 2>&1 || { grep -A20 FAILED ninja.log | sed -n 1,60p >&2 || true; die "$1 does not build"; }
 }
 
 without_kvm() {  # the tests take KVM where there is one, and minutes each where it is emulated: TCG for all

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.words import Level
+from jobs import finish
 from migrating import Notes, Pair, capable, observed, pair, wait
-from test_series_snapshot import DISK_BYTES, run
+from test_series_snapshot import DISK_BYTES
 
 CASES = [
     ("stock", Level.QMP),
@@ -28,9 +29,9 @@ def with_disk(vm: Pair, path: Path) -> None:
     """A qcow2 image, made by QEMU itself, as the only node that the monitor owns: HMP's savevm takes all of those."""
     qmp = vm.source.qmp
     image = {"driver": "file", "filename": str(path)}
-    run(qmp, "file", "blockdev-create", {"options": {**image, "size": 0}})
+    finish(qmp, "blockdev-create", {"options": {**image, "size": 0}})
     qmp.execute("blockdev-add", {**image, "node-name": "made"})
-    run(qmp, "qcow2", "blockdev-create", {"options": {"driver": "qcow2", "file": "made", "size": DISK_BYTES}})
+    finish(qmp, "blockdev-create", {"options": {"driver": "qcow2", "file": "made", "size": DISK_BYTES}})
     qmp.execute("blockdev-del", {"node-name": "made"})
     qmp.execute("blockdev-add", {"driver": "qcow2", "file": image, "node-name": "disk"})
 
@@ -40,8 +41,8 @@ def snapshots(vm: Pair, number: int) -> None:
     assert not vm.source.qmp.execute("human-monitor-command", {"command-line": f"savevm hmp{number}"})
     assert vm.info()["status"] == "completed"
     job = {"tag": f"job{number}", "vmstate": "disk", "devices": ["disk"]}
-    run(vm.source.qmp, f"save{number}", "snapshot-save", job)
-    run(vm.source.qmp, f"load{number}", "snapshot-load", job)
+    finish(vm.source.qmp, "snapshot-save", job)
+    finish(vm.source.qmp, "snapshot-load", job)
     vm.source.qmp.execute("cont")
 
 

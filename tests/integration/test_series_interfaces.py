@@ -99,5 +99,5 @@ def test_the_schema_has_totals_and_rounds(schema: Mapping[str, Any]) -> None:
     assert {"migration-start", "dropped"} <= set(history)
     each = members(schema, history["rounds"])
     assert {"round", "kind", "start", "end", "mode", "hash", *CLASSES, *DISPOSITIONS} <= set(each)
-    assert {"dirty", "forced", "visited", "left", "hinted", "transferred", "saved", "forced-syncs"} <= set(each)
+    assert {"dirty", "forced", "visited", "left", "hinted", "transferred", "saved-bytes", "forced-syncs"} <= set(each)
     assert schema[each["kind"]]["values"] == ["bulk", "iterative", "switchover"]

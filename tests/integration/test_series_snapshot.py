@@ -14,7 +14,7 @@ from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.words import Mode
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import set_mode
-from jobs import outcome
+from jobs import finish, outcome
 from migrating import wait
 
 DISK_BYTES = 64 << 20
@@ -25,10 +25,10 @@ SNAPSHOT = {"tag": "one", "vmstate": "disk", "devices": ["disk"]}
 def create(qmp: Qmp, path: Path) -> None:
     """A qcow2 image, made by QEMU itself, and open as node `disk`."""
     file: dict[str, object] = {"driver": "file", "filename": str(path)}
-    assert not outcome(qmp, "blockdev-create", {"options": {**file, "size": 0}})
+    finish(qmp, "blockdev-create", {"options": {**file, "size": 0}})
     qmp.execute("blockdev-add", {**file, "node-name": "file"})
     disk: dict[str, object] = {"driver": "qcow2", "file": "file"}
-    assert not outcome(qmp, "blockdev-create", {"options": {**disk, "size": DISK_BYTES}})
+    finish(qmp, "blockdev-create", {"options": {**disk, "size": DISK_BYTES}})
     qmp.execute("blockdev-add", {**disk, "node-name": "disk"})
 
 
@@ -37,10 +37,10 @@ def test_a_snapshot_is_taken_and_loaded_with_the_mode_on(mode: Mode, tmp_path: P
     with machine("snapshot", qemu_binary(), ["-m", "16", "-S"]) as vm:
         set_mode(vm.qmp, mode)
         create(vm.qmp, tmp_path / "disk.qcow2")
-        assert not outcome(vm.qmp, "snapshot-save", SNAPSHOT)
+        finish(vm.qmp, "snapshot-save", SNAPSHOT)
         assert "fake-dirty" not in vm.qmp.execute("query-migrate")
         assert vm.qmp.execute("query-migration-rounds")["rounds"] == []
-        assert not outcome(vm.qmp, "snapshot-load", SNAPSHOT)
+        finish(vm.qmp, "snapshot-load", SNAPSHOT)
         vm.check_alive()
 
 
@@ -67,5 +67,5 @@ def test_a_snapshot_after_a_migration_that_failed_has_all_of_the_memory(tmp_path
             time.sleep(0.01)
         assert not said
         memory.write_bytes(bytes(MEMORY_BYTES))
-        assert not outcome(vm.qmp, "snapshot-load", SNAPSHOT)
+        finish(vm.qmp, "snapshot-load", SNAPSHOT)
         assert memory.read_bytes() == content

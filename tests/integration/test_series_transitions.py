@@ -45,8 +45,9 @@ class Setting:
 
     @classmethod
     def read(cls, told: Mapping[str, Any], prefix: str = "") -> Setting:
-        """As parameters, a round or the totals have it."""
-        return cls(told[f"{prefix}mode"], told[f"{prefix}hash"])
+        """As parameters, a round or the totals have it: a round that ends with the mode off has no hash."""
+        mode, name = told[f"{prefix}mode"], f"{prefix}hash"
+        return cls(mode, told[name]) if mode != "off" or name in told else cls(mode)
 
 
 OFF, OBSERVE, SKIP = Setting("off"), Setting("observe"), Setting("skip")

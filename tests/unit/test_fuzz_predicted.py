@@ -24,6 +24,15 @@ def test_it_is_read_from_query_migrate() -> None:
     assert predicted(pages=90, time=5_000_000) == Predicted(True, 100, 90, 0.01, 0.005, 0.01)
 
 
+def test_a_bandwidth_that_was_not_known_makes_no_expectation() -> None:
+    unknown = final()
+    del unknown["switchover"]["expected-time"]
+    found = Predicted.of(unknown, still=True, limit_ms=10)
+    assert found is not None
+    assert found.expected_seconds is None
+    assert predicted(**{"expected-time": 0}).expected_seconds is None  # of an earlier series
+
+
 def test_there_is_none_without_a_switchover_or_where_qemu_does_not_report_it() -> None:
     assert Predicted.of({"status": "completed"}, still=True, limit_ms=10) is None
     decided = final()
@@ -53,3 +62,11 @@ def test_there_is_no_ratio_where_nothing_was_expected() -> None:
     assert {name: sum(row.values()) for name, row in rows.items() if any(row.values())} == {
         "stood still, time of the limit": 1
     }
+
+
+def test_a_migration_that_was_let_through_is_held_against_no_limit() -> None:
+    let_through = Predicted.of(final(), still=False, limit_ms=None)
+    assert let_through is not None
+    rows = Predictions([let_through]).rows()
+    assert rows["ran, pages"]["≤ 1"] == 1
+    assert not any(rows["ran, time of the limit"].values())

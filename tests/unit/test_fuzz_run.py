@@ -22,7 +22,7 @@ DIFFERENT = MemoryReport((ComparedBlock("pc.ram", 512, "a", "b"),), (DifferingPa
 def a_round(**counts: Any) -> dict[str, Any]:
     """Ten pages: seven sent, one as zero, two skipped."""
     of_round = {"round": 2, "kind": "iterative", "mode": "skip", "hash": "xxh3-64", "start": 0, "end": 1}
-    rest = {"transferred": 0, "hash-time": 0, "forced-syncs": 0, "saved": 8208}
+    rest = {"transferred": 0, "hash-time": 0, "forced-syncs": 0, "saved-bytes": 8208}
     pages = {"dirty": 10, "visited": 10, "changed": 8, "fake": 2, "normal": 7, "zero": 1, "skipped": 2}
     return dict.fromkeys(PAGES, 0) | of_round | rest | pages | counts
 
@@ -43,6 +43,11 @@ def fuzzed(**results: Any) -> Fuzzed:
 
 def test_rounds_that_add_up() -> None:
     assert check_history(history(a_round(), a_round()), outcome()) == []
+
+
+def test_rounds_of_an_earlier_series_add_up() -> None:
+    earlier = [{("saved" if name == "saved-bytes" else name): value for name, value in a_round().items()}] * 2
+    assert check_history(history(*earlier), outcome()) == []
 
 
 def test_a_round_that_breaks_a_law() -> None:

@@ -442,6 +442,18 @@ def test_patched_what_an_entry_has_not_is_none() -> None:
     assert (found.fake_pages, found.skipped_pages, found.normal_pages) == (None, None, 0)
 
 
+def test_patched_saved_bytes_have_two_names() -> None:
+    """That of today, and that of an earlier series."""
+    assert history_round(of_today(1, "skip") | {"saved": 4104}, 0).saved_bytes == 4104
+    today = of_today(1, "skip") | {"saved-bytes": 8208}
+    del today["saved"]
+    assert history_round(today, 0).saved_bytes == 8208
+
+
+def test_patched_without_a_start_there_was_no_migration() -> None:
+    assert [*HistoryReader().take(1, {"status": "none"}, {"dropped": 0, "rounds": []})] == []
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_patched_the_history_is_found_by_either_command(command: str) -> None:
     reader = QmpTraceReader(may_receive=False)

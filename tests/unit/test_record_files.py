@@ -134,10 +134,12 @@ SWITCHOVER = {
     [
         (SWITCHOVER, (500, 0.04, 520, 0.0415, 0.06)),
         (SWITCHOVER | {"expected-time": 0}, (500, None, 520, 0.0415, 0.06)),
+        ({"expected-pages": 500}, (500, None, None, None, None)),
+        ({"expected-pages": 0, "expected-time": 0}, (0, 0.0, None, None, None)),
         ({"expected-pages": 0, "expected-time": 7}, (0, 7e-9, None, None, None)),
         (None, (None, None, None, None, None)),
     ],
-    ids=["whole", "no bandwidth known", "not over", "another QEMU"],
+    ids=["whole", "no bandwidth known, earlier", "no bandwidth known", "nothing expected", "not over", "another QEMU"],
 )
 def test_what_the_switchover_was_expected_to_take(
     tmp_path: Path, switchover: dict[str, int] | None, expected: tuple[object, ...]

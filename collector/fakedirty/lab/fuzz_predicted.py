@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fakedirty.model.totals import expected_time_ns
+
 BOUNDS = (0.5, 0.8, 1.0, 1.2, 2.0, 10.0)  # of what came, as a multiple of what was expected or allowed
 STILL, RUNNING = "stood still", "ran"
 PAGES, TIME, LIMIT = "pages", "time", "time of the limit"
@@ -19,29 +21,33 @@ PAGES, TIME, LIMIT = "pages", "time", "time of the limit"
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """Of one switchover; times are of RAM alone, in seconds. None where QEMU knew no bandwidth."""
+    """Of one switchover; times are of RAM alone, in seconds.
+
+    `expected_seconds` is None where QEMU knew no bandwidth, `limit_seconds` where the migration was let through: it had
+    no limit any more.
+    """
 
     still: bool
     expected_pages: int
     pages: int
     expected_seconds: float | None
     seconds: float
-    limit_seconds: float
+    limit_seconds: float | None
 
     @classmethod
-    def of(cls, final: Mapping[str, Any], *, still: bool, limit_ms: int) -> Predicted | None:
+    def of(cls, final: Mapping[str, Any], *, still: bool, limit_ms: int | None) -> Predicted | None:
         """By the last query-migrate; None where QEMU does not report it, or there was no switchover."""
         found = final.get("switchover", {})
         if "pages" not in found:
             return None
-        expected_ns = found["expected-time"] or None  # 0: it knew no bandwidth
+        expected_ns = expected_time_ns(final)
         return cls(
             still,
             found["expected-pages"],
             found["pages"],
             None if expected_ns is None else expected_ns / 1e9,
             found["time"] / 1e9,
-            limit_ms / 1e3,
+            None if limit_ms is None else limit_ms / 1e3,
         )
 
     def ratios(self) -> Iterable[tuple[str, float]]:
@@ -50,7 +56,8 @@ class Predicted:
             yield PAGES, self.pages / self.expected_pages
         if self.expected_seconds:
             yield TIME, self.seconds / self.expected_seconds
-        yield LIMIT, self.seconds / self.limit_seconds
+        if self.limit_seconds:
+            yield LIMIT, self.seconds / self.limit_seconds
 
 
 class Predictions:

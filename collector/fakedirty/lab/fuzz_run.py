@@ -27,12 +27,12 @@ from .migrate import PAUSED, Outcome, Settings, Step, migrate
 LEAST_ROUNDS = 3
 LEAST_SKIPPED = 1000
 
-# of query-migrate, and what of the rounds must sum up to it
+# of query-migrate, and the column of the rounds that must sum up to it
 TOTALS = (
-    ("ram", "normal", "normal"),
-    ("ram", "duplicate", "zero"),
-    ("fake-dirty", "skipped", "skipped"),
-    ("fake-dirty", "saved-bytes", "saved"),
+    ("ram", "normal", "normal_pages"),
+    ("ram", "duplicate", "zero_pages"),
+    ("fake-dirty", "skipped", "skipped_pages"),
+    ("fake-dirty", "saved-bytes", "saved_bytes"),
 )
 
 
@@ -107,7 +107,8 @@ def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine,
         fuzzed.wrong += check_switchover(history, expected)
     if outcome.status == "completed":
         fuzzed.rounds = history["dropped"] + len(history["rounds"])
-        fuzzed.predicted = Predicted.of(outcome.final, still=attempt.still is not None, limit_ms=plan.downtime_limit_ms)
+        limit_ms = plan.downtime_limit_ms if outcome.converged else None
+        fuzzed.predicted = Predicted.of(outcome.final, still=attempt.still is not None, limit_ms=limit_ms)
         fuzzed.skipped = outcome.final.get("fake-dirty", {"skipped": 0})["skipped"]
         fuzzed.memory = compared(source, destination)
         if not fuzzed.memory.equal:
@@ -120,20 +121,18 @@ def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine,
 
 def check_history(history: Mapping[str, Any], outcome: Outcome) -> list[str]:
     """What does not add up: conservation in every round, and, of a completed migration, QEMU's totals."""
-    rounds: Sequence[Mapping[str, Any]] = history["rounds"]
-    wrong = [
-        f"round {each['round']}: {law}"
-        for each in rounds
-        if (law := broken_law(history_round(each, int(history["migration-start"]))))
-    ]
+    rounds = [history_round(each, int(history["migration-start"])) for each in history["rounds"]]
+    wrong = [f"round {each.round}: {law}" for each in rounds if (law := broken_law(each))]
     if false_equal := outcome.final.get("fake-dirty", {}).get("false-equal", 0):
         wrong.append(f"the audit found {false_equal} pages that a hash took for unchanged")
     if outcome.status != "completed" or history["dropped"]:
         return wrong
     for part, total, counted in TOTALS:
         told = outcome.final.get(part, {total: 0})[total]  # there is no fake-dirty where the mode was never on
-        if (summed := sum(each[counted] for each in rounds)) != told:
-            wrong.append(f"the rounds sum up to {summed} {counted}, query-migrate says {told} {total}")
+        if (summed := sum(getattr(each, counted) or 0 for each in rounds)) != told:
+            wrong.append(
+                f"the rounds sum up to {summed} {counted.removesuffix('_pages')}, query-migrate says {told} {total}"
+            )
     return wrong
 
 

@@ -72,6 +72,13 @@ def number(report: Mapping[str, object], *path: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def expected_time_ns(report: Mapping[str, object]) -> int | None:
+    """What RAM was expected to take in the switchover; None if no bandwidth was known: an earlier series has 0 then."""
+    expected_ns = number(report, "switchover", "expected-time")
+    nothing = number(report, "switchover", "expected-pages") == 0
+    return expected_ns if expected_ns or nothing else None
+
+
 def check(of: Ended) -> Totals:
     """Hold the rounds of a migration against QEMU's totals."""
     if not of.ended:

@@ -127,7 +127,7 @@ def history_round(entry: Mapping[str, Any], migration_start_ns: int) -> Round:
         duration_seconds=(entry["end"] - entry["start"]) / 1e9,
         **pages,
         transferred_bytes=entry["transferred"],
-        saved_bytes=entry.get("saved"),
+        saved_bytes=entry.get("saved-bytes", entry.get("saved")),  # an earlier series calls it saved
         hash_seconds=entry["hash-time"] / 1e9 if "hash-time" in entry else None,
         forced_syncs=entry["forced-syncs"],
     )

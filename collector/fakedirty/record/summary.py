@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import conserved
-from fakedirty.model.totals import Outcome
+from fakedirty.model.totals import Outcome, expected_time_ns
 from fakedirty.model.verdict import Verdict
 
 from .manifest import Clock, side
@@ -76,7 +76,7 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
 
 def _switchover(migration: Migration) -> dict[str, object]:
     """What QEMU expected of the switchover when it decided on it, and what came."""
-    expected_ns = migration.reported("switchover", "expected-time") or None  # 0: it knew no bandwidth
+    expected_ns = expected_time_ns(migration.report)
     taken_ns = migration.reported("switchover", "time")
     stopped_ns = migration.reported("switchover", "stopped-time")
     return {
