@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -69,8 +69,8 @@ class Pair:
     destination: str = ""  # the name of its VM, made from a number if not given
     uri: str = ""  # where a destination waits
 
-    def receive(self, *, autostart: bool = False) -> Machine:
-        """A fresh destination, which keeps the guest stopped unless it is to start it."""
+    def receive(self, *, autostart: bool = False, **parameters: Any) -> Machine:
+        """A fresh destination, which keeps the guest stopped unless it is to start it; its parameters are as given."""
         self.incoming += 1
         self.uri = f"unix:{self.directory}/migration-{self.incoming}"
         arguments = build_guest("baremetal").qemu_arguments(self.workload, self.directory / f"serial-{self.incoming}")
@@ -79,6 +79,7 @@ class Pair:
         waiting = [*arguments, *([] if autostart else ["-S"]), "-incoming", "defer"]
         destination = self.stack.enter_context(machine(self.destination or name, self.qemu, waiting))
         destination.qmp.execute("migrate-set-capabilities", capabilities=capabilities)
+        destination.qmp.execute("migrate-set-parameters", _dashed(parameters))
         destination.qmp.execute("migrate-incoming", uri=self.uri)
         return destination
 
@@ -92,8 +93,7 @@ class Pair:
 
     def set(self, **parameters: Any) -> None:
         """Set migration parameters, underscores standing for dashes."""
-        dashed = {name.replace("_", "-"): value for name, value in parameters.items()}
-        self.source.qmp.execute("migrate-set-parameters", dashed)
+        self.source.qmp.execute("migrate-set-parameters", _dashed(parameters))
 
     def info(self) -> dict[str, Any]:
         """query-migrate of the source."""
@@ -109,6 +109,10 @@ class Pair:
         self.set(max_bandwidth=1 << 40, downtime_limit=10_000)
         wait(lambda: self.info()["status"] in ENDED)
         return self.info()
+
+
+def _dashed(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.replace("_", "-"): value for name, value in parameters.items()}
 
 
 def capable(vm: Pair, *names: str) -> None:
