@@ -43,7 +43,7 @@ struct buffer {
 /* pages of one round that follow each other in a packet */
 struct stretch {
     u32 place; /* the lower bits of the round */
-    u32 settled_pages;
+    u32 pages;
 };
 
 /* what a channel's thread works on: a packet, and how far it is */
@@ -288,27 +288,17 @@ static __always_inline u64 content(struct process *m, struct channel *channel, u
     return hash(&channel->copy);
 }
 
-static __always_inline void classify_sent(struct process *m, struct channel *channel, struct open_round *round,
-                                          u64 host, u64 now, u64 disposition)
+static __always_inline u64 class_sent(struct process *m, u64 host, u64 now)
 {
     u64 page = host / PAGE_BYTES, number = page / CHUNK_PAGES, index = page - number * CHUNK_PAGES;
     struct chunk *chunk = chunk_of(m, number);
-    u64 class = CLASS_UNKNOWN;
 
     asm volatile("" : "+r"(index));
     if (!chunk || index >= CHUNK_PAGES) {
         lose(&m->head, LOST_UNRECORDED);
-    } else {
-        class = class_of(chunk, index, now);
+        return CLASS_UNKNOWN;
     }
-    if (class == CLASS_FIRST) {
-        lock_xadd(&round->first_pages, 1);
-    } else if (class == CLASS_FAKE) {
-        lock_xadd(&round->fake_pages, 1);
-    } else if (class == CLASS_CHANGED) {
-        lock_xadd(&round->changed_pages, 1);
-    }
-    note_sent(channel, host, now, class, disposition);
+    return class_of(chunk, index, now);
 }
 
 /* the round that a page was queued in, which is forgotten; 0: it was not seen to be queued */
@@ -334,29 +324,47 @@ static __always_inline void end_stretch(struct process *m, struct channel *chann
     u32 now = m->counts.round, place = channel->stretch.place;
 
     flush_channel(m, channel, now - (now - place & (OPEN_ROUNDS - 1)));
-    lock_xadd(&open_round_of(m, place)->settled_pages, channel->stretch.settled_pages);
-    channel->stretch.settled_pages = 0;
+    lock_xadd(&open_round_of(m, place)->channel_pages, channel->stretch.pages);
+    channel->stretch.pages = 0;
 }
 
+/*
+ * A page that was not queued is sent again: QEMU 7.2 puts the last page of a full packet into the next one too, where a
+ * channel is quicker than its look at the packet, and counts it once. Or it was queued before the observer came.
+ */
 static __always_inline void take_page(struct process *m, struct channel *channel, u64 host, u64 now, int zero)
 {
-    u32 queued = queued_round(m, host), place = queued ? queued - 1 : m->counts.round & (OPEN_ROUNDS - 1);
+    u32 queued = queued_round(m, host), place = queued - 1;
     struct open_round *round = open_round_of(m, place);
+    u64 class = CLASS_UNKNOWN;
 
+    if (sampled(host)) {
+        class = class_sent(m, host, now);
+    }
+    if (!queued) {
+        return;
+    }
     if (place != channel->stretch.place) {
         end_stretch(m, channel);
         channel->stretch.place = place;
     }
-    lock_xadd(&round->channel_pages, 1);
+    channel->stretch.pages++;
     if (zero) {
         lock_xadd(&round->zero_pages, 1);
     } else {
         lock_xadd(&round->normal_pages, 1);
     }
-    if (sampled(host)) {
-        classify_sent(m, channel, round, host, now, zero ? DISPOSITION_ZERO : DISPOSITION_NORMAL);
+    if (!sampled(host)) {
+        return;
     }
-    channel->stretch.settled_pages += queued != 0;
+    if (class == CLASS_FIRST) {
+        lock_xadd(&round->first_pages, 1);
+    } else if (class == CLASS_FAKE) {
+        lock_xadd(&round->fake_pages, 1);
+    } else if (class == CLASS_CHANGED) {
+        lock_xadd(&round->changed_pages, 1);
+    }
+    note_sent(channel, host, now, class, zero ? DISPOSITION_ZERO : DISPOSITION_NORMAL);
 }
 
 /* whether the buffers are a packet's; then its head and its offsets are read */
@@ -478,7 +486,7 @@ int multifd_packet(struct pt_regs *ctx)
     channel->host = host;
     channel->at = 0;
     channel->stretch.place = m->counts.round & (OPEN_ROUNDS - 1);
-    channel->stretch.settled_pages = 0;
+    channel->stretch.pages = 0;
     steps.call(ctx, HASHES);
     return 0;
 }

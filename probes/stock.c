@@ -46,8 +46,7 @@ struct open_round {
     struct stock_counts counts;
     u64 end_ns;
     u64 queued_pages;  /* by the migration thread, as all above */
-    u64 channel_pages; /* in packets; by several threads at once, as all below */
-    u64 settled_pages; /* those of them that were seen to be queued: all, when it is as many as were */
+    u64 channel_pages; /* those of them that were in packets; by several threads at once, as all below */
     u64 first_pages;
     u64 changed_pages;
     u64 fake_pages;
@@ -215,7 +214,7 @@ static __always_inline void publish(struct process *m, int anyhow)
 {
     struct open_round *oldest = open_round_of(m, m->multifd.oldest);
 
-    if (m->multifd.oldest < m->counts.round && (anyhow || oldest->settled_pages >= oldest->queued_pages)) {
+    if (m->multifd.oldest < m->counts.round && (anyhow || oldest->channel_pages >= oldest->queued_pages)) {
         tell_counts(m, &oldest->counts, oldest, oldest->end_ns, EVENT_STOCK_ROUND, 0, 0);
         m->multifd.oldest++;
     }

@@ -65,6 +65,7 @@ class Pair:
     qemu: Path
     stack: ExitStack
     workload: Workload
+    more: Sequence[str] = ()  # words of both command lines
     incoming: int = 0
     destination: str = ""  # the name of its VM, made from a number if not given
     uri: str = ""  # where a destination waits
@@ -76,7 +77,7 @@ class Pair:
         arguments = build_guest("baremetal").qemu_arguments(self.workload, self.directory / f"serial-{self.incoming}")
         capabilities = self.source.qmp.execute("query-migrate-capabilities")
         name = f"destination-{self.incoming}"
-        waiting = [*arguments, *([] if autostart else ["-S"]), "-incoming", "defer"]
+        waiting = [*arguments, *self.more, *([] if autostart else ["-S"]), "-incoming", "defer"]
         destination = self.stack.enter_context(machine(self.destination or name, self.qemu, waiting))
         destination.qmp.execute("migrate-set-capabilities", capabilities=capabilities)
         destination.qmp.execute("migrate-set-parameters", _dashed(parameters))
@@ -130,14 +131,16 @@ def wait(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def pair(qemu: Path, directory: Path, name: str = "source", workload: Workload = WORKLOAD) -> Iterator[Pair]:
+def pair(
+    qemu: Path, directory: Path, name: str = "source", workload: Workload = WORKLOAD, more: Sequence[str] = ()
+) -> Iterator[Pair]:
     """A source whose guest is ready."""
     with ExitStack() as stack:
         guest = build_guest("baremetal")
         serial = directory / "serial-0"
-        source = stack.enter_context(machine(name, qemu, guest.qemu_arguments(workload, serial)))
+        source = stack.enter_context(machine(name, qemu, [*guest.qemu_arguments(workload, serial), *more]))
         wait_until_ready(serial, seconds=guest.guest.ready_seconds, check_alive=source.check_alive)
-        yield Pair(source, directory, qemu, stack, workload)
+        yield Pair(source, directory, qemu, stack, workload, more)
 
 
 @contextmanager

@@ -34,6 +34,8 @@ QEMUS = pytest.mark.parametrize(
     [(Level.STOCK, stock_binary), (Level.STOCK, qemu_binary), (Level.USDT, qemu_binary)],
     ids=["stock-7.2", "stock-10.0", "usdt-10.0"],
 )
+# QEMU before 9.0 under TCG loses writes where RAM is a multiple of 64 pages, and with them its later rounds
+ODD_MEMORY = ("-m", f"{WORKLOAD.memory_mib * 1024 - 8}k")
 TRUTH = Workload(fake=300, changed=200, zero=100, aba=100, untouched=300, pause_ms=5, memory_mib=64, stride=2)
 
 
@@ -65,7 +67,7 @@ def with_channels(vm: Pair, channels: int = 3, **parameters: object) -> None:
 @pytest.mark.parametrize("compression", ["none", "zlib", "zstd"])
 def test_every_page_of_every_channel(level: Level, qemu: Callable[[], Path], compression: str, tmp_path: Path) -> None:
     notes = Notes()
-    with pair(qemu(), tmp_path) as vm, observed(vm.source, level, [notes], pages=True):
+    with pair(qemu(), tmp_path, more=ODD_MEMORY) as vm, observed(vm.source, level, [notes], pages=True):
         with_channels(vm, multifd_compression=compression)
         vm.migrate(max_bandwidth=SLOW if compression == "none" else SLOW // 16, downtime_limit=1)
         vm.wait_for_syncs(4)
@@ -81,19 +83,38 @@ def test_every_page_of_every_channel(level: Level, qemu: Callable[[], Path], com
     assert by_round == {entry.round: entry.visited_pages for entry in migration.rounds if entry.visited_pages}
 
 
-@pytest.mark.parametrize("level", [Level.STOCK, Level.USDT], ids=str)
-@pytest.mark.parametrize("detection", ["legacy", "none"])
-def test_where_zero_pages_are_found(level: Level, detection: str, tmp_path: Path) -> None:
-    """In the migration thread, and sent on the main channel; or nowhere."""
+LEVELS = pytest.mark.parametrize("level", [Level.STOCK, Level.USDT], ids=str)
+
+
+@LEVELS
+def test_zero_pages_that_the_migration_thread_finds(level: Level, tmp_path: Path) -> None:
+    """They go over the main channel."""
     notes = Notes()
     with pair(qemu_binary(), tmp_path) as vm, observed(vm.source, level, [notes]):
-        with_channels(vm, zero_page_detection=detection)
-        vm.migrate(max_bandwidth=SLOW if detection == "legacy" else 16 * SLOW, downtime_limit=1)
+        with_channels(vm, zero_page_detection="legacy")
+        vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
         vm.wait_for_syncs(4)
         ram = vm.converge()["ram"]
         wait(lambda: len(notes.over) == 1)
     exact(notes.over[0], ram)
-    assert bool(ram["duplicate"]) == (detection == "legacy")
+    assert ram["duplicate"]
+
+
+@LEVELS
+def test_memory_that_nobody_has_touched_cannot_be_read(level: Level, tmp_path: Path) -> None:
+    """Where nobody looks for zero pages, it is sent without having been touched: counted, but of no class."""
+    notes = Notes()
+    with pair(qemu_binary(), tmp_path) as vm, observed(vm.source, level, [notes]):
+        with_channels(vm, zero_page_detection="none")
+        vm.migrate(max_bandwidth=16 * SLOW, downtime_limit=1)
+        vm.wait_for_syncs(4)
+        ram = vm.converge()["ram"]
+        wait(lambda: len(notes.over) == 1)
+    [migration] = notes.over
+    assert migration.valid is False
+    assert "events lost" in migration.rounds[0].invalid_reason
+    assert all(each.valid for each in migration.rounds[1:]), [each.invalid_reason for each in migration.rounds]
+    assert (migration.total("normal_pages"), migration.total("zero_pages")) == (ram["normal"], ram["duplicate"])
 
 
 @QEMUS
@@ -138,7 +159,7 @@ def test_classes_are_those_that_the_guest_knows(level: Level, qemu: Callable[[],
 def test_cancelled_and_tried_again(level: Level, qemu: Callable[[], Path], tmp_path: Path) -> None:
     """Nothing of the first is left for the second, whose channels are other threads."""
     notes = Notes()
-    with pair(qemu(), tmp_path) as vm, observed(vm.source, level, [notes]):
+    with pair(qemu(), tmp_path, more=ODD_MEMORY) as vm, observed(vm.source, level, [notes]):
         with_channels(vm)
         vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
         vm.wait_for_syncs(3)
@@ -160,7 +181,7 @@ def test_cancelled_and_tried_again(level: Level, qemu: Callable[[], Path], tmp_p
 @QEMUS
 def test_an_observer_that_comes_later(level: Level, qemu: Callable[[], Path], tmp_path: Path) -> None:
     notes = Notes()
-    with pair(qemu(), tmp_path) as vm:
+    with pair(qemu(), tmp_path, more=ODD_MEMORY) as vm:
         with_channels(vm)
         vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
         vm.wait_for_syncs(2)
@@ -182,7 +203,7 @@ def test_an_observer_that_comes_later(level: Level, qemu: Callable[[], Path], tm
 def test_a_sample(level: Level, qemu: Callable[[], Path], tmp_path: Path) -> None:
     """Pages are counted one by one all the same."""
     notes = Notes()
-    with pair(qemu(), tmp_path) as vm:
+    with pair(qemu(), tmp_path, more=ODD_MEMORY) as vm:
         trace = LiveTrace(by_pid(vm.source.pid), level, monitor=vm.source.observer_socket, sample=4)
         with running(Observer(trace, [notes])):
             with_channels(vm)
@@ -196,7 +217,7 @@ def test_a_sample(level: Level, qemu: Callable[[], Path], tmp_path: Path) -> Non
     assert migration.total("zero_pages") == ram["duplicate"]
 
 
-@pytest.mark.parametrize("level", [Level.STOCK, Level.USDT], ids=str)
+@LEVELS
 def test_channels_that_write_a_file_are_not_counted(level: Level, tmp_path: Path) -> None:
     """With mapped-ram there are no packets."""
     notes = Notes()
