@@ -62,13 +62,16 @@ struct channel {
 #endif
 };
 
+#define QUEUED_PAGES (8 * CHUNK_PAGES) /* a byte for each, in an element as large as that of `chunks` */
+#define QUEUED_CHUNKS (CHUNKS / 8 + 1024) /* RAM blocks begin and end anywhere */
+
 /* in which round a page was queued that no channel has sent yet: its number's lower bits, and 1; 0: it was not */
 struct queued_chunk {
-    u8 round[CHUNK_PAGES];
+    u8 round[QUEUED_PAGES];
 };
 
 /* of keys the `chunk` is the id of a thread in the second map */
-BPF_F_TABLE("hash", struct chunk_key, struct queued_chunk, queued_chunks, CHUNKS, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", struct chunk_key, struct queued_chunk, queued_chunks, QUEUED_CHUNKS, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", struct chunk_key, struct channel, channels, PROCESSES, BPF_F_NO_PREALLOC);
 BPF_ARRAY(nothing_queued, struct queued_chunk, 1);
 BPF_ARRAY(idle_channel, struct channel, 1);
@@ -219,8 +222,8 @@ int multifd_queue_page(struct pt_regs *ctx)
     page = host / PAGE_BYTES;
     key.slot = m->head.slot;
     key.generation = m->generation;
-    key.chunk = page / CHUNK_PAGES;
-    index = page - page / CHUNK_PAGES * CHUNK_PAGES;
+    key.chunk = page / QUEUED_PAGES;
+    index = page - page / QUEUED_PAGES * QUEUED_PAGES;
     chunk = queued_chunks.lookup(&key);
     if (!chunk) {
         struct queued_chunk *template = nothing_queued.lookup(&zero);
@@ -231,7 +234,7 @@ int multifd_queue_page(struct pt_regs *ctx)
         chunk = queued_chunks.lookup(&key);
     }
     asm volatile("" : "+r"(index));
-    if (!chunk || !host || index >= CHUNK_PAGES) {
+    if (!chunk || !host || index >= QUEUED_PAGES) {
         lose(&m->head, LOST_UNRECORDED);
         return 0;
     }
@@ -304,13 +307,13 @@ static __always_inline u64 class_sent(struct process *m, u64 host, u64 now)
 /* the round that a page was queued in, which is forgotten; 0: it was not seen to be queued */
 static __always_inline u32 queued_round(struct process *m, u64 host)
 {
-    u64 page = host / PAGE_BYTES, number = page / CHUNK_PAGES, index = page - number * CHUNK_PAGES;
+    u64 page = host / PAGE_BYTES, number = page / QUEUED_PAGES, index = page - number * QUEUED_PAGES;
     struct chunk_key key = {.slot = m->head.slot, .generation = m->generation, .chunk = number};
     struct queued_chunk *chunk = queued_chunks.lookup(&key);
     u32 round;
 
     asm volatile("" : "+r"(index));
-    if (!chunk || index >= CHUNK_PAGES) {
+    if (!chunk || index >= QUEUED_PAGES) {
         return 0;
     }
     round = chunk->round[index];
