@@ -1,4 +1,4 @@
-"""What channels of multifd do only now and then, played on demand: rounds that end late, copies, calls without a packet."""
+"""What channels of multifd do only now and then, played on demand: late ends of rounds, copies, odd calls."""
 
 from __future__ import annotations
 
