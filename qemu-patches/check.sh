@@ -139,24 +139,36 @@ sanitized() {  # SANITIZERS SERIES PLACE: what they report of QEMU's tests, and 
     without_kvm "$python" "$here/../tests/qemu/suite.py" --tests "$place/build/tests/qtest/migration-test" \
         --series "$place/qemu-system-x86_64" --results "$place/tests.jsonl" >"$place/tests.log" 2>&1 ||
         wrong+=("QEMU's tests: $place/tests.log")
-    [[ $of == none ]] || "$(dirname "$python")/fakedirty" fuzz --runs 60 --seed 16 --qemu "$place/qemu-system-x86_64" \
-        >"$place/fuzz.log" 2>&1 || wrong+=("random migrations: $place/fuzz.log")
+    [[ $of == none || -e $place/fuzzed ]] && return
+    if "$(dirname "$python")/fakedirty" fuzz --runs 60 --seed 16 --qemu "$place/qemu-system-x86_64" \
+        >"$place/fuzz.log" 2>&1; then
+        touch "$place/fuzzed"
+    else
+        wrong+=("random migrations: $place/fuzz.log")
+    fi
+}
+
+new_reports() {  # DIRECTORY [DIRECTORY]: into the file new; whether there are any
+    local status=0
+    "$python" "$here/../tests/qemu/reports.py" "$@" >"$place/new" || status=$?
+    ((status == 0 || status == 3)) || die "the reports cannot be read"
+    ((status == 3))
 }
 
 sanitizers() {
-    local kind place
+    local kind place sum
     wrong=()
+    sum=$(cat "${parts[@]}" | sha256sum | cut -c1-16)
     for kind in "asan ubsan" tsan; do
         place=$work/${kind%% *}
-        sanitized "$kind" "$series" "$place/series"
+        sanitized "$kind" "$series" "$place/series-$sum"
         # without reports there is nothing to compare
-        if "$python" "$here/../tests/qemu/reports.py" "$place/series/reports" >"$place/new"; then
+        if ! new_reports "$place/series-$sum/reports"; then
             say "$kind: no report"
             continue
         fi
         sanitized "$kind" none "$place/unpatched"
-        "$python" "$here/../tests/qemu/reports.py" "$place/series/reports" "$place/unpatched/reports" >"$place/new" ||
-            wrong+=("reports: $place/new")
+        ! new_reports "$place/series-$sum/reports" "$place/unpatched/reports" || wrong+=("reports: $place/new")
         say "$kind: $(head -n 1 "$place/new")"
     done
     [[ -z ${wrong[*]} ]] || die "$(printf '%s\n' "not as it must be:" "${wrong[@]}")"
