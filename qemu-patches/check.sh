@@ -109,8 +109,18 @@ patches() {
     done
 }
 
+own_tests() {  # the names of those that QEMU has without the series, in WORK/own-tests
+    [[ ! -e $work/own-tests ]] || return 0
+    git -C "$work/source" checkout -q --force --detach base
+    ninja -C "$work/build" tests/qtest/migration-test >"$work/build/ninja.log" 2>&1 || die "QEMU's tests do not build"
+    QTEST_QEMU_BINARY=$work/unpatched/qemu-system-x86_64 "$work/build/tests/qtest/migration-test" --full -l |
+        sed -n '\#^/#p' >"$work/own-tests.new"
+    mv "$work/own-tests.new" "$work/own-tests"
+}
+
 suite() {
     local patch sum
+    own_tests
     sum=$(cat "${parts[@]}" | sha256sum | cut -c1-16)
     if ! git -C "$work/source" checkout -q --force --detach "series-$sum" 2>/dev/null; then
         git -C "$work/source" checkout -q --force --detach base
@@ -120,7 +130,8 @@ suite() {
         git -C "$work/source" tag "series-$sum"
     fi
     compile "the series"
-    suite_of --unpatched "$work/unpatched/qemu-system-x86_64" --results "$work/suite-$sum.jsonl"
+    suite_of --unpatched "$work/unpatched/qemu-system-x86_64" --only "$work/own-tests" \
+        --results "$work/suite-$sum.jsonl"
 }
 
 sanitized() {  # SANITIZERS SERIES PLACE: what they report of QEMU's tests, and of random migrations, into PLACE/reports
