@@ -33,8 +33,10 @@ link_firmware() {  # BUILD: Debian's, where a QEMU that runs from its build dire
 }
 
 prepare() {  # WORK/source, a git tree of the unpatched source, and WORK/build, in which that was built
-    [[ -x $work/unpatched/qemu-system-x86_64 ]] ||
+    if [[ ! -x $work/unpatched/qemu-system-x86_64 ]]; then
+        rm -rf "$work/source" "$work/build"  # of a run that was interrupted
         FAKEDIRTY_WORK=$work "$here/build.sh" build none "$work/unpatched" "$release"
+    fi
     cd "$work/source"
     [[ $(<VERSION) == "$release".* ]] ||
         die "$work has QEMU $(<VERSION), this is about $release: give each release a directory of its own"
@@ -48,6 +50,11 @@ prepare() {  # WORK/source, a git tree of the unpatched source, and WORK/build, 
     fi
     rm -rf .git/rebase-apply
     link_firmware "$work/build"
+}
+
+without_patches() {  # the source, and a build that knows no option of a patch: meson remembers them, and refuses them
+    git -C "$work/source" checkout -q --force --detach base
+    sed -i -E '/^(xxhash|murmurhash|blake3) =/d' "$work/build/meson-private/cmd_line.txt"
 }
 
 compile() {  # what the source at hand has of it
@@ -91,7 +98,7 @@ apply() { git -C "$work/source" am -q "$1" || die "${1#"$series"/} does not appl
 
 patches() {
     local patch name said so_far=
-    git -C "$work/source" checkout -q --force --detach base
+    without_patches
     for patch in "${parts[@]}"; do
         name=${patch#"$series"/}
         apply "$patch"
@@ -111,7 +118,7 @@ patches() {
 
 own_tests() {  # the names of those that QEMU has without the series, in WORK/own-tests
     [[ ! -e $work/own-tests ]] || return 0
-    git -C "$work/source" checkout -q --force --detach base
+    without_patches
     ninja -C "$work/build" tests/qtest/migration-test >"$work/build/ninja.log" 2>&1 || die "QEMU's tests do not build"
     QTEST_QEMU_BINARY=$work/unpatched/qemu-system-x86_64 "$work/build/tests/qtest/migration-test" --full -l |
         sed -n '\#^/#p' >"$work/own-tests.new"
@@ -123,7 +130,7 @@ suite() {
     own_tests
     sum=$(cat "${parts[@]}" | sha256sum | cut -c1-16)
     if ! git -C "$work/source" checkout -q --force --detach "series-$sum" 2>/dev/null; then
-        git -C "$work/source" checkout -q --force --detach base
+        without_patches
         for patch in "${parts[@]}"; do
             apply "$patch"
         done
@@ -189,3 +196,4 @@ mkdir -p "$2"
 work=$(realpath "$2")
 [[ $1 == sanitizers ]] || prepare
 "$1"
+exit 0
