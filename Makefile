@@ -164,7 +164,7 @@ qemu-sanitizers: setup  ## QEMU with the series under ASan, UBSan and TSan: noth
 # what needs no host runs beside what does: most of the time of that is spent in waiting for migrations
 test: setup test-packages lint  ## every check: style, types, unit and integration tests
 	@mkdir -p build
-	$(VENV)/bin/pytest -q tests/unit >build/unit-tests.log 2>&1 & unit=$$!
+	$(VENV)/bin/pytest -q -m "not long" tests/unit tests/protocol >build/unit-tests.log 2>&1 & unit=$$!
 	trap 'kill $$unit 2>/dev/null || true' EXIT
 	status=0
 	$(VENV)/bin/pytest -q --durations=30 -m "not long" tests/integration || status=$$?
@@ -176,7 +176,7 @@ test: setup test-packages lint  ## every check: style, types, unit and integrati
 check-long: setup test-packages long-packages  ## what takes longer: Debian's QEMUs of three releases, 100 random migrations, guests that come and go, campaigns, the page, the composition (about an hour and a quarter)
 	@$(FAKEDIRTY) demo --stock --out runs/check-long
 	$(FAKEDIRTY) fuzz --runs 100 --seed 1
-	$(VENV)/bin/pytest -q -m long tests/integration
+	$(VENV)/bin/pytest -q -m long tests/integration tests/protocol
 	$(VENV)/bin/pytest -q -rP tests/long
 
 clean:  ## remove what was built in this checkout (not the cache)

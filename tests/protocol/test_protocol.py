@@ -1,18 +1,19 @@
 """The model of the protocol: nothing wrong with it whole, and a counterexample for each rule that is taken out.
 
 Three things make a proof worth having: every state was visited, every statement of the model is come to, and the
-guest can write wherever a thread is. Each is tested.
+guest can write wherever a thread is. Each is tested; what takes more than some seconds in `make check-long`.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 from spin import Verdict, verify
 
 MODELS = Path(__file__).parents[2] / "qemu-patches" / "model"
@@ -31,6 +32,9 @@ WHOLE = (
     ("postcopy",),
     ("postcopy", "MULTIFD"),
 )
+SLOW = {("multifd", "TOGGLES"), ("multifd", "LEGACY_ZERO"), ("precopy", "TCG")}
+SLOW_MODELS = {model for model, *_ in SLOW}
+ALONE = sorted({(model,) for model, *_ in WHOLE})
 # what takes a rule out, and where a counterexample is then found
 RULES = (
     ("CLEAR_AFTER_READ", "dirty_log"),
@@ -97,9 +101,14 @@ def name(case: Sequence[str]) -> str:
     return "-".join(case)
 
 
-def checked(case: Sequence[str], work: Path, *more: str, shortest: bool = False) -> Verdict:
+def each(cases: Iterable[Sequence[str]], slow: Callable[[Sequence[str]], bool]) -> list[ParameterSet]:
+    """The cases as parameters; those that are slow are long tests."""
+    return [pytest.param(case, id=name(case), marks=[pytest.mark.long] if slow(case) else []) for case in cases]
+
+
+def checked(case: Sequence[str], work: Path, *more: str, soon: bool = False) -> Verdict:
     model, *choice = case
-    return verify(MODELS / f"{model}.pml", (*choice, *more), work, shortest=shortest)
+    return verify(MODELS / f"{model}.pml", (*choice, *more), work, soon=soon)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +117,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[str]],
     return cache(lambda case: checked(case, tmp_path_factory.mktemp(name(case))))
 
 
-@pytest.mark.parametrize("case", WHOLE, ids=name)
+@pytest.mark.parametrize("case", each(WHOLE, lambda case: case in SLOW))
 def test_source_and_destination_agree(case: Sequence[str], whole: Callable[[Sequence[str]], Verdict]) -> None:
     verdict = whole(case)
     print(f"{name(case)}: {verdict.states} states in {verdict.seconds:.1f} s")
@@ -116,16 +125,17 @@ def test_source_and_destination_agree(case: Sequence[str], whole: Callable[[Sequ
     assert verdict.whole
 
 
-@pytest.mark.parametrize("model", sorted({model for model, *_ in WHOLE}))
-def test_all_of_a_model_is_come_to(model: str, whole: Callable[[Sequence[str]], Verdict]) -> None:
+@pytest.mark.parametrize("case", each(ALONE, lambda case: case[0] in SLOW_MODELS))
+def test_all_of_a_model_is_come_to(case: Sequence[str], whole: Callable[[Sequence[str]], Verdict]) -> None:
     # what one configuration does not come to, another does
-    missed = set.intersection(*(set(whole(case).unreached) for case in WHOLE if case[0] == model))
+    (model,) = case
+    missed = set.intersection(*(set(whole(other).unreached) for other in WHOLE if other[0] == model))
     assert {statement for statement in missed if statement.partition(": ")[2] not in NEVER} == set()
 
 
-@pytest.mark.parametrize("model", sorted({model for model, *_ in WHOLE}))
-def test_the_guest_writes_wherever_a_thread_is(model: str, tmp_path: Path) -> None:
-    verdict = checked((model,), tmp_path, "PLACES")
+@pytest.mark.parametrize("case", each(ALONE, lambda case: case[0] in SLOW_MODELS))
+def test_the_guest_writes_wherever_a_thread_is(case: Sequence[str], tmp_path: Path) -> None:
+    verdict = checked(case, tmp_path, "PLACES")
     assert verdict.whole
     assert [statement for statement in verdict.unreached if ": assert((at==" in statement] == []
 
@@ -133,7 +143,7 @@ def test_the_guest_writes_wherever_a_thread_is(model: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("case", RULES, ids=name)
 def test_a_rule_that_is_taken_out_is_missed(case: Sequence[str], tmp_path: Path) -> None:
     rule, *where = case
-    verdict = checked(where, tmp_path, rule)
+    verdict = checked(where, tmp_path, rule, soon=True)
     assert verdict.error.startswith("assertion violated")
 
 
