@@ -188,6 +188,10 @@ struct stock_event {
     unsigned int state;     /* EVENT_STOCK_STATE: the number of the new MigrationStatus, */
     unsigned int partial;   /* the migration was running when the first event came */
     char name[WORD_BYTES];  /* or its name */
+    /* with multifd, else 0; of a trace that was recorded before these were there, too */
+    unsigned long long queued_pages;  /* given to the channels in this round */
+    unsigned long long channel_pages; /* those of them that were in a channel's packet */
+    unsigned long long end_ns;        /* of the round: its event may come later */
 };
 
 /* a guest is about to be in another RunState */

@@ -15,9 +15,12 @@
  * Page records, where they are asked for, name a page by its number in the process's memory; user space
  * knows where RAM blocks lie.
  *
+ * With multifd the migration thread queues a page, and a channel's thread sends it, maybe in the next round. What
+ * channels count lies in `open_rounds`; the programs are those of multifd.c, which comes after this file.
+ *
  * Defined on the command line: PAGE_BITS, the size of a target page; CHUNKS, how many chunks there can be at
- * once, of all processes; SEED, of the hash; SAMPLE, which of how many pages is looked at; and what rings.c
- * wants.
+ * once, of all processes; SEED, of the hash; SAMPLE, which of how many pages is looked at; ENDED, a bit for each
+ * number of a MigrationStatus after which nothing comes, 0 where states are told by name; and what rings.c wants.
  */
 
 #define PAGE_BYTES (1 << PAGE_BITS)
@@ -35,7 +38,42 @@ struct page {
     u64 words[PAGE_BYTES / 8];
 };
 
-/* touched by the migration thread alone, but for forced syncs */
+/* rounds whose last page no channel may have sent yet; a power of two */
+#define OPEN_ROUNDS 8
+
+/* what channels of multifd count of a round, and the rest of it once the migration thread has closed it */
+struct open_round {
+    struct stock_counts counts;
+    u64 end_ns;
+    u64 queued_pages;  /* by the migration thread, as all above */
+    u64 channel_pages; /* those of them that were in packets; by several threads at once, as all below */
+    u64 first_pages;
+    u64 changed_pages;
+    u64 fake_pages;
+    u64 normal_pages;
+    u64 zero_pages;
+};
+
+#define MOST_BLOCKS 128
+
+struct block {
+    u64 name; /* a hash of it */
+    u64 host;
+};
+
+/* of a migration that queues pages for channels; the migration thread's own */
+struct multifd {
+    u32 active;
+    u32 oldest; /* of the rounds that user space was not told of */
+    u64 block;  /* QEMU's RAMBlock of the page that was queued last, and where that lies */
+    u64 host;
+    u64 blocks_seen;
+    struct block blocks[MOST_BLOCKS];
+    u64 name[BLOCK_BYTES / 8];
+    struct open_round open_rounds[OPEN_ROUNDS];
+};
+
+/* touched by the migration thread alone, but for forced syncs and what channels count */
 struct process {
     struct process_head head;
     u64 tested; /* the page that buffer_is_zero was asked about, while its fate is open */
@@ -44,6 +82,7 @@ struct process {
     u32 partial;
     u32 setting_up; /* a migration is about to begin, where states are told by name */
     struct stock_counts counts;
+    struct multifd multifd;
     struct page copy;
 #if PAGES
     struct batch_event batch;
@@ -80,20 +119,46 @@ static __always_inline int main_thread(void)
     return (u32)id == id >> 32;
 }
 
-static __always_inline void emit(struct process *m, u32 kind, u32 state, u64 name)
+static __always_inline struct open_round *open_round_of(struct process *m, u32 round)
+{
+    return &m->multifd.open_rounds[round & (OPEN_ROUNDS - 1)];
+}
+
+/* counts of the migration thread, with those of channels where there are any */
+static __always_inline void tell_counts(struct process *m, struct stock_counts *counts, struct open_round *channels,
+                                        u64 end_ns, u32 kind, u32 state, u64 name)
 {
     struct stock_event event = {};
 
     head(&m->head, &event.header, kind);
     event.header.tid = m->tid;
-    event.counts = m->counts;
+    event.counts = *counts;
     event.counts.generation = m->generation;
     event.state = state;
     event.partial = m->partial;
+    event.end_ns = end_ns;
+    if (channels) {
+        event.counts.first_pages += channels->first_pages;
+        event.counts.changed_pages += channels->changed_pages;
+        event.counts.fake_pages += channels->fake_pages;
+        event.counts.normal_pages += channels->normal_pages;
+        event.counts.zero_pages += channels->zero_pages;
+        event.queued_pages = channels->queued_pages;
+        event.channel_pages = channels->channel_pages;
+    }
     if (name) {
         bpf_probe_read_user_str(event.name, sizeof(event.name), (void *)name);
     }
     tell(&m->head, &event, sizeof(event));
+}
+
+static __always_inline void emit(struct process *m, u32 kind, u32 state, u64 name)
+{
+    if (m->multifd.active) {
+        tell_counts(m, &m->counts, open_round_of(m, m->counts.round), bpf_ktime_get_ns(), kind, state, name);
+    } else {
+        tell_counts(m, &m->counts, 0, 0, kind, state, name);
+    }
 }
 
 #if PAGES
@@ -144,6 +209,53 @@ static __always_inline void open_round(struct process *m, u32 round)
     m->counts.start_ns = bpf_ktime_get_ns();
 }
 
+/* the oldest closed round that user space was not told of, if no channel has a page of it left, or `anyhow` */
+static __always_inline void publish(struct process *m, int anyhow)
+{
+    struct open_round *oldest = open_round_of(m, m->multifd.oldest);
+
+    if (m->multifd.oldest < m->counts.round && (anyhow || oldest->channel_pages >= oldest->queued_pages)) {
+        tell_counts(m, &oldest->counts, oldest, oldest->end_ns, EVENT_STOCK_ROUND, 0, 0);
+        m->multifd.oldest++;
+    }
+}
+
+/* all of them, or those that are complete */
+static __always_inline void publish_all(struct process *m, int anyhow)
+{
+    if (!m->multifd.active) {
+        return;
+    }
+#pragma clang loop unroll(disable)
+    for (int i = 0; i < OPEN_ROUNDS; i++) {
+        publish(m, anyhow);
+    }
+}
+
+/* the next one begins */
+static __always_inline void end_round(struct process *m)
+{
+    u32 round = m->counts.round;
+    struct open_round *ended = open_round_of(m, round), *next = open_round_of(m, round + 1);
+
+    if (!m->multifd.active) {
+        if (round) {
+            emit(m, EVENT_STOCK_ROUND, 0, 0);
+        }
+        open_round(m, round + 1);
+        return;
+    }
+    ended->counts = m->counts;
+    ended->end_ns = bpf_ktime_get_ns();
+    if (round + 1 - m->multifd.oldest >= OPEN_ROUNDS) {
+        m->counts.round++; /* for its place the oldest is told of, whatever it lacks */
+        publish(m, 1);
+    }
+    __builtin_memset(next, 0, sizeof(*next));
+    open_round(m, round + 1);
+    publish_all(m, 0);
+}
+
 static __always_inline void start(struct process *m, u32 tid, u32 partial)
 {
     m->tid = tid;
@@ -151,6 +263,9 @@ static __always_inline void start(struct process *m, u32 tid, u32 partial)
     m->setting_up = 0;
     m->generation++;
     m->tested = 0;
+    m->multifd.active = 0;
+    m->multifd.block = 0;
+    m->multifd.blocks_seen = 0;
     open_round(m, partial);
     emit(m, EVENT_STOCK_STARTED, 0, 0);
 }
@@ -161,44 +276,62 @@ static __always_inline int sampled(u64 host)
     return SAMPLE == 1 || ((host / PAGE_BYTES ^ SEED) * 0x9e3779b97f4a7c15ULL >> 32) % SAMPLE == 0;
 }
 
-static __always_inline void classify(struct process *m, u64 host, u64 now, u64 disposition)
+/* the chunk that a page is in, made if there is none; several threads may want the same one */
+static __always_inline struct chunk *chunk_of(struct process *m, u64 number)
 {
-    u64 page = host / PAGE_BYTES, number = page / CHUNK_PAGES, index = page - number * CHUNK_PAGES;
-    u64 class = CLASS_UNKNOWN;
     struct chunk_key key = {.slot = m->head.slot, .generation = m->generation, .chunk = number};
     struct chunk *chunk = chunks.lookup(&key);
     int zero = 0;
+
+    if (!chunk) {
+        struct chunk *template = empty.lookup(&zero);
+
+        if (template) {
+            chunks.insert(&key, template);
+        }
+        chunk = chunks.lookup(&key);
+    }
+    return chunk;
+}
+
+/* what a page is that is sent with a content, after what was sent of it before; that is kept */
+static __always_inline u64 class_of(struct chunk *chunk, u64 index, u64 now)
+{
+    u64 before = chunk->sent[index];
+
+    chunk->sent[index] = now;
+    if (now == NOT_SENT) {
+        return CLASS_UNKNOWN; /* sent unseen: whatever is compared with it next is a first page */
+    }
+    if (before == NOT_SENT) {
+        return CLASS_FIRST;
+    }
+    return before == now ? CLASS_FAKE : CLASS_CHANGED;
+}
+
+static __always_inline void classify(struct process *m, u64 host, u64 now, u64 disposition)
+{
+    u64 page = host / PAGE_BYTES, number = page / CHUNK_PAGES, index = page - number * CHUNK_PAGES;
+    struct chunk *chunk = chunk_of(m, number);
+    u64 class = CLASS_UNKNOWN;
 
     asm volatile("" : "+r"(index)); /* the verifier wants a bound that the compiler would leave out */
     if (index >= CHUNK_PAGES) {
         return;
     }
     if (!chunk) {
-        struct chunk *template = empty.lookup(&zero);
-
-        if (template) {
-            chunks.update(&key, template);
-        }
-        chunk = chunks.lookup(&key);
-    }
-    if (!chunk) {
         lose(&m->head, LOST_UNRECORDED);
         note(m, host, now, class, disposition);
         return;
     }
-    if (now == NOT_SENT) {
-        /* sent unseen: whatever is compared with it next is a first page */
-    } else if (chunk->sent[index] == NOT_SENT) {
+    class = class_of(chunk, index, now);
+    if (class == CLASS_FIRST) {
         m->counts.first_pages++;
-        class = CLASS_FIRST;
-    } else if (chunk->sent[index] == now) {
+    } else if (class == CLASS_FAKE) {
         m->counts.fake_pages++;
-        class = CLASS_FAKE;
-    } else {
+    } else if (class == CLASS_CHANGED) {
         m->counts.changed_pages++;
-        class = CLASS_CHANGED;
     }
-    chunk->sent[index] = now;
     note(m, host, now, class, disposition);
 }
 
@@ -336,10 +469,7 @@ static __always_inline int sync(void)
     if (m->tid == tid) {
         settle(m);
         flush(m);
-        if (m->counts.round) {
-            emit(m, EVENT_STOCK_ROUND, 0, 0);
-        }
-        open_round(m, m->counts.round + 1);
+        end_round(m);
     } else if (main_thread()) {
         lock_xadd(&m->counts.forced_syncs, 1);
     }
@@ -380,11 +510,17 @@ int state_set(struct pt_regs *ctx)
         return 0;
     }
     if (state == (u32)PT_REGS_PARM2(ctx)) {
+        u32 new = (u32)PT_REGS_PARM3(ctx);
+        int over = new < 32 && ENDED >> new & 1;
+
         if (m->tid == tid) {
             settle(m);
             flush(m);
         }
-        emit(m, EVENT_STOCK_STATE, (u32)PT_REGS_PARM3(ctx), 0);
+        if (m->tid == tid || (over && main_thread())) {
+            publish_all(m, over);
+        }
+        emit(m, EVENT_STOCK_STATE, new, 0);
     }
     return 0;
 }
@@ -396,6 +532,7 @@ int state_set(struct pt_regs *ctx)
 #define SETUP WORD('s', 'e', 't', 'u', 'p', 0, 0, 0)
 #define FAILED WORD('f', 'a', 'i', 'l', 'e', 'd', 0, 0)
 #define CANCELLED WORD('c', 'a', 'n', 'c', 'e', 'l', 'l', 'e') /* not cancelling */
+#define COMPLETED WORD('c', 'o', 'm', 'p', 'l', 'e', 't', 'e')
 
 /* the same by QEMU's trace event, where there is one: the compiler may have inlined the function above */
 static __always_inline int migrate_set_state(struct pt_regs *ctx, u64 name)
@@ -412,10 +549,15 @@ static __always_inline int migrate_set_state(struct pt_regs *ctx, u64 name)
         m->setting_up = 1;
     }
     if (m->tid) {
+        int failed = word == CANCELLED || (word & ~0ULL >> 8) == FAILED;
+
         /* the main thread ends what its migration thread, joined by now, can add no page to */
-        if (m->tid == tid || word == CANCELLED || (word & ~0ULL >> 8) == FAILED) {
+        if (m->tid == tid || failed) {
             settle(m);
             flush(m);
+        }
+        if (m->tid == tid || (failed && main_thread())) {
+            publish_all(m, failed || word == COMPLETED);
         }
         emit(m, EVENT_STOCK_STATE, 0, name);
     }

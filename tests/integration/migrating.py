@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -65,20 +65,22 @@ class Pair:
     qemu: Path
     stack: ExitStack
     workload: Workload
+    more: Sequence[str] = ()  # words of both command lines
     incoming: int = 0
     destination: str = ""  # the name of its VM, made from a number if not given
     uri: str = ""  # where a destination waits
 
-    def receive(self, *, autostart: bool = False) -> Machine:
-        """A fresh destination, which keeps the guest stopped unless it is to start it."""
+    def receive(self, *, autostart: bool = False, **parameters: Any) -> Machine:
+        """A fresh destination, which keeps the guest stopped unless it is to start it; its parameters are as given."""
         self.incoming += 1
         self.uri = f"unix:{self.directory}/migration-{self.incoming}"
         arguments = build_guest("baremetal").qemu_arguments(self.workload, self.directory / f"serial-{self.incoming}")
         capabilities = self.source.qmp.execute("query-migrate-capabilities")
         name = f"destination-{self.incoming}"
-        waiting = [*arguments, *([] if autostart else ["-S"]), "-incoming", "defer"]
+        waiting = [*arguments, *self.more, *([] if autostart else ["-S"]), "-incoming", "defer"]
         destination = self.stack.enter_context(machine(self.destination or name, self.qemu, waiting))
         destination.qmp.execute("migrate-set-capabilities", capabilities=capabilities)
+        destination.qmp.execute("migrate-set-parameters", _dashed(parameters))
         destination.qmp.execute("migrate-incoming", uri=self.uri)
         return destination
 
@@ -92,8 +94,7 @@ class Pair:
 
     def set(self, **parameters: Any) -> None:
         """Set migration parameters, underscores standing for dashes."""
-        dashed = {name.replace("_", "-"): value for name, value in parameters.items()}
-        self.source.qmp.execute("migrate-set-parameters", dashed)
+        self.source.qmp.execute("migrate-set-parameters", _dashed(parameters))
 
     def info(self) -> dict[str, Any]:
         """query-migrate of the source."""
@@ -111,6 +112,10 @@ class Pair:
         return self.info()
 
 
+def _dashed(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.replace("_", "-"): value for name, value in parameters.items()}
+
+
 def capable(vm: Pair, *names: str) -> None:
     """Turn capabilities of the source on."""
     wanted = [{"capability": name, "state": True} for name in names]
@@ -126,14 +131,16 @@ def wait(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def pair(qemu: Path, directory: Path, name: str = "source", workload: Workload = WORKLOAD) -> Iterator[Pair]:
+def pair(
+    qemu: Path, directory: Path, name: str = "source", workload: Workload = WORKLOAD, more: Sequence[str] = ()
+) -> Iterator[Pair]:
     """A source whose guest is ready."""
     with ExitStack() as stack:
         guest = build_guest("baremetal")
         serial = directory / "serial-0"
-        source = stack.enter_context(machine(name, qemu, guest.qemu_arguments(workload, serial)))
+        source = stack.enter_context(machine(name, qemu, [*guest.qemu_arguments(workload, serial), *more]))
         wait_until_ready(serial, seconds=guest.guest.ready_seconds, check_alive=source.check_alive)
-        yield Pair(source, directory, qemu, stack, workload)
+        yield Pair(source, directory, qemu, stack, workload, more)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from fakedirty.observe import doctor
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.target import find_all
-from migrating import SLOW, WORKLOAD, Notes, pair, running, wait
+from migrating import SLOW, WORKLOAD, Notes, capable, pair, running, wait
 from mirrors import bootstrap
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fakedirty/releases"
@@ -41,7 +41,8 @@ def qemu(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return script
 
 
-def test_every_page_is_counted(qemu: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("capability", ["", "multifd"], ids=["plain", "multifd"])
+def test_every_page_is_counted(capability: str, qemu: Path, tmp_path: Path) -> None:
     notes = Notes()
     with pair(qemu, tmp_path) as vm:
         [target] = [each for each in find_all() if str(vm.source.observer_socket) in map(str, each.monitors)]
@@ -52,6 +53,8 @@ def test_every_page_is_counted(qemu: Path, tmp_path: Path) -> None:
         trace = LiveTrace(target, Level.STOCK, monitor=vm.source.observer_socket, pages=True)
         with running(Observer(trace, [notes])):
             vm.destination = vm.source.name
+            if capability:
+                capable(vm, capability)
             vm.migrate(max_bandwidth=SLOW, downtime_limit=1, autostart=True)
             vm.wait_for_syncs(4)
             ram = vm.converge()["ram"]

@@ -17,7 +17,7 @@ from fakedirty.observe.slots import Slots
 from fakedirty.observe.target import Target
 from fakedirty.observe.uprobe import BpfError, refusal
 
-BUILD = Build(("rings.c",), "", (), pages=False, sizes=DEFAULT, chunks=False)
+BUILD = Build(("rings.c",), "", (), pages=False, sizes=DEFAULT, kept=())
 
 
 def target(pid: int) -> Target:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fakedirty.errors import TargetError, UsageError
 from fakedirty.model.words import Level
-from fakedirty.observe import bypass, capabilities, levels
+from fakedirty.observe import bypass, capabilities, configuration, levels
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.target import Target
 
@@ -74,3 +74,11 @@ def test_ways_past_the_probes_in_words() -> None:
     assert bypass.reasons(0, Level.STOCK) == ""
     assert bypass.reasons(0b11, Level.STOCK).count(";") == 1
     assert "xbzrle" not in bypass.reasons(0b11, Level.USDT)
+
+
+def test_multifd_has_no_consequence_where_its_packets_are_seen() -> None:
+    assert "multifd" in configuration.consequences(["multifd"], Level.USDT)["multifd"]
+    assert configuration.consequences(["multifd"], Level.USDT, counts_channels=True) == {}
+    assert configuration.consequences(["multifd", "mapped-ram"], Level.STOCK, counts_channels=True).keys() == {
+        "mapped-ram"
+    }

@@ -264,6 +264,41 @@ def test_stock_reports_no_share_where_it_would_count_wrongly() -> None:
         assert (ended.round.fake_pages, ended.round.normal_pages, ended.round.visited_pages) == (None, None, None)
 
 
+def test_a_round_of_multifd_ends_when_it_was_closed_and_not_when_its_last_page_was_sent() -> None:
+    late = {"queued_pages": 5, "channel_pages": 5, "end_ns": 7}
+    events = stocked(
+        stock(wire.EVENT_STOCK_STARTED, 1), stock(wire.EVENT_STOCK_ROUND, 9, 1, first_pages=5, normal_pages=5, **late)
+    )
+    [ended] = [event for event in events if isinstance(event, RoundEnded)]
+    assert (ended.flaw, ended.round.duration_seconds) == ("", 6e-9)
+    assert (ended.round.visited_pages, ended.round.first_pages) == (5, 5)
+
+
+def test_pages_that_were_queued_and_are_in_no_packet_make_a_round_blind() -> None:
+    events = stocked(
+        stock(wire.EVENT_STOCK_STARTED, 1),
+        stock(wire.EVENT_STOCK_ROUND, 9, 1, first_pages=4, normal_pages=4, queued_pages=5, channel_pages=4),
+        stock_state("completed", 30, 2, normal_pages=1, queued_pages=0, channel_pages=1),
+    )
+    for ended in (event for event in events if isinstance(event, RoundEnded)):
+        assert "pages were queued for multifd" in ended.flaw
+        assert ended.round.visited_pages is ended.round.fake_pages is ended.round.normal_pages is None
+
+
+def test_a_round_that_did_not_end_in_the_channels_is_missed() -> None:
+    events = stocked(
+        stock(wire.EVENT_STOCK_STARTED, 1),
+        stock(wire.EVENT_STOCK_ROUND, 9, 1, first_pages=4, normal_pages=4),
+        stock(wire.EVENT_STOCK_STATE, 30, 4, state=STATES.index("failed"), end_ns=30),
+    )
+    last = [event for event in events if isinstance(event, RoundEnded)][-1]
+    assert last.flaw.startswith("2 rounds before this one")
+    started_late = stocked(
+        stock(wire.EVENT_STOCK_STARTED, 1, 1, partial=1), stock(wire.EVENT_STOCK_ROUND, 9, 1, end_ns=9)
+    )
+    assert "rounds before" not in str(started_late[-1])
+
+
 @pytest.mark.parametrize("state_first", [True, False], ids=["as in 7.2", "as in 10.0"])
 def test_stock_counts_every_round_before_postcopy_and_none_of_its_pages(state_first: bool) -> None:
     """Postcopy makes one more sync: QEMU is in its state before that, or after."""

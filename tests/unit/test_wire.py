@@ -137,6 +137,16 @@ def test_decode_knows_an_event_by_its_header() -> None:
     assert (decoded.state, decoded.header.time_ns) == (b"active", 7)
 
 
+def test_an_older_event_lacks_what_only_multifd_has() -> None:
+    event = wire.StockEvent(wire.EventHeader(7, wire.EVENT_STOCK_ROUND), wire.StockCounts(round=2), queued_pages=5)
+    older = bytes(event)[: wire.StockEvent.queued_pages.offset]
+    decoded = wire.decode(older)
+    assert isinstance(decoded, wire.StockEvent)
+    assert (decoded.counts.round, decoded.queued_pages, decoded.end_ns) == (2, 0, 0)
+    with pytest.raises(ValueError, match="size"):
+        wire.decode(older[:-1])
+
+
 def test_a_batch_may_be_shorter_than_the_struct_in_c(tmp_path: Path) -> None:
     records = np.array([(1, 2), (3, 4)], wire.PAGE_RECORD).tobytes()
     head = wire.BatchEvent(wire.EventHeader(1, wire.EVENT_BATCH, tid=1), 5, 2, b"pc.ram")

@@ -45,7 +45,8 @@ class Build:
     defines: tuple[tuple[str, int], ...]
     pages: bool
     sizes: Sizes
-    chunks: bool  # the level keeps what was last sent, in the map `chunks`
+    kept: tuple[str, ...]  # maps in which the level keeps what belongs to one migration, by ``struct chunk_key``
+    steps: tuple[str, ...] = ()  # programs that others go on to, by their index in the map `steps`
 
 
 class Attachment:
@@ -68,6 +69,8 @@ class Attachment:
         try:
             self._bpf.open_rings(["events", "pages"] if build.pages else ["events"])
             self._observed = Observed(self._bpf)
+            for index, program in enumerate(build.steps):
+                self._bpf.map("steps").insert(struct.pack("<I", index), struct.pack("<I", self._bpf.program(program)))
             dispatcher.add(self)
         except BaseException:
             self._bpf.close()
@@ -144,15 +147,14 @@ class Attachment:
         return total
 
     def forget(self, feed: Feed, before: int | None) -> None:
-        """Delete what was last sent in migrations before a generation; None: in all of them."""
-        if not self._build.chunks:
-            return
-        chunks = self._bpf.map("chunks")
-        with self._lock:
-            for raw in chunks.keys(ctypes.sizeof(wire.ChunkKey)):
-                key = wire.ChunkKey.from_buffer_copy(raw)
-                if key.slot == feed.slot and (before is None or key.is_before(before)):
-                    chunks.delete(raw)
+        """Delete what was kept of migrations before a generation; None: of all of them."""
+        for name in self._build.kept:
+            kept = self._bpf.map(name)
+            with self._lock:
+                for raw in kept.keys(ctypes.sizeof(wire.ChunkKey)):
+                    key = wire.ChunkKey.from_buffer_copy(raw)
+                    if key.slot == feed.slot and (before is None or key.is_before(before)):
+                        kept.delete(raw)
 
     def fileno(self) -> int:
         """As a source of the dispatcher."""

@@ -10,7 +10,7 @@ from fakedirty.model.words import Level
 MULTIFD, XBZRLE, COMPRESSION, MAPPED_RAM, COPIED = range(5)
 
 BYPASSES = (
-    ("multifd_queue_page", "multifd sends pages from its own threads"),
+    ("multifd_queue_page", "multifd sends pages from its own threads, and this executable does not tell where"),
     ("cache_is_cached", "xbzrle sends pages as deltas"),
     ("qemu_put_qemu_file", "compression sends pages from its own threads"),
     ("qemu_put_buffer_at", "mapped-ram writes pages to a file"),

@@ -59,12 +59,18 @@ def ask(address: Address, timeout: float = TASK_SECONDS) -> Configuration:
         return Configuration(version(qmp), capabilities(qmp), abilities(qmp))
 
 
-def consequences(enabled: Iterable[str], level: Level | None) -> dict[str, str]:
-    """What capabilities mean for the counts of a level, by capability; those that change nothing are left out."""
+def consequences(enabled: Iterable[str], level: Level | None, *, counts_channels: bool = False) -> dict[str, str]:
+    """What capabilities mean for the counts of a level, by capability; those that change nothing are left out.
+
+    Args:
+        enabled: the capabilities that are on.
+        level: that of the observer.
+        counts_channels: the executable is one in which packets of multifd are seen.
+    """
     found = {}
     if level not in bypass.PAST:
         return {}
-    past = bypass.PAST[level]
+    past = bypass.PAST[level] - ({bypass.MULTIFD} if counts_channels else set())
     for name in enabled:
         if WAYS.get(name) in past:
             found[name] = f"no share at level {level}: {bypass.BYPASSES[WAYS[name]][1]}"

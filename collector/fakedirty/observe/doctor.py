@@ -12,7 +12,7 @@ from fakedirty.model.words import Level
 from fakedirty.qmp.abilities import Abilities
 from fakedirty.qmp.place import Address
 
-from . import capabilities, configuration, headers, host_checks, kernel, levels, patched, stock
+from . import capabilities, configuration, headers, host_checks, kernel, levels, packets, patched, stock
 from .attach import AttachPoint, Placed
 from .elf import Binary
 from .host_checks import HostCheck
@@ -110,7 +110,11 @@ def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetRep
         reasons={str(level): why for level, why in choice.reasons.items()},
         version=answering.version if answering else None,
         capabilities=answering.capabilities if answering else None,
-        consequences=configuration.consequences(answering.capabilities if answering else (), choice.level),
+        consequences=configuration.consequences(
+            answering.capabilities if answering else (),
+            choice.level,
+            counts_channels=any(point.symbol == packets.WRITES for point in points),
+        ),
         huge_pages=configuration.huge_pages(target.proc, target.pid),
         attach_points=points,
         qmp=sockets,

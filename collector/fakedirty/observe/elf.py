@@ -26,6 +26,8 @@ _SYMBOL = np.dtype(
     [("name", "<u4"), ("info", "u1"), ("other", "u1"), ("section", "<u2"), ("address", "<u8"), ("size", "<u8")]
 )
 
+_KIND, _FUNCTION = 0xF, 2  # of `info`
+
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
@@ -69,6 +71,15 @@ class Binary:
                     if entry["section"] and entry["address"]:
                         return Symbol(name, int(entry["address"]), int(entry["size"]))
         return None
+
+    def functions(self) -> list[tuple[str, int]]:
+        """The defined functions that have names, each with its address, by address."""
+        found = {}
+        for entries, strings in self._tables:
+            for entry in entries[(entries["info"] & _KIND == _FUNCTION) & (entries["section"] != 0)]:
+                start = int(entry["name"])
+                found[int(entry["address"])] = strings[start : strings.index(b"\0", start)].decode("ascii", "replace")
+        return sorted(((name, address) for address, name in found.items()), key=lambda each: each[1])
 
     @cached_property
     def _tables(self) -> list[tuple[np.ndarray, bytes]]:

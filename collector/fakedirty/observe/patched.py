@@ -29,7 +29,7 @@ class PatchedProbes:
 
     def plan(self, binary: Binary, memory: ProcessMemory) -> Plan:
         """One program per USDT location."""
-        return Plan("patched.c", tuple(placed(binary)), {})
+        return Plan(("patched.c",), tuple(placed(binary)), {})
 
     def facts(self) -> Mapping[str, object]:
         """The process id: its main thread sets states of incoming migrations."""

@@ -38,15 +38,17 @@ _LAST = 2
 class Plan:
     """What holds for every process of an executable.
 
-    A file of ``probes/`` with what it is compiled with, its programs in the order of attaching, and the facts that a
-    reader wants to know. `chunks`: the programs keep what was last sent.
+    Files of ``probes/`` with what they are compiled with, their programs in the order of attaching, and the facts that
+    a reader wants to know. `kept`: the maps in which the programs keep what belongs to one migration. `steps`: programs
+    that others go on to, in the order of the map `steps`.
     """
 
-    file: str
+    files: tuple[str, ...]
     placed: tuple[Placed, ...]
     facts: Mapping[str, object]
     defines: tuple[tuple[str, int], ...] = ()
-    chunks: bool = False
+    kept: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
 
 
 class Probes(Protocol):
@@ -104,7 +106,8 @@ class ProbeTracer:
         run_states = run_state_plan(target, plans)
         placed = [*([run_states.placed] if run_states else []), *plan.placed]
         appended = "".join(each.text for each in plan.placed)
-        build = Build((_RINGS, plan.file, _RUNSTATE), appended, plan.defines, self._pages, self._sizes, plan.chunks)
+        files = (_RINGS, *plan.files, _RUNSTATE)
+        build = Build(files, appended, plan.defines, self._pages, self._sizes, plan.kept, plan.steps)
         facts = {**plan.facts, **self._probes.facts()}
         if run_states:
             waiting = target.incoming and waits(target, self._monitors)

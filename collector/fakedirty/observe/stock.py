@@ -7,17 +7,18 @@ content, so the share of fake pages is an estimate. What cannot be seen from her
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import QmpError, TargetError
+from fakedirty.model.migration import ENDED
 from fakedirty.model.words import Level
 from fakedirty.qmp.answers import understanding
 from fakedirty.qmp.monitor import Address
 from fakedirty.qmp.turn import TASK_SECONDS, turn
 
-from . import bypass, levels, names, usdt
+from . import bypass, levels, names, packets, usdt
 from .attach import Placed, choose
 from .blocks import ram_blocks
 from .elf import Binary
@@ -33,14 +34,22 @@ CHUNK_PAGES = 496  # of probes/events.h
 _OVERCOMMIT = 4  # memory of guests, in that of the host
 _FEWEST_CHUNKS = 1 << 18  # half a tebibyte of guests; one that is not used takes 16 bytes
 
+# maps of stock.c and multifd.c with what belongs to one migration
+_KEPT = ("chunks", "queued_chunks", "channels")
+
 _SET_STATE = "migrate_set_state"
 _STATES = "MigrationStatus_lookup"
+_SYNC_CHANNELS = "multifd_send_sync_main"
+_PACKET = "multifd_packet"
+_QUEUE_ARGUMENTS = (1, 2, 3)
+_STEPS = ("multifd_hashes", "multifd_pages")  # that it goes on to, in the order of the map `steps`
 
-# function of QEMU, program of stock.c, arguments that the program reads; in the order of attaching. The start of a
-# migration comes last: one that begins before it is found by its pages, and counted as joined late
-_WAYS = tuple((symbol, f"bypass_{bit}", ()) for bit, (symbol, _why) in enumerate(bypass.BYPASSES))
-_ZERO_TESTS = tuple((symbol, "tested", (1, 2)) for symbol in levels.ZERO_TESTS)
-FUNCTIONS = {
+# function of QEMU, program of stock.c or multifd.c, arguments that the program reads; in the order of attaching. The
+# start of a migration comes last: one that begins before it is found by its pages, and counted as joined late
+_Entry = tuple[str, str, tuple[int, ...]]
+_WAYS: tuple[_Entry, ...] = tuple((symbol, f"bypass_{bit}", ()) for bit, (symbol, _why) in enumerate(bypass.BYPASSES))
+_ZERO_TESTS: tuple[_Entry, ...] = tuple((symbol, "tested", (1, 2)) for symbol in levels.ZERO_TESTS)
+FUNCTIONS: dict[Level, tuple[_Entry, ...]] = {
     Level.STOCK: (
         *_WAYS,
         (_SET_STATE, "state_set", (1, 2, 3)),
@@ -57,7 +66,7 @@ FUNCTIONS = {
 TRACE_EVENTS = {
     Level.STOCK: ((_SET_STATE,), ()),
     Level.USDT: (
-        (_SET_STATE, "multifd_send_sync_main"),
+        (_SET_STATE, _SYNC_CHANNELS),
         ("ram_save_page", "migration_bitmap_sync_start"),
     ),
 }
@@ -65,16 +74,26 @@ TRACE_EVENTS = {
 
 def placed(binary: Binary, memory: ProcessMemory, level: Level) -> list[Placed]:
     """Programs of ``stock.c`` and where in this QEMU each goes; what it lacks is left out."""
+    writes = packets.calls(binary)
+    counted = {_SYNC_CHANNELS} if writes else set()  # what shows of multifd that it cannot be counted
     earlier, later = (
-        usdt.placed(binary, [name for name in events if name in binary.usdt]) for events in TRACE_EVENTS[level]
+        usdt.placed(binary, [name for name in events if name in binary.usdt and name not in counted])
+        for events in TRACE_EVENTS[level]
     )
     by_trace_event = {entry.point.symbol for entry in (*earlier, *later)}
+    channels = [Placed(_PACKET, point) for point in writes]
     functions = [
         Placed(program, choose(binary, symbol, arguments, memory.linked_pointer))
-        for name, program, arguments in FUNCTIONS[level]
+        for name, program, arguments in (_with_channels(FUNCTIONS[level]) if writes else FUNCTIONS[level])
         if name not in by_trace_event and (symbol := binary.symbol(name)) is not None
     ]
-    return [*earlier, *functions, *later]
+    return [*earlier, *channels, *functions, *later]
+
+
+def _with_channels(functions: Sequence[_Entry]) -> Iterator[_Entry]:
+    """The same where channels' packets are seen: a page that is queued for one is counted, and takes no way past."""
+    for name, program, arguments in functions:
+        yield (name, name, _QUEUE_ARGUMENTS) if name == packets.QUEUES else (name, program, arguments)
 
 
 def chunks(meminfo: Path = Path("/proc/meminfo")) -> int:
@@ -101,8 +120,9 @@ class StockProbes:
 
     def plan(self, binary: Binary, memory: ProcessMemory) -> Plan:
         """By functions, or by trace events and functions."""
+        states = names.names(binary, memory, _STATES, "completed") if self.level is Level.STOCK else ()
         facts = {
-            "states": names.names(binary, memory, _STATES, "completed") if self.level is Level.STOCK else (),
+            "states": states,
             "sees_xbzrle": binary.symbol("cache_is_cached") is not None,
             "can_skip": "fake_dirty_mode" in binary.usdt,
             "sample": self.sample,
@@ -111,8 +131,11 @@ class StockProbes:
             "PAGE_BITS": PAGE_BITS,
             "CHUNKS": chunks() if self.sizes.chunks is None else self.sizes.chunks,
             "SAMPLE": self.sample,
+            "ENDED": sum(1 << number for number, name in enumerate(states) if name in ENDED),
         }
-        return Plan("stock.c", tuple(placed(binary, memory, self.level)), facts, tuple(defines.items()), chunks=True)
+        probes = tuple(placed(binary, memory, self.level))
+        steps = _STEPS if any(each.program == _PACKET for each in probes) else ()
+        return Plan(("stock.c", "multifd.c"), probes, facts, tuple(defines.items()), _KEPT, steps)
 
     def facts(self) -> Mapping[str, object]:
         """Where its RAM blocks lie, for page records."""

@@ -44,6 +44,7 @@ class StockReader:
         self._partial = False
         self._late = False
         self._start_ns = 0
+        self._rounds = 0  # that are over
         self._postcopy = False
         self._stopped: wire.StockEvent | None = None
 
@@ -54,6 +55,7 @@ class StockReader:
             self._running, self._postcopy = True, False
             self._partial = self._late = bool(event.partial)
             self._start_ns, self._stopped = time_ns, None
+            self._rounds = max(0, int(event.counts.round) - 1)
             yield MigrationStarted(time_ns, self._partial)
         elif not self._running:
             if event.header.kind == wire.EVENT_STOCK_STATE and self._name(event) == "setup":
@@ -93,14 +95,17 @@ class StockReader:
         return Kind.BULK if event.counts.round == 1 and not self._partial else Kind.ITERATIVE
 
     def _round(self, event: wire.StockEvent, kind: Kind, *, last: bool = False) -> RoundEnded:
-        counts, time_ns = event.counts, int(event.header.time_ns)
+        counts, time_ns = event.counts, int(event.end_ns or event.header.time_ns)
         # the sync of postcopy itself, before or after its state, ends a round that has no page of postcopy's
         postcopy = self._postcopy and last
         blind = self._blind(event, kind, postcopy=postcopy)
         incomplete = self._partial and counts.first_pages and not self._late
+        unseen = range(self._rounds + 1, counts.round) if event.end_ns else ()
+        self._rounds = counts.round
         flaws = [
             _LATE if self._late else "",
             blind,
+            f"{len(unseen)} rounds before this one did not end in the channels of multifd" if unseen else "",
             f"{counts.first_pages} pages may have been sent before the observer came" if incomplete else "",
         ]
         self._late = False
@@ -137,6 +142,11 @@ class StockReader:
         why = [bypass.reasons(counts.bypassed, self._level)]
         if postcopy:
             why.append("postcopy sends pages from two threads")
+        if event.queued_pages != event.channel_pages:
+            why.append(
+                f"{event.queued_pages} pages were queued for multifd, and {event.channel_pages} seen in its channels' "
+                "packets (zero copy, a file, or another form of packets)"
+            )
         if counts.odd_buffers:
             why.append(f"{counts.odd_buffers} buffers were not one page of {1 << PAGE_BITS} bytes")
         whole = kind is Kind.BULK and event.header.kind == wire.EVENT_STOCK_ROUND

@@ -220,6 +220,7 @@ class StockEvent(ctypes.Structure):
         ("state", ctypes.c_uint32),
         ("partial", ctypes.c_uint32),
         ("name", ctypes.c_char * WORD_BYTES),
+        *_counters("queued_pages", "channel_pages", "end_ns"),
     ]
 
 
@@ -267,4 +268,7 @@ def unpack_losses(data: bytes | memoryview) -> list[int]:
 
 def decode(raw: bytes | memoryview) -> Wire:
     """One event of the ring buffer; the records of a batch are ``raw[ctypes.sizeof(BatchEvent):]``."""
-    return STRUCTS[EventHeader.from_buffer_copy(raw).kind].from_buffer_copy(raw)
+    struct_of = STRUCTS[EventHeader.from_buffer_copy(raw).kind]
+    if struct_of is StockEvent and len(raw) == StockEvent.queued_pages.offset:  # of a trace that is older than that
+        raw = bytes(raw).ljust(ctypes.sizeof(StockEvent), b"\0")
+    return struct_of.from_buffer_copy(raw)
