@@ -122,7 +122,7 @@ def test_a_round_ends_where_it_was_closed(player: Path, tmp_path: Path) -> None:
         assert not play.notes.migrations or not play.notes.migrations[0].rounds
         play.do("packet 1 0")
         play.queue(1)
-        wait(lambda: len(play.notes.migrations[0].rounds) == 1)
+        wait(lambda: bool(play.notes.migrations) and len(play.notes.migrations[0].rounds) == 1)
         play.do("packet 1 1")
         migration = play.end()
     bulk, last = migration.rounds
