@@ -24,10 +24,8 @@ IN_EVERY_TEST = {
         "test_without_qmp_nothing_is_called_valid[stock]",
     },
     "test_observe_multifd.py": {
-        "test_every_page_of_every_channel[none-stock-7.2]",
         "test_every_page_of_every_channel[zstd-usdt-10.0]",
         "test_classes_are_those_that_the_guest_knows[stock-7.2]",
-        "test_classes_are_those_that_the_guest_knows[usdt-10.0]",
         "test_cancelled_and_tried_again[stock-10.0]",
         "test_channels_that_write_a_file_are_not_counted[usdt]",
         "test_doctor_finds_nothing_in_the_way",
