@@ -153,7 +153,7 @@ sanitized() {  # SANITIZERS SERIES PLACE: what they report of QEMU's tests, and 
         touch "$place/built"
     fi
     options=log_path=$place/reports/report:exitcode=0:print_stacktrace=1
-    local -x ASAN_OPTIONS=$options UBSAN_OPTIONS=$options TSAN_OPTIONS=$options:halt_on_error=0
+    local -x ASAN_OPTIONS=$options UBSAN_OPTIONS=$options TSAN_OPTIONS=$options:halt_on_error=0:die_after_fork=0
     without_kvm "$python" "$here/../tests/qemu/suite.py" --tests "$place/build/tests/qtest/migration-test" \
         --series "$place/qemu-system-x86_64" --results "$place/tests.jsonl" >"$place/tests.log" 2>&1 ||
         wrong+=("QEMU's tests: $place/tests.log")

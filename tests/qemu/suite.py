@@ -80,6 +80,8 @@ class Place:
         """The tests of the full set that are QEMU's own; or the quick ones, whosever they are."""
         said = self._run(OFF, "-l").output
         tests = [line for line in said.splitlines() if line.startswith("/")]
+        if not tests:
+            raise SystemExit(f"{self.tests} lists no test:\n{said[-2000:]}")
         return [test for test in tests if self.only is None or test in self.only]
 
     def result(self, arm: Arm, test: str, below: list[str]) -> tuple[str, str]:

@@ -40,6 +40,11 @@ def test_what_the_program_lists_is_run_or_those_of_it_that_are_named(
     assert made.listed() == ["/x86_64/migration/theirs"]
 
 
+def test_a_program_that_lists_nothing_is_an_error(suite: ModuleType, place: Callable[..., Any]) -> None:
+    with pytest.raises(SystemExit, match="lists no test:\nBail out"):
+        place("echo Bail out; exit 1").listed()
+
+
 @pytest.mark.parametrize(
     ("text", "result"),
     [
