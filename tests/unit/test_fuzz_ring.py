@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakedirty.cli.fuzz import summary
+from fakedirty.cli.fuzz import drawn_from, summary
 from fakedirty.lab.fuzz_coverage import Coverage
 from fakedirty.lab.fuzz_draw import draw
 from fakedirty.lab.fuzz_plan import DIRTY_LIMIT, RING, Plan, Possible
@@ -69,6 +69,15 @@ def test_how_often_vcpus_were_held_back_is_said_where_any_could_be() -> None:
     done = [Fuzzed(plan, limited=True), Fuzzed(plan), Fuzzed(draw(7, 0, BITMAP))]
     assert "migrations with dirty-limit: 2; in which it held vCPUs back: 1" in summary(done, Coverage(RINGED))
     assert not any(DIRTY_LIMIT in line for line in summary(done[2:], Coverage(BITMAP)))
+
+
+def test_what_is_left_out_is_said_with_who_refuses_it() -> None:
+    (first,) = drawn_from(RINGED)
+    assert "tcg, kvm, with a dirty ring too" in first
+    refused = "dirty ring and dirty-limit: ioctl(/dev/kvm, KVM_CHECK_EXTENSION) is 0"
+    first, second = drawn_from(replace(BITMAP, left_out=(refused,)))
+    assert "dirty ring" not in first
+    assert second == f"left out: {refused}"
 
 
 def test_the_word_for_accel() -> None:

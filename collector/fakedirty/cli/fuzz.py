@@ -12,7 +12,7 @@ from pathlib import Path
 from fakedirty.errors import LabError, UsageError
 from fakedirty.lab.fuzz import fuzz, possible
 from fakedirty.lab.fuzz_coverage import ENOUGH, Coverage
-from fakedirty.lab.fuzz_plan import DIRTY_LIMIT
+from fakedirty.lab.fuzz_plan import DIRTY_LIMIT, RING, Possible
 from fakedirty.lab.fuzz_predicted import LATE, LEAST_LIMIT_SECONDS, Predictions, ranges
 from fakedirty.lab.fuzz_run import LEAST_ROUNDS, LEAST_SKIPPED, Fuzzed
 from fakedirty.lab.qemu import qemu_binary, qemu_facts
@@ -66,12 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     allowed = possible(qemu, arguments.accel)
     indexes = range(arguments.runs) if arguments.only is None else (arguments.only,)
     console.print(f"seed {seed}, {len(indexes)} migrations; {qemu}")
-    console.print(
-        f"hashes: {', '.join(allowed.hashes)}; accelerators: {', '.join(allowed.accelerators)}; "
-        f"memory: {', '.join(allowed.memories)}"
-    )
-    for each in allowed.left_out:
-        console.print(f"left out: {each}")
+    console.print_lines(drawn_from(allowed))
     coverage = Coverage(allowed)
     done: list[Fuzzed] = []
     missing = ""
@@ -98,6 +93,15 @@ def run(arguments: argparse.Namespace) -> int:
     if missing:
         raise LabError(f"{len(done)} migrations of seed {seed} are not complete: {missing}")
     return 0
+
+
+def drawn_from(allowed: Possible) -> list[str]:
+    """What there is to draw from, and what is left out, with who refuses it."""
+    return [
+        f"hashes: {', '.join(allowed.hashes)}; accelerators: {', '.join(allowed.accelerators)}"
+        f"{f', with a {RING} too' if allowed.ring else ''}; memory: {', '.join(allowed.memories)}",
+        *(f"left out: {each}" for each in allowed.left_out),
+    ]
 
 
 def lacking(done: list[Fuzzed], coverage: Coverage, least: int) -> str:

@@ -24,7 +24,7 @@ LEAST_TRIGGER = 1  # percent of what was sent: pages that are written at all beg
 
 # A vCPU that is held back writes little: a round that sends what really changes then lasts longer than the tenth of a
 # second whose bandwidth QEMU uses at once, or nothing would be dirty after it.
-SLOW_SECONDS = 0.3
+SLOW_SECONDS = 0.8
 LIMIT_SECONDS = 4.0  # that a migration with a limit lasts longer
 
 
