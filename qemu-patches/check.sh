@@ -109,8 +109,18 @@ patches() {
     done
 }
 
+own_tests() {  # the names of those that QEMU has without the series, in WORK/own-tests
+    [[ ! -e $work/own-tests ]] || return 0
+    git -C "$work/source" checkout -q --force --detach base
+    ninja -C "$work/build" tests/qtest/migration-test >"$work/build/ninja.log" 2>&1 || die "QEMU's tests do not build"
+    QTEST_QEMU_BINARY=$work/unpatched/qemu-system-x86_64 "$work/build/tests/qtest/migration-test" --full -l |
+        sed -n '\#^/#p' >"$work/own-tests.new"
+    mv "$work/own-tests.new" "$work/own-tests"
+}
+
 suite() {
     local patch sum
+    own_tests
     sum=$(cat "${parts[@]}" | sha256sum | cut -c1-16)
     if ! git -C "$work/source" checkout -q --force --detach "series-$sum" 2>/dev/null; then
         git -C "$work/source" checkout -q --force --detach base
@@ -120,7 +130,8 @@ suite() {
         git -C "$work/source" tag "series-$sum"
     fi
     compile "the series"
-    suite_of --unpatched "$work/unpatched/qemu-system-x86_64" --results "$work/suite-$sum.jsonl"
+    suite_of --unpatched "$work/unpatched/qemu-system-x86_64" --only "$work/own-tests" \
+        --results "$work/suite-$sum.jsonl"
 }
 
 sanitized() {  # SANITIZERS SERIES PLACE: what they report of QEMU's tests, and of random migrations, into PLACE/reports
@@ -139,24 +150,36 @@ sanitized() {  # SANITIZERS SERIES PLACE: what they report of QEMU's tests, and 
     without_kvm "$python" "$here/../tests/qemu/suite.py" --tests "$place/build/tests/qtest/migration-test" \
         --series "$place/qemu-system-x86_64" --results "$place/tests.jsonl" >"$place/tests.log" 2>&1 ||
         wrong+=("QEMU's tests: $place/tests.log")
-    [[ $of == none ]] || "$(dirname "$python")/fakedirty" fuzz --runs 60 --seed 16 --qemu "$place/qemu-system-x86_64" \
-        >"$place/fuzz.log" 2>&1 || wrong+=("random migrations: $place/fuzz.log")
+    [[ $of == none || -e $place/fuzzed ]] && return
+    if "$(dirname "$python")/fakedirty" fuzz --runs 60 --seed 16 --qemu "$place/qemu-system-x86_64" \
+        >"$place/fuzz.log" 2>&1; then
+        touch "$place/fuzzed"
+    else
+        wrong+=("random migrations: $place/fuzz.log")
+    fi
+}
+
+new_reports() {  # DIRECTORY [DIRECTORY]: into the file new; whether there are any
+    local status=0
+    "$python" "$here/../tests/qemu/reports.py" "$@" >"$place/new" || status=$?
+    ((status == 0 || status == 3)) || die "the reports cannot be read"
+    ((status == 3))
 }
 
 sanitizers() {
-    local kind place
+    local kind place sum
     wrong=()
+    sum=$(cat "${parts[@]}" | sha256sum | cut -c1-16)
     for kind in "asan ubsan" tsan; do
         place=$work/${kind%% *}
-        sanitized "$kind" "$series" "$place/series"
+        sanitized "$kind" "$series" "$place/series-$sum"
         # without reports there is nothing to compare
-        if "$python" "$here/../tests/qemu/reports.py" "$place/series/reports" >"$place/new"; then
+        if ! new_reports "$place/series-$sum/reports"; then
             say "$kind: no report"
             continue
         fi
         sanitized "$kind" none "$place/unpatched"
-        "$python" "$here/../tests/qemu/reports.py" "$place/series/reports" "$place/unpatched/reports" >"$place/new" ||
-            wrong+=("reports: $place/new")
+        ! new_reports "$place/series-$sum/reports" "$place/unpatched/reports" || wrong+=("reports: $place/new")
         say "$kind: $(head -n 1 "$place/new")"
     done
     [[ -z ${wrong[*]} ]] || die "$(printf '%s\n' "not as it must be:" "${wrong[@]}")"

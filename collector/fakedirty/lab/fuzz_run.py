@@ -25,6 +25,9 @@ from .machine import Machine
 from .memory import MemoryReport
 from .migrate import PAUSED, Outcome, Settings, Step, migrate
 
+REFUSED = "Connection refused"
+UNCONNECTED = "not connected"  # beside QEMU's own words for how a migration ended
+
 LEAST_ROUNDS = 3
 LEAST_SKIPPED = 1000
 LIMIT_SECONDS = 0.5  # after which dirty-limit begins, which by itself it would after two seconds of many written pages
@@ -81,16 +84,31 @@ def run_plan(plan: Plan, bench: Bench) -> Fuzzed:
         with bench.source() as source:
             source.qmp.execute("migrate-set-parameters", plan.parameters)
             for number, attempt in enumerate(plan.attempts):
-                with bench.destination() as destination:
-                    if _run_attempt(fuzzed, attempt, number, source, destination) != "cancelled":
-                        break  # completed: a cancel may come too late
+                if _run_until_connected(fuzzed, attempt, number, source, bench) != "cancelled":
+                    break  # completed: a cancel may come too late
     except (LabError, QmpError) as error:
         fuzzed.wrong.append(str(error))
     fuzzed.seconds = time.monotonic() - start
     return fuzzed
 
 
-def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine, destination: Machine) -> str:
+def _run_until_connected(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine, bench: Bench) -> str:
+    """Run it, once more for each attempt that was cancelled before if it finds nobody to connect to.
+
+    One that is cancelled while it connects may still come to the address later, where the next destination listens by
+    then and takes one connection. QEMU drops that one, and has none for the migration.
+    """
+    for again in range(number + 1):
+        with bench.destination() as destination:
+            status = _run_attempt(fuzzed, attempt, number, source, destination, connects=again == number)
+        if status != UNCONNECTED:
+            break
+    return status
+
+
+def _run_attempt(
+    fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine, destination: Machine, *, connects: bool
+) -> str:
     plan = fuzzed.plan
     toggling = Toggling(plan.features, retried=number > 0)
     for toggle in attempt.before:
@@ -127,6 +145,8 @@ def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine,
             fuzzed.wrong.append(str(fuzzed.memory))
     elif outcome.status != "cancelled" or not attempt.cancel:
         why = outcome.final.get("error-desc", "no reason given")
+        if not connects and REFUSED in why:
+            return UNCONNECTED
         fuzzed.wrong.append(f"attempt {number} is {outcome.status}: {why}")
     return outcome.status
 
