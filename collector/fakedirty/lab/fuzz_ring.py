@@ -41,17 +41,12 @@ class Reporting:
         return LIMIT_SECONDS if self.limit else 0.0
 
     def of(self, plan: Plan) -> Plan:
-        """The plan with this way of reporting. dirty-limit excludes auto-converge.
-
-        It also leaves one vCPU: query-migrate divides what all of them wrote by their number, and ends QEMU by a
-        division by zero where that is less than 1 MB/s for each (dirtylimit_ring_full_time, in 10.0 and 10.2).
-        """
+        """The plan with this way of reporting. dirty-limit excludes auto-converge."""
         if not self.limit:
             return replace(plan, ring=self.ring)
         return replace(
             plan,
             ring=self.ring,
-            vcpus=1,
             capabilities={**plan.capabilities, "auto-converge": False, DIRTY_LIMIT: True},
             parameters={**plan.parameters, **self.limit},
             attempts=tuple(_slowed(plan, attempt) for attempt in plan.attempts),
