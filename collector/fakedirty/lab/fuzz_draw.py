@@ -12,6 +12,7 @@ from .fuzz_coverage import BLOCKS_CHANGED, CACHE_RESIZED, SWITCHOVER_CHANGED
 from .fuzz_draw_toggles import Hash, Walk
 from .fuzz_memory import ONE_BLOCK
 from .fuzz_plan import Attempt, Change, Moment, Plan, Possible
+from .fuzz_ring import Reporting, draw_reporting
 from .guest_content import PAGE_BYTES
 from .guest_workload import BAREMETAL_FIRST, BAREMETAL_RESERVED_TOP, MIB_FRAMES, Workload
 from .migrate import PAUSED, UNLIMITED
@@ -88,6 +89,9 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
     bulk_seconds = chance.between(0.1, 0.4)
     bandwidth = int(sum(workload.counts.values()) * PAGE_BYTES / bulk_seconds)
     kvm, plain = chance.happens(KVM_SHARE) and not forced, chance.happens(PLAIN_SHARE)
+    accelerator = possible.accelerators[-1 if kvm else 0]
+    rings = possible.ring and accelerator == "kvm"
+    reporting = draw_reporting(Chance(f"{seed}:{index}:ring"), limits=not forced) if rings else Reporting()
     memory = chance.of(possible.memories)
     pause, endless = chance.happens(PAUSE_SHARE), chance.happens(ENDLESS_SHARE)
     cancels = 0 if forced else chance.of(CANCELS)
@@ -104,6 +108,7 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
             decides=possible.decides,
             cancelled=number < cancels,
             forced=forced,
+            calm_seconds=CALM_SECONDS + reporting.more_seconds,
         )
         for number in range(cancels + 1)
     ]
@@ -118,30 +123,32 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
     *earlier, last = [_toggle_too_late(attempt) if too_late else attempt for attempt in attempts]
     if still and not forced:
         last = _stand_still(attempts[-1], still)
-    return Plan(
-        seed=seed,
-        index=index,
-        workload=workload,
-        vcpus=chance.of((1, 2, 3)),
-        accelerator=possible.accelerators[-1 if kvm else 0],
-        memory=ONE_BLOCK if plain else memory,
-        bandwidth_bytes=UNLIMITED if timed else bandwidth,
-        link_bits=8 * bandwidth if timed else None,
-        downtime_limit_ms=limit_ms,
-        capabilities={
-            "xbzrle": chance.happens(0.5),
-            "auto-converge": chance.happens(0.4) or forced,
-            "pause-before-switchover": pause,
-        },
-        parameters={
-            "xbzrle-cache-size": chance.of(XBZRLE_CACHES),
-            "cpu-throttle-initial": HARDLY if forced else chance.of((10, 40, 80)),
-            "max-cpu-throttle": HARDLY if forced else MOSTLY,
-            SWITCHOVER: chance.happens(0.5),
-            AVAILABLE: NEVER_ENOUGH if endless or forced or timed else OF_THE_LINK,
-            **possible.parameters,
-        },
-        attempts=(*earlier, last),
+    return reporting.of(
+        Plan(
+            seed=seed,
+            index=index,
+            workload=workload,
+            vcpus=chance.of((1, 2, 3)),
+            accelerator=accelerator,
+            memory=ONE_BLOCK if plain else memory,
+            bandwidth_bytes=UNLIMITED if timed else bandwidth,
+            link_bits=8 * bandwidth if timed else None,
+            downtime_limit_ms=limit_ms,
+            capabilities={
+                "xbzrle": chance.happens(0.5),
+                "auto-converge": chance.happens(0.4) or forced,
+                "pause-before-switchover": pause,
+            },
+            parameters={
+                "xbzrle-cache-size": chance.of(XBZRLE_CACHES),
+                "cpu-throttle-initial": HARDLY if forced else chance.of((10, 40, 80)),
+                "max-cpu-throttle": HARDLY if forced else MOSTLY,
+                SWITCHOVER: chance.happens(0.5),
+                AVAILABLE: NEVER_ENOUGH if endless or forced or timed else OF_THE_LINK,
+                **possible.parameters,
+            },
+            attempts=(*earlier, last),
+        )
     )
 
 
@@ -173,6 +180,7 @@ def _attempt(
     decides: bool,
     cancelled: bool,
     forced: bool,
+    calm_seconds: float,
 ) -> Attempt:
     """Toggles for a while; mostly a stretch of skip that no toggle disturbs, so that something is skipped; the end.
 
@@ -180,7 +188,7 @@ def _attempt(
     QEMU takes none with the VM stopped, the last one comes as the migration is let through.
     """
     wild = FORCED_SECONDS[1] + 0.1 if forced else bulk_seconds + chance.between(0.6, 1.4)
-    calm = wild + bulk_seconds + CALM_SECONDS
+    calm = wild + bulk_seconds + calm_seconds
     seconds = calm + LATE_SECONDS
     before = walk.toggles([Moment()] * chance.whole(1, 3))
     early = [_early(chance, bulk_seconds, wild) for _ in range(chance.whole(5, 9) * (1 + forced))]

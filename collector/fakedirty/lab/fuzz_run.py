@@ -11,15 +11,16 @@ from typing import Any
 from fakedirty.errors import LabError, QmpError
 from fakedirty.model.round import broken_law
 from fakedirty.observe.qmp_history import history_round
-from fakedirty.qmp.client import Qmp
+from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.history import read_history
 
 from .bench import Bench, compared
 from .fuzz_coverage import FORCED, Taken
 from .fuzz_memory import ARGUMENTS
-from .fuzz_plan import Attempt, Change, Moment, Plan
+from .fuzz_plan import DIRTY_LIMIT, Attempt, Change, Moment, Plan
 from .fuzz_predicted import Predicted
 from .fuzz_toggling import Toggling
+from .guest_kvm import accelerated_by
 from .machine import Machine
 from .memory import MemoryReport
 from .migrate import PAUSED, Outcome, Settings, Step, migrate
@@ -29,6 +30,7 @@ UNCONNECTED = "not connected"  # beside QEMU's own words for how a migration end
 
 LEAST_ROUNDS = 3
 LEAST_SKIPPED = 1000
+LIMIT_SECONDS = 0.5  # after which dirty-limit begins, which by itself it would after two seconds of many written pages
 
 # of query-migrate, and the column of the rounds that must sum up to it
 TOTALS = (
@@ -44,6 +46,7 @@ class Fuzzed:
     """What came of a plan. `rounds` and `skipped` are of the migration that completed; `wrong` says what is.
 
     `foreseen` is whether its switchover could be held to what it was expected to send, `predicted` what that was.
+    `limited` is whether dirty-limit held the vCPUs back in any attempt: it waits until the guest writes too much.
     """
 
     plan: Plan
@@ -51,6 +54,7 @@ class Fuzzed:
     skipped: int = 0
     seconds: float = 0.0
     foreseen: bool = False
+    limited: bool = False
     predicted: Predicted | None = None
     memory: MemoryReport | None = None
     taken: list[Taken] = field(default_factory=list)
@@ -72,7 +76,7 @@ def run_plan(plan: Plan, bench: Bench) -> Fuzzed:
     bench = replace(
         bench,
         workload=plan.workload,
-        accelerator=plan.accelerator,
+        accelerator=accelerated_by(plan.accelerator, plan.ring),
         more=("-smp", str(plan.vcpus), *ARGUMENTS[plan.memory](plan.workload.memory_mib)),
         name=f"fuzz-{plan.index}",
     )
@@ -117,6 +121,11 @@ def _run_attempt(
     if attempt.cancel:
         steps.append(_step(attempt.cancel, lambda qmp: qmp.execute("migrate_cancel")))
     steps.append(Step(_go_on, in_state=PAUSED))
+    if plan.capabilities.get(DIRTY_LIMIT):
+        limit = partial(_limit, int(str(plan.parameters["vcpu-dirty-limit"])))
+        steps.append(Step(limit, after_seconds=LIMIT_SECONDS))
+        look = partial(_look_for_limit, fuzzed)
+        steps += [Step(look, after_seconds=second) for second in range(1, int(attempt.seconds) + 1)]
     outcome = migrate(source, destination, settings, time_limit=attempt.seconds, steps=steps)
     history = read_history(source.qmp)
     if any(each["forced-syncs"] for each in history["rounds"]):
@@ -210,6 +219,20 @@ def _go_on(qmp: Qmp) -> None:
     """Let the switchover go on, unless it was cancelled there."""
     if qmp.execute("query-migrate")["status"] == PAUSED:
         qmp.execute("migrate-continue", state=PAUSED)
+
+
+def _limit(megabytes: int, qmp: Qmp) -> None:
+    """Hold the vCPUs back by hand, unless the migration does that already."""
+    try:
+        qmp.execute("set-vcpu-dirty-limit", {"dirty-rate": megabytes})
+    except QmpRefusedError as error:
+        if "while migration is running" not in str(error):
+            raise
+
+
+def _look_for_limit(fuzzed: Fuzzed, qmp: Qmp) -> None:
+    """QEMU reports how long a vCPU sleeps only while there is a limit."""
+    fuzzed.limited |= bool(qmp.execute("query-migrate").get("dirty-limit-throttle-time-per-round"))
 
 
 def _step(moment: Moment, act: Any) -> Step:
