@@ -63,6 +63,7 @@ IN_EVERY_TEST = {
 LONG = {
     "test_guest_truth.py": {"test_bare_metal_is_classified_without_a_mistake[observe]"},
     "test_lab_demo.py": {"test_demo_shows_that_skipping_converges_and_vanilla_does_not"},  # as `make demo` does
+    "test_series_ring.py": {"test_dirty_limit_holds_a_vcpu_back_and_leaves_every_page_equal"},
     "test_libvirt.py": {"test_a_domain_is_observed_and_toggled_while_libvirt_migrates_it[qmp]"},
     "test_observe_configurations.py": {
         "test_mapped_ram[usdt]",
