@@ -184,9 +184,9 @@ def predictions_of(done: list[Fuzzed]) -> Predictions:
 def histograms(predictions: Predictions) -> list[str]:
     """Of how many switchovers what came was which multiple of what was expected."""
     head = "".join(f"{name:>8}" for name in ranges())
-    lines = ["switchovers by what they cost, as a multiple of what was expected, where the guest", f"{'':28}{head}"]
+    lines = ["switchovers by what they cost, as a multiple of what was expected, where the guest", f"{'':38}{head}"]
     for name, row in predictions.rows().items():
-        lines.append(f"{name:28}" + "".join(f"{count:8d}" for count in row.values()))
+        lines.append(f"{name:38}" + "".join(f"{count:8d}" for count in row.values()))
     return lines
 
 
