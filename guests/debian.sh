@@ -13,3 +13,19 @@ download() (
     shift
     apt-get -qq -o APT::Sandbox::User=root download "$@"
 )
+
+# `modules ROOT TREE NAME...`: in TREE, those modules of the kernel package that is unpacked in ROOT, and a list in which
+# each comes after those that it names as needed
+modules() (
+    root=$1
+    into=$2/lib/modules
+    shift 2
+    mkdir -p "$into"
+    for module in "$@"; do
+        file=$into/$module.ko
+        strip --strip-debug -o "$file" "$root"/lib/modules/*/kernel/drivers/*/"$module.ko"
+        for needed in $(tr '\0' '\n' < "$file" | sed -n 's/^depends=//p' | tr ',' ' ') "$module"; do
+            echo "$needed $module"
+        done
+    done | tsort > "$into/order"
+)

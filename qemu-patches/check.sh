@@ -33,8 +33,10 @@ link_firmware() {  # BUILD: Debian's, where a QEMU that runs from its build dire
 }
 
 prepare() {  # WORK/source, a git tree of the unpatched source, and WORK/build, in which that was built
-    [[ -x $work/unpatched/qemu-system-x86_64 ]] ||
+    if [[ ! -x $work/unpatched/qemu-system-x86_64 ]]; then
+        rm -rf "$work/source" "$work/build"  # of a run that was interrupted
         FAKEDIRTY_WORK=$work "$here/build.sh" build none "$work/unpatched" "$release"
+    fi
     cd "$work/source"
     [[ $(<VERSION) == "$release".* ]] ||
         die "$work has QEMU $(<VERSION), this is about $release: give each release a directory of its own"
@@ -48,6 +50,11 @@ prepare() {  # WORK/source, a git tree of the unpatched source, and WORK/build, 
     fi
     rm -rf .git/rebase-apply
     link_firmware "$work/build"
+}
+
+without_patches() {  # the source, and a build that knows no option of a patch: meson remembers them, and refuses them
+    git -C "$work/source" checkout -q --force --detach base
+    sed -i -E '/^(xxhash|murmurhash|blake3) =/d' "$work/build/meson-private/cmd_line.txt"
 }
 
 compile() {  # what the source at hand has of it
@@ -91,7 +98,7 @@ apply() { git -C "$work/source" am -q "$1" || die "${1#"$series"/} does not appl
 
 patches() {
     local patch name said so_far=
-    git -C "$work/source" checkout -q --force --detach base
+    without_patches
     for patch in "${parts[@]}"; do
         name=${patch#"$series"/}
         apply "$patch"
@@ -109,18 +116,29 @@ patches() {
     done
 }
 
+own_tests() {  # the names of those that QEMU has without the series, in WORK/own-tests
+    [[ ! -e $work/own-tests ]] || return 0
+    without_patches
+    ninja -C "$work/build" tests/qtest/migration-test >"$work/build/ninja.log" 2>&1 || die "QEMU's tests do not build"
+    QTEST_QEMU_BINARY=$work/unpatched/qemu-system-x86_64 "$work/build/tests/qtest/migration-test" --full -l |
+        sed -n '\#^/#p' >"$work/own-tests.new"
+    mv "$work/own-tests.new" "$work/own-tests"
+}
+
 suite() {
     local patch sum
+    own_tests
     sum=$(cat "${parts[@]}" | sha256sum | cut -c1-16)
     if ! git -C "$work/source" checkout -q --force --detach "series-$sum" 2>/dev/null; then
-        git -C "$work/source" checkout -q --force --detach base
+        without_patches
         for patch in "${parts[@]}"; do
             apply "$patch"
         done
         git -C "$work/source" tag "series-$sum"
     fi
     compile "the series"
-    suite_of --unpatched "$work/unpatched/qemu-system-x86_64" --results "$work/suite-$sum.jsonl"
+    suite_of --unpatched "$work/unpatched/qemu-system-x86_64" --only "$work/own-tests" \
+        --results "$work/suite-$sum.jsonl"
 }
 
 sanitized() {  # SANITIZERS SERIES PLACE: what they report of QEMU's tests, and of random migrations, into PLACE/reports
@@ -135,28 +153,40 @@ sanitized() {  # SANITIZERS SERIES PLACE: what they report of QEMU's tests, and 
         touch "$place/built"
     fi
     options=log_path=$place/reports/report:exitcode=0:print_stacktrace=1
-    local -x ASAN_OPTIONS=$options UBSAN_OPTIONS=$options TSAN_OPTIONS=$options:halt_on_error=0
+    local -x ASAN_OPTIONS=$options UBSAN_OPTIONS=$options TSAN_OPTIONS=$options:halt_on_error=0:die_after_fork=0
     without_kvm "$python" "$here/../tests/qemu/suite.py" --tests "$place/build/tests/qtest/migration-test" \
         --series "$place/qemu-system-x86_64" --results "$place/tests.jsonl" >"$place/tests.log" 2>&1 ||
         wrong+=("QEMU's tests: $place/tests.log")
-    [[ $of == none ]] || "$(dirname "$python")/fakedirty" fuzz --runs 60 --seed 16 --qemu "$place/qemu-system-x86_64" \
-        >"$place/fuzz.log" 2>&1 || wrong+=("random migrations: $place/fuzz.log")
+    [[ $of == none || -e $place/fuzzed ]] && return
+    if "$(dirname "$python")/fakedirty" fuzz --runs 60 --seed 16 --qemu "$place/qemu-system-x86_64" \
+        >"$place/fuzz.log" 2>&1; then
+        touch "$place/fuzzed"
+    else
+        wrong+=("random migrations: $place/fuzz.log")
+    fi
+}
+
+new_reports() {  # DIRECTORY [DIRECTORY]: into the file new; whether there are any
+    local status=0
+    "$python" "$here/../tests/qemu/reports.py" "$@" >"$place/new" || status=$?
+    ((status == 0 || status == 3)) || die "the reports cannot be read"
+    ((status == 3))
 }
 
 sanitizers() {
-    local kind place
+    local kind place sum
     wrong=()
+    sum=$(cat "${parts[@]}" | sha256sum | cut -c1-16)
     for kind in "asan ubsan" tsan; do
         place=$work/${kind%% *}
-        sanitized "$kind" "$series" "$place/series"
+        sanitized "$kind" "$series" "$place/series-$sum"
         # without reports there is nothing to compare
-        if "$python" "$here/../tests/qemu/reports.py" "$place/series/reports" >"$place/new"; then
+        if ! new_reports "$place/series-$sum/reports"; then
             say "$kind: no report"
             continue
         fi
         sanitized "$kind" none "$place/unpatched"
-        "$python" "$here/../tests/qemu/reports.py" "$place/series/reports" "$place/unpatched/reports" >"$place/new" ||
-            wrong+=("reports: $place/new")
+        ! new_reports "$place/series-$sum/reports" "$place/unpatched/reports" || wrong+=("reports: $place/new")
         say "$kind: $(head -n 1 "$place/new")"
     done
     [[ -z ${wrong[*]} ]] || die "$(printf '%s\n' "not as it must be:" "${wrong[@]}")"
@@ -166,3 +196,4 @@ mkdir -p "$2"
 work=$(realpath "$2")
 [[ $1 == sanitizers ]] || prepare
 "$1"
+exit 0

@@ -5,6 +5,8 @@ set -eu
 cd "$(dirname "$0")"
 . ../debian.sh
 
+MODULES="virtio_balloon virtio_mem virtio_pci virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev"
+
 kernel=$(kernel_package)
 if [ $# = 0 ]; then
     echo "$kernel"
@@ -16,10 +18,13 @@ out=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 download "$work" "$kernel"
-dpkg-deb --fsys-tarfile "$work"/linux-image-*.deb | tar --extract --to-stdout --wildcards './boot/vmlinuz-*' > "$out/kernel"
+dpkg-deb --extract "$work"/linux-image-*.deb "$work/root"
+cp "$work"/root/boot/vmlinuz-* "$out/kernel"
 
-mkdir -p "$work/tree/bin" "$work/tree/proc"
-gcc -std=gnu11 -O2 -Wall -Wextra -Werror -static -o "$work/tree/workingset" ../workingset.c told.c
+mkdir -p "$work/tree/bin" "$work/tree/proc" "$work/tree/sys"
+# shellcheck disable=SC2086
+modules "$work/root" "$work/tree" $MODULES
+gcc -std=gnu11 -O2 -Wall -Wextra -Werror -static -o "$work/tree/workingset" ../workingset.c ../told.c
 cp /bin/busybox "$work/tree/bin/busybox"
 install -m 755 init "$work/tree/init"
 (cd "$work/tree" && find . | LC_ALL=C sort | cpio --create --quiet --format=newc --owner=0:0) > "$out/initrd"

@@ -48,7 +48,7 @@ out=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root tree=$work/tree
-mkdir -p "$root" "$tree/bin" "$tree/etc" "$tree/lib/modules" "$tree/proc" "$tree/dev" "$tree/sys"
+mkdir -p "$root" "$tree/bin" "$tree/etc" "$tree/proc" "$tree/dev" "$tree/sys"
 
 # shellcheck disable=SC2086
 download "$work" "$kernel" $packages
@@ -57,14 +57,8 @@ for package in "$work"/*.deb; do
 done
 cp "$root"/boot/vmlinuz-* "$out/kernel"
 
-# each module after those that it names as needed
-for module in $MODULES; do
-    file=$tree/lib/modules/$module.ko
-    strip --strip-debug -o "$file" "$root"/lib/modules/*/kernel/drivers/*/"$module.ko"
-    for needed in $(tr '\0' '\n' < "$file" | sed -n 's/^depends=//p' | tr ',' ' ') "$module"; do
-        echo "$needed $module"
-    done
-done | tsort > "$tree/lib/modules/order"
+# shellcheck disable=SC2086
+modules "$root" "$tree" $MODULES
 
 # programs with the libraries that the loader finds for them, where it will look for them
 libraries=lib/x86_64-linux-gnu

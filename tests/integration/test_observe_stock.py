@@ -167,10 +167,8 @@ def test_killed_in_the_middle(each_level: Observed, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("binary", "level", "capability", "reason"),
     [
-        (stock_binary, Level.STOCK, "multifd", "multifd"),
         (stock_binary, Level.STOCK, "xbzrle", "xbzrle"),
         (stock_binary, Level.STOCK, "compress", "compression"),
-        (qemu_binary, Level.USDT, "multifd", "multifd"),
     ],
 )
 def test_no_share_where_pages_go_another_way(

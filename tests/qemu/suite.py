@@ -9,7 +9,8 @@ Each test runs in a process of its own, several at a time: most of their time th
 slow. Results are kept in a file as they come, so that a run that was interrupted goes on where it was.
 qemu-patches/check.sh builds what this needs, and hides /dev/kvm from it:
 
-    tests/qemu/suite.py --tests BUILD/tests/qtest/migration-test --series QEMU --unpatched QEMU --results FILE
+    tests/qemu/suite.py --tests BUILD/tests/qtest/migration-test --series QEMU --unpatched QEMU --only NAMES \
+        --results FILE
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from pathlib import Path
 
 from fakedirty.lab.qemu import firmware_arguments
 
-OWN = "/fake-dirty/"  # the tests of the series itself, which set modes as they like
 REFUSAL = re.compile(r"fake-dirty-mode '(?:observe|skip)' is not compatible with \S+ '?([\w-]+)'?")
 TEST_SECONDS = 600.0
+MOST_OUTPUT = 1_000_000  # bytes that are kept of a test's: one that fails may say the same for ever
 PASSED, SKIPPED, FAILED, REFUSED = "passed", "skipped", "failed", "refused"
 
 
@@ -54,19 +55,34 @@ ARMS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """How a test ended: its exit status, and the last that it and its QEMU said."""
+
+    status: int
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
-    """Where things are: the test program, both QEMU, and a directory for wrappers and temporary files."""
+    """Where things are: the test program, both QEMU, and a directory for wrappers and temporary files.
+
+    `only` are the tests to be run: those that QEMU has without the series. Those of the series set modes as they like,
+    and what they test an unpatched QEMU cannot do.
+    """
 
     tests: Path
     series: Path
     unpatched: Path | None
     scratch: Path
+    only: frozenset[str] | None
 
     def listed(self) -> list[str]:
         """The tests of the full set that are QEMU's own; or the quick ones, whosever they are."""
-        said = self._run(OFF, "-l").stdout
+        said = self._run(OFF, "-l").output
         tests = [line for line in said.splitlines() if line.startswith("/")]
-        return [test for test in tests if self.unpatched is None or OWN not in test]
+        if not tests:
+            raise SystemExit(f"{self.tests} lists no test:\n{said[-2000:]}")
+        return [test for test in tests if self.only is None or test in self.only]
 
     def result(self, arm: Arm, test: str, below: list[str]) -> tuple[str, str]:
         """How one test ends under one arm, and why; the tests `below` its path are others."""
@@ -74,8 +90,8 @@ class Place:
             done = self._run(arm, "-p", test, *(word for other in below for word in ("-s", other)))
         except subprocess.TimeoutExpired:
             return FAILED, f"no end after {TEST_SECONDS:.0f} s"
-        said = done.stdout + done.stderr
-        if done.returncode == 0:
+        said = done.output
+        if done.status == 0:
             return (
                 (SKIPPED, "") if re.search(rf"^ok \d+ {re.escape(test)} # SKIP", said, re.MULTILINE) else (PASSED, "")
             )
@@ -83,7 +99,8 @@ class Place:
             return REFUSED, refusal[1]
         return FAILED, said[-2000:]
 
-    def _run(self, arm: Arm, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def _run(self, arm: Arm, *arguments: str) -> Done:
+        """Run the test program; TimeoutExpired, and nothing of it left, if it does not end."""
         plain, source = self._wrapper(arm.series, None), self._wrapper(arm.series, arm.mode)
         environment = {
             **os.environ,
@@ -93,15 +110,28 @@ class Place:
         }
         if arm.mode:
             environment["QTEST_QEMU_BINARY_SRC"] = str(source)
-        return subprocess.run(
-            [str(self.tests), *(["--full"] if self.unpatched else []), *arguments],
-            check=False,
-            cwd=self.tests.parents[2],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=TEST_SECONDS,
-        )
+        command = [str(self.tests), *(["--full"] if self.unpatched else []), *arguments]
+        # QEMU dies with the test that started it, so that the pipe ends with it
+        with (
+            subprocess.Popen(
+                command,
+                cwd=self.tests.parents[2],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            ) as test,
+            subprocess.Popen(["tail", "-c", str(MOST_OUTPUT)], stdin=test.stdout, stdout=subprocess.PIPE) as last,
+        ):
+            assert test.stdout
+            test.stdout.close()
+            try:
+                status = test.wait(TEST_SECONDS)
+            except BaseException:
+                test.kill()
+                raise
+            output, _ = last.communicate()
+        return Done(status, output.decode(errors="replace"))
 
     def _wrapper(self, series: bool, mode: str | None) -> Path:
         """A QEMU that finds Debian's firmware, and that has the mode on from its start if one is given.
@@ -168,6 +198,7 @@ def main() -> int:
     parser.add_argument("--tests", type=Path, required=True, help="migration-test of a build of the series")
     parser.add_argument("--series", type=Path, required=True, help="a QEMU with the series")
     parser.add_argument("--unpatched", type=Path, help="one without it; if there is none, the quick tests run once")
+    parser.add_argument("--only", type=Path, help="a file with the names of the tests to run; default: all")
     parser.add_argument("--results", type=Path, required=True, help="file that results are added to, as JSON lines")
     names = [arm.name for arm in ARMS]
     parser.add_argument("--arms", nargs="+", choices=names, default=names, help="which of them (default: all four)")
@@ -177,7 +208,8 @@ def main() -> int:
     unpatched = arguments.unpatched.resolve() if arguments.unpatched else None
     arms = [arm for arm in ARMS if arm.name in arguments.arms] if unpatched else [OFF]
     with tempfile.TemporaryDirectory(prefix="suite-") as scratch:
-        place = Place(arguments.tests.resolve(), arguments.series.resolve(), unpatched, Path(scratch))
+        only = frozenset(arguments.only.read_text().split()) if arguments.only else None
+        place = Place(arguments.tests.resolve(), arguments.series.resolve(), unpatched, Path(scratch), only)
         results = run(place, arms, arguments.results, arguments.workers, lambda line: print(line, flush=True))
     endings = (PASSED, SKIPPED, REFUSED, FAILED)
     print(f"{'':10}" + "".join(f"{ending:>9}" for ending in endings))

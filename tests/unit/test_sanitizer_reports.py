@@ -71,7 +71,7 @@ def test_the_same_fault_in_another_build_is_no_new_one(
         for number, text in enumerate(texts):
             (tmp_path / name / f"report.{number}").write_text(text)
     monkeypatch.setattr("sys.argv", ["reports.py", str(tmp_path / "series"), str(tmp_path / "unpatched")])
-    assert reports.main() == 1
+    assert reports.main() == reports.NEW
     said = capsys.readouterr().out
     assert said.startswith("3 reports with the series, 1 without it, 2 with it alone")
     assert "qmp_migrate" in said
@@ -79,3 +79,9 @@ def test_the_same_fault_in_another_build_is_no_new_one(
 
     monkeypatch.setattr("sys.argv", ["reports.py", str(tmp_path / "unpatched"), str(tmp_path / "series")])
     assert reports.main() == 0
+
+
+def test_a_warning_of_the_sanitizer_itself_is_no_report(reports: ModuleType, tmp_path: Path) -> None:
+    warning = "==10048==WARNING: ASan doesn't fully support makecontext/swapcontext functions\n"
+    (tmp_path / "report.10048").write_text(warning)
+    assert reports.of(tmp_path) == {}

@@ -12,6 +12,7 @@ from pathlib import Path
 from fakedirty.errors import LabError, UsageError
 from fakedirty.lab.fuzz import fuzz, possible
 from fakedirty.lab.fuzz_coverage import ENOUGH, Coverage
+from fakedirty.lab.fuzz_plan import DIRTY_LIMIT, RING, Possible
 from fakedirty.lab.fuzz_predicted import LATE, LEAST_LIMIT_SECONDS, Predictions, ranges
 from fakedirty.lab.fuzz_run import LEAST_ROUNDS, LEAST_SKIPPED, Fuzzed
 from fakedirty.lab.qemu import qemu_binary, qemu_facts
@@ -65,10 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     allowed = possible(qemu, arguments.accel)
     indexes = range(arguments.runs) if arguments.only is None else (arguments.only,)
     console.print(f"seed {seed}, {len(indexes)} migrations; {qemu}")
-    console.print(
-        f"hashes: {', '.join(allowed.hashes)}; accelerators: {', '.join(allowed.accelerators)}; "
-        f"memory: {', '.join(allowed.memories)}"
-    )
+    console.print_lines(drawn_from(allowed))
     coverage = Coverage(allowed)
     done: list[Fuzzed] = []
     missing = ""
@@ -95,6 +93,15 @@ def run(arguments: argparse.Namespace) -> int:
     if missing:
         raise LabError(f"{len(done)} migrations of seed {seed} are not complete: {missing}")
     return 0
+
+
+def drawn_from(allowed: Possible) -> list[str]:
+    """What there is to draw from, and what is left out, with who refuses it."""
+    return [
+        f"hashes: {', '.join(allowed.hashes)}; accelerators: {', '.join(allowed.accelerators)}"
+        f"{f', with a {RING} too' if allowed.ring else ''}; memory: {', '.join(allowed.memories)}",
+        *(f"left out: {each}" for each in allowed.left_out),
+    ]
 
 
 def lacking(done: list[Fuzzed], coverage: Coverage, least: int) -> str:
@@ -135,6 +142,7 @@ def summary(done: list[Fuzzed], coverage: Coverage) -> list[str]:
         f"switchovers of a guest that stood still, held to what they were expected to send: "
         f"{sum(fuzzed.foreseen for fuzzed in done)}",
         _late(done),
+        *_limited(done),
         f"coverage: {cells - len(coverage.holes())} of {cells} cells have {ENOUGH} migrations or more",
     ]
 
@@ -148,6 +156,13 @@ def _late(done: list[Fuzzed]) -> str:
         f"switchovers with a limit of {LEAST_LIMIT_SECONDS * 1e3:.0f} ms or more: {len(timed)}; "
         f"more than {LATE - 1:.0%} above it: {len(late)}{which}"
     )
+
+
+def _limited(done: list[Fuzzed]) -> list[str]:
+    """How often dirty-limit came to anything; nothing where no migration had it."""
+    having = [fuzzed for fuzzed in done if fuzzed.plan.capabilities.get(DIRTY_LIMIT)]
+    held = sum(fuzzed.limited for fuzzed in having)
+    return [f"migrations with {DIRTY_LIMIT}: {len(having)}; in which it held vCPUs back: {held}"] if having else []
 
 
 def table(coverage: Coverage) -> list[str]:
@@ -169,9 +184,9 @@ def predictions_of(done: list[Fuzzed]) -> Predictions:
 def histograms(predictions: Predictions) -> list[str]:
     """Of how many switchovers what came was which multiple of what was expected."""
     head = "".join(f"{name:>8}" for name in ranges())
-    lines = ["switchovers by what they cost, as a multiple of what was expected, where the guest", f"{'':28}{head}"]
+    lines = ["switchovers by what they cost, as a multiple of what was expected, where the guest", f"{'':38}{head}"]
     for name, row in predictions.rows().items():
-        lines.append(f"{name:28}" + "".join(f"{count:8d}" for count in row.values()))
+        lines.append(f"{name:38}" + "".join(f"{count:8d}" for count in row.values()))
     return lines
 
 
@@ -205,6 +220,7 @@ def _report(seed: int, qemu: Path, done: list[Fuzzed], coverage: Coverage) -> di
                 "rounds": fuzzed.rounds,
                 "skipped": fuzzed.skipped,
                 "foreseen": fuzzed.foreseen,
+                "limited": fuzzed.limited,
                 "predicted": asdict(fuzzed.predicted) if fuzzed.predicted else None,
                 "seconds": round(fuzzed.seconds, 3),
                 "wrong": fuzzed.wrong,

@@ -16,11 +16,10 @@ from fakedirty.qmp.schema import Schema
 from .bench import Bench
 from .fuzz_draw import draw, most_mib
 from .fuzz_memory import ARGUMENTS, HUGE_PAGES, reserved_huge_pages
-from .fuzz_multifd import COMPRESSIONS
-from .fuzz_plan import AUDIT_PARAMETER, WEAK_PARAMETER, Possible
+from .fuzz_plan import AUDIT_PARAMETER, DIRTY_LIMIT, RING, WEAK_PARAMETER, Possible
 from .fuzz_run import Fuzzed, run_plan
 from .guest import BuiltGuest, build_guest
-from .guest_kvm import choose_accelerator
+from .guest_kvm import choose_accelerator, ring_refused
 from .guest_workload import PROBE
 from .machine import machine
 from .network import shaped_network
@@ -33,7 +32,7 @@ HUGE_MIB = 2 * most_mib()  # a source and a destination
 def possible(qemu: Path, accelerator: str | None = None) -> Possible:
     """The hashes that QEMU skips by, as it says itself, and the accelerators that run the guest here.
 
-    One `accelerator` may be asked for; LabError if it does not run.
+    What does not run is said, with who refuses it. One `accelerator` may be asked for; LabError if it does not run.
     """
     with machine("asked", qemu, ["-m", "16", "-S"]) as asked:
         parameters = asked.qmp.execute("query-migrate-parameters")
@@ -43,7 +42,11 @@ def possible(qemu: Path, accelerator: str | None = None) -> Possible:
         decides = history_command(asked.qmp) == COMMANDS[0]
         compressions = _compressions(asked.qmp)
     audit = AUDIT_PARAMETER in parameters
-    return Possible(hashes, _accelerators(qemu, accelerator), needed, audit, _memories(), decides, compressions)
+    accelerators, left_out = _accelerators(qemu, accelerator)
+    ring = "kvm" in accelerators
+    if ring and (refused := ring_refused(qemu, build_guest(GUEST))):
+        ring, left_out = False, (*left_out, f"{RING} and {DIRTY_LIMIT}: {refused}")
+    return Possible(hashes, accelerators, needed, audit, _memories(), decides, ring, left_out)
 
 
 def fuzz(qemu: Path, seed: int, indexes: Iterable[int], allowed: Possible) -> Iterator[Fuzzed]:
@@ -61,13 +64,15 @@ def _memories() -> tuple[str, ...]:
         return tuple(name for name in ARGUMENTS if enough or name != HUGE_PAGES)
 
 
-def _accelerators(qemu: Path, wanted: str | None) -> tuple[str, ...]:
+def _accelerators(qemu: Path, wanted: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those that run the guest, and what is left out with its reason."""
     if wanted == "tcg":
-        return ("tcg",)
+        return ("tcg",), ()
     found = choose_accelerator(qemu, build_guest(GUEST))
     if wanted not in (None, found.name):
         raise LabError(f"{wanted} runs no guest here: {found}")
-    return (wanted,) if wanted else tuple(dict.fromkeys(("tcg", found.name)))
+    left_out = () if found.name == "kvm" else (f"kvm: {found.reason}",)
+    return (wanted,) if wanted else tuple(dict.fromkeys(("tcg", found.name))), left_out
 
 
 def _accepted_hashes(qmp: Qmp) -> tuple[str, ...]:

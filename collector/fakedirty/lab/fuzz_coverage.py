@@ -9,8 +9,7 @@ from itertools import permutations
 
 from fakedirty.model.words import Mode
 
-from .fuzz_multifd import multifd_features
-from .fuzz_plan import Possible
+from .fuzz_plan import DIRTY_LIMIT, RING, Possible
 
 ENOUGH = 5
 HASH_CHANGE = "hash change"
@@ -31,6 +30,7 @@ def features(possible: Possible) -> tuple[str, ...]:
     switched = ("xbzrle", "auto-converge", "pause-before-switchover", "fake-dirty-switchover")
     return (
         *possible.accelerators,
+        *((RING, DIRTY_LIMIT) if possible.ring else ()),
         *possible.memories,
         *(f"{count} vcpu" for count in (1, 2, 3)),
         *(f"{name} {state}" for name in switched for state in ("on", "off")),

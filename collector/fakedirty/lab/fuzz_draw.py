@@ -13,6 +13,7 @@ from .fuzz_draw_toggles import Hash, Walk
 from .fuzz_memory import ONE_BLOCK
 from .fuzz_multifd import BROKEN_SHARE, draw_multifd
 from .fuzz_plan import Attempt, Change, Moment, Plan, Possible
+from .fuzz_ring import Reporting, draw_reporting
 from .guest_content import PAGE_BYTES
 from .guest_workload import BAREMETAL_FIRST, BAREMETAL_RESERVED_TOP, MIB_FRAMES, Workload
 from .migrate import PAUSED, UNLIMITED
@@ -89,6 +90,9 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
     bulk_seconds = chance.between(0.1, 0.4)
     bandwidth = int(sum(workload.counts.values()) * PAGE_BYTES / bulk_seconds)
     kvm, plain = chance.happens(KVM_SHARE) and not forced, chance.happens(PLAIN_SHARE)
+    accelerator = possible.accelerators[-1 if kvm else 0]
+    rings = possible.ring and accelerator == "kvm"
+    reporting = draw_reporting(Chance(f"{seed}:{index}:ring"), limits=not forced) if rings else Reporting()
     memory = chance.of(possible.memories)
     pause, endless = chance.happens(PAUSE_SHARE), chance.happens(ENDLESS_SHARE)
     cancels = 0 if forced else chance.of(CANCELS)
@@ -105,6 +109,7 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
             decides=possible.decides,
             cancelled=number < cancels,
             forced=forced,
+            calm_seconds=CALM_SECONDS + reporting.more_seconds,
         )
         for number in range(cancels + 1)
     ]
@@ -119,37 +124,32 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
     *earlier, last = [_toggle_too_late(attempt) if too_late else attempt for attempt in attempts]
     if still and not forced:
         last = _stand_still(attempts[-1], still)
-    chances = Chance(f"{seed}:{index}:multifd")
-    multifd = draw_multifd(chances, possible.compressions)
-    if multifd:
-        bandwidth //= multifd.ratio
-        earlier = [_broken(attempt) if chances.happens(BROKEN_SHARE) else attempt for attempt in earlier]
-    return Plan(
-        seed=seed,
-        index=index,
-        workload=workload,
-        vcpus=chance.of((1, 2, 3)),
-        accelerator=possible.accelerators[-1 if kvm else 0],
-        memory=ONE_BLOCK if plain else memory,
-        bandwidth_bytes=UNLIMITED if timed else bandwidth,
-        link_bits=8 * bandwidth if timed else None,
-        downtime_limit_ms=limit_ms,
-        capabilities={
-            "xbzrle": chance.happens(0.5) and not multifd,  # QEMU refuses both together
-            "auto-converge": chance.happens(0.4) or forced,
-            "pause-before-switchover": pause,
-        },
-        parameters={
-            "xbzrle-cache-size": chance.of(XBZRLE_CACHES),
-            "cpu-throttle-initial": HARDLY if forced else chance.of((10, 40, 80)),
-            "max-cpu-throttle": HARDLY if forced else MOSTLY,
-            SWITCHOVER: chance.happens(0.5),
-            AVAILABLE: NEVER_ENOUGH if endless or forced or timed else OF_THE_LINK,
-            **({"zero-page-detection": multifd.zero_pages} if multifd else {}),
-            **possible.parameters,
-        },
-        attempts=(*earlier, last),
-        multifd=multifd,
+    return reporting.of(
+        Plan(
+            seed=seed,
+            index=index,
+            workload=workload,
+            vcpus=chance.of((1, 2, 3)),
+            accelerator=accelerator,
+            memory=ONE_BLOCK if plain else memory,
+            bandwidth_bytes=UNLIMITED if timed else bandwidth,
+            link_bits=8 * bandwidth if timed else None,
+            downtime_limit_ms=limit_ms,
+            capabilities={
+                "xbzrle": chance.happens(0.5),
+                "auto-converge": chance.happens(0.4) or forced,
+                "pause-before-switchover": pause,
+            },
+            parameters={
+                "xbzrle-cache-size": chance.of(XBZRLE_CACHES),
+                "cpu-throttle-initial": HARDLY if forced else chance.of((10, 40, 80)),
+                "max-cpu-throttle": HARDLY if forced else MOSTLY,
+                SWITCHOVER: chance.happens(0.5),
+                AVAILABLE: NEVER_ENOUGH if endless or forced or timed else OF_THE_LINK,
+                **possible.parameters,
+            },
+            attempts=(*earlier, last),
+        )
     )
 
 
@@ -181,6 +181,7 @@ def _attempt(
     decides: bool,
     cancelled: bool,
     forced: bool,
+    calm_seconds: float,
 ) -> Attempt:
     """Toggles for a while; mostly a stretch of skip that no toggle disturbs, so that something is skipped; the end.
 
@@ -188,7 +189,7 @@ def _attempt(
     QEMU takes none with the VM stopped, the last one comes as the migration is let through.
     """
     wild = FORCED_SECONDS[1] + 0.1 if forced else bulk_seconds + chance.between(0.6, 1.4)
-    calm = wild + bulk_seconds + CALM_SECONDS
+    calm = wild + bulk_seconds + calm_seconds
     seconds = calm + LATE_SECONDS
     before = walk.toggles([Moment()] * chance.whole(1, 3))
     early = [_early(chance, bulk_seconds, wild) for _ in range(chance.whole(5, 9) * (1 + forced))]

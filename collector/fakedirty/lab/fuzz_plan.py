@@ -13,6 +13,8 @@ from .fuzz_multifd import WITHOUT, Multifd
 from .guest_workload import Workload
 
 AUDIT_PARAMETER = "fake-dirty-audit"
+DIRTY_LIMIT = "dirty-limit"  # a capability, and the name of its feature
+RING = "dirty ring"
 WEAK_PARAMETER = "fake-dirty-allow-weak-hash"
 
 
@@ -20,8 +22,8 @@ WEAK_PARAMETER = "fake-dirty-allow-weak-hash"
 class Possible:
     """What QEMU accepts and the machine runs. `parameters` are to be set for it to accept all of `hashes`.
 
-    `decides` is whether it refuses toggles from its decision on the switchover on; `compressions` are those of multifd
-    that it skips with.
+    `decides` is whether it refuses toggles from its decision on the switchover on, `ring` whether KVM reports written
+    pages by a ring too. `left_out` says what the machine does not run, each with who refused it.
     """
 
     hashes: tuple[str, ...]
@@ -30,7 +32,8 @@ class Possible:
     audit: bool = False
     memories: tuple[str, ...] = (ONE_BLOCK,)
     decides: bool = False
-    compressions: tuple[str, ...] = ()
+    ring: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,8 @@ class Plan:
     """A fuzzed migration: one guest, and attempts of which the last is not cancelled.
 
     The link is as fast as the machine makes it, and `bandwidth_bytes` (a second) what QEMU may use of it, but where
-    `link_bits` (a second) are given: then it is the link that is slow.
+    `link_bits` (a second) are given: then it is the link that is slow. `ring` is the number of entries of KVM's dirty
+    ring; None: a bitmap.
     """
 
     seed: int
@@ -100,7 +104,7 @@ class Plan:
     parameters: Mapping[str, object]
     attempts: tuple[Attempt, ...]
     link_bits: int | None = None
-    multifd: Multifd | None = None
+    ring: int | None = None
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -109,6 +113,8 @@ class Plan:
         switched[SWITCHOVER] = bool(self.parameters[SWITCHOVER])
         return (
             self.accelerator,
+            *((RING,) if self.ring else ()),
+            *((DIRTY_LIMIT,) if self.capabilities.get(DIRTY_LIMIT) else ()),
             self.memory,
             f"{self.vcpus} vcpu",
             *(self.multifd.features if self.multifd else (WITHOUT,)),

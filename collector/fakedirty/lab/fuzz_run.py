@@ -17,16 +17,20 @@ from fakedirty.qmp.history import read_history
 from .bench import Bench, compared
 from .fuzz_coverage import FORCED, Taken
 from .fuzz_memory import ARGUMENTS
-from .fuzz_multifd import BROKEN
-from .fuzz_plan import Attempt, Change, Moment, Plan
+from .fuzz_plan import DIRTY_LIMIT, Attempt, Change, Moment, Plan
 from .fuzz_predicted import Predicted
 from .fuzz_toggling import Toggling
+from .guest_kvm import accelerated_by
 from .machine import Machine
 from .memory import MemoryReport
 from .migrate import PAUSED, Outcome, Settings, Step, migrate
 
+REFUSED = "Connection refused"
+UNCONNECTED = "not connected"  # beside QEMU's own words for how a migration ended
+
 LEAST_ROUNDS = 3
 LEAST_SKIPPED = 1000
+LIMIT_SECONDS = 0.5  # after which dirty-limit begins, which by itself it would after two seconds of many written pages
 
 # of query-migrate, and the column of the rounds that must sum up to it
 TOTALS = (
@@ -42,6 +46,7 @@ class Fuzzed:
     """What came of a plan. `rounds` and `skipped` are of the migration that completed; `wrong` says what is.
 
     `foreseen` is whether its switchover could be held to what it was expected to send, `predicted` what that was.
+    `limited` is whether dirty-limit held the vCPUs back in any attempt: it waits until the guest writes too much.
     """
 
     plan: Plan
@@ -49,6 +54,7 @@ class Fuzzed:
     skipped: int = 0
     seconds: float = 0.0
     foreseen: bool = False
+    limited: bool = False
     predicted: Predicted | None = None
     memory: MemoryReport | None = None
     taken: list[Taken] = field(default_factory=list)
@@ -70,28 +76,39 @@ def run_plan(plan: Plan, bench: Bench) -> Fuzzed:
     bench = replace(
         bench,
         workload=plan.workload,
-        accelerator=plan.accelerator,
-        more=(
-            *("-smp", str(plan.vcpus)),
-            *ARGUMENTS[plan.memory](plan.workload.memory_mib),
-            *(plan.multifd.arguments if plan.multifd else ()),
-        ),
+        accelerator=accelerated_by(plan.accelerator, plan.ring),
+        more=("-smp", str(plan.vcpus), *ARGUMENTS[plan.memory](plan.workload.memory_mib)),
         name=f"fuzz-{plan.index}",
     )
     try:
         with bench.source() as source:
             source.qmp.execute("migrate-set-parameters", plan.parameters)
             for number, attempt in enumerate(plan.attempts):
-                with bench.destination() as destination:
-                    if _run_attempt(fuzzed, attempt, number, source, destination) not in ("cancelled", "failed"):
-                        break  # completed: a cancel may come too late
+                if _run_until_connected(fuzzed, attempt, number, source, bench) != "cancelled":
+                    break  # completed: a cancel may come too late
     except (LabError, QmpError) as error:
         fuzzed.wrong.append(str(error))
     fuzzed.seconds = time.monotonic() - start
     return fuzzed
 
 
-def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine, destination: Machine) -> str:
+def _run_until_connected(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine, bench: Bench) -> str:
+    """Run it, once more for each attempt that was cancelled before if it finds nobody to connect to.
+
+    One that is cancelled while it connects may still come to the address later, where the next destination listens by
+    then and takes one connection. QEMU drops that one, and has none for the migration.
+    """
+    for again in range(number + 1):
+        with bench.destination() as destination:
+            status = _run_attempt(fuzzed, attempt, number, source, destination, connects=again == number)
+        if status != UNCONNECTED:
+            break
+    return status
+
+
+def _run_attempt(
+    fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine, destination: Machine, *, connects: bool
+) -> str:
     plan = fuzzed.plan
     toggling = Toggling(plan.features, retried=number > 0)
     for toggle in attempt.before:
@@ -112,6 +129,11 @@ def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine,
     if attempt.broken:
         steps.append(_step(attempt.broken, partial(_break, toggling)))
     steps.append(Step(_go_on, in_state=PAUSED))
+    if plan.capabilities.get(DIRTY_LIMIT):
+        limit = partial(_limit, int(str(plan.parameters["vcpu-dirty-limit"])))
+        steps.append(Step(limit, after_seconds=LIMIT_SECONDS))
+        look = partial(_look_for_limit, fuzzed)
+        steps += [Step(look, after_seconds=second) for second in range(1, int(attempt.seconds) + 1)]
     outcome = migrate(source, destination, settings, time_limit=attempt.seconds, steps=steps)
     history = read_history(source.qmp)
     if any(each["forced-syncs"] for each in history["rounds"]):
@@ -131,6 +153,8 @@ def _run_attempt(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine,
             fuzzed.wrong.append(str(fuzzed.memory))
     elif not {"cancelled": attempt.cancel, "failed": attempt.broken}.get(outcome.status):
         why = outcome.final.get("error-desc", "no reason given")
+        if not connects and REFUSED in why:
+            return UNCONNECTED
         fuzzed.wrong.append(f"attempt {number} is {outcome.status}: {why}")
     return outcome.status
 
@@ -214,6 +238,20 @@ def _go_on(qmp: Qmp) -> None:
     """Let the switchover go on, unless it was cancelled there."""
     if qmp.execute("query-migrate")["status"] == PAUSED:
         qmp.execute("migrate-continue", state=PAUSED)
+
+
+def _limit(megabytes: int, qmp: Qmp) -> None:
+    """Hold the vCPUs back by hand, unless the migration does that already."""
+    try:
+        qmp.execute("set-vcpu-dirty-limit", {"dirty-rate": megabytes})
+    except QmpRefusedError as error:
+        if "while migration is running" not in str(error):
+            raise
+
+
+def _look_for_limit(fuzzed: Fuzzed, qmp: Qmp) -> None:
+    """QEMU reports how long a vCPU sleeps only while there is a limit."""
+    fuzzed.limited |= bool(qmp.execute("query-migrate").get("dirty-limit-throttle-time-per-round"))
 
 
 def _step(moment: Moment, act: Any) -> Step:

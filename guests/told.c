@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "../sweeping.h"
+#include "sweeping.h"
 
 static uint64_t sweeps, since_ready_us, longest_us;
 
