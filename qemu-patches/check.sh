@@ -25,6 +25,7 @@ die() { say "$*" >&2; exit 1; }
 "$here/build.sh" releases | grep "^${release//./\\.} " >/dev/null ||
     die "no series for QEMU '$release': there are $("$here/build.sh" releases | cut -d' ' -f1 | paste -sd' ')"
 mapfile -t parts < <(find "$series" -name '*.patch' ! -name '*-cover-letter.patch' | LC_ALL=C sort)
+sum=$(cat "${parts[@]}" | sha256sum | cut -c1-16)  # what results and builds belong to
 ((EUID == 0)) || die "needs root: the tests run in a mount namespace without /dev/kvm"
 
 link_firmware() {  # BUILD: Debian's, where a QEMU that runs from its build directory looks for it
@@ -126,9 +127,8 @@ own_tests() {  # the names of those that QEMU has without the series, in WORK/ow
 }
 
 suite() {
-    local patch sum
+    local patch
     own_tests
-    sum=$(cat "${parts[@]}" | sha256sum | cut -c1-16)
     if ! git -C "$work/source" checkout -q --force --detach "series-$sum" 2>/dev/null; then
         without_patches
         for patch in "${parts[@]}"; do
@@ -174,9 +174,8 @@ new_reports() {  # DIRECTORY [DIRECTORY]: into the file new; whether there are a
 }
 
 sanitizers() {
-    local kind place sum
+    local kind place
     wrong=()
-    sum=$(cat "${parts[@]}" | sha256sum | cut -c1-16)
     for kind in "asan ubsan" tsan; do
         place=$work/${kind%% *}
         sanitized "$kind" "$series" "$place/series-$sum"

@@ -18,8 +18,9 @@ from fakedirty.lab.guest_workload import Workload
 from fakedirty.lab.machine import Machine, machine
 from fakedirty.model.events import Event
 from fakedirty.model.migration import ENDED, Migration
+from fakedirty.model.round import Round
 from fakedirty.model.sink import PageBatch
-from fakedirty.model.words import Level
+from fakedirty.model.words import Kind, Level
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer, Tap
 from fakedirty.observe.sizes import DEFAULT, Sizes
@@ -181,3 +182,14 @@ def _run(observer: Observer, leave: threading.Event, stalled: threading.Event | 
     while stalled is not None and stalled.is_set() and not leave.is_set():
         time.sleep(0.02)
     observer.run(leave.is_set)
+
+
+def check_rounds(migration: Migration) -> list[Round]:
+    """From the bulk round to the switchover; those that visited all sets of WORKLOAD, whose silent pages are fake."""
+    bulk, *others, last = migration.rounds
+    assert (bulk.kind, last.kind) == (Kind.BULK, Kind.SWITCHOVER)
+    assert bulk.fake_pages == 0
+    full = [entry for entry in others if (entry.visited_pages or 0) >= WORKLOAD.fake + WORKLOAD.changed]
+    assert full
+    assert all((entry.fake_pages or 0) >= WORKLOAD.fake for entry in full)
+    return full

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from fakedirty.lab.experiment import Experiment, Result, run_experiment
+from fakedirty.lab.experiment import Experiment, Result
 from fakedirty.lab.guest import build_guest
 from fakedirty.lab.guest_workload import Workload
 from fakedirty.lab.migrate import Settings
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.lab.truth import PageRecords, Verdict, judge, switchover_rounds
+from fakedirty.lab.truth import Verdict
 from fakedirty.model.words import Level, Mode, PageClass
-from fakedirty.record.load import load
-from fakedirty.record.recorder import Recorder
+from judging import judged
 
 BAREMETAL = Workload(fake=300, changed=200, zero=100, aba=100, untouched=300, pause_ms=5, memory_mib=64, stride=2)
 LINUX = Workload(fake=6_000, changed=2_000, zero=1_000, aba=1_000, untouched=2_000, pause_ms=5, memory_mib=256)
@@ -46,24 +45,7 @@ def migrated(
         accelerator=accelerator,
         pages=True,
     )
-    recorder = Recorder(out, "truth")
-    result = run_experiment(experiment, [recorder])
-    assert result.outcome.status == "completed"
-    assert result.memory is not None
-    assert result.memory.equal, str(result.memory)
-    assert result.migration.valid, [each.invalid_reason for each in result.migration.rounds]
-    recording = load(recorder.directories[-1])
-    records = PageRecords.of_frame(recording.pages)
-    assert result.report.longest_sweep_seconds is not None
-    verdict = judge(
-        result.report.sets,
-        records,
-        sweep_seconds=result.report.longest_sweep_seconds,
-        switchover=switchover_rounds(recording.rounds),
-    )
-    print(f"{name} under {accelerator}, level {level}, {mode}: {len(result.migration.rounds)} rounds, {verdict}")
-    assert not any(each.unvisited for each in verdict.sets.values())
-    assert len(recording.pages) == result.migration.total("visited_pages")
+    result, recording, verdict = judged(experiment, out)
     assert (recording.pages["class"] == str(PageClass.FAKE)).sum() == result.migration.total("fake_pages")
     return result, verdict
 

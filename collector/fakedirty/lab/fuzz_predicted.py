@@ -73,10 +73,8 @@ class Predicted:
             yield PAGES, self.pages / self.expected_pages
         if self.expected_seconds:
             yield TIME, self.seconds / self.expected_seconds
-        if self.limit_seconds and self.timed:
-            yield LONG, self.seconds / self.limit_seconds
-        elif self.limit_seconds:
-            yield LIMIT, self.seconds / self.limit_seconds
+        if self.limit_seconds:
+            yield LONG if self.timed else LIMIT, self.seconds / self.limit_seconds
 
 
 class Predictions:
