@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from fakedirty.cli.fuzz import failure, lacking, summary, table
+from fakedirty.lab.fuzz_checks import check_history
 from fakedirty.lab.fuzz_coverage import ENOUGH, Coverage, Taken
 from fakedirty.lab.fuzz_draw import draw
 from fakedirty.lab.fuzz_plan import Possible
 from fakedirty.lab.fuzz_predicted import Predicted
-from fakedirty.lab.fuzz_run import Fuzzed, check_history
+from fakedirty.lab.fuzz_run import Fuzzed
 from fakedirty.lab.memory import ComparedBlock, DifferingPage, MemoryReport
 from fakedirty.lab.migrate import Outcome
 
@@ -69,6 +70,14 @@ def test_totals_that_are_not_the_sums() -> None:
 def test_sums_are_not_asked_of_a_history_that_is_not_whole() -> None:
     assert check_history(history(a_round(), dropped=1), outcome()) == []
     assert check_history(history(a_round()), outcome("cancelled")) == []
+
+
+def test_what_is_in_no_round_was_left_to_postcopy() -> None:
+    before = history(a_round(), a_round()) | {"postcopy": {"start": 2, "pages": 30, "marked": 0}}
+    assert check_history(before, outcome(normal=44)) == []
+    assert check_history(before, outcome(normal=45)) == [
+        "the rounds sum up to 16 pages, 30 were left to postcopy, query-migrate says 47 in all"
+    ]
 
 
 def test_a_hash_that_was_mistaken_is_wrong() -> None:

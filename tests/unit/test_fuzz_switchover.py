@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from fakedirty.lab.fuzz_checks import check_decided, check_switchover, expectation
 from fakedirty.lab.fuzz_draw import AVAILABLE, draw
 from fakedirty.lab.fuzz_plan import Possible
-from fakedirty.lab.fuzz_run import check_decided, check_switchover, expectation
 from fakedirty.model.words import Mode
 
 FINAL = {"fake-dirty": {"expected": 300}}

@@ -6,15 +6,20 @@ import argparse
 import json
 import random
 import sys
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
 from fakedirty.errors import LabError, UsageError
 from fakedirty.lab.fuzz import fuzz, possible
+from fakedirty.lab.fuzz_accepted import forbidden
+from fakedirty.lab.fuzz_break import BREAKS
+from fakedirty.lab.fuzz_checks import LEAST_ROUNDS
 from fakedirty.lab.fuzz_coverage import ENOUGH, Coverage
 from fakedirty.lab.fuzz_plan import DIRTY_LIMIT, RING, Possible
 from fakedirty.lab.fuzz_predicted import LATE, LEAST_LIMIT_SECONDS, Predictions, ranges
-from fakedirty.lab.fuzz_run import LEAST_ROUNDS, LEAST_SKIPPED, Fuzzed
+from fakedirty.lab.fuzz_run import LEAST_SKIPPED, Fuzzed
+from fakedirty.lab.fuzz_way import File
 from fakedirty.lab.qemu import qemu_binary, qemu_facts
 from fakedirty.model.words import Mode
 from fakedirty.record.manifest import versions
@@ -100,7 +105,18 @@ def drawn_from(allowed: Possible) -> list[str]:
     return [
         f"hashes: {', '.join(allowed.hashes)}; accelerators: {', '.join(allowed.accelerators)}"
         f"{f', with a {RING} too' if allowed.ring else ''}; memory: {', '.join(allowed.memories)}",
+        *_drawn_beside(allowed),
         *(f"left out: {each}" for each in allowed.left_out),
+    ]
+
+
+def _drawn_beside(allowed: Possible) -> list[str]:
+    if not (allowed.compressions or allowed.ways):
+        return []
+    compressions, ways = (", ".join(names) or "none" for names in (allowed.compressions, allowed.ways))
+    return [
+        f"multifd's compressions: {compressions}; ways beside a connection: {ways}",
+        f"never together, for QEMU refuses it: {forbidden()}",
     ]
 
 
@@ -143,6 +159,7 @@ def summary(done: list[Fuzzed], coverage: Coverage) -> list[str]:
         f"{sum(fuzzed.foreseen for fuzzed in done)}",
         _late(done),
         *_limited(done),
+        *_beside(done),
         f"coverage: {cells - len(coverage.holes())} of {cells} cells have {ENOUGH} migrations or more",
     ]
 
@@ -163,6 +180,20 @@ def _limited(done: list[Fuzzed]) -> list[str]:
     having = [fuzzed for fuzzed in done if fuzzed.plan.capabilities.get(DIRTY_LIMIT)]
     held = sum(fuzzed.limited for fuzzed in having)
     return [f"migrations with {DIRTY_LIMIT}: {len(having)}; in which it held vCPUs back: {held}"] if having else []
+
+
+def _beside(done: list[Fuzzed]) -> list[str]:
+    """How many went to files and to postcopy, and what broke when; nothing of what was not drawn."""
+    said = []
+    if files := sum(isinstance(fuzzed.plan.way, File) for fuzzed in done):
+        said.append(f"saved into a file and restored: {files}")
+    if left := [fuzzed.postcopy for fuzzed in done if fuzzed.postcopy is not None]:
+        said.append(f"left to postcopy: {len(left)}, with {sum(left):,} pages")
+    broken = Counter(each for fuzzed in done for each in fuzzed.breaks)
+    for how in BREAKS:
+        moments = ", ".join(f"{count} {moment}" for (what, moment), count in sorted(broken.items()) if what == how)
+        said += [f"{how}: {moments}"] if moments else []
+    return said
 
 
 def table(coverage: Coverage) -> list[str]:
@@ -197,6 +228,8 @@ def _line(fuzzed: Fuzzed) -> str:
     toggles = sum(bool(taken.kinds) for taken in fuzzed.taken)
     attempts = len(fuzzed.plan.attempts)
     features = ", ".join(feature for feature in fuzzed.plan.features if not feature.endswith(" off"))
+    features += "" if fuzzed.postcopy is None else f", {fuzzed.postcopy:,} left to postcopy"
+    features += "".join(f", {how} {moment}" for how, moment in fuzzed.breaks)
     retries = f", {attempts} attempts" if attempts > 1 else ""
     return (
         f"{fuzzed.plan.index:4d}  {equal}{counts}: {fuzzed.rounds} rounds, {fuzzed.skipped:,} skipped, "
@@ -221,6 +254,8 @@ def _report(seed: int, qemu: Path, done: list[Fuzzed], coverage: Coverage) -> di
                 "skipped": fuzzed.skipped,
                 "foreseen": fuzzed.foreseen,
                 "limited": fuzzed.limited,
+                "breaks": fuzzed.breaks,
+                "postcopy": fuzzed.postcopy,
                 "predicted": asdict(fuzzed.predicted) if fuzzed.predicted else None,
                 "seconds": round(fuzzed.seconds, 3),
                 "wrong": fuzzed.wrong,

@@ -14,6 +14,7 @@ from fakedirty.qmp.parameters import HASH, MODE, SET
 from fakedirty.qmp.schema import Schema
 
 from .bench import Bench
+from .fuzz_accepted import accepted
 from .fuzz_draw import draw, most_mib
 from .fuzz_memory import ARGUMENTS, HUGE_PAGES, reserved_huge_pages
 from .fuzz_plan import AUDIT_PARAMETER, DIRTY_LIMIT, RING, WEAK_PARAMETER, Possible
@@ -21,7 +22,7 @@ from .fuzz_run import Fuzzed, run_plan
 from .guest import BuiltGuest, build_guest
 from .guest_kvm import choose_accelerator, ring_refused
 from .guest_workload import PROBE
-from .machine import machine
+from .machine import INCOMING, machine
 from .network import shaped_network
 
 GUEST = "baremetal"  # writes nothing but what it is told, and starts at once
@@ -34,19 +35,30 @@ def possible(qemu: Path, accelerator: str | None = None) -> Possible:
 
     What does not run is said, with who refuses it. One `accelerator` may be asked for; LabError if it does not run.
     """
-    with machine("asked", qemu, ["-m", "16", "-S"]) as asked:
+    with machine("asked", qemu, ["-m", "16", *INCOMING]) as asked:
         parameters = asked.qmp.execute("query-migrate-parameters")
         needed = {name: True for name in (WEAK_PARAMETER,) if name in parameters}
         asked.qmp.execute("migrate-set-parameters", needed)
         hashes = _accepted_hashes(asked.qmp)
         decides = history_command(asked.qmp) == COMMANDS[0]
-        compressions = _compressions(asked.qmp)
+        beside = accepted(asked.qmp)
     audit = AUDIT_PARAMETER in parameters
     accelerators, left_out = _accelerators(qemu, accelerator)
     ring = "kvm" in accelerators
     if ring and (refused := ring_refused(qemu, build_guest(GUEST))):
         ring, left_out = False, (*left_out, f"{RING} and {DIRTY_LIMIT}: {refused}")
-    return Possible(hashes, accelerators, needed, audit, _memories(), decides, ring, left_out)
+    return Possible(
+        hashes,
+        accelerators,
+        needed,
+        audit,
+        _memories(),
+        decides,
+        ring,
+        beside.compressions,
+        beside.ways,
+        (*left_out, *beside.left_out),
+    )
 
 
 def fuzz(qemu: Path, seed: int, indexes: Iterable[int], allowed: Possible) -> Iterator[Fuzzed]:
@@ -82,25 +94,6 @@ def _accepted_hashes(qmp: Qmp) -> tuple[str, ...]:
         raise LabError("this QEMU has one hash alone, and no parameter for it: it was built without the experiments")
     names = sorted(Schema.of(qmp).values(SET, HASH) or ())
     return (default, *(name for name in names if name != default and _accepts(qmp, name)))
-
-
-def _compressions(qmp: Qmp) -> tuple[str, ...]:
-    """Those of multifd that are built in, where QEMU takes multifd together with skip; it is left without."""
-    qmp.execute("migrate-set-parameters", {MODE: str(Mode.OFF)})
-    _switch_multifd(qmp, on=True)
-    try:
-        qmp.execute("migrate-set-parameters", {MODE: str(Mode.SKIP)})
-    except QmpRefusedError:
-        return ()
-    finally:
-        qmp.execute("migrate-set-parameters", {MODE: str(Mode.OFF)})
-        _switch_multifd(qmp, on=False)
-    known = Schema.of(qmp).values(SET, "multifd-compression") or ()
-    return tuple(name for name in COMPRESSIONS if name in known)
-
-
-def _switch_multifd(qmp: Qmp, *, on: bool) -> None:
-    qmp.execute("migrate-set-capabilities", capabilities=[{"capability": "multifd", "state": on}])
 
 
 def _accepts(qmp: Qmp, hash_name: str) -> bool:

@@ -9,7 +9,10 @@ from itertools import permutations
 
 from fakedirty.model.words import Mode
 
+from .fuzz_break import BREAKS
+from .fuzz_multifd import multifd_features
 from .fuzz_plan import DIRTY_LIMIT, RING, Possible
+from .fuzz_way import way_features
 
 ENOUGH = 5
 HASH_CHANGE = "hash change"
@@ -35,6 +38,7 @@ def features(possible: Possible) -> tuple[str, ...]:
         *(f"{count} vcpu" for count in (1, 2, 3)),
         *(f"{name} {state}" for name in switched for state in ("on", "off")),
         *multifd_features(possible.compressions),
+        *way_features(possible.ways),
         *possible.hashes,
         *(AUDIT if possible.audit else ()),
         CACHE_RESIZED,
@@ -43,6 +47,7 @@ def features(possible: Possible) -> tuple[str, ...]:
         FORCED,
         CANCELLED,
         RETRIED,
+        *(BREAKS if possible.breaks else ()),
         *(moment for moment in MOMENTS if not (possible.decides and moment == SWITCHOVER)),
     )
 

@@ -10,10 +10,12 @@ from fakedirty.qmp.parameters import SWITCHOVER
 from .fuzz_chance import Chance
 from .fuzz_coverage import BLOCKS_CHANGED, CACHE_RESIZED, SWITCHOVER_CHANGED
 from .fuzz_draw_toggles import Hash, Walk
+from .fuzz_draw_way import LAST_SECONDS, draw_ways, with_breaks, with_postcopy
 from .fuzz_memory import ONE_BLOCK
-from .fuzz_multifd import BROKEN_SHARE, draw_multifd
-from .fuzz_plan import Attempt, Change, Moment, Plan, Possible
+from .fuzz_moment import Moment
+from .fuzz_plan import Attempt, Change, Plan, Possible
 from .fuzz_ring import Reporting, draw_reporting
+from .fuzz_way import File, Hybrid
 from .guest_content import PAGE_BYTES
 from .guest_workload import BAREMETAL_FIRST, BAREMETAL_RESERVED_TOP, MIB_FRAMES, Workload
 from .migrate import PAUSED, UNLIMITED
@@ -53,10 +55,6 @@ BLOCK_SHARE, BLOCK_BYTES = 0.3, 1 << 20
 
 CALM_SHARE, CALM_SECONDS = 0.8, 0.45
 LATE_SECONDS = 0.3
-LAST_SECONDS = (
-    0.02  # for a toggle to be taken before the migration is let through; what waits to be adopted delays that
-)
-
 # The last toggle but one, and the last: just before the end, and at it, or with the VM stopped. No round follows that
 # would send again what was left out, so that anything goes, but more than chance would have it what must forget
 # records does: off and on again, another hash and back, and skip after whatever was sent.
@@ -116,14 +114,22 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
     too_late = possible.decides and pause
     blocks = Chance(f"{seed}:{index}:blocks")
     attempts = [_with_another_block(blocks, attempt, number) for number, attempt in enumerate(attempts)]
+    way, multifd = draw_ways(seed, index, possible, by_itself=bool(still) or forced)
+    if multifd:
+        bandwidth //= multifd.ratio
     timing = Chance(f"{seed}:{index}:limit")
-    timed = timing.happens(TIMED_SHARE) and not (still or forced)
+    timed = timing.happens(TIMED_SHARE) and not (still or forced or isinstance(way, Hybrid))
     if timed:
         limit_ms = timing.of(TIMED_LIMITS_MS)
         attempts[-1] = replace(attempts[-1], seconds=attempts[-1].seconds + TIMED_SECONDS)
     *earlier, last = [_toggle_too_late(attempt) if too_late else attempt for attempt in attempts]
     if still and not forced:
         last = _stand_still(attempts[-1], still)
+    if possible.breaks and not isinstance(way, File):
+        earlier = with_breaks(Chance(f"{seed}:{index}:break"), earlier, channels=multifd is not None)
+    if isinstance(way, Hybrid):
+        earlier, last = with_postcopy(Chance(f"{seed}:{index}:postcopy"), earlier, last)
+    linked = timed and not isinstance(way, File)
     return reporting.of(
         Plan(
             seed=seed,
@@ -132,11 +138,11 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
             vcpus=chance.of((1, 2, 3)),
             accelerator=accelerator,
             memory=ONE_BLOCK if plain else memory,
-            bandwidth_bytes=UNLIMITED if timed else bandwidth,
-            link_bits=8 * bandwidth if timed else None,
+            bandwidth_bytes=UNLIMITED if linked else bandwidth,
+            link_bits=8 * bandwidth if linked else None,
             downtime_limit_ms=limit_ms,
             capabilities={
-                "xbzrle": chance.happens(0.5),
+                "xbzrle": chance.happens(0.5) and not multifd and not isinstance(way, File),
                 "auto-converge": chance.happens(0.4) or forced,
                 "pause-before-switchover": pause,
             },
@@ -146,9 +152,13 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
                 "max-cpu-throttle": HARDLY if forced else MOSTLY,
                 SWITCHOVER: chance.happens(0.5),
                 AVAILABLE: NEVER_ENOUGH if endless or forced or timed else OF_THE_LINK,
+                **({"zero-page-detection": multifd.zero_pages} if multifd else {}),
+                **(way.parameters if way else {}),
                 **possible.parameters,
             },
             attempts=(*earlier, last),
+            multifd=multifd,
+            way=way,
         )
     )
 
@@ -217,11 +227,6 @@ def _toggle_too_late(attempt: Attempt) -> Attempt:
     mode = Mode.OBSERVE if last.mode is Mode.OFF else Mode.OFF
     moment = Moment(after_seconds=attempt.seconds + 2, in_state=PAUSED)
     return replace(attempt, toggles=(*attempt.toggles, replace(last, mode=mode, moment=moment)))
-
-
-def _broken(attempt: Attempt) -> Attempt:
-    """The same, but its channels break where it would be cancelled."""
-    return replace(attempt, cancel=None, broken=attempt.cancel)
 
 
 def _still(chance: Chance, limit_ms: int) -> dict[str, object] | None:

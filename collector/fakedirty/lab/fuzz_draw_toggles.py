@@ -9,7 +9,8 @@ from itertools import pairwise, permutations
 from fakedirty.model.words import Mode
 
 from .fuzz_chance import Chance
-from .fuzz_plan import Moment, Possible, Toggle
+from .fuzz_moment import Moment
+from .fuzz_plan import Possible, Toggle
 
 HASTY_SHARE = 0.15
 HASH_STAYS, AUDIT_STAYS = 0.65, 0.9

@@ -13,10 +13,7 @@ SECTION_SHARE = 0.2  # flushes after each section, as old machine types do
 SHARE = 0.75  # of migrations, where QEMU skips with multifd
 COMPRESSED = 64  # a guest's pages are mostly that much smaller: so much less bandwidth makes as many rounds
 
-BROKEN_SHARE = 0.5  # of attempts that are cancelled: all channels are broken instead
-
 WITHOUT = "multifd off"
-BROKEN = "channels broken"
 SECTION = "flush after each section"
 
 
@@ -71,7 +68,6 @@ def multifd_features(compressions: tuple[str, ...]) -> tuple[str, ...]:
         *(_channels(count) for count in CHANNELS),
         *(_zero_pages(name) for name in dict.fromkeys(ZERO_PAGES)),
         SECTION,
-        BROKEN,
     )
 
 

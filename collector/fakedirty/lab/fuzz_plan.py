@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from fakedirty.model.words import Mode
 from fakedirty.qmp.parameters import SWITCHOVER
 
+from .fuzz_break import Break
 from .fuzz_memory import ONE_BLOCK
+from .fuzz_moment import Moment
 from .fuzz_multifd import WITHOUT, Multifd
+from .fuzz_way import Way
 from .guest_workload import Workload
 
 AUDIT_PARAMETER = "fake-dirty-audit"
@@ -23,7 +26,8 @@ class Possible:
     """What QEMU accepts and the machine runs. `parameters` are to be set for it to accept all of `hashes`.
 
     `decides` is whether it refuses toggles from its decision on the switchover on, `ring` whether KVM reports written
-    pages by a ring too. `left_out` says what the machine does not run, each with who refused it.
+    pages by a ring too. `compressions` are those of multifd that it skips with, `ways` what else than a connection it
+    skips with. `left_out` says what is not run, each with who refused it.
     """
 
     hashes: tuple[str, ...]
@@ -33,16 +37,14 @@ class Possible:
     memories: tuple[str, ...] = (ONE_BLOCK,)
     decides: bool = False
     ring: bool = False
+    compressions: tuple[str, ...] = ()
+    ways: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When something is done in a migration that runs; see :class:`~.migrate.Step`. The first of them counts."""
-
-    after_round: int | None = None
-    after_seconds: float | None = None
-    in_state: str | None = None
+    @property
+    def breaks(self) -> bool:
+        """Whether what breaks ends: of a QEMU that does not skip with multifd nobody has mended that."""
+        return bool(self.compressions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Toggle:
     mode: Mode
     hash: str
     audit: bool | None = None
-    moment: Moment = Moment()
+    moment: Moment = field(default_factory=Moment)
     hasty: bool = False
 
 
@@ -70,8 +72,8 @@ class Change:
 class Attempt:
     """One migration to one destination: what is set `before` it starts, what while it runs, and its end.
 
-    After `seconds` it is let through, unless it is cancelled at a moment before, or its channels are `broken` then, or
-    the guest is made to stand `still` and its switchover left to what it is expected to send.
+    After `seconds` it is let through, unless it is cancelled at a moment before, or `broken` then, or the guest is made
+    to stand `still` and its switchover left to what it is expected to send, or the rest of it is left to `postcopy`.
     """
 
     before: tuple[Toggle, ...]
@@ -80,16 +82,17 @@ class Attempt:
     cancel: Moment | None = None
     changes: tuple[Change, ...] = ()
     still: Change | None = None
-    broken: Moment | None = None
+    broken: Break | None = None
+    postcopy: Moment | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A fuzzed migration: one guest, and attempts of which the last is not cancelled.
+    """A fuzzed migration: one guest, and attempts of which the last is neither cancelled nor broken.
 
     The link is as fast as the machine makes it, and `bandwidth_bytes` (a second) what QEMU may use of it, but where
     `link_bits` (a second) are given: then it is the link that is slow. `ring` is the number of entries of KVM's dirty
-    ring; None: a bitmap.
+    ring; None: a bitmap. `way` is None for one over a connection that ends in pre-copy.
     """
 
     seed: int
@@ -105,6 +108,8 @@ class Plan:
     attempts: tuple[Attempt, ...]
     link_bits: int | None = None
     ring: int | None = None
+    multifd: Multifd | None = None
+    way: Way | None = None
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -118,5 +123,6 @@ class Plan:
             self.memory,
             f"{self.vcpus} vcpu",
             *(self.multifd.features if self.multifd else (WITHOUT,)),
+            *(self.way.features if self.way else ()),
             *(f"{name} {'on' if state else 'off'}" for name, state in switched.items()),
         )

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from .fuzz_chance import Chance
-from .fuzz_plan import DIRTY_LIMIT, Attempt, Change, Moment, Plan
+from .fuzz_moment import Moment
+from .fuzz_plan import DIRTY_LIMIT, Attempt, Change, Plan
 from .guest_content import PAGE_BYTES
 
 RING_SHARE = 3 / 4  # of plans for KVM
@@ -75,6 +76,7 @@ def _slowed(plan: Plan, attempt: Attempt) -> Attempt:
         return attempt
     work = plan.workload
     changing = work.changed + work.zero + work.aba
-    bulk_seconds = sum(work.counts.values()) * PAGE_BYTES / plan.bandwidth_bytes
-    slow = Change({"max-bandwidth": int(changing * PAGE_BYTES / SLOW_SECONDS)}, Moment(after_seconds=bulk_seconds))
+    page = PAGE_BYTES / (plan.multifd.ratio if plan.multifd else 1)
+    bulk_seconds = sum(work.counts.values()) * page / plan.bandwidth_bytes
+    slow = Change({"max-bandwidth": int(changing * page / SLOW_SECONDS)}, Moment(after_seconds=bulk_seconds))
     return replace(attempt, changes=(*attempt.changes, slow))

@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import LabError, QmpError
-from fakedirty.model.round import broken_law
-from fakedirty.observe.qmp_history import history_round
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.history import read_history
 
 from .bench import Bench, compared
+from .fuzz_break import KILLED
+from .fuzz_breaking import Breaking, check_runs_on
+from .fuzz_checks import LEAST_ROUNDS, check_decided, check_history, check_switchover, expectation
 from .fuzz_coverage import FORCED, Taken
 from .fuzz_memory import ARGUMENTS
-from .fuzz_plan import DIRTY_LIMIT, Attempt, Change, Moment, Plan
+from .fuzz_moment import Moment
+from .fuzz_plan import DIRTY_LIMIT, Attempt, Change, Plan
 from .fuzz_predicted import Predicted
 from .fuzz_toggling import Toggling
+from .fuzz_way import File, Hybrid
 from .guest_kvm import accelerated_by
 from .machine import Machine
 from .memory import MemoryReport
 from .migrate import PAUSED, Outcome, Settings, Step, migrate
 
 REFUSED = "Connection refused"
-UNCONNECTED = "not connected"  # beside QEMU's own words for how a migration ended
+UNCONNECTED, LOST = "not connected", "lost"  # beside QEMU's own words for how a migration ended
+AGAIN = ("cancelled", "failed")
 
-LEAST_ROUNDS = 3
 LEAST_SKIPPED = 1000
 LIMIT_SECONDS = 0.5  # after which dirty-limit begins, which by itself it would after two seconds of many written pages
-
-# of query-migrate, and the column of the rounds that must sum up to it
-TOTALS = (
-    ("ram", "normal", "normal_pages"),
-    ("ram", "duplicate", "zero_pages"),
-    ("fake-dirty", "skipped", "skipped_pages"),
-    ("fake-dirty", "saved-bytes", "saved_bytes"),
-)
 
 
 @dataclass(slots=True)
@@ -47,6 +44,7 @@ class Fuzzed:
 
     `foreseen` is whether its switchover could be held to what it was expected to send, `predicted` what that was.
     `limited` is whether dirty-limit held the vCPUs back in any attempt: it waits until the guest writes too much.
+    `breaks` are what broke, and when; `postcopy` the pages that were left to it, None if there was none.
     """
 
     plan: Plan
@@ -55,6 +53,8 @@ class Fuzzed:
     seconds: float = 0.0
     foreseen: bool = False
     limited: bool = False
+    breaks: list[tuple[str, str]] = field(default_factory=list)
+    postcopy: int | None = None
     predicted: Predicted | None = None
     memory: MemoryReport | None = None
     taken: list[Taken] = field(default_factory=list)
@@ -77,14 +77,19 @@ def run_plan(plan: Plan, bench: Bench) -> Fuzzed:
         bench,
         workload=plan.workload,
         accelerator=accelerated_by(plan.accelerator, plan.ring),
-        more=("-smp", str(plan.vcpus), *ARGUMENTS[plan.memory](plan.workload.memory_mib)),
+        more=(
+            *("-smp", str(plan.vcpus)),
+            *ARGUMENTS[plan.memory](plan.workload.memory_mib),
+            *(plan.multifd.arguments if plan.multifd else ()),
+        ),
         name=f"fuzz-{plan.index}",
     )
     try:
-        with bench.source() as source:
+        with tempfile.TemporaryDirectory(prefix="fakedirty-") as directory, bench.source() as source:
             source.qmp.execute("migrate-set-parameters", plan.parameters)
-            for number, attempt in enumerate(plan.attempts):
-                if _run_until_connected(fuzzed, attempt, number, source, bench) != "cancelled":
+            attempts = _Attempts(fuzzed, source, bench, _settings(plan, Path(directory) / "guest"))
+            for number in range(len(plan.attempts)):
+                if attempts.run_until_connected(number) not in AGAIN:
                     break  # completed: a cancel may come too late
     except (LabError, QmpError) as error:
         fuzzed.wrong.append(str(error))
@@ -92,122 +97,125 @@ def run_plan(plan: Plan, bench: Bench) -> Fuzzed:
     return fuzzed
 
 
-def _run_until_connected(fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine, bench: Bench) -> str:
-    """Run it, once more for each attempt that was cancelled before if it finds nobody to connect to.
-
-    One that is cancelled while it connects may still come to the address later, where the next destination listens by
-    then and takes one connection. QEMU drops that one, and has none for the migration.
-    """
-    for again in range(number + 1):
-        with bench.destination() as destination:
-            status = _run_attempt(fuzzed, attempt, number, source, destination, connects=again == number)
-        if status != UNCONNECTED:
-            break
-    return status
-
-
-def _run_attempt(
-    fuzzed: Fuzzed, attempt: Attempt, number: int, source: Machine, destination: Machine, *, connects: bool
-) -> str:
-    plan = fuzzed.plan
-    toggling = Toggling(plan.features, retried=number > 0)
-    for toggle in attempt.before:
-        toggling.set_before(toggle, source.qmp)
-    settings = Settings(
+def _settings(plan: Plan, file: Path) -> Settings:
+    """How all attempts of a plan migrate; those that go into a file, into this one."""
+    multifd, way = plan.multifd, plan.way
+    return Settings(
         plan.downtime_limit_ms,
         plan.bandwidth_bytes,
         plan.parameters,
-        {**plan.capabilities, "multifd": plan.multifd is not None},
-        plan.multifd.shared if plan.multifd else {},
+        {**plan.capabilities, "multifd": multifd is not None, **(way.capabilities if way else {})},
+        {**(multifd.shared if multifd else {}), **(way.shared if way else {})},
+        file if isinstance(way, File) else None,
     )
-    steps = [_step(toggle.moment, partial(toggling.set, toggle)) for toggle in attempt.toggles]
-    steps += [_step(change.moment, partial(_change, change, toggling)) for change in attempt.changes]
-    if attempt.still:
-        steps.append(_step(attempt.still.moment, partial(_stand_still, attempt.still)))
-    if attempt.cancel:
-        steps.append(_step(attempt.cancel, lambda qmp: qmp.execute("migrate_cancel")))
-    if attempt.broken:
-        steps.append(_step(attempt.broken, partial(_break, toggling)))
-    steps.append(Step(_go_on, in_state=PAUSED))
-    if plan.capabilities.get(DIRTY_LIMIT):
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempts:
+    """The attempts of a plan, all from one source and with the same settings."""
+
+    fuzzed: Fuzzed
+    source: Machine
+    bench: Bench
+    settings: Settings
+
+    def run_until_connected(self, number: int) -> str:
+        """Run one, once more for each attempt before it that came to nothing if it finds nobody to connect to.
+
+        One that is cancelled while it connects may still come to the address later, where the next destination listens
+        by then and takes one connection. QEMU drops that one, and has none for the migration.
+        """
+        for again in range(number + 1):
+            with self.bench.destination() as destination:
+                status = self._run(number, destination, connects=again == number)
+            if status != UNCONNECTED:
+                break
+        return status
+
+    def _run(self, number: int, destination: Machine, *, connects: bool) -> str:
+        attempt = self.fuzzed.plan.attempts[number]
+        toggling = Toggling(self.fuzzed.plan.features, retried=number > 0)
+        for toggle in attempt.before:
+            toggling.set_before(toggle, self.source.qmp)
+        breaking = Breaking(attempt.broken, self.source, destination) if attempt.broken else None
+        steps = [*self._steps(attempt, toggling, breaking), *self._steps_of_a_limit(attempt)]
+        try:
+            outcome = migrate(self.source, destination, self.settings, time_limit=attempt.seconds, steps=steps)
+        except (LabError, QmpError):
+            if _lost(breaking, self.source):
+                return LOST
+            raise
+        history = read_history(self.source.qmp)
+        self._note(toggling, breaking, history, outcome)
+        self.fuzzed.wrong += check_history(history, outcome) + check_decided(history)
+        if attempt.still and outcome.converged and (expected := expectation(history, outcome.final)) is not None:
+            self.fuzzed.foreseen = True
+            self.fuzzed.wrong += check_switchover(history, expected)
+        if outcome.status == "completed":
+            self._compare(attempt, history, outcome, destination)
+        elif {"cancelled": attempt.cancel, "failed": attempt.broken}.get(outcome.status):
+            self.fuzzed.wrong += check_runs_on(self.source)
+        else:
+            why = outcome.final.get("error-desc", "no reason given")
+            if not connects and REFUSED in why:
+                return UNCONNECTED
+            self.fuzzed.wrong.append(f"attempt {number} is {outcome.status}: {why}")
+        return outcome.status
+
+    def _steps(self, attempt: Attempt, toggling: Toggling, breaking: Breaking | None) -> list[Step]:
+        steps = [_step(toggle.moment, partial(toggling.set, toggle)) for toggle in attempt.toggles]
+        steps += [_step(change.moment, partial(_change, change, toggling)) for change in attempt.changes]
+        if attempt.still:
+            steps.append(_step(attempt.still.moment, partial(_stand_still, attempt.still)))
+        if attempt.cancel:
+            steps.append(_step(attempt.cancel, lambda qmp: qmp.execute("migrate_cancel")))
+        if attempt.broken and breaking:
+            steps.append(_step(attempt.broken.moment, breaking.take))
+        if attempt.postcopy:
+            steps.append(_step(attempt.postcopy, lambda qmp: qmp.execute("migrate-start-postcopy")))
+        return [*steps, Step(_go_on, in_state=PAUSED)]
+
+    def _steps_of_a_limit(self, attempt: Attempt) -> list[Step]:
+        plan = self.fuzzed.plan
+        if not plan.capabilities.get(DIRTY_LIMIT):
+            return []
         limit = partial(_limit, int(str(plan.parameters["vcpu-dirty-limit"])))
-        steps.append(Step(limit, after_seconds=LIMIT_SECONDS))
-        look = partial(_look_for_limit, fuzzed)
-        steps += [Step(look, after_seconds=second) for second in range(1, int(attempt.seconds) + 1)]
-    outcome = migrate(source, destination, settings, time_limit=attempt.seconds, steps=steps)
-    history = read_history(source.qmp)
-    if any(each["forced-syncs"] for each in history["rounds"]):
-        toggling.meet(FORCED)
-    fuzzed.taken += toggling.taken(outcome.final)
-    fuzzed.wrong += check_history(history, outcome) + check_decided(history)
-    if attempt.still and outcome.converged and (expected := expectation(history, outcome.final)) is not None:
-        fuzzed.foreseen = True
-        fuzzed.wrong += check_switchover(history, expected)
-    if outcome.status == "completed":
+        look = partial(_look_for_limit, self.fuzzed)
+        seconds = range(1, int(attempt.seconds) + 1)
+        return [Step(limit, after_seconds=LIMIT_SECONDS), *(Step(look, after_seconds=second) for second in seconds)]
+
+    def _note(
+        self, toggling: Toggling, breaking: Breaking | None, history: Mapping[str, Any], outcome: Outcome
+    ) -> None:
+        """What toggles have met, and took effect."""
+        way = self.fuzzed.plan.way
+        if any(each["forced-syncs"] for each in history["rounds"]):
+            toggling.meet(FORCED)
+        if breaking and breaking.met:
+            self.fuzzed.breaks.append(breaking.met)
+            toggling.meet(breaking.met[0])
+        if isinstance(way, Hybrid) and "postcopy" in history:
+            self.fuzzed.postcopy = int(history["postcopy"]["pages"])
+            for feature in way.met(outcome.final.get("fake-dirty", {}).get("swept", 0)):
+                toggling.meet(feature)
+        self.fuzzed.taken += toggling.taken(outcome.final)
+
+    def _compare(self, attempt: Attempt, history: Mapping[str, Any], outcome: Outcome, destination: Machine) -> None:
+        """What came of one that is complete: the memories of both sides, and what the switchover took."""
+        fuzzed = self.fuzzed
         fuzzed.rounds = history["dropped"] + len(history["rounds"])
-        limit_ms = plan.downtime_limit_ms if outcome.converged else None
+        limit_ms = fuzzed.plan.downtime_limit_ms if outcome.converged else None
         fuzzed.predicted = Predicted.of(outcome.final, still=attempt.still is not None, limit_ms=limit_ms)
         fuzzed.skipped = outcome.final.get("fake-dirty", {"skipped": 0})["skipped"]
-        fuzzed.memory = compared(source, destination)
+        fuzzed.memory = compared(self.source, destination)
         if not fuzzed.memory.equal:
             fuzzed.wrong.append(str(fuzzed.memory))
-    elif not {"cancelled": attempt.cancel, "failed": attempt.broken}.get(outcome.status):
-        why = outcome.final.get("error-desc", "no reason given")
-        if not connects and REFUSED in why:
-            return UNCONNECTED
-        fuzzed.wrong.append(f"attempt {number} is {outcome.status}: {why}")
-    return outcome.status
 
 
-def check_history(history: Mapping[str, Any], outcome: Outcome) -> list[str]:
-    """What does not add up: conservation in every round, and, of a completed migration, QEMU's totals."""
-    rounds = [history_round(each, int(history["migration-start"])) for each in history["rounds"]]
-    wrong = [f"round {each.round}: {law}" for each in rounds if (law := broken_law(each))]
-    if false_equal := outcome.final.get("fake-dirty", {}).get("false-equal", 0):
-        wrong.append(f"the audit found {false_equal} pages that a hash took for unchanged")
-    if outcome.status != "completed" or history["dropped"]:
-        return wrong
-    for part, total, counted in TOTALS:
-        told = outcome.final.get(part, {total: 0})[total]  # there is no fake-dirty where the mode was never on
-        if (summed := sum(getattr(each, counted) or 0 for each in rounds)) != told:
-            wrong.append(
-                f"the rounds sum up to {summed} {counted.removesuffix('_pages')}, query-migrate says {told} {total}"
-            )
-    return wrong
-
-
-def check_decided(history: Mapping[str, Any]) -> list[str]:
-    """What is wrong if something else than what the switchover was decided by took effect in it.
-
-    A QEMU whose rounds say whether they are exact adopts nothing any more then; one of an earlier series did.
-    """
-    rounds: Sequence[Mapping[str, Any]] = history["rounds"]
-    if len(rounds) < 2 or rounds[-1]["kind"] != "switchover" or "exact" not in rounds[-1]:
-        return []
-    decided, done = (f"mode {each['mode']}, hash {each.get('hash')}" for each in rounds[-2:])
-    return [f"the switchover was decided in {decided}, and made in {done}"] if decided != done else []
-
-
-def expectation(history: Mapping[str, Any], final: Mapping[str, Any]) -> int | None:
-    """Pages that the switchover was expected to send at most, where nothing happened between that and the switchover.
-
-    None where the guest wrote on, mode or hash changed, or the switchover did not come of a look at dirty pages.
-    """
-    if len(history["rounds"]) < LEAST_ROUNDS:
-        return None
-    before, last = history["rounds"][-2:]
-    alike = all(before.get(name) == last.get(name) for name in ("mode", "hash")) and last["mode"] == "skip"
-    if last["kind"] != "switchover" or not alike or before["visited"] or not last["dirty"] == before["left"] > 0:
-        return None
-    expected = final.get("fake-dirty", {}).get("expected")
-    return None if expected is None else int(expected)
-
-
-def check_switchover(history: Mapping[str, Any], expected: int) -> list[str]:
-    """What is wrong if the last round sent more pages than were expected."""
-    last = history["rounds"][-1]
-    sent = sum(last[name] for name in ("normal", "zero", "xbzrle", "unchanged"))
-    return [f"the switchover sent {sent} pages, and was expected to send {expected}"] if sent > expected else []
+def _lost(breaking: Breaking | None, source: Machine) -> bool:
+    """Whether the destination was killed when the source had sent everything: then there is nothing to go on with."""
+    killed = breaking is not None and breaking.met is not None and breaking.met[0] == KILLED
+    return killed and source.qmp.execute("query-migrate")["status"] == "completed"
 
 
 def _stand_still(change: Change, qmp: Qmp) -> None:
@@ -221,17 +229,6 @@ def _change(change: Change, toggling: Toggling, qmp: Qmp) -> None:
     qmp.execute(change.command, change.parameters)
     if change.feature:
         toggling.meet(change.feature)
-
-
-def _break(toggling: Toggling, qmp: Qmp) -> None:
-    """Shut all channels down, unless the migration is over."""
-    try:
-        qmp.execute("yank", instances=[{"type": "migration"}])
-    except QmpRefusedError:
-        if qmp.execute("query-migrate")["status"] != "completed":
-            raise
-    else:
-        toggling.meet(BROKEN)
 
 
 def _go_on(qmp: Qmp) -> None:

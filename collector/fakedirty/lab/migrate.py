@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import LabError
@@ -26,13 +27,17 @@ PAUSED = "pre-switchover"  # of a migration with the capability pause-before-swi
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to migrate, in QEMU's words: `parameters` are the source's, `shared` ones and `capabilities` both sides'."""
+    """How to migrate, in QEMU's words: `parameters` are the source's, `shared` ones and `capabilities` both sides'.
+
+    With a `file` the guest is saved into that, and the destination restores it when it is complete.
+    """
 
     downtime_limit_ms: int = 300
     bandwidth_bytes: int = UNLIMITED
     parameters: Mapping[str, object] = field(default_factory=dict)
     capabilities: Mapping[str, bool] = field(default_factory=dict)
     shared: Mapping[str, object] = field(default_factory=dict)
+    file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,8 @@ def migrate(
         source.qmp.execute("migrate_cancel")
         final = _follow(source, time.monotonic() + FINISH_SECONDS, schedule)
     if final["status"] == "completed":
+        if settings.file:
+            destination.qmp.execute("migrate-incoming", uri=f"file:{settings.file}")
         _await_arrival(destination)
         final = _settled(source)
     return Outcome(final["status"], converged, time_limit, final if converged else measured, final)
@@ -106,11 +113,14 @@ def migrate(
 
 def _prepare(source: Machine, destination: Machine, settings: Settings) -> None:
     """Set both sides up and start; the destination must listen before the source calls."""
-    if destination.end is None:
-        raise LabError(f"{destination.name} is on no network: a destination needs an address")
     once_cleaned_up(lambda: set_up(source.qmp, destination.qmp, settings))
-    uri = f"tcp:{destination.end.address}:{PORT}"
-    destination.qmp.execute("migrate-incoming", uri=uri)
+    if settings.file:
+        uri = f"file:{settings.file}"
+    elif destination.end:
+        uri = f"tcp:{destination.end.address}:{PORT}"
+        destination.qmp.execute("migrate-incoming", uri=uri)
+    else:
+        raise LabError(f"{destination.name} is on no network: a destination needs an address")
     source.qmp.drain_events()
     once_cleaned_up(lambda: source.qmp.execute("migrate", uri=uri))
 
@@ -196,10 +206,16 @@ def _settled(source: Machine) -> dict[str, Any]:
 
 
 def _await_arrival(destination: Machine) -> None:
-    """The destination has loaded everything when it leaves ``inmigrate``."""
+    """The destination has loaded everything when it has left ``inmigrate``, and postcopy is over."""
     deadline = time.monotonic() + FINISH_SECONDS
-    while (status := destination.qmp.execute("query-status")["status"]) == "inmigrate":
+    while (status := _incoming(destination.qmp)) == "inmigrate" or status.startswith("postcopy"):
         destination.check_alive()
         if time.monotonic() > deadline:
             raise LabError(f"the migration to {destination.name} completed, but it is still {status}")
         time.sleep(0.02)
+
+
+def _incoming(qmp: Qmp) -> str:
+    """The state of a destination: of its VM, or of its migration where the VM has left that behind."""
+    status = str(qmp.execute("query-status")["status"])
+    return status if status == "inmigrate" else str(qmp.execute("query-migrate").get("status", status))

@@ -1,0 +1,63 @@
+"""The TCP connections of a process to one port, and how one of them is shut down behind its back."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+from pathlib import Path
+
+from fakedirty.errors import LabError
+
+_PIDFD_GETFD = 438  # pidfd_getfd(2), of all architectures
+_ESTABLISHED = "01"  # in /proc/PID/net/tcp
+
+
+def connections(pid: int, port: int, proc: Path = Path("/proc")) -> list[int]:
+    """File descriptors of process `pid` that are connected to `port`, by the order of their own ports."""
+    own_ports = _own_ports((proc / str(pid) / "net" / "tcp").read_text(), port)
+    found = []
+    for path in (proc / str(pid) / "fd").iterdir():
+        try:
+            inode = os.readlink(path)
+        except FileNotFoundError:  # closed meanwhile
+            continue
+        if inode in own_ports:
+            found.append((own_ports[inode], int(path.name)))
+    return [descriptor for _own_port, descriptor in sorted(found)]
+
+
+def _own_ports(table: str, port: int) -> dict[str, int]:
+    """The own port of each connection to `port`, by what /proc/PID/fd calls its socket."""
+    rows = [line.split() for line in table.splitlines()[1:]]
+    return {
+        f"socket:[{row[9]}]": int(row[1].rsplit(":", 1)[1], 16)
+        for row in rows
+        if row[3] == _ESTABLISHED and int(row[2].rsplit(":", 1)[1], 16) == port
+    }
+
+
+def shut(pid: int, descriptor: int) -> None:
+    """Shut the connection down that is file descriptor `descriptor` of process `pid`, both ways.
+
+    Raises LabError where the kernel refuses that.
+    """
+    try:
+        process = os.pidfd_open(pid)
+        try:
+            copy = _copied(process, descriptor)
+        finally:
+            os.close(process)
+        with socket.socket(fileno=copy) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
+    except OSError as error:
+        raise LabError(f"cannot break a connection of process {pid}: {error.strerror}") from error
+
+
+def _copied(process: int, descriptor: int) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    copy = int(libc.syscall(_PIDFD_GETFD, process, descriptor, 0))
+    if copy < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return copy

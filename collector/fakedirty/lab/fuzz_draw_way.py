@@ -1,0 +1,70 @@
+"""Draws by which way a migration of a plan goes, and what its attempts have of that: breaks, and postcopy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from .fuzz_break import draw_break
+from .fuzz_chance import Chance
+from .fuzz_moment import Moment
+from .fuzz_multifd import Multifd, draw_multifd
+from .fuzz_plan import Attempt, Possible
+from .fuzz_way import File, Hybrid, Way, draw_way
+from .migrate import PAUSED
+
+LAST_SECONDS = (
+    0.02  # for a toggle to be taken before the migration is let through; what waits to be adopted delays that
+)
+
+# Postcopy begins at some round, or at a share of the time after which a migration would be let through: mostly after
+# the stretch of skip that no toggle disturbs.
+AT_A_ROUND_SHARE, ROUNDS_BEFORE = 0.4, (1, 12)
+SHARE_BEFORE = (0.6, 0.97)
+
+
+def draw_ways(seed: int, index: int, possible: Possible, *, by_itself: bool) -> tuple[Way | None, Multifd | None]:
+    """What it goes by, each of what QEMU allows together; no postcopy where the migration is to end `by_itself`."""
+    multifd = draw_multifd(Chance(f"{seed}:{index}:multifd"), possible.compressions)
+    way = draw_way(Chance(f"{seed}:{index}:way"), possible.ways)
+    if isinstance(way, Hybrid):
+        return (None, multifd) if by_itself else (way, None)
+    if isinstance(way, File):
+        return (way, replace(multifd, compression="none")) if multifd else (replace(way, direct=False), None)
+    return way, multifd
+
+
+def _broken(chance: Chance, attempt: Attempt, *, channels: bool) -> Attempt:
+    """The same, but in some something breaks where it would be cancelled."""
+    assert attempt.cancel is not None
+    broken = draw_break(chance, attempt.cancel, channels=channels)
+    return replace(attempt, cancel=None, broken=broken) if broken else attempt
+
+
+def _cancelled_before(attempt: Attempt) -> Attempt:
+    """The same; if it is cancelled with the VM stopped, it may be stopped for postcopy: there is no way back later."""
+    if attempt.cancel and attempt.cancel.in_state == PAUSED:
+        return replace(attempt, postcopy=Moment(after_seconds=attempt.seconds - LAST_SECONDS))
+    return attempt
+
+
+def _left(chance: Chance, attempt: Attempt) -> Attempt:
+    """The same with the rest left to postcopy, after a round at least where the machine is not too slow for that."""
+    by_round, rounds, share = (
+        chance.happens(AT_A_ROUND_SHARE),
+        chance.whole(*ROUNDS_BEFORE),
+        chance.between(*SHARE_BEFORE),
+    )
+    at = attempt.seconds * share
+    moment = Moment(after_round=rounds, after_seconds=at) if by_round else Moment(after_seconds=at)
+    return replace(attempt, postcopy=moment)
+
+
+def with_breaks(chance: Chance, attempts: Sequence[Attempt], *, channels: bool) -> list[Attempt]:
+    """The same; in some something breaks where they would be cancelled."""
+    return [_broken(chance, attempt, channels=channels) for attempt in attempts]
+
+
+def with_postcopy(chance: Chance, earlier: Sequence[Attempt], last: Attempt) -> tuple[list[Attempt], Attempt]:
+    """The same; the last is left to postcopy, and those before are cancelled just before it."""
+    return [_cancelled_before(attempt) for attempt in earlier], _left(chance, last)

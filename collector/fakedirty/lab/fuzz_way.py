@@ -1,0 +1,107 @@
+"""By which way a fuzzed migration goes: over a connection, into a file and out of it, or over to postcopy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .fuzz_chance import Chance
+
+CONNECTION, FILE, POSTCOPY = "connection", "mapped-ram", "postcopy"
+WAYS = (CONNECTION, CONNECTION, FILE, POSTCOPY)  # as often as they are drawn
+
+DIRECT = "direct-io"
+PREEMPT = "postcopy-preempt"
+SWEPT, UNSWEPT = "swept before postcopy", "not swept before postcopy"
+DIRECT_SHARE, PREEMPT_SHARE, SWEEP_SHARE = 0.5, 0.4, 0.8
+SWEEP_PARAMETER = "fake-dirty-sweep"
+
+#: What QEMU itself refuses together, and what is never drawn together therefore.
+FORBIDDEN = (
+    ("xbzrle", "multifd"),
+    ("xbzrle", "mapped-ram"),
+    ("mapped-ram", "compression of multifd"),
+    ("mapped-ram", "postcopy"),
+    ("postcopy", "multifd"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """The guest is saved into a file while it runs, each page at its place, and restored from that.
+
+    With `direct` the channels of multifd write past the cache of the host.
+    """
+
+    direct: bool
+
+    @property
+    def capabilities(self) -> dict[str, bool]:
+        """Of both sides."""
+        return {"mapped-ram": True}
+
+    @property
+    def shared(self) -> dict[str, object]:
+        """Parameters of both sides."""
+        return {DIRECT: self.direct}
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """Parameters of the source."""
+        return {}
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What toggles meet by it."""
+        return (FILE, DIRECT) if self.direct else (FILE,)
+
+
+@dataclass(frozen=True, slots=True)
+class Hybrid:
+    """After some pre-copy the rest is left to postcopy, and `sweep` verifies dirty pages before that."""
+
+    preempt: bool
+    sweep: bool
+
+    @property
+    def capabilities(self) -> dict[str, bool]:
+        """Of both sides."""
+        return {"postcopy-ram": True, PREEMPT: self.preempt}
+
+    @property
+    def shared(self) -> dict[str, object]:
+        """Parameters of both sides."""
+        return {}
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """Parameters of the source."""
+        return {SWEEP_PARAMETER: self.sweep}
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What toggles meet by it in any case: whether there was postcopy is known afterwards."""
+        return ()
+
+    def met(self, swept: int) -> tuple[str, ...]:
+        """What toggles have met where there was postcopy, and so many pages were swept before it."""
+        return (POSTCOPY, *((PREEMPT,) if self.preempt else ()), SWEPT if swept else UNSWEPT)
+
+
+Way = File | Hybrid
+
+
+def draw_way(chance: Chance, possible: tuple[str, ...]) -> Way | None:
+    """One of those that are possible; None: over a connection, with no postcopy."""
+    way, direct = chance.of(WAYS), chance.happens(DIRECT_SHARE)
+    preempt, sweep = chance.happens(PREEMPT_SHARE), chance.happens(SWEEP_SHARE)
+    if way not in possible:
+        return None
+    if way == FILE:
+        return File(direct and DIRECT in possible)
+    return Hybrid(preempt and PREEMPT in possible, sweep)
+
+
+def way_features(possible: tuple[str, ...]) -> tuple[str, ...]:
+    """Everything that a toggle can meet by the way."""
+    swept = (SWEPT, UNSWEPT) if POSTCOPY in possible else ()
+    return (*(name for name in (FILE, DIRECT, POSTCOPY, PREEMPT) if name in possible), *swept)

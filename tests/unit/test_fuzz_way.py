@@ -1,0 +1,112 @@
+"""By which way fuzzed migrations go, what breaks in them, and that nothing is drawn together that QEMU refuses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakedirty.cli.fuzz import drawn_from, summary
+from fakedirty.lab.fuzz_break import ALL, BREAKS, KILLED, ONE
+from fakedirty.lab.fuzz_coverage import BULK, Coverage
+from fakedirty.lab.fuzz_draw import draw
+from fakedirty.lab.fuzz_multifd import COMPRESSIONS
+from fakedirty.lab.fuzz_plan import Plan, Possible
+from fakedirty.lab.fuzz_run import Fuzzed, _settings
+from fakedirty.lab.fuzz_way import DIRECT, FILE, POSTCOPY, PREEMPT, SWEEP_PARAMETER, SWEPT, UNSWEPT, File, Hybrid
+from fakedirty.lab.migrate import PAUSED
+
+WITHOUT = Possible(("xxh3-64", "sha1"), audit=True, decides=True)
+WITH = replace(WITHOUT, compressions=COMPRESSIONS, ways=(FILE, DIRECT, POSTCOPY, PREEMPT))
+PLANS = [draw(11, index, WITH) for index in range(300)]
+FILES = [plan for plan in PLANS if isinstance(plan.way, File)]
+HYBRIDS = [plan for plan in PLANS if isinstance(plan.way, Hybrid)]
+BROKEN = [(plan, attempt, attempt.broken) for plan in PLANS for attempt in plan.attempts if attempt.broken]
+
+
+def test_each_way_is_drawn_and_most_go_over_a_connection() -> None:
+    ways = Counter(type(plan.way).__name__ for plan in PLANS)
+    assert ways["NoneType"] > ways["File"] > 40
+    assert ways["Hybrid"] > 30
+    assert {(plan.multifd is not None, plan.way.direct) for plan in FILES if isinstance(plan.way, File)} == {
+        (False, False),
+        (True, False),
+        (True, True),
+    }
+    drawn = {(plan.way.preempt, plan.way.sweep) for plan in HYBRIDS if isinstance(plan.way, Hybrid)}
+    assert len(drawn) == 4
+
+
+@pytest.mark.parametrize("plan", FILES[:20], ids=lambda plan: str(plan.index))
+def test_a_file_goes_with_what_qemu_allows(plan: Plan) -> None:
+    assert not plan.capabilities["xbzrle"]
+    assert plan.multifd is None or plan.multifd.compression == "none"
+    assert plan.link_bits is None, "there is no link"
+    assert not any(attempt.broken or attempt.postcopy for attempt in plan.attempts)
+    settings = _settings(plan, Path("/guest"))
+    assert settings.file == Path("/guest")
+    assert settings.capabilities["mapped-ram"] is True
+    assert "postcopy-ram" not in settings.capabilities
+
+
+@pytest.mark.parametrize("plan", HYBRIDS[:20], ids=lambda plan: str(plan.index))
+def test_postcopy_begins_after_some_pre_copy_and_only_where_there_is_no_way_back(plan: Plan) -> None:
+    assert plan.multifd is None
+    *earlier, last = plan.attempts
+    assert last.postcopy is not None
+    assert last.still is None
+    assert last.postcopy.after_round is None or last.postcopy.after_round > 0
+    assert 0.5 < (last.postcopy.after_seconds or 0) < last.seconds
+    for attempt in earlier:
+        if attempt.postcopy:
+            assert attempt.cancel is not None
+            assert attempt.cancel.in_state == PAUSED
+            assert plan.capabilities["pause-before-switchover"]
+    settings = _settings(plan, Path("/guest"))
+    assert settings.file is None
+    assert settings.capabilities["postcopy-ram"] is True
+    assert SWEEP_PARAMETER in settings.parameters
+
+
+def test_breaks_are_of_every_kind_and_one_channel_only_of_several() -> None:
+    assert {broken.how for _plan, _attempt, broken in BROKEN} == set(BREAKS)
+    assert all(plan.multifd for plan, _attempt, broken in BROKEN if broken.how == ONE)
+    assert any(not plan.multifd for plan, _attempt, broken in BROKEN if broken.how in (ALL, KILLED))
+    assert all(attempt.cancel is None and attempt is not plan.attempts[-1] for plan, attempt, _broken in BROKEN)
+    assert {broken.moment.in_state for _plan, _attempt, broken in BROKEN} == {None, PAUSED}
+
+
+def test_what_qemu_does_not_take_is_left_out_of_the_plan_and_of_the_table() -> None:
+    assert all(draw(11, index, WITHOUT).way is None for index in range(50))
+    assert not {FILE, POSTCOPY, *BREAKS} & set(Coverage(WITHOUT).features)
+    assert {FILE, DIRECT, POSTCOPY, PREEMPT, SWEPT, UNSWEPT, *BREAKS} <= set(Coverage(WITH).features)
+    without_direct = replace(WITH, ways=(FILE, POSTCOPY))
+    drawn = [draw(11, index, without_direct).way for index in range(100)]
+    assert not any(isinstance(way, File) and way.direct for way in drawn)
+    assert not any(isinstance(way, Hybrid) and way.preempt for way in drawn)
+    assert any(isinstance(way, File) for way in drawn)
+
+
+def test_what_was_met_by_postcopy_is_known_afterwards() -> None:
+    assert Hybrid(preempt=True, sweep=True).met(0) == (POSTCOPY, PREEMPT, UNSWEPT)
+    assert Hybrid(preempt=False, sweep=True).met(7) == (POSTCOPY, SWEPT)
+
+
+def test_what_may_not_go_together_is_said_by_name() -> None:
+    said = "\n".join(drawn_from(WITH))
+    assert "xbzrle with multifd" in said
+    assert "postcopy with multifd" in said
+    assert "never together" not in "\n".join(drawn_from(WITHOUT))
+
+
+def test_the_summary_counts_files_postcopy_and_what_broke_when() -> None:
+    done = [
+        Fuzzed(FILES[0]),
+        Fuzzed(HYBRIDS[0], postcopy=1234, breaks=[(KILLED, BULK), (KILLED, BULK)]),
+        Fuzzed(HYBRIDS[1]),
+    ]
+    said = summary(done, Coverage(WITH))
+    assert "saved into a file and restored: 1" in said
+    assert "left to postcopy: 1, with 1,234 pages" in said
+    assert "destination killed: 2 in the bulk round" in said
