@@ -164,6 +164,26 @@ def test_more_pages_than_postcopy_can_have_moved_are_missing() -> None:
     assert outcome(ended(ROUNDS, report(80, 40, postcopy_bytes=99 * PAGE), POSTCOPY))[0] is Outcome.MISSING
 
 
+def left(pages: int) -> dict[str, Any]:
+    """107 pages are in no round, and QEMU says how many it left to postcopy."""
+    told = report(190, 47, postcopy_bytes=100 * PAGE + 7 * 9)
+    return {**told, "postcopy": {"start": START, "pages": pages, "marked": 3}}
+
+
+def test_what_postcopy_moved_is_what_was_left_to_it() -> None:
+    assert outcome(ended(ROUNDS, left(107), POSTCOPY))[0] is Outcome.PARTIAL
+    for pages in (106, 108):
+        migration = ended(ROUNDS, left(pages), POSTCOPY)
+        assert outcome(migration) == (Outcome.MISSING, False)
+        assert f"and {pages} were left to it" in migration.reasons[-1]
+
+
+def test_what_was_under_way_when_postcopy_was_interrupted_is_sent_again() -> None:
+    states = (POSTCOPY, StateChanged(START, "postcopy-paused"), StateChanged(START, "postcopy-recover"), POSTCOPY)
+    assert outcome(ended(ROUNDS, left(100), *states))[0] is Outcome.PARTIAL
+    assert outcome(ended(ROUNDS, left(108), *states))[0] is Outcome.MISSING
+
+
 def test_postcopy_that_no_state_showed() -> None:
     assert outcome(ended(ROUNDS, report(91, 40, postcopy_bytes=PAGE + 9)))[0] is Outcome.PARTIAL
 

@@ -33,6 +33,7 @@ IN_CHANNELS = 256 * 128
 INEXACT = "not exact by QEMU's own word: multifd and RDMA count a page where it is sent, not where it is queued"
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
+INTERRUPTED = frozenset({"postcopy-paused", "postcopy-recover-setup", "postcopy-recover"})
 
 
 @dataclass(slots=True)
@@ -58,6 +59,7 @@ class Migration:
     process: str = ""  # the QEMU that is observed: process id and start time; empty if not known
     uuid: str = ""  # of its guest, where it has one
     postcopy_ns: int | None = None  # when postcopy was first seen to be active
+    interrupted: bool = False  # in postcopy
     awaits_round: bool = False  # it has ended, and its last round has not
     totals: Totals | None = None  # of its pages; None while it is observed, and where none are counted
     _under_way: bool = False  # it was seen to be past its setup
@@ -209,6 +211,7 @@ class Migration:
         self._under_way = self._under_way or event.state == "active"
         if event.state.startswith("postcopy"):
             self._outlook.postcopy()
+            self.interrupted = self.interrupted or event.state in INTERRUPTED
             if self.postcopy_ns is None:
                 self.postcopy_ns = event.time_ns
         if event.state == "completed":
@@ -232,6 +235,7 @@ class Migration:
             unreported=self._unreported,
             joined_late=self.partial,
             postcopy=self.postcopy_ns is not None or bool(moved),
+            interrupted=self.interrupted,
             apart=not counted and not polled,
         )
 

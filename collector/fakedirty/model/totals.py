@@ -47,7 +47,8 @@ class Ended:
     """A migration at its end, as far as the check looks at it.
 
     `rounds` are those before postcopy. `apart` is whether they have no page of postcopy's, `unreported` why there is no
-    report, or it may be another migration's, if that is known.
+    report, or it may be another migration's, if that is known. `interrupted` is whether postcopy was: what was under
+    way then is sent again.
     """
 
     state: str
@@ -57,6 +58,7 @@ class Ended:
     unreported: str = ""
     joined_late: bool = False
     postcopy: bool = False
+    interrupted: bool = False
     apart: bool = True
 
     def reported(self, *path: str) -> int | None:
@@ -171,6 +173,9 @@ def _with_postcopy(of: Ended, counted: int, reported: int, normal: int) -> Total
         reason = wrong.reason if sent is None else f"{wrong.reason}; postcopy moved {sent:,} bytes"
         return Totals(Outcome.MISSING, reason, counted, reported, None, sent)
     reason = f"postcopy moved {moved:,} of {reported:,} pages: they are in no round"
+    left = of.reported("postcopy", "pages")
+    if left is not None and (moved < left if of.interrupted else moved != left):
+        return Totals(Outcome.MISSING, f"{reason}, and {left:,} were left to it", counted, reported, moved, sent)
     return Totals(Outcome.PARTIAL, reason, counted, reported, moved, sent)
 
 

@@ -1,4 +1,4 @@
-"""The last word of QEMU on a migration: ``query-migrate`` once it has ended."""
+"""The last word of QEMU on a migration: ``query-migrate`` once it has ended, and what was left to postcopy."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from fakedirty.errors import QmpError
 from fakedirty.qmp.answers import understanding
+from fakedirty.qmp.history import history_command, with_postcopy
 from fakedirty.qmp.monitor import Address, Monitor
 from fakedirty.qmp.turn import in_turns
 
@@ -35,4 +36,7 @@ def ask(monitors: Sequence[Address], state: str) -> Mapping[str, Any]:
 
 def _answer(qmp: Monitor) -> Mapping[str, Any]:
     with understanding(qmp.path):
-        return dict(qmp.execute("query-migrate"))
+        info: Mapping[str, Any] = dict(qmp.execute("query-migrate"))
+        moved = info.get("ram", {}).get("postcopy-bytes")
+        command = history_command(qmp) if moved else None
+        return with_postcopy(info, qmp.execute(command)) if command else info

@@ -18,7 +18,7 @@ from typing import Any
 from fakedirty.errors import QmpError, TargetError
 from fakedirty.model.trace import ASKED, Channel, TraceRecord
 from fakedirty.qmp.answers import understanding
-from fakedirty.qmp.history import history_command
+from fakedirty.qmp.history import history_command, in_answers, with_postcopy
 from fakedirty.qmp.monitor import Address, Monitor, connect
 from fakedirty.qmp.turn import in_turns, turn
 
@@ -115,7 +115,7 @@ class QmpPoller:
         answers["query-migrate"] = self._settled(qmp)
         if self._history:  # and the state before the history: rounds that ended before it are in there
             answers[self._history] = qmp.execute(self._history)
-        self._info = answers["query-migrate"]
+        self._info = with_postcopy(answers["query-migrate"], in_answers(answers) or {})
         return TraceRecord(self._clock(), Channel.ANSWERS, json.dumps(answers).encode())
 
     def _settled(self, qmp: Monitor) -> Mapping[str, Any]:

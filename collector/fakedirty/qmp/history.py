@@ -32,6 +32,11 @@ def read_history(qmp: Monitor) -> Mapping[str, Any]:
     return history
 
 
+def with_postcopy(info: Mapping[str, Any], history: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What query-migrate said, and beside it where postcopy began and what was left to it, if the history says that."""
+    return {**info, "postcopy": history["postcopy"]} if "postcopy" in history else info
+
+
 def in_answers(answers: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The history among answers by command; None where it was not asked for."""
     history: Mapping[str, Any] | None = next((answers[name] for name in COMMANDS if name in answers), None)

@@ -130,6 +130,20 @@ MIGRATIONS = (
     Column("postcopy_pages", COUNT, "pages", "that postcopy moved: reported and in no round"),
     Column("postcopy_bytes", COUNT, "bytes", "that postcopy moved, by `ram.postcopy-bytes` of the last query-migrate"),
     Column(
+        "postcopy_begun_seconds",
+        NUMBER,
+        "s",
+        "when the destination was told what to discard, from the start: rounds and their laws end there. This and the "
+        "next two are of `postcopy` in QEMU's history of rounds, and empty where it has none",
+    ),
+    Column("postcopy_left_pages", COUNT, "pages", "that were left to postcopy"),
+    Column(
+        "postcopy_marked_pages",
+        COUNT,
+        "pages",
+        "of these, that are to be sent only because another page of their host page was dirty",
+    ),
+    Column(
         "late_pages",
         COUNT,
         "pages",

@@ -39,8 +39,8 @@ FILES = {
         "One object. These members are the columns of `fakedirty.load(path).migrations`; beside them stand `state` "
         "(QEMU's last), `lost_where` (lost events by place), `invalid_reasons` (by round), `verdict` (the last one "
         "before the guest was stopped, see docs/verdict.md; with `refuted` it is withdrawn) and "
-        "`query_migrate` (the last answer in full). Not there where the collector was killed: then the manifest "
-        "stands for it."
+        "`query_migrate` (the last answer in full, with `postcopy` of QEMU's history of rounds where it has that). Not "
+        "there where the collector was killed: then the manifest stands for it."
     ),
     "toggles.csv": (
         "One line whenever QEMU adopts a mode or a hash, by whoever, written at once; `read_back` is filled in when "
