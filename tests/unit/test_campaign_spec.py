@@ -228,6 +228,18 @@ def test_the_table_has_what_is_benchmarked_and_for_each_a_control_arm() -> None:
         assert ARMS[name.removesuffix(UNOBSERVED)].settings(512, 300) == arm.settings(512, 300)
 
 
+@pytest.mark.parametrize("beside", ["multifd", "multifd+zstd", "hybrid"])
+def test_skip_is_combined_with_what_the_series_takes_beside_it(beside: str) -> None:
+    combined, alone = ARMS[f"skip+{beside}"], ARMS[beside]
+    settings, without = combined.settings(512, 300), alone.settings(512, 300)
+    assert settings.parameters == ARMS["skip"].settings(512, 300).parameters
+    assert (settings.capabilities, settings.shared) == (without.capabilities, without.shared)
+    assert [step.after_round for step in combined.treatment.steps] == [
+        step.after_round for step in alone.treatment.steps
+    ]
+    assert bool(combined.treatment.steps) is (beside == "hybrid")
+
+
 def test_a_cache_as_large_as_ram_is_a_power_of_two() -> None:
     assert [ARMS["xbzrle-ram"].cache_mib(memory) for memory in (64, 65, 512, 600)] == [64, 128, 512, 1024]
     assert ARMS["xbzrle-64M"].cache_mib(512) == 64

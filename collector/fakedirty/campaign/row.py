@@ -81,6 +81,7 @@ def _seen(seen: Seen) -> Row:
     if seen.migration is not None:
         row["migration_id"] = seen.migration.migration_id
         row["totals"] = None if seen.migration.totals is None else str(seen.migration.totals.outcome)
+        row["postcopy_left_pages"] = seen.migration.reported("postcopy", "pages")
         row |= _rounds(seen.migration, measured_rounds(seen))
     return row
 

@@ -14,7 +14,7 @@ from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.words import Level
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.target import by_pid
-from fakedirty.qmp.history import history_command, read_history
+from fakedirty.qmp.history import history_command, read_history, with_postcopy
 
 STATUS = "query-migrate"
 
@@ -50,7 +50,8 @@ class Afterwards:
 
     def report(self, state: str) -> TraceRecord:
         """The last word."""
-        info = self._source.qmp.execute(STATUS)
+        qmp = self._source.qmp
+        info = with_postcopy(qmp.execute(STATUS), read_history(qmp))
         return TraceRecord(time.monotonic_ns(), Channel.REPORT, json.dumps(info).encode())
 
     def look_up_limits(self) -> None:

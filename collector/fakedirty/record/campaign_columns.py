@@ -56,6 +56,12 @@ RUNS = (
         Column(name, COUNT, "pages", f"{meaning}, in those rounds; empty where a round does not tell")
         for name, meaning in _SUMS.items()
     ),
+    Column(
+        "postcopy_left_pages",
+        COUNT,
+        "pages",
+        "left to postcopy, by QEMU's history of rounds: the sums end there; empty where it does not say",
+    ),
     Column("hash_seconds", NUMBER, "s", "spent on copying and hashing pages, in those rounds"),
     Column("migration_cpu_seconds", NUMBER, "s", "on a CPU, of QEMU's threads for the migration on the source"),
     Column("vcpu_cpu_seconds", NUMBER, "s", "on a CPU, of the vCPUs of the source, during the migration"),
