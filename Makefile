@@ -125,7 +125,7 @@ N ?= 20
 fuzz: setup  ## N random migrations, every page compared after each (make fuzz N=300 SEED=1)
 	@$(FAKEDIRTY) fuzz --runs $(N) $(if $(SEED),--seed $(SEED))
 
-fuzz-broken: setup  ## the fuzz finds each rule of safe skipping that is taken out of the series (about 20 minutes)
+fuzz-broken: setup  ## the fuzz finds each rule of safe skipping that is taken out of the series (about an hour)
 	@$(VENV)/bin/python tests/broken/run.py
 
 bench-convergence: setup  ## treatments side by side on mixes of writes, three times (about an hour; goes on where it was)

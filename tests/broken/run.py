@@ -23,6 +23,7 @@ from fakedirty.errors import FakedirtyError, LabError
 from fakedirty.lab.fuzz import fuzz, possible
 from fakedirty.lab.fuzz_plan import Possible
 from fakedirty.lab.fuzz_run import Fuzzed
+from plans import indexes_of
 from variants import VARIANTS, MovedError, Variant
 
 ROOT = Path(__file__).parents[2]
@@ -52,22 +53,28 @@ def _show(arguments: argparse.Namespace, chosen: Sequence[Variant]) -> int:
     intact = workshop.intact()
     allowed = possible(intact, arguments.accel)
     caught: dict[str, int | str | None] = {}
+    tried: dict[str, list[int]] = {}
     for variant in chosen:
         print(f"{variant.name} (rule {variant.rule}): {variant.breaks}", flush=True)
         broken = workshop.broken(variant)
-        caught[variant.name] = _test(variant, broken) if variant.test else _search(variant, broken, arguments, allowed)
-    fuzzed_by = [caught[variant.name] for variant in chosen if not variant.test]
-    tried = max((by + 1 if isinstance(by, int) else arguments.most for by in fuzzed_by), default=0)
-    print(f"the series as it is, migrations 0 to {tried - 1} of seed {arguments.seed}:", flush=True)
-    wrong = [fuzzed for fuzzed in fuzz(intact, arguments.seed, range(tried), allowed) if _told(fuzzed)]
-    print(f"  {tried - len(wrong)} of {tried} have nothing wrong", flush=True)
+        if variant.test:
+            caught[variant.name] = _test(variant, broken)
+            continue
+        indexes = indexes_of(variant.plans, arguments.seed, arguments.most, allowed)
+        by = caught[variant.name] = _search(variant, broken, arguments.seed, indexes, allowed)
+        tried[variant.name] = indexes if by is None else indexes[: indexes.index(by) + 1]
+    every = sorted({index for each in tried.values() for index in each})
+    named = ", ".join(map(str, every))
+    print(f"the series as it is, migrations {named or 'none'} of seed {arguments.seed}:", flush=True)
+    wrong = [fuzzed for fuzzed in fuzz(intact, arguments.seed, every, allowed) if _told(fuzzed)]
+    print(f"  {len(every) - len(wrong)} of {len(every)} have nothing wrong", flush=True)
     tests = [variant.test for variant in chosen if variant.test]
     failed = [test for test in tests if not _passes(test, intact)]
     print(f"  {len(tests) - len(failed)} of {len(tests)} tests pass" + (f"; NOT {', '.join(failed)}" * bool(failed)))
     missed = [name for name, by in caught.items() if by is None]
     print(f"caught: {len(caught) - len(missed)} of {len(caught)}" + (f"; MISSED: {', '.join(missed)}" * bool(missed)))
     if arguments.json:
-        intact_report = {"intact_tried": tried, "intact_wrong": len(wrong), "intact_failed": failed}
+        intact_report = {"intact_tried": every, "intact_wrong": len(wrong), "intact_failed": failed}
         report = {"seed": arguments.seed, "caught_by": caught, **intact_report}
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
     return 1 if missed or wrong or failed else 0
@@ -91,17 +98,17 @@ def _passes(test: str, binary: Path) -> bool:
     return done.returncode == pytest.ExitCode.OK
 
 
-def _search(variant: Variant, binary: Path, arguments: argparse.Namespace, allowed: Possible) -> int | None:
-    """The index of the first migration that leaves a page or count wrong, if one is found."""
-    for fuzzed in fuzz(binary, arguments.seed, range(arguments.most), allowed):
+def _search(variant: Variant, binary: Path, seed: int, indexes: Sequence[int], allowed: Possible) -> int | None:
+    """The first of the migrations that leaves a page or count wrong, if one is found."""
+    for fuzzed in fuzz(binary, seed, indexes, allowed):
         index = fuzzed.plan.index
         unequal = fuzzed.memory is not None and not fuzzed.memory.equal
         if bool(fuzzed.wrong) and not unequal if variant.counted else unequal:
             told = fuzzed.wrong[0] if variant.counted else str(fuzzed.memory)
-            again = f"fakedirty fuzz --qemu {binary} --seed {arguments.seed} --only {index}"
-            print(f"  CAUGHT by seed {arguments.seed}, migration {index}: {told}\n  again: {again}", flush=True)
+            again = f"fakedirty fuzz --qemu {binary} --seed {seed} --only {index}"
+            print(f"  CAUGHT by seed {seed}, migration {index}: {told}\n  again: {again}", flush=True)
             return index
-    print(f"  MISSED by {arguments.most} migrations of seed {arguments.seed}", flush=True)
+    print(f"  MISSED by {len(indexes)} migrations of seed {seed}", flush=True)
     return None
 
 
@@ -113,7 +120,7 @@ def _told(fuzzed: Fuzzed) -> bool:
 
 
 def _arguments() -> argparse.Namespace:
-    variants = "\n".join(f"  {variant.name:18}rule {variant.rule}: {variant.breaks}" for variant in VARIANTS)
+    variants = "\n".join(f"  {variant.name:26}rule {variant.rule}: {variant.breaks}" for variant in VARIANTS)
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=EPILOG.format(variants=variants),

@@ -16,6 +16,11 @@ SHARED = "migration/fake-dirty-internal.h"
 VISIT = "migration/fake-dirty-visit.c"
 LOOK = "migration/fake-dirty-look.c"
 ESTIMATE = "migration/fake-dirty-estimate.c"
+CHANNEL = "migration/fake-dirty-channel.c"
+MULTIFD = "migration/multifd-nocomp.c"
+ZERO_PAGES = "migration/multifd-zero-page.c"
+ZLIB, ZSTD = "migration/multifd-zlib.c", "migration/multifd-zstd.c"
+FILE = "migration/file.c"
 
 TESTS = "tests/integration/"
 
@@ -26,11 +31,12 @@ class MovedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """`pattern`, a regular expression, is replaced by `text` in `file`."""
+    """`pattern`, a regular expression, is replaced by `text` in `file`; it is QEMU's `own` where no patch shows it."""
 
     file: str
     pattern: str
     text: str
+    own: bool = False
 
     def applied(self, source: str) -> str:
         """The source of the file, changed. MovedError unless the pattern is in it once."""
@@ -44,7 +50,8 @@ class Edit:
 class Variant:
     """A QEMU that breaks one rule of the design, and how. A `counted` one leaves no page wrong, but a count.
 
-    `test` is the integration test that finds it, where no plan of the fuzz comes to it.
+    `test` is the integration test that finds it, where no plan of the fuzz comes to it. `part` is the sub-series that
+    it is made to, which a release may lack; `plans` says what the plans have that can come to it, see `run.PLANS`.
     """
 
     name: str
@@ -53,6 +60,8 @@ class Variant:
     edits: tuple[Edit, ...]
     counted: bool = False
     test: str = ""
+    part: str = ""
+    plans: str = ""
 
 
 # where the migration thread adopts other records
@@ -92,6 +101,15 @@ static FakeDirtyRecords *kept[FAKE_DIRTY_HASH__MAX];
             renewed = true;
         } else if (shared->wanted || run->mode == FAKE_DIRTY_MODE_OFF) {"""
 
+ZERO_UNRECORDED = (
+    Edit(VISIT, r'#include "qemu/osdep\.h"', '#include "qemu/osdep.h"\n#include "qemu/cutils.h"'),
+    Edit(
+        VISIT,
+        r"\n(?=    (?:fake_dirty_)?record\(run, block, page\b)",
+        "\n    if (!buffer_is_zero(run->page, size))\n    ",
+    ),
+)
+
 VARIANTS = (
     Variant(
         "live-page",
@@ -115,14 +133,7 @@ VARIANTS = (
         "zero-unrecorded",
         3,
         "a page that is sent as zero leaves the record of what was sent before",
-        (
-            Edit(VISIT, r'#include "qemu/osdep\.h"', '#include "qemu/osdep.h"\n#include "qemu/cutils.h"'),
-            Edit(
-                VISIT,
-                r"\n(?=    (?:fake_dirty_)?record\(run, block, page\b)",
-                "\n    if (!buffer_is_zero(run->page, size))\n    ",
-            ),
-        ),
+        ZERO_UNRECORDED,
     ),
     Variant(
         "kept-while-off",
@@ -170,5 +181,167 @@ VARIANTS = (
             Edit(ESTIMATE, r"link->probe = link->probe \?: 1;", "link->probe = 0;"),
         ),
         test=TESTS + "test_series_link.py",
+    ),
+    Variant(
+        "shared-copies",
+        1,
+        "channels copy pages to where another one has copies that it has not written yet",
+        (
+            Edit(
+                CHANNEL,
+                r"    channel->copies = (qemu_memalign\(qemu_real_host_page_size\(\),\n.*\));",
+                """\
+    {
+        static uint8_t *copies;
+
+        copies = copies ?: qemu_memalign(qemu_real_host_page_size(),
+                                         pages * qemu_target_page_size());
+        channel->copies = copies;
+    }""",
+            ),
+            Edit(CHANNEL, r"        qemu_vfree\(channel->copies\);\n", ""),
+        ),
+        part="7-multifd",
+        plans="several channels",
+    ),
+    Variant(
+        "recorded-live",
+        3,
+        "a channel that has written a page records what the guest has then, and not what it sent",
+        (
+            Edit(
+                CHANNEL,
+                r"const uint8_t \*(?=digest = channel->digests \+ slot \* FAKE_DIRTY_DIGEST_MAX;\n +const .* \*copy)",
+                "uint8_t *",
+            ),
+            Edit(
+                CHANNEL,
+                r"(?=if \(was_sent_as_zero\(channel, slot\)\) \{)",
+                "run->hash->func(channel->rb->host + page * size, size, run->seed,\n"
+                "                        digest);\n        ",
+            ),
+        ),
+        part="7-multifd",
+        plans="multifd",
+    ),
+    Variant(
+        "channel-zero-unrecorded",
+        3,
+        "a page that a channel sends as zero leaves the record of what was sent before",
+        (Edit(CHANNEL, r"fake_dirty_record_zero\(run, block, page, digest, copy\);", ";"),),
+        part="7-multifd",
+        plans="zero pages by channels",
+    ),
+    Variant(
+        "legacy-zero-unrecorded",
+        3,
+        "so does one that the migration thread finds to be zero before it is queued",
+        (Edit(CHANNEL, r"fake_dirty_record\(run, block, page, run->digest, run->zero_page\);", ";"),),
+        part="7-multifd",
+        plans="zero pages by the migration thread",
+    ),
+    Variant(
+        "unsorted-copies",
+        1,
+        "zero page detection puts pages in another order, and leaves their copies where they are",
+        (
+            Edit(
+                ZERO_PAGES,
+                r"pages->data\[a\] = pages->data\[b\];\n +pages->data\[b\] = data;",
+                "pages->data[a] = data;",
+            ),
+        ),
+        part="7-multifd",
+        plans="zero pages by channels",
+    ),
+    Variant(
+        "compressed-live",
+        1,
+        "the copy is hashed, but a channel compresses the page in the guest's memory",
+        (
+            Edit(
+                ZLIB,
+                r"memcpy\(z->buf, pages->data\[i\], page_size\);",
+                "memcpy(z->buf, pages->block->host + pages->offset[i], page_size);",
+            ),
+            Edit(ZSTD, r"z->in\.src = pages->data\[i\];", "z->in.src = pages->block->host + pages->offset[i];"),
+        ),
+        part="7-multifd",
+        plans="compression",
+    ),
+    Variant(
+        "unflushed-rounds",
+        4,
+        "the search for dirty pages starts over while channels have pages of the round before",
+        (
+            Edit(
+                RAM,
+                r"if \(multifd_ram_sync_per_round\(\)\) \{(?=\n +QEMUFile \*f = rs->pss\[RAM_CHANNEL_PRECOPY\])",
+                "if (false) {",
+                own=True,
+            ),
+        ),
+        part="7-multifd",
+        plans="several channels",
+    ),
+    Variant(
+        "merged-copies",
+        1,
+        "copies that follow one another in memory are written as one, wherever their pages are in the file",
+        (
+            Edit(
+                FILE,
+                r"pages->offset\[i\] \+ iov\[i\]\.iov_len == pages->offset\[i \+ 1\]",
+                "(char *)iov[i].iov_base + iov[i].iov_len == iov[i + 1].iov_base",
+            ),
+        ),
+        part="8-files",
+        plans="file with multifd",
+    ),
+    Variant(
+        "file-zero-unrecorded",
+        3,
+        "a zero page of a file leaves the record of what its place holds",
+        ZERO_UNRECORDED,
+        part="8-files",
+        plans="file without multifd",
+    ),
+    Variant(
+        "file-bit-kept",
+        3,
+        "a page that becomes a zero page is still read from its place in the file",
+        (
+            Edit(RAM, r"clear_bit_atomic\(offset >> TARGET_PAGE_BITS, pss->block->file_bmap\);", ";", own=True),
+            Edit(MULTIFD, r"ramblock_set_file_bmap_atomic\(pages->block, pages->offset\[i\], false\);", ";", own=True),
+        ),
+        part="8-files",
+        plans="file",
+    ),
+    Variant(
+        "hashed-in-postcopy",
+        6,
+        "pages are hashed, recorded and skipped after the destination was told what to discard",
+        (
+            Edit(
+                RAM,
+                r"fake_dirty_postcopy\(rs->fake_dirty\);\n(?= +round_tracker_end_postcopy\(&rs->rounds,\n)",
+                "\n",
+            ),
+            Edit(
+                RAM,
+                r"fake_dirty_postcopy\(rs->fake_dirty\);\n(?= +round_tracker_end_postcopy\(&rs->rounds, rs)",
+                "\n",
+            ),
+        ),
+        part="9-hybrid",
+        plans="postcopy",
+    ),
+    Variant(
+        "swept-unequal",
+        6,
+        "a sweep marks pages clean that differ from what was sent",
+        (Edit(VISIT, r"if \(class == FAKE_DIRTY_FAKE\) \{(?=\n +return true;)", "if (class != FAKE_DIRTY_FIRST) {"),),
+        part="9-hybrid",
+        plans="postcopy",
     ),
 )

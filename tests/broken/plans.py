@@ -1,0 +1,42 @@
+"""Which plans of the fuzz can come to what a variant breaks: only these are tried on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count, islice
+
+from fakedirty.lab.fuzz_draw import draw
+from fakedirty.lab.fuzz_multifd import Multifd
+from fakedirty.lab.fuzz_plan import Plan, Possible
+from fakedirty.lab.fuzz_way import File, Hybrid
+
+MOST_DRAWN = 50  # plans for each one that is wanted
+
+
+def _with(has: Callable[[Multifd], bool]) -> Callable[[Plan], bool]:
+    return lambda plan: plan.multifd is not None and has(plan.multifd)
+
+
+def _file(plan: Plan) -> bool:
+    return isinstance(plan.way, File)
+
+
+#: By the word that a variant has for it.
+PLANS: dict[str, Callable[[Plan], bool]] = {
+    "": lambda _plan: True,
+    "multifd": _with(lambda _multifd: True),
+    "several channels": _with(lambda multifd: multifd.channels > 1),
+    "zero pages by channels": _with(lambda multifd: multifd.zero_pages == "multifd"),
+    "zero pages by the migration thread": _with(lambda multifd: multifd.zero_pages == "legacy"),
+    "compression": _with(lambda multifd: multifd.compression != "none"),
+    "file": _file,
+    "file with multifd": lambda plan: _file(plan) and plan.multifd is not None,
+    "file without multifd": lambda plan: _file(plan) and plan.multifd is None,
+    "postcopy": lambda plan: isinstance(plan.way, Hybrid),
+}
+
+
+def indexes_of(plans: str, seed: int, most: int, allowed: Possible) -> list[int]:
+    """The first `most` migrations of a seed whose plans are of that kind; none where QEMU allows none."""
+    drawn = islice(count(), most * MOST_DRAWN)
+    return list(islice((index for index in drawn if PLANS[plans](draw(seed, index, allowed))), most))
