@@ -51,6 +51,19 @@ IN_EVERY_TEST = {
         "test_nothing_is_obeyed[runs list]",
         "test_the_log_of_the_service_is_ours",
     },
+    "test_series_hybrid.py": {
+        "test_postcopy_after_some_rounds[skip-plain]",
+        "test_postcopy_after_some_rounds[observe-postcopy-preempt]",
+        "test_toggles_before_postcopy_at_random_moments[0]",
+        "test_the_channel_breaks_in_postcopy_and_is_mended",
+        "test_the_destination_dies_before_the_point_of_no_return",
+    },
+    "test_series_files.py": {
+        "test_what_is_restored_is_what_was_saved[one writer-legacy]",
+        "test_what_is_restored_is_what_was_saved[multifd-multifd]",
+        "test_what_is_restored_is_what_was_saved[direct-io-none]",
+        "test_a_save_that_is_cancelled_again_and_again_leaves_the_guest_running[direct-io]",
+    },
     "test_finding.py": {
         "test_whatever_the_executable_is_called[qemu_binary-qemu-virtiofs-system-x86_64]",
         "test_what_has_only_the_name",

@@ -16,7 +16,7 @@ from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import read_mode, set_mode
 from series import SLOW, STRONG, TIGHT_MS, WEAK, assert_equal, bench, pair, rounds, toggling
 
-CONFLICTS = ("dirty-bitmaps", "mapped-ram", "background-snapshot")
+CONFLICTS = ("dirty-bitmaps", "background-snapshot")
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -61,7 +61,7 @@ BAD = (
     # one bad word among good ones: none of them is taken
     Bad("(?i)downtime", {**SKIP, "fake-dirty-hash": "sha1", "fake-dirty-audit": True, "downtime-limit": 10**9}),
     Bad("too weak", {**SKIP, **WEAK, "max-bandwidth": 12345, "fake-dirty-audit": True}),
-    *capabilities(("dirty-bitmaps", "mapped-ram", "background-snapshot")),
+    *capabilities(("dirty-bitmaps", "background-snapshot")),
 )
 
 

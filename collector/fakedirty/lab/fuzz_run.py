@@ -153,7 +153,7 @@ class _Attempts:
             self.fuzzed.wrong += check_switchover(history, expected)
         if outcome.status == "completed":
             self._compare(attempt, history, outcome, destination)
-        elif {"cancelled": attempt.cancel, "failed": attempt.broken}.get(outcome.status):
+        elif {"cancelled": attempt.cancel, "failed": breaking and breaking.met}.get(outcome.status):
             self.fuzzed.wrong += check_runs_on(self.source)
         else:
             why = outcome.final.get("error-desc", "no reason given")
