@@ -51,9 +51,12 @@ def _refusal(qmp: Qmp, capabilities: tuple[str, ...]) -> str:
     qmp.execute("migrate-set-parameters", {MODE: str(Mode.OFF)})
     try:
         _switch(qmp, capabilities, on=True)
+    except QmpRefusedError as error:
+        return error.reason
+    try:
         qmp.execute("migrate-set-parameters", {MODE: str(Mode.SKIP)})
     except QmpRefusedError as error:
-        return str(error)
+        return error.reason
     finally:
         qmp.execute("migrate-set-parameters", {MODE: str(Mode.OFF)})
         _switch(qmp, capabilities, on=False)
