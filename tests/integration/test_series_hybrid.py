@@ -27,6 +27,7 @@ SKIP: dict[str, object] = {"fake-dirty-mode": "skip", "fake-dirty-audit": True}
 NEVER = {"avail-switchover-bandwidth": 1000}  # no pre-copy is allowed to end by itself
 AFTER = 4  # rounds of pre-copy
 CREEP = 40_000  # bytes/s: postcopy that is not over before the test has looked at it
+TRIES = 5
 MANY = Workload(fake=12_000, changed=1_000, pause_ms=20, memory_mib=96)  # the 60k/5k mix, a fifth of it
 
 
@@ -126,24 +127,29 @@ def test_toggles_before_postcopy_at_random_moments(seed: int) -> None:
         history(source)
 
 
-def test_sweeps_halve_what_postcopy_discards_and_keep_the_downtime_limit() -> None:
-    pages, limit_ms = {}, 300
-    for sweep in (False, True):
+@pytest.mark.parametrize("sweep", [True, False])
+def test_sweeps_halve_what_postcopy_discards_and_keep_the_downtime_limit(sweep: bool) -> None:
+    limit_ms = 300
+    for _ in range(TRIES):
         with pair(MANY) as (source, destination):
             parameters = {"fake-dirty-mode": "skip", "fake-dirty-sweep": sweep}
             outcome = hybrid(source, destination, parameters, bandwidth=125_000_000, limit_ms=limit_ms, after=2)
             said = history(source)
-        pages[sweep] = said["postcopy"]["pages"]
-        swept = outcome.final["fake-dirty"]["swept"]
-        assert (swept > 0) is sweep
-        last = said["rounds"][-1]
-        if sweep:
-            assert last["kind"] == "switchover"
-            assert last["end"] - last["start"] <= limit_ms * 1e6 / 2
-            assert last["visited"] == last["fake"] == last["skipped"]
-            assert last["left"] + said["postcopy"]["marked"] == pages[sweep]
-            assert outcome.final["downtime"] <= limit_ms
-    assert pages[True] <= pages[False] / 2, pages
+        left, swept = said["postcopy"]["pages"], outcome.final["fake-dirty"]["swept"]
+        if left + swept >= MANY.fake / 2:
+            break  # else the guest had no time to rewrite its pages before postcopy began
+    else:
+        pytest.skip(f"the guest is too slow: {left + swept} pages were dirty when postcopy began")
+    if not sweep:
+        assert swept == 0
+        return
+    last = said["rounds"][-1]
+    assert last["kind"] == "switchover"
+    assert last["end"] - last["start"] <= limit_ms * 1e6 / 2
+    assert last["visited"] == last["fake"] == last["skipped"]
+    assert last["left"] + said["postcopy"]["marked"] == left
+    assert outcome.final["downtime"] <= limit_ms
+    assert left <= swept
 
 
 def test_what_changed_again_is_discarded() -> None:
@@ -159,6 +165,8 @@ def test_the_channel_breaks_in_postcopy_and_is_mended() -> None:
         address = destination.end.address
 
         def mend(qmp: Qmp) -> None:
+            # one that has not even begun with postcopy ends when its channel breaks
+            wait(lambda: destination.qmp.execute("query-migrate")["status"] == "postcopy-active")
             qmp.execute("migrate-pause")
             for side in (source, destination):
                 wait(lambda side=side: side.qmp.execute("query-migrate")["status"] == "postcopy-paused")
@@ -222,7 +230,10 @@ def test_a_cancel_while_postcopy_waits_leaves_the_guest_running() -> None:
         wait(lambda: source.qmp.execute("query-status")["status"] == "running")
         with both.destination() as second:
             outcome = migrate(
-                source, second, Settings(PATIENCE_MS, SLOW, SKIP, {"pause-before-switchover": False}), time_limit=20
+                source,
+                second,
+                Settings(PATIENCE_MS, SLOW, SKIP, {**POSTCOPY, "pause-before-switchover": False}),
+                time_limit=20,
             )
             assert outcome.status == "completed"
             assert_equal(source, second)
