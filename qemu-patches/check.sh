@@ -5,7 +5,8 @@
 #   check.sh suite WORK [RELEASE]     the full tests: without the series, with it, and with a mode forced on every source
 #   check.sh sanitizers WORK [RELEASE]
 #                                     builds with ASan and UBSan, and with TSan, through the short tests and 60 random
-#                                     migrations: they report nothing that they do not report of the source without it
+#                                     migrations: they report nothing that they do not report of the source without it,
+#                                     and no race at lines of the series but those in tests/qemu/races.txt
 #
 # RELEASE is QEMU's: 10.0 (if none is given) or 10.2. WORK is a directory of its own for each release: it keeps source,
 # build and results (some 4 GiB, an hour or two on two cores). What was interrupted goes on where it was, for the very
@@ -21,7 +22,7 @@ firmware=(/usr/share/seabios /usr/share/qemu /usr/lib/ipxe/qemu)
 
 say() { echo "qemu-check: $*"; }
 die() { say "$*" >&2; exit 1; }
-[[ $# == [23] && $1 =~ ^(patches|suite|sanitizers)$ ]] || { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[[ $# == [23] && $1 =~ ^(patches|suite|sanitizers)$ ]] || { sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 "$here/build.sh" releases | grep "^${release//./\\.} " >/dev/null ||
     die "no series for QEMU '$release': there are $("$here/build.sh" releases | cut -d' ' -f1 | paste -sd' ')"
 mapfile -t parts < <(find "$series" -name '*.patch' ! -name '*-cover-letter.patch' | LC_ALL=C sort)
@@ -166,11 +167,18 @@ sanitized() {  # SANITIZERS SERIES PLACE: what they report of QEMU's tests, and 
     fi
 }
 
-new_reports() {  # DIRECTORY [DIRECTORY]: into the file new; whether there are any
+new_reports() {  # DIRECTORY [DIRECTORY] [OPTION...]: into the file new; whether there are any
     local status=0
     "$python" "$here/../tests/qemu/reports.py" "$@" >"$place/new" || status=$?
     ((status == 0 || status == 3)) || die "the reports cannot be read"
     ((status == 3))
+}
+
+changed_lines() {  # of the series, against the source that it is for, into the file changed
+    local status=0
+    diff -rNU0 "$place/unpatched/source" "$place/series-$sum/source" >"$place/changed.all" || status=$?
+    ((status == 1)) || die "the sources cannot be compared"
+    sed "s|^+++ $place/series-$sum/source/|+++ b/|" "$place/changed.all" >"$place/changed"
 }
 
 sanitizers() {
@@ -185,7 +193,13 @@ sanitizers() {
             continue
         fi
         sanitized "$kind" none "$place/unpatched"
-        ! new_reports "$place/series-$sum/reports" "$place/unpatched/reports" || wrong+=("reports: $place/new")
+        local -a only=()
+        if [[ $kind == tsan ]]; then
+            changed_lines
+            only=(--changed "$place/changed" --known "$here/../tests/qemu/races.txt")
+        fi
+        ! new_reports "$place/series-$sum/reports" "$place/unpatched/reports" "${only[@]}" ||
+            wrong+=("reports: $place/new")
         say "$kind: $(head -n 1 "$place/new")"
     done
     [[ -z ${wrong[*]} ]] || die "$(printf '%s\n' "not as it must be:" "${wrong[@]}")"

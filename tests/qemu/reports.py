@@ -6,6 +6,11 @@ kind and their stacks begin with the same functions: addresses, line numbers and
 qemu-patches/check.sh makes the files:
 
     tests/qemu/reports.py WORK/asan/series/reports [WORK/asan/unpatched/reports]
+    tests/qemu/reports.py WORK/tsan/series/reports WORK/tsan/unpatched/reports --changed DIFF --known FILE
+
+QEMU has data races of its own all over, and each run meets others of them. With --changed a race counts only if one of
+its two accesses is at a line that the series has written, or in a function called from there; --known lists pairs of
+functions that may race, each with its reason.
 
 exit status: 0 nothing is new, 3 something is
 """
@@ -15,7 +20,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 # a report begins with one of these; what is captured is its kind
@@ -27,16 +32,26 @@ BEGINNINGS = (
 )
 FRAME = re.compile(r"^\s+#(?P<depth>\d+) (?:0x[0-9a-f]+ (?:in )?)?(?P<function>\S+)")
 FUNCTIONS = 4  # of each stack
+CLOSE = 2  # functions within which a race is at a line, or was called from there
 STACKS = 2  # of each report: a race has one for each of two threads
 # what allocates, copies or compares for whoever called it
 RUNTIME = re.compile(
-    r"__interceptor_|__asan_|__ubsan_|__tsan_|g_(?:try_)?(?:malloc|calloc|realloc|new)|(?:c|m|re)alloc$"
+    r"__interceptor_|__asan_|__ubsan_|__tsan_|g_(?:try_)?(?:malloc|calloc|realloc|new)|(?:c|m|re)alloc$|mem(?:cpy|move|set|cmp)$"
 )
 NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
+ACCESS = re.compile(
+    r"^\s+(?:Previous )?(?:atomic )?(?:read|write) of size", re.IGNORECASE
+)  # what a race's stacks have above
+PLACE = re.compile(r"^\s+#\d+ \S+ (?:\.\./(?:source/)?|/\S+?/source/)(?P<file>[^\s:]+):(?P<line>\d+)")
+DIFFERENT = re.compile(r"^@@ -\S+ \+(?P<first>\d+)(?:,(?P<count>\d+))? @@")
 
 NEW = 3  # the exit status; others are Python's own
 
 Signature = tuple[str, ...]
+Changed = dict[str, set[int]]  # by file
+Known = dict[tuple[str, str], str]  # by two functions
+RACE = "data race"  # the kind
+ANY = "*"  # a function that the sanitizer does not name
 
 
 def reports(text: str) -> Iterator[tuple[Signature, str]]:
@@ -58,6 +73,55 @@ def of(directory: Path) -> dict[Signature, str]:
     return found
 
 
+def changed_lines(diff: str) -> Changed:
+    """Of a `diff -U0` between two source trees: by file, the lines that are other ones in the second tree.
+
+    Where lines were only taken away, those on either side of them count.
+    """
+    lines: Changed = {}
+    name = ""
+    for line in diff.splitlines():
+        if line.startswith("+++ "):
+            name = line.split()[1].removeprefix("b/")
+        elif found := DIFFERENT.match(line):
+            first, count = int(found["first"]), int(found["count"] or 1)
+            lines.setdefault(name, set()).update(range(first, first + count) if count else (first, first + 1))
+    return lines
+
+
+def accesses(text: str) -> list[list[tuple[str, str, int]]]:
+    """The innermost functions of the two stacks of a race, each with its file and line, as far as these are known."""
+    stacks: list[list[tuple[str, str, int]]] = []
+    within = False
+    for line in text.splitlines():
+        if ACCESS.match(line):
+            within = True
+            stacks.append([])
+        elif not (frame := FRAME.match(line)):
+            within = False
+        elif within and not RUNTIME.match(frame["function"]):
+            place = PLACE.match(line)
+            stacks[-1].append((frame["function"], *((place["file"], int(place["line"])) if place else ("", 0))))
+    return [stack[:CLOSE] for stack in stacks]
+
+
+def involves(text: str, changed: Changed) -> bool:
+    """Whether a report is of the series: one of its stacks begins at a line of it."""
+    return any(line in changed.get(file, ()) for stack in accesses(text) for _, file, line in stack)
+
+
+def is_known(text: str, known: Known) -> bool:
+    """Whether the two functions in which a race happens may race."""
+    first, second = ([stack[0][0] if stack else ANY for stack in accesses(text)] + [ANY, ANY])[:2]
+    return (first, second) in known or (second, first) in known
+
+
+def known_pairs(text: str) -> Known:
+    """Of a file of lines `function function  reason`, `#` begins a comment: the reason of each pair."""
+    rows = [line.split(maxsplit=2) for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return {(first, second): reason for first, second, reason in rows}
+
+
 def _begins(line: str) -> re.Match[str] | None:
     return next((found for beginning in BEGINNINGS if (found := beginning.search(line))), None)
 
@@ -76,16 +140,30 @@ def _stacks(lines: list[str]) -> Iterator[str]:
         yield " < ".join(stack[:FUNCTIONS])
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Print what is new, and say whether anything is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("series", type=Path, help="directory of the reports with the series")
     parser.add_argument("unpatched", type=Path, nargs="?", help="directory of those without it; none: no such reports")
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--changed", type=Path, metavar="DIFF", help="diff -U0 from the unpatched source to the series'"
+    )
+    parser.add_argument("--known", type=Path, metavar="FILE", help="pairs of functions that may race")
+    arguments = parser.parse_args(words)
     series = of(arguments.series)
     unpatched = of(arguments.unpatched) if arguments.unpatched else {}
     new = {signature: text for signature, text in series.items() if signature not in unpatched}
-    print(f"{len(series)} reports with the series, {len(unpatched)} without it, {len(new)} with it alone")
+    said = ""
+    if arguments.changed:
+        changed = changed_lines(arguments.changed.read_text())
+        known = known_pairs(arguments.known.read_text()) if arguments.known else {}
+        races = [signature for signature in series if signature[0] == RACE]
+        ours = [signature for signature in races if involves(series[signature], changed)]
+        for signature in races:
+            if signature not in ours or is_known(series[signature], known):
+                new.pop(signature, None)
+        said = f" ({len(races)} of them races, {len(ours)} at lines of the series)"
+    print(f"{len(series)} reports with the series{said}, {len(unpatched)} without it, {len(new)} with it alone")
     print("\n\n".join(new.values()))
     return NEW if new else 0
 

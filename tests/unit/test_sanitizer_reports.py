@@ -61,7 +61,7 @@ def test_each_kind_is_known_by_what_was_called(reports: ModuleType) -> None:
 
 
 def test_the_same_fault_in_another_build_is_no_new_one(
-    reports: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    reports: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, texts in {
         "series": [OVERFLOW.format(line=9, number=12), LEAK],
@@ -70,18 +70,92 @@ def test_the_same_fault_in_another_build_is_no_new_one(
         (tmp_path / name).mkdir()
         for number, text in enumerate(texts):
             (tmp_path / name / f"report.{number}").write_text(text)
-    monkeypatch.setattr("sys.argv", ["reports.py", str(tmp_path / "series"), str(tmp_path / "unpatched")])
-    assert reports.main() == reports.NEW
+    assert reports.main([str(tmp_path / "series"), str(tmp_path / "unpatched")]) == reports.NEW
     said = capsys.readouterr().out
     assert said.startswith("3 reports with the series, 1 without it, 2 with it alone")
     assert "qmp_migrate" in said
     assert "overflow" not in said
 
-    monkeypatch.setattr("sys.argv", ["reports.py", str(tmp_path / "unpatched"), str(tmp_path / "series")])
-    assert reports.main() == 0
+    assert reports.main([str(tmp_path / "unpatched"), str(tmp_path / "series")]) == 0
 
 
 def test_a_warning_of_the_sanitizer_itself_is_no_report(reports: ModuleType, tmp_path: Path) -> None:
     warning = "==10048==WARNING: ASan doesn't fully support makecontext/swapcontext functions\n"
     (tmp_path / "report.10048").write_text(warning)
     assert reports.of(tmp_path) == {}
+
+
+CHANGED = """\
+--- a/migration/ram.c
++++ b/migration/ram.c
+@@ -90,0 +100,2 @@ ram_save_iterate
++    one;
++    two;
+@@ -200,3 +300,0 @@ gone
+-    three;
+--- /dev/null
++++ b/migration/fake-dirty.c
+@@ -0,0 +1,40 @@
++all;
+"""
+HEADER = "WARNING: ThreadSanitizer: data race (pid=1)\n"
+
+
+def race(first: str, second: str, *, calls: str = "") -> str:
+    """Two accesses, and what follows them in a report; an empty one is a stack that was not kept."""
+    stacks = [f"    #0 {access} (qemu+0x5f)\n" if access else "" for access in (first, second)]
+    stacks[0] += f"    #1 {calls} (qemu+0x60)\n" if calls else ""
+    return (
+        f"{HEADER}  Write of size 8 at 0x7b4 by thread T4:\n{stacks[0]}\n"
+        f"  Previous atomic read of size 8 at 0x7b4 by main thread:\n{stacks[1]}\n"
+        "  Mutex M1 created at:\n    #0 setup ../source/migration/fake-dirty.c:7 (qemu+0x1)\n"
+    )
+
+
+def test_lines_of_a_series_are_those_of_its_source(reports: ModuleType) -> None:
+    lines = reports.changed_lines(CHANGED)
+    assert lines == {"migration/ram.c": {100, 101, 300, 301}, "migration/fake-dirty.c": set(range(1, 41))}
+
+
+@pytest.mark.parametrize(
+    ("text", "new"),
+    [
+        (race("iterate ../source/migration/ram.c:101", "populate ../source/migration/migration.c:7"), True),
+        (race("populate ../source/migration/migration.c:7", "iterate /tmp/x/source/migration/ram.c:101"), True),
+        (
+            race(
+                "memcpy sanitizer.inc:827", "store ../source/accel/tcg/l.c:6", calls="visit ../migration/fake-dirty.c:3"
+            ),
+            True,
+        ),
+        (race("apply ../source/migration/options.c:9", "", calls="set ../source/migration/ram.c:100"), True),
+        (race("iterate ../source/migration/ram.c:102", "populate ../source/migration/migration.c:7"), False),
+        (race("other ../source/migration/ram.h:101", ""), False),
+        (race("known_one ../source/migration/ram.c:101", "known_two ../source/a.c:1"), False),
+        (race("known_two ../source/migration/ram.c:101", "known_one ../source/a.c:1"), False),
+        (race("known_one ../source/migration/ram.c:101", "other ../source/a.c:1"), True),
+        (race("known_three ../source/migration/ram.c:101", ""), False),
+        (
+            "WARNING: ThreadSanitizer: unlock of an unlocked mutex (pid=1)\n    #0 wait ../source/util/a.c:1 (q+0x1)\n",
+            True,
+        ),
+    ],
+)
+def test_a_race_counts_at_lines_of_the_series_unless_it_is_known(
+    text: str, new: bool, reports: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("series", "unpatched"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "series/report.1").write_text(text)
+    (tmp_path / "changed").write_text(CHANGED)
+    (tmp_path / "known").write_text("# why\nknown_one known_two  a reason\nknown_three *  another one\n")
+    words = [*(tmp_path / name for name in ("series", "unpatched")), "--changed", tmp_path / "changed"]
+    status = reports.main([*map(str, words), "--known", str(tmp_path / "known")])
+    assert status == (reports.NEW if new else 0)
+    assert f"{int(new)} with it alone" in capsys.readouterr().out
+
+
+def test_each_race_that_is_known_has_its_reason(reports: ModuleType) -> None:
+    known = reports.known_pairs((Path(__file__).parents[1] / "qemu/races.txt").read_text())
+    assert known
+    assert all(known.values())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.model.words import Level
+from fakedirty.qmp import dirty_limit
 from fakedirty.qmp.abilities import Abilities, abilities
 from fakedirty.qmp.answers import understanding
 from fakedirty.qmp.monitor import Address, Monitor
@@ -59,15 +60,20 @@ def ask(address: Address, timeout: float = TASK_SECONDS) -> Configuration:
         return Configuration(version(qmp), capabilities(qmp), abilities(qmp))
 
 
-def consequences(enabled: Iterable[str], level: Level | None, *, counts_channels: bool = False) -> dict[str, str]:
+def consequences(
+    enabled: Iterable[str], level: Level | None, *, counts_channels: bool = False, has_series: bool = False
+) -> dict[str, str]:
     """What capabilities mean for the counts of a level, by capability; those that change nothing are left out.
 
     Args:
         enabled: the capabilities that are on.
         level: that of the observer.
         counts_channels: the executable is one in which packets of multifd are seen.
+        has_series: this QEMU is one with the series.
     """
     found = {}
+    if level is Level.QMP and dirty_limit.CAPABILITY in enabled and not has_series:
+        return {dirty_limit.CAPABILITY: f"no migration is seen at level {level}: {dirty_limit.REASON}"}
     if level not in bypass.PAST:
         return {}
     past = bypass.PAST[level] - ({bypass.MULTIFD} if counts_channels else set())

@@ -114,6 +114,7 @@ def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetRep
             answering.capabilities if answering else (),
             choice.level,
             counts_channels=any(point.symbol == packets.WRITES for point in points),
+            has_series=answering is not None and bool(answering.abilities.modes),
         ),
         huge_pages=configuration.huge_pages(target.proc, target.pid),
         attach_points=points,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fakedirty.errors import QmpError
+from fakedirty.qmp import dirty_limit
 from fakedirty.qmp.answers import understanding
 from fakedirty.qmp.history import history_command, with_postcopy
 from fakedirty.qmp.monitor import Address, Monitor
@@ -18,6 +19,8 @@ _PAUSE_SECONDS = 0.02  # between two turns, which is a turn for whoever waits; Q
 
 def ask(monitors: Sequence[Address], state: str) -> Mapping[str, Any]:
     """What query-migrate says by the first monitor that answers; empty when none does (busy, or QEMU gone).
+
+    Empty also where the question may end QEMU, see :mod:`fakedirty.qmp.dirty_limit`.
 
     QEMU sets the state before it has computed the times, so a completed migration is asked until it has them. The
     socket is given back between two tries: it serves one client at a time.
@@ -36,6 +39,8 @@ def ask(monitors: Sequence[Address], state: str) -> Mapping[str, Any]:
 
 def _answer(qmp: Monitor) -> Mapping[str, Any]:
     with understanding(qmp.path):
+        if dirty_limit.may_end(qmp):
+            return {}
         info: Mapping[str, Any] = dict(qmp.execute("query-migrate"))
         moved = info.get("ram", {}).get("postcopy-bytes")
         command = history_command(qmp) if moved else None

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fakedirty.errors import QmpError, TargetError
 from fakedirty.model.trace import ASKED, Channel, TraceRecord
+from fakedirty.qmp import dirty_limit
 from fakedirty.qmp.answers import understanding
 from fakedirty.qmp.history import history_command, in_answers, with_postcopy
 from fakedirty.qmp.monitor import Address, Monitor, connect
@@ -28,6 +30,8 @@ POLL_SECONDS = 0.1  # between two looks, on a connection that stays
 LOOK_SECONDS = 1.0  # and on one that does not
 SETTLE_SECONDS = 0.01
 SETTLE_TRIES = 5
+
+_log = logging.getLogger(__name__)
 
 
 class QmpPoller:
@@ -53,6 +57,7 @@ class QmpPoller:
         self._records: list[TraceRecord] = []
         self._info: Mapping[str, Any] = {}
         self._due = 0.0  # the next look
+        self._withheld = False  # whether the last look did not ask query-migrate
 
     @property
     def probes(self) -> int:
@@ -112,11 +117,22 @@ class QmpPoller:
     def _look(self, qmp: Monitor) -> TraceRecord:
         # the run state first: a guest that arrives between the two has arrived, and does not leave
         answers = {ASKED: self._clock(), "query-status": qmp.execute("query-status")}
+        if self._withholds(qmp):
+            return TraceRecord(self._clock(), Channel.ANSWERS, json.dumps(answers).encode())
         answers["query-migrate"] = self._settled(qmp)
         if self._history:  # and the state before the history: rounds that ended before it are in there
             answers[self._history] = qmp.execute(self._history)
         self._info = with_postcopy(answers["query-migrate"], in_answers(answers) or {})
         return TraceRecord(self._clock(), Channel.ANSWERS, json.dumps(answers).encode())
+
+    def _withholds(self, qmp: Monitor) -> bool:
+        """Whether query-migrate is not asked, because it may end QEMU; says so where that begins."""
+        before, self._withheld = self._withheld, self._history is None and dirty_limit.is_on(qmp)
+        if self._withheld and not before:
+            _log.warning(
+                "%s: no migration is seen while %s is on: %s", qmp.path, dirty_limit.CAPABILITY, dirty_limit.REASON
+            )
+        return self._withheld
 
     def _settled(self, qmp: Monitor) -> Mapping[str, Any]:
         """The answer to query-migrate; of a migration that has just completed, with its times, as far as it has any."""

@@ -69,6 +69,13 @@ class PollReader:
                 return
         yield from self._go_on(time_ns, info, sight is Sight.ENDED)
 
+    def lose_sight(self, time_ns: int) -> Iterator[Event | EndUnknown]:
+        """Nothing was asked; what is found when something is asked again began unseen."""
+        self._first_look = True
+        if self._running:
+            self._running = False
+            yield from self._lost(time_ns)
+
     def pass_over(self, info: Mapping[str, Any], run_state: str | None) -> None:
         """An answer about a migration that another reader has."""
         self._first_look = False

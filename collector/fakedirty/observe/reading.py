@@ -141,7 +141,9 @@ class QmpTraceReader:
             yield from self._said(record.time_ns, answers)
 
     def _said(self, time_ns: int, answers: Mapping[str, Any]) -> Iterator[Observed]:
-        info = answers["query-migrate"]
+        if (info := answers.get("query-migrate")) is None:  # it may end this QEMU, and was not asked
+            yield from self._polled.lose_sight(time_ns)
+            return
         run_state = answers["query-status"]["status"] if "query-status" in answers else None
         history = in_answers(answers)
         # a background snapshot leaves as a migration, and has no rounds for the history to keep
