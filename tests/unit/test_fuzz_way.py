@@ -14,7 +14,18 @@ from fakedirty.lab.fuzz_draw import draw
 from fakedirty.lab.fuzz_multifd import COMPRESSIONS
 from fakedirty.lab.fuzz_plan import Plan, Possible
 from fakedirty.lab.fuzz_run import Fuzzed, _settings
-from fakedirty.lab.fuzz_way import DIRECT, FILE, POSTCOPY, PREEMPT, SWEEP_PARAMETER, SWEPT, UNSWEPT, File, Hybrid
+from fakedirty.lab.fuzz_way import (
+    DIRECT,
+    FILE,
+    LIMITS_MS,
+    POSTCOPY,
+    PREEMPT,
+    SWEEP_PARAMETER,
+    SWEPT,
+    UNSWEPT,
+    File,
+    Hybrid,
+)
 from fakedirty.lab.migrate import PAUSED
 
 WITHOUT = Possible(("xxh3-64", "sha1"), audit=True, decides=True)
@@ -36,6 +47,7 @@ def test_each_way_is_drawn_and_most_go_over_a_connection() -> None:
     }
     drawn = {(plan.way.preempt, plan.way.sweep) for plan in HYBRIDS if isinstance(plan.way, Hybrid)}
     assert len(drawn) == 4
+    assert {plan.downtime_limit_ms for plan in HYBRIDS} == set(LIMITS_MS)
 
 
 @pytest.mark.parametrize("plan", FILES[:20], ids=lambda plan: str(plan.index))

@@ -140,7 +140,7 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
             memory=ONE_BLOCK if plain else memory,
             bandwidth_bytes=UNLIMITED if linked else bandwidth,
             link_bits=8 * bandwidth if linked else None,
-            downtime_limit_ms=limit_ms,
+            downtime_limit_ms=way.limit_ms if isinstance(way, Hybrid) else limit_ms,
             capabilities={
                 "xbzrle": chance.happens(0.5) and not multifd and not isinstance(way, File),
                 "auto-converge": chance.happens(0.4) or forced,

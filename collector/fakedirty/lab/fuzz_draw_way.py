@@ -17,10 +17,10 @@ LAST_SECONDS = (
     0.02  # for a toggle to be taken before the migration is let through; what waits to be adopted delays that
 )
 
-# Postcopy begins at some round, or at a share of the time after which a migration would be let through: mostly after
-# the stretch of skip that no toggle disturbs.
+# Postcopy begins at some round, or so long before a migration would be let through: mostly in the stretch of skip that
+# no toggle disturbs.
 AT_A_ROUND_SHARE, ROUNDS_BEFORE = 0.4, (1, 12)
-SHARE_BEFORE = (0.6, 0.97)
+SECONDS_BEFORE = (0.05, 0.7)
 
 
 def draw_ways(seed: int, index: int, possible: Possible, *, by_itself: bool) -> tuple[Way | None, Multifd | None]:
@@ -50,12 +50,8 @@ def _cancelled_before(attempt: Attempt) -> Attempt:
 
 def _left(chance: Chance, attempt: Attempt) -> Attempt:
     """The same with the rest left to postcopy, after a round at least where the machine is not too slow for that."""
-    by_round, rounds, share = (
-        chance.happens(AT_A_ROUND_SHARE),
-        chance.whole(*ROUNDS_BEFORE),
-        chance.between(*SHARE_BEFORE),
-    )
-    at = attempt.seconds * share
+    by_round, rounds = chance.happens(AT_A_ROUND_SHARE), chance.whole(*ROUNDS_BEFORE)
+    at = attempt.seconds - chance.between(*SECONDS_BEFORE)
     moment = Moment(after_round=rounds, after_seconds=at) if by_round else Moment(after_seconds=at)
     return replace(attempt, postcopy=moment)
 

@@ -14,6 +14,12 @@ PREEMPT = "postcopy-preempt"
 SWEPT, UNSWEPT = "swept before postcopy", "not swept before postcopy"
 DIRECT_SHARE, PREEMPT_SHARE, SWEEP_SHARE = 0.5, 0.4, 0.8
 SWEEP_PARAMETER = "fake-dirty-sweep"
+LIMITS_MS = (
+    1,
+    20,
+    100,
+    300,
+)  # half of it is for the sweep with the VM stopped, after which nothing is written any more
 
 #: What QEMU itself refuses together, and what is never drawn together therefore.
 FORBIDDEN = (
@@ -57,10 +63,14 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Hybrid:
-    """After some pre-copy the rest is left to postcopy, and `sweep` verifies dirty pages before that."""
+    """After some pre-copy the rest is left to postcopy, and `sweep` verifies dirty pages before that.
+
+    `limit_ms` is the downtime limit, which a sweep goes by, too.
+    """
 
     preempt: bool
     sweep: bool
+    limit_ms: int = LIMITS_MS[0]
 
     @property
     def capabilities(self) -> dict[str, bool]:
@@ -93,12 +103,12 @@ Way = File | Hybrid
 def draw_way(chance: Chance, possible: tuple[str, ...]) -> Way | None:
     """One of those that are possible; None: over a connection, with no postcopy."""
     way, direct = chance.of(WAYS), chance.happens(DIRECT_SHARE)
-    preempt, sweep = chance.happens(PREEMPT_SHARE), chance.happens(SWEEP_SHARE)
+    preempt, sweep, limit_ms = chance.happens(PREEMPT_SHARE), chance.happens(SWEEP_SHARE), chance.of(LIMITS_MS)
     if way not in possible:
         return None
     if way == FILE:
         return File(direct and DIRECT in possible)
-    return Hybrid(preempt and PREEMPT in possible, sweep)
+    return Hybrid(preempt and PREEMPT in possible, sweep, limit_ms)
 
 
 def way_features(possible: tuple[str, ...]) -> tuple[str, ...]:
