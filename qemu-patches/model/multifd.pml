@@ -3,20 +3,27 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Proves: when the destination has read the end of the main channel, the page equals the source's; no channel works
- * with records that are freed.
+ * Proves: when the destination has read the end of the main channel, the page equals the source's, unless it is a zero
+ * page that was sent once and never again, and the destination's memory was not zero; with MAPPED_RAM, that the file
+ * holds the page.  With CANCEL: no channel works with what is freed.
  *
- * Covered: a batch that waits before a channel takes it; either channel; the flush on both sides; the destination's
- * threads, each at its own pace; zero pages, found in the channel or, with LEGACY_ZERO, by the migration thread; the mode
- * skip, cancel, and a channel whose write fails; with TOGGLES instead each mode, and a change of mode or hash.
- * Not covered: several pages in a packet (what moves offsets must move data and hashes with them), compression
- * (reads the copy as a write does), mapped-ram (pages lie at fixed offsets: the last write counts, as here).
+ * Covered: a batch that waits before a channel takes it; either channel; the flush on both sides, at the end of the
+ * list and where the search begins anew; bitmap syncs at any moment; the destination's threads, each at its own pace; a
+ * destination without the series, whose memory may hold anything; zero pages, found in the channel or, with
+ * LEGACY_ZERO, by the migration thread, or not; the mode skip; with TOGGLES each mode, and a change of mode or hash;
+ * with MAPPED_RAM a file instead of a destination; with CANCEL a cancel, and a channel whose write fails.
+ * With FAILURE_SURVIVED a write may fail and the migration goes on, which is not so: records do not rely on that.
+ * Not covered: fake pages that are sent while the link is probed (precopy.pml); several pages in a packet
+ * (packet.pml); compression (reads the copy as a write does); the look, which waits for idle channels as a change of
+ * the mode does.
  *
- * The series refuses the mode with multifd.  The channels, the flush and the destination are QEMU's; the copy, the
- * hash and the records in a channel, and the flush before a change is adopted, are designed and not yet there.
+ * With multifd-flush-after-each-section the flush comes at the end of each iteration, and not at the end of the list.
+ * Here the flush may come anywhere in an iteration, so it may come there.
+ *
+ * All of it is in the series.
  */
 #ifdef PLACES
-mtype = { BIT_CLEARED, TAKEN, HALF_READ, READ, CLASSIFIED, WRITTEN };
+mtype = { BIT_CLEARED, TAKEN, HALF_READ, READ, CLASSIFIED, HALF_WRITTEN, WRITTEN };
 #define EACH_PLACE HERE(BIT_CLEARED) HERE(TAKEN) HERE(HALF_READ) HERE(READ) HERE(CLASSIFIED) HERE(WRITTEN)
 #endif
 #define PLAIN
@@ -27,198 +34,271 @@ mtype = { BIT_CLEARED, TAKEN, HALF_READ, READ, CLASSIFIED, WRITTEN };
 
 IN_EFFECT;
 
-/* What a channel carries, and the main channel with it */
+/* What becomes of the page in a channel, and what the channel and the main channel carry */
 #define NOTHING 0
 #define PAGE 1
 #define ZERO_PAGE 2
 #define SYNC 3		/* MULTIFD_FLAG_SYNC; on the main channel RAM_SAVE_FLAG_MULTIFD_FLUSH */
 #define END 4
+#ifndef MAPPED_RAM
 chan wire[2] = [2] of { byte, byte, byte };
 chan main_wire = [1] of { byte };
+#endif
 
 /* multifd_ram_send: the page waits to be sent; MultiFDSendParams.pending_job */
 bool batched;
 bool pending_job[2];
-/* multifd_send_state->exiting: the migration has failed */
-bool exiting;
-/* The page was visited since the last flush: the scan comes to it again only past the end of the list */
-bool visited;
-
-/* One copy for both channels, which goes back before the write */
-#ifdef REUSE_COPY_EARLY
-byte copy[2];
-#endif
-/* A channel is at work, with records and copies */
+/* A channel has taken a job */
 bool at_work[2];
+/* multifd_send_state->exiting: the migration has failed, or was cancelled */
+bool exiting;
+/* The page was visited since the last flush: the search comes to it again only past the end of the list, or anew */
+bool visited;
+/* What was visited has been sent, or was skipped: once, or more often */
+byte visits;
+#define COUNT_VISIT visits = (visits < 2 -> visits + 1 : 2)
 
-byte dest[2] = EMPTY;
+/* FakeDirty.busy, and ended: channels that use the run, and whether none is to begin */
+byte busy;
+bool ended;
+/* FakeDirty is there; the run and its records are */
+bool shared_there = true, records_there = true;
+
+/* The destination's memory, with any content; in a file, the page's place */
+byte dest[2] = OTHER;
+/* RAMBlock.receivedmap; in a file, RAMBlock.file_bmap: the place is to be read */
+bool received;
 /* The destination has read the end */
 bool arrived;
+
+#define IS_ZERO(content) (content[0] == 0 && content[1] == 0)
 
 /* ---- the source's channels: multifd_send_thread() ---- */
 
 /* after guest.h's */
 #define FIRST_CHANNEL 1
 
+/* fake_dirty_record_zero(): a destination does not write the first zero page, if it has received nothing before */
+inline record_zero()
+{
+	if
+#ifndef FIRST_ZERO_RECORDED
+	:: !known && !IS_ZERO(sent) -> sent[0] = 0; sent[1] = 0
+	:: known || IS_ZERO(sent) -> RECORD(copy)
+#else
+	:: RECORD(copy)
+#endif
+	fi
+}
+
+inline record()
+{
+	assert(records_there);
+	if
+	:: what == PAGE -> RECORD(copy)
+#ifndef ZERO_NOT_RECORDED
+	:: what == ZERO_PAGE -> record_zero()
+#else
+	:: what == ZERO_PAGE
+#endif
+	fi
+}
+
+/* multifd_send_zero_page_detect(): in the copy */
+inline detect_zero()
+{
+	if
+#ifndef LEGACY_ZERO
+	:: what == PAGE && IS_ZERO(copy) -> what = ZERO_PAGE
+#endif
+	:: what == PAGE && IS_ZERO(copy)		/* zero-page-detection is none */
+	:: what == NOTHING || !IS_ZERO(copy)
+	fi
+}
+
+/* The same with the mode off, of guest memory, which the write reads again */
+inline detect_zero_live()
+{
+	if
+#ifndef LEGACY_ZERO
+	:: mem[0] == 0 ->
+		AT(HALF_READ)
+		if
+		:: mem[1] == 0 -> what = ZERO_PAGE
+		:: else
+		fi
+#endif
+	:: true
+	fi;
+	if
+	:: what == PAGE ->
+		copy[0] = mem[0];
+		AT(HALF_READ)
+		copy[1] = mem[1]
+	:: else
+	fi
+}
+
+/* qio_channel_writev_full_all(); in a file multifd_set_file_bitmap(), file_write_ramblock_iov() */
+inline write()
+{
+	if
+	:: what == NOTHING			/* p->iovs_num is 0: there is no packet */
+#ifdef MAPPED_RAM
+	:: what == PAGE ->
+		received = true;
+		dest[0] = copy[0];
+		AT(HALF_WRITTEN)
+		dest[1] = copy[1]
+#ifdef ZERO_BIT_KEPT
+	:: what == ZERO_PAGE
+#else
+	:: what == ZERO_PAGE -> received = false
+#endif
+#else
+#ifdef NO_COPY
+	:: what == PAGE -> wire[me]!PAGE, mem[0], mem[1]
+#else
+	:: what == PAGE -> wire[me]!PAGE, copy[0], copy[1]
+#endif
+	:: what == ZERO_PAGE -> wire[me]!ZERO_PAGE, 0, 0
+#endif
+#ifdef CANCEL
+	/* shut down by multifd_send_terminate_threads() while it hangs */
+	:: what != NOTHING && exiting -> failed = true
+	/* the write fails: multifd_send_set_error() */
+	:: what != NOTHING -> failed = true; exiting = true
+#endif
+#ifdef FAILURE_SURVIVED
+	/* the write fails, and the page is to be sent again, by whichever channel */
+	:: atomic { what != NOTHING -> failed = true; bmap = true }
+#endif
+	fi
+}
+
 active [2] proctype channel()
 {
 	byte me = _pid - FIRST_CHANNEL;
 	byte what;
-#ifndef REUSE_COPY_EARLY
-	/* a copy lives until the channel's write returned */
+	/* FakeDirtyChannel.active */
+	bool classified;
+	bool failed;
+	/* FakeDirtyChannel.copies: of this channel, and of the job that it is at */
 	byte copy[2];
-#endif
 
 end:
 	do
 	:: atomic { pending_job[me] && !exiting -> at_work[me] = true };
 		AT(TAKEN)
-		/* send_prepare(): in stock QEMU zero detection looks at guest memory, and the write reads it again */
-		what = PAGE;
-		if
-		:: mode == OFF && mem[0] == 0 ->
-			AT(HALF_READ)
+		/* multifd_ram_begin(), fake_dirty_channel_visit(): enter() */
+		atomic {
+			assert(shared_there);
+			what = PAGE;
+#ifndef HASH_WHEN_QUEUED
 			if
-			:: mem[1] == 0 -> what = ZERO_PAGE
-			:: else
+			:: mode != OFF && !ended -> classified = true; busy++
+			:: mode == OFF || ended
 			fi
-		:: else
-		fi;
+#endif
+		};
 		if
-		:: what == PAGE ->
+		:: classified ->
 			copy[0] = mem[0];
 			AT(HALF_READ)
 			copy[1] = mem[1];
 			AT(READ)
-		:: else
+			/* fake_dirty_classify(), leave() */
+			atomic {
+				assert(records_there);
+				if
+				:: mode == SKIP && IS_FAKE(copy) -> what = NOTHING
+				:: else
+				fi;
+				busy--;
+				detect_zero()
+			}
+		:: !classified -> detect_zero_live()
 		fi;
-		/* the common step: copy, hash, classify, before zero detection */
-#ifdef HASH_WHEN_QUEUED
-		skip;
-#else
+#ifdef CANCEL
+		/* multifd_ram_account(), fake_dirty_channel_account() */
+		atomic {
+			assert(!classified || shared_there);
+			if
+			:: classified && ended -> classified = false
+			:: else -> assert(!classified || records_there)
+			fi
+		};
+#endif
+#ifdef RECORD_BEFORE_SEND
 		atomic {
 			if
-			:: mode == OFF
-			:: mode == SKIP && IS_FAKE(copy) -> what = NOTHING
-			:: mode == OBSERVE || mode == SKIP && !IS_FAKE(copy) ->
-				what = (copy[0] == 0 && copy[1] == 0 -> ZERO_PAGE : PAGE);
-				if
-#ifdef ZERO_NOT_RECORDED
-				:: what == ZERO_PAGE
-#endif
-				:: else -> RECORD(copy)
-				fi
+			:: classified && what != NOTHING -> record()
+			:: else
 			fi
 		};
 #endif
 		AT(CLASSIFIED)
-		/* qio_channel_writev_full_all() */
+#ifdef REUSE_COPY_EARLY
+		/* for the next job */
 		if
-		:: what == NOTHING
-#ifdef NO_COPY
-		:: what == PAGE -> wire[me]!PAGE, mem[0], mem[1]
-#else
-		:: what == PAGE -> wire[me]!PAGE, copy[0], copy[1]
-#endif
-		:: what == ZERO_PAGE -> wire[me]!PAGE, 0, 0
-#ifndef TOGGLES
-		:: what != NOTHING && exiting
-		/* the write fails: multifd_send_set_error() */
-		:: what != NOTHING ->
-#ifdef RECORD_BEFORE_SEND_FAILS
-			/* the page is to be sent again, by the record that says that it was */
-			bmap = true
-#else
-			exiting = true
-#endif
-#endif
+		:: copy[0] = OTHER; copy[1] = OTHER
+		:: skip
 		fi;
+#endif
+		write();
 		AT(WRITTEN)
-		d_step {
+#ifdef CANCEL
+		/* multifd_ram_written(), fake_dirty_channel_written(): enter() */
+		atomic {
+			assert(!classified || failed || shared_there);
+			if
+			:: classified && !failed && what != NOTHING && !ended -> busy++
+			:: else -> classified = false
+			fi
+		};
+#endif
+		atomic {
+			if
+			:: classified && !failed && what != NOTHING ->
+				/* fake_dirty_channel_written(): it has been sent; leave() */
+#ifndef RECORD_BEFORE_SEND
+				record();
+#endif
+#ifdef CANCEL
+				busy--
+#endif
+			:: else
+			fi;
+			if
+			:: !failed -> COUNT_VISIT
+			:: failed
+			fi;
 			copy[0] = 0;
 			copy[1] = 0;
 			what = NOTHING;
+			classified = false;
+			failed = false;
 			at_work[me] = false;
-			pending_job[me] = false
+			/* a channel that has failed is gone, and its job stays */
+			if
+			:: !exiting -> pending_job[me] = false
+			:: else
+			fi
 		}
-#ifdef REUSE_COPY_EARLY
-	/* another page's turn */
-	:: atomic { !exiting && !over -> copy[0] = OTHER; copy[1] = OTHER }
-#endif
 	od
 }
 
-/* ---- the migration thread ---- */
-
-/* multifd_send(): to a channel that has nothing to do */
-inline push_batch()
-{
-	if
-	:: atomic { batched && !pending_job[0] -> batched = false; pending_job[0] = true }
-	:: atomic { batched && !pending_job[1] -> batched = false; pending_job[1] = true }
-	:: !batched
-	:: exiting
-	fi
-}
-
 /*
- * multifd_ram_flush_and_sync(): the batch goes to a channel, every channel ends its job and sends a SYNC, and so does
- * the main channel.  Where nothing was visited since the last one it would change nothing.
+ * ---- the migration thread ----
+ *
+ * Where it waits for something it does nothing else, and what it waits for is not undone by others: a wait and what
+ * comes after it are one step here, and waiting is doing nothing.
  */
-inline flush()
-{
-	if
-	:: visited ->
-		push_batch();
-		if
-		:: atomic {
-				!pending_job[0] && !pending_job[1] && !exiting &&
-				nfull(wire[0]) && nfull(wire[1]) && nfull(main_wire) ->
-				wire[0]!SYNC, 0, 0;
-				wire[1]!SYNC, 0, 0;
-				main_wire!SYNC;
-				visited = false
-			}
-		:: exiting -> goto failed
-		fi
-	:: !visited
-	fi
-}
 
-/* ram_save_target_page(), ram_save_multifd_page(): multifd_queue_page() keeps the address only */
-inline save_page()
-{
-	clear_dirty();
-	atomic { visited = true; queue_page() }
-}
+/* multifd_ram_wait_idle(): multifd_send_sync_main() without a message.  The batch has been pushed before. */
+#define IDLE (!batched && !pending_job[0] && !pending_job[1] && !exiting)
 
-inline save_page_legacy()
-{
-	clear_dirty();
-	visited = true;
-	/* zero-page-detection=legacy: save_zero_page() sends it over the main channel */
-	if
-	:: mem[0] == 0 ->
-		if
-		:: mem[1] == 0 ->
-#ifndef LEGACY_ZERO_NOT_RECORDED
-			atomic {
-				if
-				:: mode != OFF -> known = true; sent[0] = 0; sent[1] = 0
-				:: else
-				fi
-			};
-#endif
-			if
-			:: main_wire!ZERO_PAGE
-			:: exiting
-			fi
-		:: else -> queue_page()
-		fi
-	:: else -> queue_page()
-	fi
-}
-
+/* multifd_queue_page() keeps the address only; fake_dirty_queued() counts */
 inline queue_page()
 {
 	assert(!batched);
@@ -234,40 +314,47 @@ inline queue_page()
 #endif
 }
 
-inline scan()
+/* ram_save_host_page(): migration_bitmap_clear_dirty() */
+inline begin_visit()
 {
-	do
-#ifdef NO_FLUSH_BETWEEN_ROUNDS
-	:: bmap && !batched ->
-#else
-	:: bmap && !visited ->
-#endif
-#ifdef LEGACY_ZERO
-		save_page_legacy()
-#else
-		save_page()
-#endif
-	:: batched && !exiting -> push_batch()
-	:: break
-	od
+	clear_dirty();
+	visited = true
 }
 
-/* What is wanted takes effect when no channel has work */
-inline adopt_change()
+/* zero-page-detection=legacy: buffer_is_zero() reads guest memory, and a constant zero page is sent */
+inline save_page_legacy()
 {
 	if
-	:: changed ->
-#ifdef ADOPT_WITHOUT_FLUSH
-		skip;
-#else
-		flush();
-#endif
+	:: mem[0] == 0 ->
+		AT(HALF_READ)
+		if
+		:: mem[1] == 0 -> send_zero()
+		:: else -> queue_page()
+		fi
+	:: else -> queue_page()
+	fi
+}
+
+/* fake_dirty_visit_zero(); send_zero_page(), over the main channel */
+inline send_zero()
+{
+	COUNT_VISIT;
+	if
+	:: mode == SKIP && known && IS_ZERO(sent)
+	:: else ->
+#ifndef LEGACY_ZERO_NOT_RECORDED
 		atomic {
-			/* what is dropped is freed */
-			assert(mode == OFF || (wanted_mode != OFF && !wanted_new) || !at_work[0] && !at_work[1]);
-			adopt()
-		}
-	:: else
+			if
+			:: mode != OFF -> known = true; sent[0] = 0; sent[1] = 0
+			:: else
+			fi
+		};
+#endif
+#ifdef MAPPED_RAM
+		received = false
+#else
+		main_wire!ZERO_PAGE
+#endif
 	fi
 }
 
@@ -288,50 +375,131 @@ active proctype migration()
 	bmap = true;
 	bitmap_sync();
 	do
-	/* ram_save_iterate() */
-	:: true ->
-		adopt_change();
-		LOCK(bitmap_mutex);
-		scan();
-		UNLOCK(bitmap_mutex)
-	/* find_dirty_block(): the end of the list, and wherever the scan starts anew */
-#ifndef NO_FLUSH_BETWEEN_ROUNDS
-	:: flush()
-#endif
-	:: true ->
-		bitmap_sync()
-	:: atomic { !changed -> frozen = true };
-		break
-	od;
-
-	stop_vm();
-	bitmap_sync();
-	/* ram_save_complete(): the scan ends when it has been once around, and found nothing */
-	do
-	:: bmap || batched -> scan();
-#ifndef NO_FLUSH_BETWEEN_ROUNDS
-		flush()
+	/* ram_save_iterate(), ram_save_complete(): ram_save_target_page(), ram_save_multifd_page() */
+#ifdef NO_FLUSH_BETWEEN_ROUNDS
+	:: atomic { bmap && !batched && !exiting -> begin_visit() };
 #else
-		skip
+	:: atomic { bmap && !visited && !exiting -> begin_visit() };
 #endif
-	:: !bmap && !batched -> break
-	od;
-	flush();
-	if
-	:: main_wire!END
+		AT(BIT_CLEARED)
+#ifdef LEGACY_ZERO
+		save_page_legacy()
+#else
+		queue_page()
+#endif
+	/* multifd_send(): other pages have filled the batch, or a flush comes; to a channel that has nothing to do */
+	:: atomic { batched && !pending_job[0] && !exiting -> batched = false; pending_job[0] = true }
+	:: atomic { batched && !pending_job[1] && !exiting -> batched = false; pending_job[1] = true }
+	/*
+	 * multifd_ram_flush_and_sync(): every channel ends its job and sends a SYNC, and so does the main channel; with
+	 * mapped-ram nothing is sent.  Called by find_dirty_block() at the end of the list, and by ram_search_anew()
+	 * where blocks have come or gone.  If nothing was visited since the last one it changes nothing.
+	 */
+#ifdef MAPPED_RAM
+	:: atomic { visited && IDLE -> visited = false }
+#else
+	:: atomic {
+			visited && IDLE && nfull(wire[0]) && nfull(wire[1]) && nfull(main_wire) ->
+			wire[0]!SYNC, 0, 0;
+			wire[1]!SYNC, 0, 0;
+			main_wire!SYNC;
+			visited = false
+		}
+#endif
+#ifdef NO_FLUSH_WHERE_SEARCH_BEGINS_ANEW
+	:: visited && !batched -> visited = false
+#endif
+	/* fake_dirty_waits(), multifd_ram_wait_idle(); fake_dirty_iterate() */
+#ifdef TOGGLES
+#ifdef ADOPT_WITHOUT_WAITING
+	:: atomic { changed && running ->
+#else
+	:: atomic { changed && running && IDLE ->
+#endif
+			/* what is dropped is freed: fake_dirty_iterated() */
+			assert(mode == OFF || (wanted_mode != OFF && !wanted_new) || !at_work[0] && !at_work[1]);
+			adopt()
+		}
+#endif
+	/* ram_state_pending_exact(), or between two iterations cpu_throttle_dirty_sync_timer_tick() */
+	:: running && !exiting -> bitmap_sync()
+	/* migration_iteration_run(): fake_dirty_freeze(); migration_completion(), ram_save_complete() */
+	:: atomic { running && !changed && !exiting -> frozen = true };
+		stop_vm();
+		bitmap_sync()
+	/* the search has been once around, and found nothing */
+#ifdef BITMAP_WITHOUT_FLUSH
+	:: !running && !bmap && !batched -> break
+#elif defined(NO_FLUSH_BETWEEN_ROUNDS)
+	:: !running && !bmap && IDLE -> break
+#else
+	:: !running && !bmap && !visited -> break
+#endif
+#ifdef CANCEL
+	/* multifd_send_wait(): no channel is waited for any more */
 	:: exiting -> goto failed
-	fi;
+#endif
+	od;
+#ifdef MAPPED_RAM
+	/* ram_save_file_bmap() writes what is read first: read_ramblock_mapped_ram().  Without a bit memory is zero. */
+	assert(received || IS_ZERO(mem));
+	assert(!received || dest[0] == mem[0] && dest[1] == mem[1]);
+#else
+#ifdef NO_FLUSH_BETWEEN_ROUNDS
+	atomic {
+		nfull(wire[0]) && nfull(wire[1]) && nfull(main_wire) ->
+		wire[0]!SYNC, 0, 0;
+		wire[1]!SYNC, 0, 0;
+		main_wire!SYNC
+	};
+#endif
+	main_wire!END;
 	/* close_return_path_on_source() */
 	arrived || exiting;
+#endif
+#ifdef CANCEL
 failed:
+#endif
 	/* nothing is proved of what comes now */
 	running = false;
 	over = true;
-	/* migration_cleanup(): multifd_send_shutdown() joins the channels, then fake_dirty_drop() */
+#ifdef CANCEL
+	/* ram_fake_dirty_retire(): end() */
+	ended = true;
+#ifndef FREED_WHILE_IN_USE
+	!busy;
+#endif
+	/* fake_dirty_let_go(); ram_save_cleanup(), fake_dirty_end() */
+	records_there = false;
+	/* multifd_send_shutdown(): multifd_send_terminate_threads() joins the channels */
+	exiting = true;
 #ifndef FREED_BEFORE_CHANNELS_END
 	!at_work[0] && !at_work[1];
 #endif
-	assert(!at_work[0] && !at_work[1])
+	/* fake_dirty_drop() */
+	shared_there = false
+#endif
+}
+
+#ifndef MAPPED_RAM
+/* ramblock_recv_bitmap_set_offset() in multifd_nocomp_recv(), multifd_zlib_recv(), multifd_zstd_recv() ... */
+inline note_page()
+{
+#ifdef NORMAL_NOT_NOTED
+	/* ... but not in multifd_uadk_recv() */
+	skip
+#else
+	received = true
+#endif
+}
+
+/* multifd_recv_zero_page_process(): where nothing was received memory is taken to be zero */
+inline load_zero()
+{
+	if
+	:: received -> dest[0] = 0; dest[1] = 0
+	:: !received -> received = true
+	fi
 }
 
 /*
@@ -345,10 +513,12 @@ active proctype destination()
 end:
 	do
 	/* multifd_recv_thread() */
-	:: atomic { wire[0]?PAGE, dest[0], dest[1] }
-	:: atomic { wire[1]?PAGE, dest[0], dest[1] }
-	/* save_zero_page() sent it: ram_load_precopy() */
-	:: atomic { main_wire?ZERO_PAGE -> dest[0] = 0; dest[1] = 0 }
+	:: atomic { wire[0]?PAGE, dest[0], dest[1] -> note_page() }
+	:: atomic { wire[1]?PAGE, dest[0], dest[1] -> note_page() }
+	:: atomic { wire[0]?ZERO_PAGE, _, _ -> load_zero() }
+	:: atomic { wire[1]?ZERO_PAGE, _, _ -> load_zero() }
+	/* ram_load_precopy(), ram_handle_zero() */
+	:: atomic { main_wire?ZERO_PAGE -> dest[0] = 0; dest[1] = 0; received = true }
 	/* multifd_recv_sync_main(): each waits for the others */
 	:: atomic {
 			wire[0]?[SYNC, _, _] && wire[1]?[SYNC, _, _] && main_wire?[SYNC] ->
@@ -357,10 +527,11 @@ end:
 			main_wire?SYNC
 		}
 	:: main_wire?END ->
-		assert(dest[0] == mem[0] && dest[1] == mem[1]);
+		assert(dest[0] == mem[0] && dest[1] == mem[1] || visits == 1 && IS_ZERO(mem) && dest[0] == OTHER);
 		arrived = true
 	od
 }
+#endif
 
 active proctype main_thread()
 {
@@ -368,8 +539,9 @@ end:
 	do
 #ifdef TOGGLES
 	:: configure()
-#else
-	:: !over && !frozen -> exiting = true		/* migrate_cancel */
+#endif
+#ifdef CANCEL
+	:: !over && !frozen -> exiting = true		/* migrate_cancel: multifd_send_wait() sees it */
 #endif
 	:: over -> break
 	od

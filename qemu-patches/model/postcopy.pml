@@ -4,16 +4,18 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Proves: when the destination starts to run, the page is there and equals the source's, or it is not there and is
- * still to be sent; when the source has nothing more to send, the page is there and equals the source's.
+ * still to be sent; when the source has nothing more to send, the page is there and equals the source's; what the
+ * source has given up is never sent.
  *
- * Covered: the guest and the dirty log of guest.h; postcopy started at any moment; the final sync; pages that are
- * marked anew for the sake of host pages; the discard; two threads that send after it (preempt); a failure of the
- * network after it, and recovery; both verifying sweeps; with MULTIFD, pre-copy pages on a channel of their own.
+ * Covered: the guest and the dirty log of guest.h; postcopy started at any moment; the sweep while the guest runs, in
+ * slices, with syncs that throttling forces between them; the final sync; the sweep after it, with the VM stopped,
+ * which may end before it comes to the page; host pages of which another page differs; pages that are marked anew for
+ * the sake of host pages; the discard; release-ram; two threads that send after it (preempt); a failure of the network
+ * after it, and recovery; with MULTIFD, pre-copy pages on a channel of their own.
  * Not covered: toggles (precopy.pml): the mode is skip; failure before the discard (retry.pml).
  *
- * The series refuses the mode with postcopy.  The discard, what is sent after it and the recovery are QEMU's; that
- * the mode ends with the final sync, and the sweeps, are designed and not yet there; so are pre-copy pages on
- * channels, which QEMU has from 10.2.
+ * All of it is in the series but for MULTIFD: QEMU has postcopy with multifd from 10.2 on, and the series refuses it
+ * (an assertion in ram_postcopy_sweep() and in fake_dirty_postcopy()).
  */
 #ifdef PLACES
 mtype = { BIT_CLEARED, HALF_READ, READ, CLASSIFIED, SENT, SWEPT, SYNCED, DECIDED };
@@ -34,16 +36,23 @@ chan preempt_wire = [1] of { byte, byte };
 bool channel_busy;
 
 byte dest[2] = EMPTY;
+/* RAMBlock.receivedmap: set when the page is loaded, cleared when it is discarded */
 bool present, dest_runs;
 /* Something was read that is not in memory yet */
 bool reading, reading_urgent;
 
 IN_EFFECT;
 byte copy[2];
+/* RAMState.sweeping: postcopy begins, and there was a first sweep */
+bool sweeping;
+/* release-ram: the source's memory is given up */
+bool released;
+/* POSTCOPY_ACTIVE: only then the return path's thread sends what it is asked for, postcopy_preempt_active() */
+bool postcopy_active;
 /* The return path's thread is about to send */
 bool urgent;
 
-/* ram_save_target_page() in the pre-copy phase: copy, hash, skip or record, send */
+/* read_page(): copy, and hash the copy */
 inline copy_page()
 {
 	copy[0] = mem[0];
@@ -52,6 +61,7 @@ inline copy_page()
 	AT(READ)
 }
 
+/* ram_save_host_page(), fake_dirty_visit(), ram_save_page() in the pre-copy phase */
 inline visit()
 {
 	clear_dirty();
@@ -71,9 +81,26 @@ inline visit()
 	AT(SENT)
 }
 
+/* fake_dirty_verify(): what differs has to be sent, and nothing is known of it any more */
+inline verify()
+{
+	if
+	:: IS_FAKE(copy)		/* fake_dirty_swept() */
+	/* another page of the host page differs: sweep_host_page() marks all of them again */
+	:: IS_FAKE(copy) -> bmap = true
+	:: !IS_FAKE(copy) ->
+		known = false;
+#ifndef SWEEP_LEAVES_CLEAN
+		bmap = true
+#endif
+	fi;
+	d_step { copy[0] = 0; copy[1] = 0 };
+	AT(SWEPT)
+}
+
 /*
- * A verifying sweep: a page that equals what was last sent is clean; one that differs gets its bit back and waits
- * for its turn, or for postcopy.
+ * ram_sweep(), sweep_host_page(): a dirty page of which something is known is marked clean, and read then.  It takes
+ * bitmap_mutex, under which alone bits are set.
  */
 inline sweep()
 {
@@ -86,12 +113,19 @@ inline sweep()
 		clear_dirty();
 		copy_page();
 #endif
-		if
-		:: IS_FAKE(copy)
-		:: else -> bmap = true
-		fi;
-		d_step { copy[0] = 0; copy[1] = 0 };
-		AT(SWEPT)
+		verify()
+	:: else
+	fi
+}
+
+/* ram_postcopy_sweep_stopped(): the same, but the log is left as it is: migration_bitmap_visit() */
+inline sweep_stopped()
+{
+	if
+	:: bmap && known ->
+		bmap = false;
+		copy_page();
+		verify()
 	:: else
 	fi
 }
@@ -112,50 +146,69 @@ active proctype migration()
 	bmap = true;
 	bitmap_sync();
 	do
-	:: LOCK(bitmap_mutex);
-		if
-		/* multifd: not before the flush between rounds */
-		:: bmap && !channel_busy -> visit()
-		:: sweep()		/* the first sweep: the guest runs */
-		:: skip
-		fi;
-		UNLOCK(bitmap_mutex)
-	:: bitmap_sync();
+	/* ram_save_iterate(); multifd: not before the flush between rounds */
+	:: bmap && !channel_busy -> visit()
+	/* ram_state_pending_exact(), cpu_throttle_dirty_sync_timer_tick() */
+	:: true ->
+		bitmap_sync();
 		AT(SYNCED)
 	:: break
 	od;
 
-	/* postcopy_start() */
+	/* migration_iteration_run(): fake_dirty_freeze_postcopy(); postcopy_start() */
 	AT(DECIDED)
+	if
+	/* ram_postcopy_sweep(): in slices, between which a sync may be forced */
+	:: true ->
+		bitmap_sync();
+		AT(SYNCED)
+		sweeping = true;
+		do
+		:: true -> sweep()
+		:: true -> bitmap_sync()
+		:: break
+		od
+	/* fake_dirty_may_sweep(), fake_dirty_sweep_pays(): there is none */
+	:: skip
+	fi;
 	stop_vm();
-	if
-	:: bitmap_sync();
-		sweep()			/* the second sweep: before what the final sync finds is discarded */
-	:: skip
-	fi;
 	flush_channels();
-	/* ram_postcopy_send_discard_bitmap(): from here on nothing is hashed, recorded or skipped */
+	/* ram_postcopy_send_discard_bitmap() */
 	bitmap_sync();
+#ifndef SWEEP_AFTER_DISCARD
 	if
-	:: bmap = true			/* postcopy_chunk_hostpages(): another page of the host page is dirty */
+	:: sweeping -> sweep_stopped()
+	:: true			/* or its time is up: sweep_block() */
+	fi;
+#endif
+	/* fake_dirty_postcopy(): from here on nothing is hashed, recorded or skipped */
+	if
+	:: bmap = true		/* postcopy_chunk_hostpages_pass(): another page of the host page is dirty */
 	:: skip
 	fi;
-#ifdef SWEEP_AFTER_DISCARD
-	if
-	:: bmap -> main_wire!DISCARD, 0, 0; sweep()
-	:: else
-	fi;
-#else
+	/* postcopy_send_discard_bm_ram() */
 	if
 	:: bmap -> main_wire!DISCARD, 0, 0
 	:: else
 	fi;
+#ifdef SWEEP_AFTER_DISCARD
+	if
+	:: sweeping -> sweep_stopped()
+	:: true
+	fi;
 #endif
+	/* qemu_savevm_send_packaged() */
 	main_wire!RUN, 0, 0;
+	if
+	:: !bmap -> released = true		/* ram_postcopy_migrated_memory_release() */
+	:: true
+	fi;
+	postcopy_active = true;
 	do
 	/* ram_save_iterate(): the rest, in the order of memory */
 	:: bmap ->
 		bmap = false;
+		assert(!released);
 #ifdef HASH_AFTER_POSTCOPY_START
 		if
 		:: IS_FAKE(mem)
@@ -164,7 +217,7 @@ active proctype migration()
 #else
 		main_wire!PAGE, mem[0], mem[1]
 #endif
-	/* the network fails: POSTCOPY_PAUSED, then ram_dirty_bitmap_reload() */
+	/* the network fails: postcopy_pause(), then ram_dirty_bitmap_reload() */
 	:: atomic {
 			dest_runs && !urgent ->
 			do
@@ -182,19 +235,20 @@ active proctype migration()
 	over = true
 }
 
-/* source_return_path_thread(), with preempt: a page that the destination waits for overtakes the others */
+/* source_return_path_thread(), with preempt ram_save_host_page_urgent(): what is waited for overtakes the others */
 active proctype return_path()
 {
 end:
 	do
-	:: atomic { dest_runs && !present && bmap -> bmap = false; urgent = true };
+	:: atomic { postcopy_active && dest_runs && !present && bmap -> bmap = false; urgent = true };
+		assert(!released);
 		preempt_wire!mem[0], mem[1];
 		urgent = false
 	:: over -> break
 	od
 }
 
-/* Where the page is missing it is placed, all at once; where it is not, it came before: UFFDIO_COPY */
+/* postcopy_place_page(): UFFDIO_COPY places it all at once where it is missing; where it is not, it came before */
 inline place()
 {
 	atomic {

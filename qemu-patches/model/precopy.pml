@@ -123,8 +123,8 @@ inline copy_and_hash()
 }
 
 /*
- * fake_dirty_visit() goes on: classify(), then skip() or record().  Where the link is probed (run->probing) fake pages
- * are sent, but not in the switchover.
+ * fake_dirty_visit() goes on: fake_dirty_classify(), then skip() or fake_dirty_record().  Where the link is probed
+ * (run->probing) fake pages are sent, but not in the switchover.
  */
 inline classify()
 {

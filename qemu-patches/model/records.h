@@ -11,8 +11,11 @@
 #define OBSERVE 1
 #define SKIP 2
 
-/* What is in effect (struct Run): the mode, and what was last sent of the page (struct FakeDirtyBlock) */
-#define IN_EFFECT byte mode; bool known; byte sent[2]
+/*
+ * What is in effect (FakeDirtyRunState): the mode, and what was last sent of the page (FakeDirtyBlock): whether it is
+ * known, and its digest.  The memory of new records is zero, which is no page's digest.
+ */
+#define IN_EFFECT byte mode; bool known; byte sent[2] = OTHER
 
 /* What is wanted (struct FakeDirty): the mode, whether it begins with new records, and what became of that */
 byte wanted_mode;
@@ -29,14 +32,14 @@ bool over;
 #ifdef RECORDS_KEPT_BY_HASH
 /* the records of the other hash, which are found again */
 bool other_hash, other_known;
-byte other_sent[2];
+byte other_sent[2] = OTHER;
 #endif
 
 inline forget()
 {
 	known = false;
-	sent[0] = 0;
-	sent[1] = 0
+	sent[0] = OTHER;
+	sent[1] = OTHER
 }
 
 /* fake_dirty_configure(), migrate-set-parameters: any change at any moment, until the switchover is decided */
@@ -93,7 +96,7 @@ inline adopt()
 			:: wanted_new || mode == OFF ->
 				forget()
 #ifdef RECORDS_KEPT_BY_HASH
-				; other_known = false; other_sent[0] = 0; other_sent[1] = 0
+				; other_known = false; other_sent[0] = OTHER; other_sent[1] = OTHER
 #endif
 #endif
 			:: else
@@ -113,7 +116,7 @@ inline swap(a, b)
 }
 #endif
 
-/* record() in fake-dirty-visit.c */
+/* fake_dirty_record() */
 #define RECORD(content) known = true; sent[0] = content[0]; sent[1] = content[1]
 
 #define IS_FAKE(content) (known && sent[0] == content[0] && sent[1] == content[1])
