@@ -16,6 +16,7 @@ POSTCOPY = {"start": 5, "pages": 70, "marked": 0}
 def answers(ram: dict[str, int], history: dict[str, Any] | None) -> dict[str, Any]:
     commands = ["query-migrate", *(["query-migration-rounds"] if history is not None else [])]
     return {
+        "query-migrate-capabilities": lambda _: [],
         "query-migrate": lambda _: {"status": "completed", "total-time": 9, "ram": ram},
         "query-commands": lambda _: [{"name": name} for name in commands],
         "query-migration-rounds": lambda _: history,
