@@ -39,7 +39,7 @@ UNITDIR ?= /etc/systemd/system
 STATEDIR ?= /var/lib/fakedirty
 
 .PHONY: install uninstall
-.PHONY: help setup packages test-packages long-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-cost bench-overhead bench-scrape bench-verdict campaign-quick qemu-check qemu-sanitizers dashboards test lint unit integration check-long clean
+.PHONY: help setup packages test-packages long-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-compression bench-hybrid bench-cost bench-scaling bench-overhead bench-scrape bench-verdict campaign-quick qemu-check qemu-sanitizers dashboards test lint unit integration check-long clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -131,7 +131,17 @@ fuzz-broken: setup  ## the fuzz finds each rule of safe skipping that is taken o
 bench-convergence: setup  ## treatments side by side on mixes of writes, three times (about an hour; goes on where it was)
 	@$(FAKEDIRTY) bench convergence --out runs/bench-convergence
 
-bench-cost: setup  ## what a page costs without the series and in each mode, at full speed, and the hashes alone (about 15 minutes)
+bench-compression: setup  ## skip, multifd with compression, and both, of guests whose pages compress (about half an hour)
+	@$(FAKEDIRTY) bench compression --out runs/bench-compression
+
+bench-hybrid: setup  ## what postcopy has to fetch with skip and its sweeps, and without (about ten minutes)
+	@$(FAKEDIRTY) bench hybrid --out runs/bench-hybrid
+
+bench-scaling: setup  ## what a second channel of multifd adds, and the step that they share, alone (about 15 minutes)
+	@$(FAKEDIRTY) bench step --out runs/bench-step
+	$(FAKEDIRTY) bench scaling --out runs/bench-scaling
+
+bench-cost: setup  ## what a page costs without the series and in each mode, at full speed, and the hashes alone (about half an hour)
 	@$(FAKEDIRTY) qemu build --unpatched
 	$(FAKEDIRTY) bench cost --out runs/bench-cost
 	$(FAKEDIRTY) bench hash --out runs/bench-hash

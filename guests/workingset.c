@@ -4,7 +4,8 @@
  * they are, and rewrites them sweep after sweep. Says which on standard output, by the protocol of README.md;
  * who links it says what becomes of the sweeps (sweeping.h).
  *
- * Arguments: `KIND=COUNT` for each set of pages, `pause=MS` between sweeps and `report=MS` between reports.
+ * Arguments: `KIND=COUNT` for each set of pages, `pause=MS` between sweeps, `parts=N` that a sweep and its pause are
+ * cut into, `text=WORDS` of every 16, and `report=MS` between reports.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +36,10 @@ struct set {
     unsigned long count;
 };
 
+struct told {
+    unsigned long pause_ms, parts, text, report_ms;
+};
+
 static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *format, ...)
 {
     va_list arguments;
@@ -58,7 +63,7 @@ static unsigned long number(const char *text)
     return value;
 }
 
-static void parse(char **words, struct set *sets, unsigned long *pause_ms, unsigned long *report_ms)
+static void parse(char **words, struct set *sets, struct told *told)
 {
     for (; *words; words++) {
         char *value = strchr(*words, '=');
@@ -72,12 +77,18 @@ static void parse(char **words, struct set *sets, unsigned long *pause_ms, unsig
         if (kind < KINDS)
             sets[kind].count = number(value);
         else if (!strcmp(*words, "pause"))
-            *pause_ms = number(value);
+            told->pause_ms = number(value);
         else if (!strcmp(*words, "report"))
-            *report_ms = number(value);
+            told->report_ms = number(value);
+        else if (!strcmp(*words, "parts"))
+            told->parts = number(value);
+        else if (!strcmp(*words, "text"))
+            told->text = number(value);
         else
             fail("unknown word %s=", *words);
     }
+    if (!told->parts || told->text >= TEXT_WORDS)
+        fail("parts=%lu or text=%lu is out of range", told->parts, told->text);
 }
 
 static int by_frame(const void *left, const void *right)
@@ -121,11 +132,11 @@ static struct page *allocate(unsigned long count)
     return pages;
 }
 
-static void fill(const struct set *set, enum kind kind)
+static void fill(const struct set *set, enum kind kind, uint32_t text)
 {
     for (const struct page *page = set->pages; page < set->pages + set->count; page++) {
         for (int word = 0; word < PAGE_WORDS; word++)
-            page->words[word] = filling(kind, page->frame);
+            page->words[word] = filling(kind, page->frame, word, text);
         page->words[cell(page->frame)] = content(kind, page->frame, 0);
     }
 }
@@ -148,11 +159,15 @@ static void report_set(const struct set *set, enum kind kind)
         printf("\n");
 }
 
-static void write_sweep(const struct set *sets, uint32_t sweep)
+/* one part of every set, so that they are written side by side */
+static void write_part(const struct set *sets, uint32_t sweep, uint32_t part, uint32_t parts)
 {
-    for (enum kind kind = FAKE; kind < UNTOUCHED; kind++)
-        for (const struct page *page = sets[kind].pages; page < sets[kind].pages + sets[kind].count; page++)
+    for (enum kind kind = FAKE; kind < UNTOUCHED; kind++) {
+        const struct page *end = sets[kind].pages + part_of(sets[kind].count, part + 1, parts);
+
+        for (const struct page *page = sets[kind].pages + part_of(sets[kind].count, part, parts); page < end; page++)
             page->words[cell(page->frame)] = content(kind, page->frame, sweep);
+    }
 }
 
 static uint64_t now_us(void)
@@ -166,14 +181,20 @@ static uint64_t now_us(void)
 int main(int argc, char **argv)
 {
     struct set sets[KINDS] = {0};
-    unsigned long pause_ms = 0, report_ms = REPORT_MS, count = 1;
+    struct told told = {.parts = 1, .report_ms = REPORT_MS};
+    struct timespec pause;
+    unsigned long count = 1;
     uint64_t began, reported;
     struct page *pages;
     volatile struct status *status;
 
     (void)argc;
     setvbuf(stdout, NULL, _IOLBF, 4096);
-    parse(argv + 1, sets, &pause_ms, &report_ms);
+    parse(argv + 1, sets, &told);
+    pause.tv_sec = told.pause_ms / told.parts / 1000;
+    pause.tv_nsec = told.pause_ms * 1000000 / told.parts % 1000000000;
+    if (told.text)
+        printf("guest: text %lu\n", told.text);
     for (enum kind kind = FAKE; kind < KINDS; kind++)
         count += sets[kind].count;
     pages = allocate(count);
@@ -182,7 +203,7 @@ int main(int argc, char **argv)
     for (enum kind kind = FAKE; kind < KINDS; kind++) {
         sets[kind].pages = pages;
         pages += sets[kind].count;
-        fill(&sets[kind], kind);
+        fill(&sets[kind], kind, told.text);
         report_set(&sets[kind], kind);
     }
     printf("guest: status %" PRIu32 "\nguest: ready\n", pages->frame);
@@ -193,14 +214,17 @@ int main(int argc, char **argv)
         uint64_t now;
 
         status->sweep = sweep;
-        write_sweep(sets, sweep);
-        status->done = sweep;
-        if (pause_ms)
-            nanosleep(&(struct timespec){pause_ms / 1000, pause_ms % 1000 * 1000000}, NULL);
+        for (uint32_t part = 0; part < told.parts; part++) {
+            write_part(sets, sweep, part, told.parts);
+            if (part == told.parts - 1)
+                status->done = sweep;
+            if (told.pause_ms)
+                nanosleep(&pause, NULL);
+        }
         now = now_us();
         swept(now - began);
         began = now;
-        if (now - reported >= report_ms * 1000) {
+        if (now - reported >= told.report_ms * 1000) {
             report_sweeps();
             reported = now;
         }

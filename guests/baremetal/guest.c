@@ -3,8 +3,8 @@
  * A guest that writes exactly the page frames that it is told, and says so.
  *
  * Command line (multiboot, QEMU's -append): words `KIND=FIRST+COUNT` or `KIND=FIRST+COUNT*STRIDE`, one per
- * range of page frames, `pause=MS` between sweeps and `report=MS` between reports. It says on COM1 what
- * guests/README.md describes.
+ * range of page frames, `pause=MS` between sweeps, `parts=N` that a sweep and its pause are cut into, `text=WORDS` of
+ * every 16, and `report=MS` between reports. It says on COM1 what guests/README.md describes.
  * After `ready` it writes the sets and its own frames (reported as `own`), nothing else.
  */
 #include "../pages.h"
@@ -32,7 +32,7 @@ static union {
 } status_page __attribute__((aligned(PAGE_BYTES)));
 
 static struct range ranges[RANGES];
-static uint32_t range_count, pause_ms, report_ms = REPORT_MS;
+static uint32_t range_count, pause_ms, parts = 1, text_words, report_ms = REPORT_MS;
 
 static void say(const char *text)
 {
@@ -147,12 +147,18 @@ static void parse(const char *text, uint32_t frames)
             pause_ms = take_number(&text);
         else if (take(&text, "report="))
             report_ms = take_number(&text);
+        else if (take(&text, "parts="))
+            parts = take_number(&text);
+        else if (take(&text, "text="))
+            text_words = take_number(&text);
         else
             fail("unknown word", text);
+        if (*text && *text != ' ')
+            fail("trailing characters:", text);
+        if (!parts || text_words >= TEXT_WORDS)
+            fail("parts= or text= is out of range before", text);
         if (!*text)
             return;
-        if (*text != ' ')
-            fail("trailing characters:", text);
     }
 }
 
@@ -166,22 +172,27 @@ static void fill(void)
     for (struct range *range = ranges; range < ranges + range_count; range++)
         for (uint32_t i = 0, frame = range->first; i < range->count; i++, frame += range->stride) {
             volatile uint32_t *page = page_of(frame);
-            uint32_t word = filling(range->kind, frame), count = PAGE_WORDS;
+            uint32_t rest = filling(range->kind, frame, TEXT_WORDS - 1, text_words), count = PAGE_WORDS;
             void *to = (void *)page;
 
-            __asm__ volatile("rep stosl" : "+D"(to), "+c"(count) : "a"(word) : "memory");
+            __asm__ volatile("rep stosl" : "+D"(to), "+c"(count) : "a"(rest) : "memory");
+            for (uint32_t word = 0; text_words && word < PAGE_WORDS; word++)
+                page[word] = filling(range->kind, frame, word, text_words);
             page[cell(frame)] = content(range->kind, frame, 0);
         }
 }
 
-static void write_sweep(uint32_t sweep)
+/* one part of every range, so that they are written side by side */
+static void write_part(uint32_t sweep, uint32_t part)
 {
     uint32_t pages = 0;
 
     for (struct range *range = ranges; range < ranges + range_count; range++) {
+        uint32_t i = part_of(range->count, part, parts), end = part_of(range->count, part + 1, parts);
+
         if (range->kind == UNTOUCHED)
             continue;
-        for (uint32_t i = 0, frame = range->first; i < range->count; i++, frame += range->stride) {
+        for (uint32_t frame = range->first + i * range->stride; i < end; i++, frame += range->stride) {
             page_of(frame)[cell(frame)] = content(range->kind, frame, sweep);
             if (++pages % CLOCK_PAGES == 0)
                 now_ms();
@@ -204,7 +215,7 @@ void main(const struct multiboot *boot)
 {
     volatile struct status *status = &status_page.status;
     struct range own = {0, (uint32_t)own_start / PAGE_BYTES, (uint32_t)(own_end - own_start) / PAGE_BYTES, 1};
-    uint32_t reported = 0, longest = 0, began = 0, now;
+    uint32_t reported = 0, longest = 0, began = 0, now = 0;
 
     if (!(boot->flags & HAS_MEMORY))
         fail("the loader tells no", "memory size");
@@ -212,6 +223,11 @@ void main(const struct multiboot *boot)
     fill();
     status->magic = STATUS_MAGIC;
 
+    if (text_words) {
+        say("guest: text ");
+        say_number(text_words);
+        say("\n");
+    }
     for (struct range *range = ranges; range < ranges + range_count; range++) {
         say("guest: set ");
         say(kind_names[range->kind]);
@@ -226,10 +242,13 @@ void main(const struct multiboot *boot)
     start_timer();
     for (uint32_t sweep = 1;; sweep++) {
         status->sweep = sweep;
-        write_sweep(sweep);
-        status->done = sweep;
-        for (uint32_t end = now_ms(); (now = now_ms()) - end < pause_ms;)
-            idle();
+        for (uint32_t part = 0; part < parts; part++) {
+            write_part(sweep, part);
+            if (part == parts - 1)
+                status->done = sweep;
+            for (uint32_t end = now_ms(); (now = now_ms()) - end < pause_ms / parts;)
+                idle();
+        }
         if (now - began > longest)
             longest = now - began;
         began = now;

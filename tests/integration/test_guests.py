@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from fakedirty.lab.qemu import stock_binary
 
 SMALL = Workload(fake=300, changed=200, zero=100, aba=100, phased=100, untouched=200, pause_ms=5, memory_mib=64)
 STRIDED = Workload(fake=100, changed=50, zero=50, aba=50, phased=50, untouched=50, pause_ms=5, memory_mib=64, stride=3)
+OF_TEXT = replace(STRIDED, parts=5, text=7)
 IN_LINUX = Workload(
     fake=6_000, changed=2_000, zero=1_000, aba=1_000, phased=1_000, untouched=2_000, pause_ms=5, memory_mib=256
 )
@@ -98,7 +100,7 @@ def check_exact(guest: BuiltGuest, workload: Workload, directory: Path, accelera
     assert np.isin(differing, np.concatenate([own, *written])).all()
 
 
-@pytest.mark.parametrize("workload", [SMALL, STRIDED], ids=["contiguous", "strided"])
+@pytest.mark.parametrize("workload", [SMALL, STRIDED, OF_TEXT], ids=["contiguous", "strided", "of text, in parts"])
 def test_bare_metal_writes_what_it_is_told_and_nothing_else(
     baremetal: BuiltGuest, workload: Workload, tmp_path: Path
 ) -> None:
@@ -194,6 +196,8 @@ def test_a_guest_that_does_not_answer_under_kvm_gets_tcg(baremetal: BuiltGuest) 
         ("fake=100+10", "not within free memory"),
         ("fake=1024+10*0", "not within free memory"),
         ("fake=1024+10x", "trailing characters"),
+        ("fake=1024+10 parts=0", "out of range"),
+        ("text=16 fake=1024+10", "out of range"),
     ],
 )
 def test_bare_metal_refuses_what_it_does_not_understand(
@@ -207,10 +211,11 @@ def test_bare_metal_refuses_what_it_does_not_understand(
     assert said in report.error
 
 
-def test_linux_says_where_its_pages_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workload", [IN_LINUX, replace(IN_LINUX, parts=3, text=6)], ids=["plain", "of text, in parts"])
+def test_linux_says_where_its_pages_are(workload: Workload, tmp_path: Path) -> None:
     guest = build_guest("linux")
-    with running(guest, IN_LINUX, tmp_path) as (vm, serial):
-        check_twice(vm, serial, IN_LINUX, tmp_path)
+    with running(guest, workload, tmp_path) as (vm, serial):
+        check_twice(vm, serial, workload, tmp_path)
 
 
 def test_linux_says_what_it_does_not_understand(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from fakedirty.lab.guest_content import (
     STATUS_MAGIC,
     cell,
     check_content,
+    filling,
     pattern,
     phased,
 )
@@ -28,11 +29,16 @@ def report() -> GuestReport:
     return parse_report(REPORT)
 
 
+@pytest.fixture
+def with_text() -> GuestReport:
+    return parse_report(f"guest: text 7\n{REPORT}")
+
+
 def memory_after(report: GuestReport, sweep: int, done: int) -> npt.NDArray[np.uint32]:
     memory = np.zeros((700, PAGE_WORDS), np.uint32)
     memory[STATUS, :3] = STATUS_MAGIC, sweep, done
     for name, frames in report.sets.items():
-        memory[frames] = pattern(frames)[:, None] if name != "zero" else 0
+        memory[frames] = filling(name, frames, report.text_words)
         memory[frames, cell(frames)] = CELLS[name](frames, sweep)
     return memory
 
@@ -92,6 +98,27 @@ def test_a_single_wrong_word_anywhere_is_found(report: GuestReport) -> None:
     frame = report.frames("untouched")[2]
     memory[frame, (cell(frame) + 1) % PAGE_WORDS] ^= np.uint32(1)
     assert check_content(memory, report).wrong["untouched"].tolist() == [frame]
+
+
+def test_text_is_of_its_page_and_its_place(with_text: GuestReport) -> None:
+    memory = memory_after(with_text, 7, 7)
+    assert check_content(memory, with_text).right
+    assert not check_content(memory, parse_report(REPORT)).right, "a page of text is no page without"
+    page = memory[with_text.frames("fake")[0]]
+    characters = page.reshape(-1, 16)[:, :7].tobytes()
+    assert set(characters) <= set(range(0x30, 0x70)) | set(
+        int(pattern(with_text.frames("fake"))[0]).to_bytes(4, "little")
+    )
+    assert len(np.unique(page)) > PAGE_WORDS * 7 / 16 - 5, "no text comes twice"
+    assert not memory[with_text.frames("zero"), 1].any()
+
+
+@pytest.mark.parametrize("word", [0, 6, 7, 15])
+def test_a_wrong_word_of_text_or_beside_it_is_found(with_text: GuestReport, word: int) -> None:
+    memory = memory_after(with_text, 7, 7)
+    frame = next(frame for frame in with_text.frames("untouched") if cell(np.array([frame])) != word)
+    memory[frame, word] ^= np.uint32(1)
+    assert check_content(memory, with_text).wrong["untouched"].tolist() == [frame]
 
 
 def test_memory_without_a_status_page_is_refused(report: GuestReport) -> None:

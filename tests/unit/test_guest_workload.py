@@ -26,6 +26,8 @@ WORKLOADS = st.builds(
     report_ms=st.integers(0, 1000),
     memory_mib=st.just(256),
     stride=st.integers(1, 5),
+    parts=st.integers(1, 9),
+    text=st.integers(0, 15),
 )
 
 
@@ -54,6 +56,8 @@ def test_the_bare_metal_guest_is_told_disjoint_frames_within_its_memory(workload
     words = written(baremetal_words(workload))
     assert int(words.pop("pause")) == workload.pause_ms
     assert int(words.pop("report")) == workload.report_ms
+    assert int(words.pop("parts", "1")) == workload.parts
+    assert int(words.pop("text", "0")) == workload.text
     sets = {name: frame_numbers([Frames.parse(text)]) for name, text in words.items()}
     assert {name: len(frames) for name, frames in sets.items()} == workload.counts
     frames = np.concatenate([np.empty(0, np.int64), *sets.values()])
@@ -86,7 +90,16 @@ def test_the_probe_fits_any_guest() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"fake": -1}, {"pause_ms": -1}, {"stride": 0}, {"memory_mib": 0}, {"memory_mib": 3072}]
+    "wrong",
+    [
+        {"fake": -1},
+        {"pause_ms": -1},
+        {"stride": 0},
+        {"memory_mib": 0},
+        {"memory_mib": 3072},
+        {"parts": 0},
+        {"text": 16},
+    ],
 )
 def test_nonsense_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(UsageError):

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from fakedirty.lab import overhead
 from fakedirty.lab.convergence import Measured, Mix
-from fakedirty.lab.cost import ARMS, Cost, paired
+from fakedirty.lab.cost import ARMS, COMPARED, Cost, paired
 from fakedirty.lab.guest_content import PAGE_BYTES
 from fakedirty.lab.hash_speed import READ, HashSpeed
 from fakedirty.lab.scrape_speed import NEWS, WAYS, ScrapeSpeed
@@ -90,9 +90,9 @@ def cost_tables(costs: Sequence[Cost]) -> Iterator[Table]:
         )
     yield table
     table = Table(title="paired differences: median, 95 % interval", title_justify="left", title_style="bold")
-    for head in ("compared", "pairs", "seconds", "CPU of the thread"):
+    for head in ("compared", "pairs", "seconds", "CPU of the threads"):
         table.add_column(head, justify="left" if head == "compared" else "right")
-    for first, second in (("unpatched", "off"), ("off", "observe"), ("off", "skip")):
+    for first, second in COMPARED:
         figures = [paired(costs, first, second, figure) for figure in ("pass_seconds", "thread_ns_per_page")]
         table.add_row(f"{second} over {first}", str(len(figures[0])), *(interval(each) for each in figures))
     yield table

@@ -11,7 +11,7 @@ from pathlib import Path
 from .guest import BuiltGuest
 from .guest_report import GuestReport, wait_for_report
 from .guest_workload import Workload
-from .machine import INCOMING, Machine, machine
+from .machine import INCOMING, RUNNING, Machine, machine
 from .memory import MemoryReport, Side, compare_memory
 from .network import End, Network
 
@@ -40,9 +40,10 @@ class Bench:
             yield source
 
     @contextmanager
-    def destination(self) -> Iterator[Machine]:
-        """A machine that waits to be migrated to; the one before it must be gone."""
-        with self._machine(self.network.destination if self.network else None, INCOMING) as (destination, _log):
+    def destination(self, *, runs: bool = False) -> Iterator[Machine]:
+        """A machine that waits to be migrated to; the one before it must be gone. It `runs`, or stays stopped."""
+        more = RUNNING if runs else INCOMING
+        with self._machine(self.network.destination if self.network else None, more) as (destination, _log):
             yield destination
 
     @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +12,19 @@ from fakedirty.qmp.history import read_history
 from fakedirty.qmp.parameters import MODE
 
 from .bench import Bench, compared
+from .codec_speed import CodecSpeed
 from .guest import BuiltGuest
 from .guest_report import GuestReport
 from .guest_workload import Workload
+from .machine import Machine
 from .migrate import Settings, migrate
 from .network import GIGABIT, shaped_network
 from .treatments import CONVERGENCE, Treatment
 
-PAGE_BYTES = 4096 + 8  # on the wire: a page of these guests, and what says where it goes
+GUEST_PAGE_BYTES = 4096
+PAGE_BYTES = GUEST_PAGE_BYTES + 8  # on the wire: a page of these guests, and what says where it goes
 DOWNTIME_LIMIT_MS = 300
-LINK_BITS = GIGABIT  # per second
+LINK_BITS = GIGABIT  # per second, where nothing else is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,9 @@ class Measured:
     """What came of a job.
 
     `total_seconds`, `downtime_ms`, `sent_bytes` (on the link, headers included) and `rounds` are those of its end, or
-    of the time limit where it did not converge; downtime is None then. `bulk_bytes` are those of RAM in round 1.
+    of the time limit where it did not converge; downtime is None then. `bulk_bytes` are those of RAM in round 1, and
+    `bulk_pages` the pages in it that are not zero. What the codec of the treatment does alone, to the guest's own pages
+    and in one thread, is in `codec_ratio` and `codec_bytes_per_second`: None where nothing is compressed.
     """
 
     job: Job
@@ -78,10 +83,20 @@ class Measured:
     bulk_bytes: int
     sweeps_per_second: float
     memory_equal: bool
+    bulk_pages: int | None = None
+    codec_ratio: float | None = None
+    codec_bytes_per_second: float | None = None
 
     def limit_seconds(self, mix: Mix, bytes_per_second: float) -> float:
         """What the link itself allows: the bulk round and one pass of the changed pages, at line rate."""
-        return (self.bulk_bytes + mix.changed_pages * PAGE_BYTES) / bytes_per_second
+        return (self.bulk_bytes + mix.changed_pages * PAGE_BYTES / (self.codec_ratio or 1)) / bytes_per_second
+
+    def codec_seconds(self, mix: Mix, channels: int) -> float:
+        """What compressing the same takes at least, each channel with a core of its own; 0 where nothing is."""
+        if self.codec_bytes_per_second is None:
+            return 0.0
+        pages = (self.bulk_pages or 0) + mix.changed_pages
+        return pages * GUEST_PAGE_BYTES / (self.codec_bytes_per_second * channels)
 
 
 def jobs(
@@ -97,14 +112,25 @@ def jobs(
                 yield Job(repetition, mix.name, treatment.name)
 
 
-def measure(job: Job, mix: Mix, treatment: Treatment, qemu: Path, guest: BuiltGuest, *, time_limit: float) -> Measured:
-    """Boot the guest, migrate it once over the link, and compare its memory."""
+def measure(
+    job: Job,
+    mix: Mix,
+    treatment: Treatment,
+    qemu: Path,
+    guest: BuiltGuest,
+    *,
+    time_limit: float,
+    link_bits: int = LINK_BITS,
+    codec_speed: Callable[[Machine, GuestReport], CodecSpeed | None] = lambda _source, _report: None,
+) -> Measured:
+    """Boot the guest, migrate it once over the link, and compare its memory; `codec_speed` is asked before."""
     settings = Settings(
         DOWNTIME_LIMIT_MS,
         parameters={MODE: str(treatment.mode or Mode.OFF), **treatment.parameters},
         capabilities=treatment.capabilities,
+        shared=treatment.shared,
     )
-    with shaped_network(LINK_BITS) as network:
+    with shaped_network(link_bits) as network:
         bench = Bench(qemu, guest, mix.workload, network, name=f"convergence-{treatment.name}")
         reports: list[GuestReport] = []
 
@@ -114,6 +140,7 @@ def measure(job: Job, mix: Mix, treatment: Treatment, qemu: Path, guest: BuiltGu
 
         with bench.source(sweeping) as source, bench.destination() as destination:
             at_limit: list[tuple[int, int]] = []
+            codec = codec_speed(source, reports[0])
 
             def look() -> tuple[int, int]:
                 return network.source.sent_bytes(), len(read_history(source.qmp)["rounds"])
@@ -134,4 +161,7 @@ def measure(job: Job, mix: Mix, treatment: Treatment, qemu: Path, guest: BuiltGu
         bulk_bytes=int(first["transferred"]),
         sweeps_per_second=reports[0].sweeps_per_second or 0.0,
         memory_equal=equal,
+        bulk_pages=int(first["normal"]),
+        codec_ratio=codec.ratio if codec else None,
+        codec_bytes_per_second=codec.bytes_per_second if codec else None,
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from .bench import Bench
-from .full_speed import ALL_FAKE, FULL, LOCKED, later_rounds, one_pass, prepare, sink, take_mode
+from .full_speed import ALL_FAKE, FULL, LOCKED, later_rounds, one_pass, prepare, sink, take_channels, take_mode
 from .guest import BuiltGuest
 from .guest_workload import Workload
 from .machine import Machine
@@ -20,7 +20,8 @@ from .machine import Machine
 class Arm:
     """What is compared: a QEMU with or without the series, and its mode (None: it has none).
 
-    A pass sends all pages of `workload` once. With `rounds`, those that follow are looked at instead.
+    A pass sends all pages of `workload` once, over `channels` of multifd or, with 0, without it. With `rounds`, those
+    that follow are looked at instead.
     """
 
     name: str
@@ -28,14 +29,28 @@ class Arm:
     mode: str | None
     workload: Workload = FULL
     rounds: bool = False
+    channels: int = 0
 
 
-ARMS = (
+CHANNELS = 2
+MULTIFD = f", {CHANNELS} channels"  # what the name of an arm ends with
+
+_PASSES = (
     Arm("unpatched", series=False, mode=None),
     Arm("off", series=True, mode="off"),
     Arm("observe", series=True, mode="observe"),
     Arm("skip", series=True, mode="skip"),
+)
+ARMS = (
+    *_PASSES,
     Arm("skip, all fake", series=True, mode="skip", workload=ALL_FAKE, rounds=True),
+    *(replace(arm, name=arm.name + MULTIFD, channels=CHANNELS) for arm in _PASSES),
+)
+#: What is compared with what: the first, and what it adds to.
+COMPARED = tuple(
+    (first + end, second + end)
+    for end in ("", MULTIFD)
+    for first, second in (("unpatched", "off"), ("off", "observe"), ("off", "skip"))
 )
 
 
@@ -49,17 +64,18 @@ class CostJob:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What it cost: seconds that passed, and of them those on a CPU of the migration thread; for so many pages."""
+    """What so many pages cost: seconds that passed, and those on a CPU of the migration thread and of all channels."""
 
     job: CostJob
     pass_seconds: float
     thread_seconds: float
     pages: int
+    channel_seconds: float = 0.0
 
     @property
     def thread_ns_per_page(self) -> float:
-        """CPU time of the migration thread, in nanoseconds."""
-        return self.thread_seconds / self.pages * 1e9
+        """CPU time of the migration thread and of the channels together, in nanoseconds."""
+        return (self.thread_seconds + self.channel_seconds) / self.pages * 1e9
 
 
 def cost_jobs(repetitions: int, seed: int) -> Iterator[CostJob]:
@@ -93,10 +109,11 @@ def cost_bench(series: Path, unpatched: Path, guest: BuiltGuest) -> Iterator[Cal
         def measure(job: CostJob) -> Cost:
             arm = arms[job.arm]
             source = sources[arm.series, arm.workload]
+            take_channels(source.qmp, arm.channels)
             if arm.mode:
                 take_mode(source.qmp, arm.mode)
             spent = (later_rounds if arm.rounds else one_pass)(source, uri)
-            return Cost(job, spent.pass_seconds, spent.thread_seconds, spent.pages)
+            return Cost(job, spent.pass_seconds, spent.thread_seconds, spent.pages, spent.channel_seconds)
 
         for arm in ARMS:
             measure(CostJob(0, arm.name))

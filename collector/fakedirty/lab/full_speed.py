@@ -18,7 +18,9 @@ from .cleanup import once_cleaned_up
 from .guest_workload import Workload
 from .machine import Machine
 from .migrate import ENDED, PAUSED, UNLIMITED
+from .treatments import CHANNELS
 
+CHANNEL_THREADS = "mig/src/send_"  # and the number of the channel
 MIGRATION_THREADS = ("mig/src/main", "live_migration")  # its name over the versions of QEMU, with debug-threads=on
 PASS_SECONDS = 60.0  # the longest that a pass may take
 CONSIDERED_SECONDS = 2.0  # for which pages that are all fake are counted
@@ -36,11 +38,12 @@ ALL_FAKE = Workload(fake=524_288, pause_ms=0, memory_mib=2304)
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Seconds that passed, and of them those on a CPU of the migration thread; for so many pages."""
+    """Seconds that so many pages took, and those on a CPU of the migration thread and of all channels of multifd."""
 
     pass_seconds: float
     thread_seconds: float
     pages: int
+    channel_seconds: float = 0.0
 
 
 def prepare(qmp: Qmp, *, running: bool) -> None:
@@ -58,18 +61,38 @@ def take_mode(qmp: Qmp, mode: str) -> None:
     once_cleaned_up(lambda: qmp.execute(SET, {MODE: mode}))
 
 
+def take_channels(qmp: Qmp, channels: int) -> None:
+    """Let the next passes go over so many channels of multifd; 0: without it."""
+    capabilities = [{"capability": "multifd", "state": channels > 0}]
+    once_cleaned_up(lambda: qmp.execute("migrate-set-capabilities", capabilities=capabilities))
+    if channels:
+        qmp.execute(SET, {CHANNELS: channels})
+
+
 def one_pass(source: Machine, uri: str) -> Spent:
     """Send everything once."""
     start = _start(source.qmp, uri)
-    _await_state(source.qmp, PAUSED)
-    passed, thread = time.monotonic() - start, thread_seconds(source)
+    await_state(source.qmp, PAUSED)
+    passed, thread, channels = time.monotonic() - start, thread_seconds(source), channel_seconds(source)
     ram = source.qmp.execute("query-migrate")["ram"]
-    _cancel(source.qmp)
-    return Spent(passed, thread, ram["normal"] + ram["duplicate"])
+    cancel(source.qmp)
+    return Spent(passed, thread, ram["normal"] + ram["duplicate"], channels)
 
 
 def later_rounds(source: Machine, uri: str) -> Spent:
     """Watch the rounds after the first one for a while."""
+    skip_on_the_run(source, uri)
+    begin = _considered(source)
+    time.sleep(CONSIDERED_SECONDS)
+    end = _considered(source)
+    cancel(source.qmp)
+    source.qmp.execute("stop")
+    seconds, thread, pages = (after - before for before, after in zip(begin, end, strict=True))
+    return Spent(seconds, thread, int(pages))
+
+
+def skip_on_the_run(source: Machine, uri: str) -> None:
+    """Let the guest run, and start; until the first pages were skipped, which is in the round after the first one."""
     source.qmp.execute("cont")
     _start(source.qmp, uri)
     deadline = time.monotonic() + PASS_SECONDS
@@ -77,13 +100,6 @@ def later_rounds(source: Machine, uri: str) -> Spent:
         if time.monotonic() > deadline:
             raise LabError(f"no page was skipped within {PASS_SECONDS:g} s")
         time.sleep(0.05)
-    begin = _considered(source)
-    time.sleep(CONSIDERED_SECONDS)
-    end = _considered(source)
-    _cancel(source.qmp)
-    source.qmp.execute("stop")
-    seconds, thread, pages = (after - before for before, after in zip(begin, end, strict=True))
-    return Spent(seconds, thread, int(pages))
 
 
 def _considered(source: Machine) -> tuple[float, float, int]:
@@ -103,7 +119,8 @@ def _start(qmp: Qmp, uri: str) -> float:
     return once_cleaned_up(start)  # the one before was cancelled a moment ago
 
 
-def _await_state(qmp: Qmp, wanted: str) -> None:
+def await_state(qmp: Qmp, wanted: str) -> None:
+    """Wait until the migration is in that state. LabError if it ends instead, or takes too long."""
     deadline = time.monotonic() + PASS_SECONDS
     while (left := deadline - time.monotonic()) > 0:
         event = qmp.wait_event(("MIGRATION",), left)
@@ -116,7 +133,8 @@ def _await_state(qmp: Qmp, wanted: str) -> None:
     raise LabError(f"the migration did not get to {wanted} within {PASS_SECONDS:g} s")
 
 
-def _cancel(qmp: Qmp) -> None:
+def cancel(qmp: Qmp) -> None:
+    """End the pass."""
     qmp.execute("migrate_cancel")
     deadline = time.monotonic() + PASS_SECONDS
     while qmp.execute("query-migrate")["status"] != "cancelled":
@@ -139,20 +157,36 @@ def sink() -> Iterator[str]:
 
 
 def _swallow(server: socket.socket) -> None:
-    buffer = bytearray(SINK_BYTES)
     while True:
         try:
             connection, _address = server.accept()
         except OSError:  # it was shut down
             return
-        with connection, suppress(ConnectionResetError):  # of a migration that was cancelled
-            while connection.recv_into(buffer, SINK_BYTES, socket.MSG_TRUNC):
-                pass
+        threading.Thread(target=_swallow_all, args=(connection,), daemon=True).start()
+
+
+def _swallow_all(connection: socket.socket) -> None:
+    buffer = bytearray(SINK_BYTES)
+    with connection, suppress(ConnectionResetError):  # of a migration that was cancelled
+        while connection.recv_into(buffer, SINK_BYTES, socket.MSG_TRUNC):
+            pass
 
 
 def thread_seconds(source: Machine, proc: Path = Path("/proc")) -> float:
     """Time on a CPU of the migration thread so far (/proc/PID/task/TID/schedstat)."""
-    for task in (proc / str(source.pid) / "task").iterdir():
-        if (task / "comm").read_text().strip() in MIGRATION_THREADS:
-            return int((task / "schedstat").read_text().split()[0]) / 1e9
+    for name, seconds in _threads(source, proc):
+        if name in MIGRATION_THREADS:
+            return seconds
     raise LabError(f"{source.name} has no migration thread: it is over, or has another name than {MIGRATION_THREADS}")
+
+
+def channel_seconds(source: Machine, proc: Path = Path("/proc")) -> float:
+    """The same of all channels of multifd together; 0 where there is none."""
+    return sum(seconds for name, seconds in _threads(source, proc) if name.startswith(CHANNEL_THREADS))
+
+
+def _threads(source: Machine, proc: Path) -> Iterator[tuple[str, float]]:
+    """The threads that there are: the name of each, and its time on a CPU."""
+    for task in (proc / str(source.pid) / "task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            yield (task / "comm").read_text().strip(), int((task / "schedstat").read_text().split()[0]) / 1e9

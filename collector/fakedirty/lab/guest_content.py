@@ -12,6 +12,7 @@ from fakedirty.errors import LabError
 
 from .guest_frames import FrameNumbers
 from .guest_report import GuestReport
+from .guest_workload import TEXT_WORDS
 
 PAGE_BYTES = 4096  # of the guest's CPU
 PAGE_WORDS = PAGE_BYTES // 4
@@ -55,6 +56,26 @@ def pattern(frames: FrameNumbers) -> Words:
     return (frames * 2654435761).astype(np.uint32)
 
 
+def letters(frames: FrameNumbers) -> Words:
+    """The words that the page of each frame would hold if it were all text, a row a page."""
+    word = np.arange(PAGE_WORDS, dtype=np.uint32) * np.uint32(2246822519)
+    mixed: Words = pattern(frames)[:, None] + word
+    mixed = (mixed ^ mixed >> 15) * np.uint32(2246822519)
+    mixed = (mixed ^ mixed >> 13) * np.uint32(3266489917)
+    return ((mixed ^ mixed >> 16) & np.uint32(0x3F3F3F3F)) + np.uint32(0x30303030)
+
+
+def filling(name: str, frames: FrameNumbers, text_words: int = 0) -> Words:
+    """What every word of the pages of set `name` is filled with, a row a page."""
+    words = np.zeros((len(frames), PAGE_WORDS), np.uint32)
+    if name != "zero":
+        words[:] = pattern(frames)[:, None]
+        if text_words:
+            is_text = np.arange(PAGE_WORDS) % TEXT_WORDS < text_words
+            words[:, is_text] = letters(frames)[:, is_text]
+    return words
+
+
 def cell(frames: FrameNumbers) -> FrameNumbers:
     """Which word of each page a sweep stores to."""
     return frames * 37 % PAGE_WORDS
@@ -93,23 +114,23 @@ def check_content(memory: npt.NDArray[np.uint32], report: GuestReport) -> Conten
     if report.status_frame is None:
         raise LabError("the guest has not said where its status page is: wait until it is ready")
     status = status_of(memory, report.status_frame)
-    wrong = {name: _wrong(memory, name, frames, status) for name, frames in report.sets.items()}
+    wrong = {name: _wrong(memory, name, frames, status, report.text_words) for name, frames in report.sets.items()}
     pages = sum(len(frames) for frames in report.sets.values())
     return ContentReport(status, pages, {name: frames for name, frames in wrong.items() if len(frames)})
 
 
-def _wrong(memory: Words, name: str, frames: FrameNumbers, status: Status) -> FrameNumbers:
+def _wrong(memory: Words, name: str, frames: FrameNumbers, status: Status, text_words: int) -> FrameNumbers:
     parts = [frames[at : at + CHUNK_PAGES] for at in range(0, len(frames), CHUNK_PAGES)]
-    return np.concatenate([frames[:0], *(part[~_right(memory[part], name, part, status)] for part in parts)])
+    right = (_right(memory[part], name, part, status, text_words) for part in parts)
+    return np.concatenate([frames[:0], *(part[~each] for part, each in zip(parts, right, strict=True))])
 
 
-def _right(pages: Words, name: str, frames: FrameNumbers, status: Status) -> npt.NDArray[np.bool_]:
+def _right(pages: Words, name: str, frames: FrameNumbers, status: Status, text_words: int) -> npt.NDArray[np.bool_]:
     """Of each page, whether one of the two sweeps left it so."""
     page, cells = np.arange(len(frames)), cell(frames)
     found = pages[page, cells]
     swept = np.logical_or.reduce([found == CELLS[name](frames, sweep) for sweep in (status.sweep, status.done)])
-    filling = np.zeros(len(frames), np.uint32) if name == "zero" else pattern(frames)
-    filled = pages == filling[:, None]
+    filled = pages == filling(name, frames, text_words)
     filled[page, cells] = True
     intact: npt.NDArray[np.bool_] = swept & filled.all(axis=1)
     return intact

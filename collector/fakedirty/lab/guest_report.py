@@ -32,6 +32,7 @@ class GuestReport:
     ranges: dict[str, list[Frames]] = field(default_factory=dict)
     own: list[Frames] = field(default_factory=list)
     status_frame: int | None = None
+    text_words: int = 0  # of every 16 that fill a page
     sweeps: list[Sweeps] = field(default_factory=list)
     error: str = ""
 
@@ -124,6 +125,10 @@ def _status(report: GuestReport, values: list[str]) -> None:
     report.status_frame = int(values[0])
 
 
+def _text(report: GuestReport, values: list[str]) -> None:
+    report.text_words = int(values[0])
+
+
 def _ready(report: GuestReport, _values: list[str]) -> None:
     report.ready = True
 
@@ -141,6 +146,7 @@ LINES: dict[str, Callable[[GuestReport, list[str]], None]] = {
     "set": _set,
     "own": _own,
     "status": _status,
+    "text": _text,
     "ready": _ready,
     "sweeps": _sweeps,
     "error": _error,

@@ -10,6 +10,9 @@ from .guest_frames import Frames
 
 SETS = ("fake", "changed", "zero", "aba", "phased", "untouched")  # as in guests/pages.h
 
+TEXT_WORDS = 16  # of so many words of a page the first ones may be text
+MAX_PARTS = 10_000
+
 MIB_FRAMES = 256
 MAX_MEMORY_MIB = 3 * 1024  # beyond, the pc machine splits its memory and frame numbers are no longer page indexes
 
@@ -23,7 +26,9 @@ LINUX_OWN_MIB = 128
 class Workload:
     """Pages of each set, the pauses between two sweeps and between two reports of them, and the memory of the guest.
 
-    `stride` places the pages of each set that many frames apart, where the guest can choose its frames.
+    `stride` places the pages of each set that many frames apart, where the guest can choose its frames. A sweep and its
+    pause are cut into `parts`, in each of which a part of every set is written: what is written in time is then even.
+    Of every 16 words of a page `text` are characters, so that it compresses; the rest is one word, as without.
     """
 
     fake: int = 0
@@ -36,6 +41,8 @@ class Workload:
     report_ms: int = 1000
     memory_mib: int = 512
     stride: int = 1
+    parts: int = 1
+    text: int = 0
 
     def __post_init__(self) -> None:
         negative = [name for name in (*SETS, "pause_ms", "report_ms") if getattr(self, name) < 0]
@@ -43,8 +50,15 @@ class Workload:
             raise UsageError(f"a workload cannot have a negative {', '.join(negative)}")
         if self.stride < 1:
             raise UsageError(f"pages cannot be {self.stride} frames apart: the least is 1")
+        if not 0 < self.parts <= MAX_PARTS or not 0 <= self.text < TEXT_WORDS:
+            raise UsageError(f"a sweep has 1 to {MAX_PARTS} parts, and 0 to {TEXT_WORDS - 1} words of text of every 16")
         if not 0 < self.memory_mib < MAX_MEMORY_MIB:
             raise UsageError(f"a guest cannot have {self.memory_mib} MiB: give 64 to {MAX_MEMORY_MIB - 1}")
+
+    @property
+    def written(self) -> int:
+        """Pages that a sweep writes."""
+        return self.fake + self.changed + self.zero + self.aba + self.phased
 
     @property
     def counts(self) -> dict[str, int]:
@@ -89,7 +103,9 @@ def working_set_words(workload: Workload) -> list[str]:
 
 
 def _times(workload: Workload) -> list[str]:
-    return [f"pause={workload.pause_ms}", f"report={workload.report_ms}"]
+    words = [f"pause={workload.pause_ms}", f"report={workload.report_ms}"]
+    words += [f"parts={workload.parts}"] if workload.parts > 1 else []
+    return words + ([f"text={workload.text}"] if workload.text else [])
 
 
 def _check_memory(workload: Workload, frames: int) -> None:

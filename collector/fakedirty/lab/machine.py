@@ -25,6 +25,7 @@ STDERR_BYTES = 2000
 BARE = ("-nodefaults", "-no-user-config", "-display", "none")
 
 INCOMING = ("-S", "-incoming", "defer")  # stays stopped after the switchover, for its memory to be compared
+RUNNING = ("-incoming", "defer")  # goes on after the switchover, and fetches what it lacks in postcopy
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,15 @@ def compare_memory(source: Side, destination: Side, page_size: int, proc: Path =
     return MemoryReport(tuple(block for block, _ in compared), tuple(page for _, pages in compared for page in pages))
 
 
+def block_content(side: Side, name: str, proc: Path = Path("/proc")) -> bytes:
+    """All that RAM block `name` of a stopped VM holds. LabError if there is no such block, or it cannot be read."""
+    block = next((block for block in ram_blocks(side.qmp, side.pid, proc) if block.name == name), None)
+    if block is None:
+        raise LabError(f"process {side.pid} has no RAM block {name}")
+    with _memory(side.pid, proc) as memory:
+        return _read(memory, block, 0, block.length)
+
+
 def _compare(
     first: int, second: int, ours: RamBlock, theirs: RamBlock, page_size: int
 ) -> tuple[ComparedBlock, list[DifferingPage]]:

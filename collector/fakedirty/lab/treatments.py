@@ -12,6 +12,9 @@ from fakedirty.qmp.parameters import SWITCHOVER
 
 from .migrate import Step
 
+CHANNELS, COMPRESSION = "multifd-channels", "multifd-compression"
+DEFAULT_CHANNELS = 2  # of QEMU
+
 
 @dataclass(frozen=True, slots=True)
 class Toggle:
@@ -39,6 +42,17 @@ class Treatment:
     capabilities: Mapping[str, bool] = field(default_factory=dict)
     shared: Mapping[str, object] = field(default_factory=dict)
     postcopy_after: int | None = None  # rounds of pre-copy, where the rest is to be fetched by the destination
+
+    @property
+    def codec(self) -> str | None:
+        """What multifd compresses with; None where it does not."""
+        name = self.shared.get(COMPRESSION)
+        return None if name is None else str(name)
+
+    @property
+    def channels(self) -> int:
+        """Channels of multifd; 0 without."""
+        return int(str(self.shared.get(CHANNELS, DEFAULT_CHANNELS))) if self.capabilities.get("multifd") else 0
 
     @property
     def steps(self) -> list[Step]:
@@ -115,4 +129,27 @@ CONVERGENCE = (
         parameters=_xbzrle(LARGE_CACHE),
         capabilities=XBZRLE,
     ),
+)
+
+
+MULTIFD: Mapping[str, bool] = {"multifd": True}
+
+
+def compressed(mode: Mode, codec: str) -> Treatment:
+    """Multifd over two channels that compress, in that mode."""
+    skipping = mode is Mode.SKIP
+    return Treatment(
+        f"skip+multifd+{codec}" if skipping else f"multifd+{codec}",
+        f"multifd over two channels, compressed with {codec}{', fake pages skipped before that' if skipping else ''}",
+        Level.QMP,
+        mode,
+        capabilities=MULTIFD,
+        shared={CHANNELS: 2, COMPRESSION: codec},
+    )
+
+
+#: What is compared where the pages of a guest compress.
+COMPRESSION_TREATMENTS = (
+    *(each for each in CONVERGENCE if each.name == "skip"),
+    *(compressed(mode, codec) for codec in ("zstd", "zlib") for mode in (Mode.OFF, Mode.SKIP)),
 )

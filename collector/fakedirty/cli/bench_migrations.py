@@ -1,0 +1,172 @@
+"""The benchmarks of whole migrations over a shaped link: each has what is measured, and how it is shown."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+
+from fakedirty.errors import UsageError
+from fakedirty.lab import compression, convergence, hybrid, verdicts
+from fakedirty.lab.convergence import Mix
+from fakedirty.lab.guest import build_guest
+from fakedirty.lab.qemu import qemu_binary, qemu_facts
+from fakedirty.lab.treatments import COMPRESSION_TREATMENTS, CONVERGENCE, Treatment
+
+from .bench_compression import compression_line, compression_tables
+from .bench_hybrid import hybrid_line, hybrid_tables
+from .bench_report import convergence_line, convergence_tables
+from .bench_verdicts import verdict_line, verdict_tables
+from .benchmark import Benchmark
+
+MBIT = 1_000_000
+
+
+def _chosen(
+    arguments: argparse.Namespace, mixes: Sequence[Mix], treatments: Sequence[Treatment]
+) -> tuple[dict[str, Mix], dict[str, Treatment]]:
+    """The mixes and the treatments of this benchmark that were asked for; all of them where none was."""
+    for option, asked, known in (
+        ("--mix", arguments.mix, [mix.name for mix in mixes]),
+        ("--treatment", arguments.treatment, [each.name for each in treatments]),
+    ):
+        if strange := [name for name in asked or () if name not in known]:
+            raise UsageError(f"{option} {strange[0]}: bench {arguments.what} has {', '.join(known)}")
+    return (
+        {mix.name: mix for mix in mixes if mix.name in (arguments.mix or [mix.name])},
+        {each.name: each for each in treatments if each.name in (arguments.treatment or [each.name])},
+    )
+
+
+def _link_bits(arguments: argparse.Namespace, usual: int) -> int:
+    return usual if arguments.mbit is None else int(arguments.mbit * MBIT)
+
+
+def _convergence(arguments: argparse.Namespace) -> Benchmark:
+    guest, qemu = build_guest("linux"), arguments.qemu or qemu_binary()
+    mixes, treatments = _chosen(arguments, convergence.MIXES, CONVERGENCE)
+    link_bits = _link_bits(arguments, convergence.LINK_BITS)
+
+    def measure(job: convergence.Job) -> convergence.Measured:
+        mix, treatment = mixes[job.mix], treatments[job.treatment]
+        limit = arguments.time_limit
+        return convergence.measure(job, mix, treatment, qemu, guest, time_limit=limit, link_bits=link_bits)
+
+    jobs = convergence.jobs(arguments.repetitions, arguments.seed, list(mixes.values()), list(treatments.values()))
+    return Benchmark(
+        settings={
+            "benchmark": "convergence",
+            "qemu": qemu_facts(qemu),
+            "guest": guest.directory.name,
+            "seed": arguments.seed,
+            "time_limit_seconds": arguments.time_limit,
+            "downtime_limit_ms": convergence.DOWNTIME_LIMIT_MS,
+            "link_bits_per_second": link_bits,
+        },
+        jobs=list(jobs),
+        measuring=lambda: nullcontext(measure),
+        made_type=convergence.Measured,
+        job_type=convergence.Job,
+        line=convergence_line,
+        tables=lambda runs: convergence_tables(runs, list(mixes.values()), link_bits / 8),
+        most_seconds=arguments.time_limit + 12.0,  # booting, letting through, comparing
+        wrong=lambda made: not made.memory_equal,
+    )
+
+
+def _verdict(arguments: argparse.Namespace) -> Benchmark:
+    guest, qemu = build_guest("linux"), arguments.qemu or qemu_binary()
+
+    def measure(job: verdicts.VerdictJob) -> verdicts.Checked:
+        return verdicts.check_verdict(job, qemu, guest, time_limit=arguments.time_limit)
+
+    return Benchmark(
+        settings={
+            "benchmark": "verdict",
+            "qemu": qemu_facts(qemu),
+            "guest": guest.directory.name,
+            "seed": arguments.seed,
+            "time_limit_seconds": arguments.time_limit,
+            "downtime_limit_ms": convergence.DOWNTIME_LIMIT_MS,
+            "frozen_after_round": verdicts.FROZEN_AFTER,
+        },
+        jobs=list(verdicts.verdict_jobs(arguments.repetitions, arguments.seed)),
+        measuring=lambda: nullcontext(measure),
+        made_type=verdicts.Checked,
+        job_type=verdicts.VerdictJob,
+        line=verdict_line,
+        tables=verdict_tables,
+        most_seconds=arguments.time_limit + 15.0,
+        wrong=lambda made: not made.memory_equal,
+    )
+
+
+def _compression(arguments: argparse.Namespace) -> Benchmark:
+    guest, qemu = build_guest("linux"), arguments.qemu or qemu_binary()
+    mixes, treatments = _chosen(arguments, compression.MIXES, COMPRESSION_TREATMENTS)
+    link_bits = _link_bits(arguments, compression.MBIT * MBIT)
+
+    def measure(job: convergence.Job) -> convergence.Measured:
+        mix, treatment = mixes[job.mix], treatments[job.treatment]
+        limit = arguments.time_limit
+        return compression.measure(job, mix, treatment, qemu, guest, time_limit=limit, link_bits=link_bits)
+
+    jobs = convergence.jobs(arguments.repetitions, arguments.seed, list(mixes.values()), list(treatments.values()))
+    return Benchmark(
+        settings={
+            "benchmark": "compression",
+            "qemu": qemu_facts(qemu),
+            "guest": guest.directory.name,
+            "seed": arguments.seed,
+            "time_limit_seconds": arguments.time_limit,
+            "downtime_limit_ms": convergence.DOWNTIME_LIMIT_MS,
+            "link_bits_per_second": link_bits,
+            "text_words": compression.TEXT,
+        },
+        jobs=list(jobs),
+        measuring=lambda: nullcontext(measure),
+        made_type=convergence.Measured,
+        job_type=convergence.Job,
+        line=compression_line,
+        tables=lambda runs: compression_tables(runs, list(mixes.values()), treatments, link_bits / 8),
+        most_seconds=arguments.time_limit + 20.0,  # booting, the codec alone, letting through, comparing
+        wrong=lambda made: not made.memory_equal,
+    )
+
+
+def _hybrid(arguments: argparse.Namespace) -> Benchmark:
+    guest, qemu = build_guest("linux"), arguments.qemu or qemu_binary()
+    link_bits = _link_bits(arguments, hybrid.MBIT * MBIT)
+
+    def measure(job: hybrid.HybridJob) -> hybrid.Hybrid:
+        return hybrid.measure_hybrid(job, qemu, guest, time_limit=arguments.time_limit, link_bits=link_bits)
+
+    return Benchmark(
+        settings={
+            "benchmark": "hybrid",
+            "qemu": qemu_facts(qemu),
+            "guest": guest.directory.name,
+            "mix": hybrid.MIX.name,
+            "seed": arguments.seed,
+            "time_limit_seconds": arguments.time_limit,
+            "downtime_limit_ms": convergence.DOWNTIME_LIMIT_MS,
+            "link_bits_per_second": link_bits,
+            "postcopy_after_round": hybrid.AFTER,
+        },
+        jobs=list(hybrid.hybrid_jobs(arguments.repetitions, arguments.seed)),
+        measuring=lambda: nullcontext(measure),
+        made_type=hybrid.Hybrid,
+        job_type=hybrid.HybridJob,
+        line=hybrid_line,
+        tables=hybrid_tables,
+        most_seconds=arguments.time_limit + 12.0,
+        wrong=lambda made: not made.memory_right,
+    )
+
+
+MIGRATIONS: dict[str, Callable[[argparse.Namespace], Benchmark]] = {
+    "convergence": _convergence,
+    "compression": _compression,
+    "hybrid": _hybrid,
+    "verdict": _verdict,
+}

@@ -1,0 +1,57 @@
+"""The step that every path of a migration has, alone: a page is copied, the copy hashed, and looked what it is.
+
+A program that is built with QEMU takes it on one thread, and on two that share the pages as multifd's channels do.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakedirty.errors import LabError
+
+PROGRAM = "benchmark-fake-dirty-step"  # beside QEMU
+TOLD = re.compile(r"^# step, ([12]) threads?: ([0-9.]+) ns per page", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class StepJob:
+    """One run, on one thread and on two."""
+
+    repetition: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpeed:
+    """Nanoseconds from the first page of a stream of 1 GiB to the last, by the number of its pages of 4096 bytes."""
+
+    job: StepJob
+    one_ns: float
+    two_ns: float
+
+    @property
+    def speedup(self) -> float:
+        """How many times as fast two threads are."""
+        return self.one_ns / self.two_ns
+
+
+def step_jobs(repetitions: int) -> Iterator[StepJob]:
+    """One for each repetition."""
+    return map(StepJob, range(1, repetitions + 1))
+
+
+def measure_step(job: StepJob, qemu: Path) -> StepSpeed:
+    """Run the program that was built with QEMU. LabError if there is none, or it fails."""
+    program = qemu.parent / PROGRAM
+    if not program.exists():
+        raise LabError(f"there is no {PROGRAM} beside {qemu}: build both with `fakedirty qemu build`")
+    run = subprocess.run([program, "--tap"], capture_output=True, text=True, check=False)
+    told = {threads: float(ns) for threads, ns in TOLD.findall(run.stdout)}
+    if run.returncode != 0 or set(told) != {"1", "2"}:
+        raise LabError(
+            f"{program} failed with exit status {run.returncode}: {run.stderr.strip() or run.stdout.strip()}"
+        )
+    return StepSpeed(job, told["1"], told["2"])
