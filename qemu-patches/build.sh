@@ -4,7 +4,7 @@
 #   build.sh releases                        prints the releases, and which of Debian's suites has the source of each
 #   build.sh recipe SERIES [RELEASE]         prints what identifies series, recipe and tools (needs no network)
 #   build.sh version [RELEASE]               prints the version of the source that would be built
-#   build.sh build SERIES PREFIX [RELEASE]   builds PREFIX/qemu-system-x86_64, and the benchmark of the hashes beside it
+#   build.sh build SERIES PREFIX [RELEASE]   builds PREFIX/qemu-system-x86_64, and its benchmarks beside it
 #
 # SERIES is a directory of patches, each sub-series in a directory of its own, or "none". RELEASE is the one that
 # SERIES is called, or else 10.0. The source is Debian's source package of that release, fetched through apt
@@ -134,6 +134,9 @@ build() {
         ! pkg-config --exists libblake3 || configure_options+=(--enable-blake3)  # Debian has none
         checks=(tests/unit/test-fake-dirty-hash tests/unit/test-fake-dirty-estimate)
         benchmarks=(tests/bench/benchmark-fake-dirty-hash)
+        # a series without multifd has no step that channels share
+        [[ ! -e $work/source/tests/bench/benchmark-fake-dirty-step.c ]] ||
+            benchmarks+=(tests/bench/benchmark-fake-dirty-step)
     fi
     for sanitizer in ${FAKEDIRTY_SANITIZE:-}; do
         configure_options+=("--enable-$sanitizer")
