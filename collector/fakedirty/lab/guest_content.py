@@ -60,9 +60,9 @@ def letters(frames: FrameNumbers) -> Words:
     """The words that the page of each frame would hold if it were all text, a row a page."""
     word = np.arange(PAGE_WORDS, dtype=np.uint32) * np.uint32(2246822519)
     mixed: Words = pattern(frames)[:, None] + word
-    mixed = (mixed ^ mixed >> 15) * np.uint32(2246822519)
-    mixed = (mixed ^ mixed >> 13) * np.uint32(3266489917)
-    return ((mixed ^ mixed >> 16) & np.uint32(0x3F3F3F3F)) + np.uint32(0x30303030)
+    mixed = (mixed ^ mixed >> np.uint32(15)) * np.uint32(2246822519)
+    mixed = (mixed ^ mixed >> np.uint32(13)) * np.uint32(3266489917)
+    return ((mixed ^ mixed >> np.uint32(16)) & np.uint32(0x3F3F3F3F)) + np.uint32(0x30303030)
 
 
 def filling(name: str, frames: FrameNumbers, text_words: int = 0) -> Words:
