@@ -25,7 +25,6 @@ IN_EVERY_TEST = {
     },
     "test_observe_multifd.py": {
         "test_every_page_of_every_channel[zstd-usdt-10.0]",
-        "test_classes_are_those_that_the_guest_knows[stock-7.2]",
         "test_channels_that_write_a_file_are_not_counted[usdt]",
         "test_doctor_finds_nothing_in_the_way",
         "test_a_build_without_names_is_refused",
@@ -78,6 +77,7 @@ IN_EVERY_TEST = {
 
 # And of these, all but those that are named here.
 LONG = {
+    "test_observe_sampled.py": {"test_one_page_of_four"},
     "test_guest_truth.py": {"test_bare_metal_is_classified_without_a_mistake[observe]"},
     "test_lab_demo.py": {"test_demo_shows_that_skipping_converges_and_vanilla_does_not"},  # as `make demo` does
     "test_guests.py": {"test_bare_metal_under_kvm_where_that_runs_it"},  # where KVM emulates, it is slow
