@@ -75,7 +75,9 @@ def played(player: Path, nowhere: Path) -> Iterator[Played]:
     """In the first round of a migration."""
     notes = Notes()
     process = subprocess.Popen([player], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command_line = Path(f"/proc/{process.pid}/cmdline")
     try:
+        wait(lambda: bool(command_line.read_bytes()))  # it is empty for a moment after the exec
         trace = LiveTrace(by_pid(process.pid), Level.STOCK, monitor=nowhere / "nobody", pages=True)
         with running(Observer(trace, [notes])):
             play = Played(process, notes)
