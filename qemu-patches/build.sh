@@ -135,8 +135,10 @@ build() {
         checks=(tests/unit/test-fake-dirty-hash tests/unit/test-fake-dirty-estimate)
         benchmarks=(tests/bench/benchmark-fake-dirty-hash)
         # a series without multifd has no step that channels share
-        [[ ! -e $work/source/tests/bench/benchmark-fake-dirty-step.c ]] ||
+        if [[ -e $work/source/tests/bench/benchmark-fake-dirty-step.c ]]; then
+            checks+=(tests/unit/test-fake-dirty-record)
             benchmarks+=(tests/bench/benchmark-fake-dirty-step)
+        fi
     fi
     for sanitizer in ${FAKEDIRTY_SANITIZE:-}; do
         configure_options+=("--enable-$sanitizer")

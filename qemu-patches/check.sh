@@ -16,7 +16,7 @@ set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 release=${3:-10.0}
 series=$here/$release
-units=(tests/unit/test-fake-dirty-hash tests/unit/test-fake-dirty-estimate)
+units=(tests/unit/test-fake-dirty-{hash,estimate,record})
 python=${PYTHON:-$here/../.venv/bin/python}
 firmware=(/usr/share/seabios /usr/share/qemu /usr/lib/ipxe/qemu)
 
