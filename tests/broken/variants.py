@@ -228,7 +228,7 @@ VARIANTS = (
         "channel-zero-unrecorded",
         3,
         "a page that a channel sends as zero leaves the record of what was sent before",
-        (Edit(CHANNEL, r"fake_dirty_record_zero\(run, block, page, digest, copy\);", ";"),),
+        (Edit(CHANNEL, r"fake_dirty_record_zero\(run, block, page, digest, copy, unnoted\);", ";"),),
         part="7-multifd",
         plans="zero pages by channels",
     ),
