@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 from fakedirty.errors import UsageError
 from fakedirty.lab import compression, convergence, hybrid, verdicts
@@ -42,35 +43,49 @@ def _link_bits(arguments: argparse.Namespace, usual: int) -> int:
     return usual if arguments.mbit is None else int(arguments.mbit * MBIT)
 
 
-def _convergence(arguments: argparse.Namespace) -> Benchmark:
-    guest, qemu = build_guest("linux"), arguments.qemu or qemu_binary()
-    mixes, treatments = _chosen(arguments, convergence.MIXES, CONVERGENCE)
-    link_bits = _link_bits(arguments, convergence.LINK_BITS)
+def _treated(
+    arguments: argparse.Namespace,
+    measure: Callable[..., convergence.Measured],
+    mixes: Mapping[str, Mix],
+    treatments: Mapping[str, Treatment],
+    link_bits: int,
+    **settings: object,
+) -> dict[str, Any]:
+    """What two benchmarks of treatments on mixes have in common; `settings` are those of one alone."""
+    guest, qemu, limit = build_guest("linux"), arguments.qemu or qemu_binary(), arguments.time_limit
 
-    def measure(job: convergence.Job) -> convergence.Measured:
+    def measured(job: convergence.Job) -> convergence.Measured:
         mix, treatment = mixes[job.mix], treatments[job.treatment]
-        limit = arguments.time_limit
-        return convergence.measure(job, mix, treatment, qemu, guest, time_limit=limit, link_bits=link_bits)
+        return measure(job, mix, treatment, qemu, guest, time_limit=limit, link_bits=link_bits)
 
     jobs = convergence.jobs(arguments.repetitions, arguments.seed, list(mixes.values()), list(treatments.values()))
-    return Benchmark(
-        settings={
-            "benchmark": "convergence",
+    return {
+        "settings": {
+            "benchmark": arguments.what,
             "qemu": qemu_facts(qemu),
             "guest": guest.directory.name,
             "seed": arguments.seed,
-            "time_limit_seconds": arguments.time_limit,
+            "time_limit_seconds": limit,
             "downtime_limit_ms": convergence.DOWNTIME_LIMIT_MS,
             "link_bits_per_second": link_bits,
+            **settings,
         },
-        jobs=list(jobs),
-        measuring=lambda: nullcontext(measure),
-        made_type=convergence.Measured,
-        job_type=convergence.Job,
+        "jobs": list(jobs),
+        "measuring": lambda: nullcontext(measured),
+        "made_type": convergence.Measured,
+        "job_type": convergence.Job,
+        "wrong": lambda made: not made.memory_equal,
+    }
+
+
+def _convergence(arguments: argparse.Namespace) -> Benchmark:
+    mixes, treatments = _chosen(arguments, convergence.MIXES, CONVERGENCE)
+    link_bits = _link_bits(arguments, convergence.LINK_BITS)
+    return Benchmark(
+        **_treated(arguments, convergence.measure, mixes, treatments, link_bits),
         line=convergence_line,
         tables=lambda runs: convergence_tables(runs, list(mixes.values()), link_bits / 8),
         most_seconds=arguments.time_limit + 12.0,  # booting, letting through, comparing
-        wrong=lambda made: not made.memory_equal,
     )
 
 
@@ -102,35 +117,13 @@ def _verdict(arguments: argparse.Namespace) -> Benchmark:
 
 
 def _compression(arguments: argparse.Namespace) -> Benchmark:
-    guest, qemu = build_guest("linux"), arguments.qemu or qemu_binary()
     mixes, treatments = _chosen(arguments, compression.MIXES, COMPRESSION_TREATMENTS)
     link_bits = _link_bits(arguments, compression.MBIT * MBIT)
-
-    def measure(job: convergence.Job) -> convergence.Measured:
-        mix, treatment = mixes[job.mix], treatments[job.treatment]
-        limit = arguments.time_limit
-        return compression.measure(job, mix, treatment, qemu, guest, time_limit=limit, link_bits=link_bits)
-
-    jobs = convergence.jobs(arguments.repetitions, arguments.seed, list(mixes.values()), list(treatments.values()))
     return Benchmark(
-        settings={
-            "benchmark": "compression",
-            "qemu": qemu_facts(qemu),
-            "guest": guest.directory.name,
-            "seed": arguments.seed,
-            "time_limit_seconds": arguments.time_limit,
-            "downtime_limit_ms": convergence.DOWNTIME_LIMIT_MS,
-            "link_bits_per_second": link_bits,
-            "text_words": compression.TEXT,
-        },
-        jobs=list(jobs),
-        measuring=lambda: nullcontext(measure),
-        made_type=convergence.Measured,
-        job_type=convergence.Job,
+        **_treated(arguments, compression.measure, mixes, treatments, link_bits, text_words=compression.TEXT),
         line=compression_line,
         tables=lambda runs: compression_tables(runs, list(mixes.values()), treatments, link_bits / 8),
         most_seconds=arguments.time_limit + 20.0,  # booting, the codec alone, letting through, comparing
-        wrong=lambda made: not made.memory_equal,
     )
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedirty.errors import LabError
+from .beside_qemu import nanoseconds
 
 PROGRAM = "benchmark-fake-dirty-hash"  # beside QEMU
 READ = "read"  # what it calls the reading of the pages, without a hash
@@ -37,13 +36,4 @@ def hash_jobs(repetitions: int) -> Iterator[HashJob]:
 
 def measure_hashes(job: HashJob, qemu: Path) -> HashSpeed:
     """Run the benchmark that was built with QEMU. LabError if there is none, or it fails."""
-    program = qemu.parent / PROGRAM
-    if not program.exists():
-        raise LabError(f"there is no {PROGRAM} beside {qemu}: build both with `fakedirty qemu build`")
-    run = subprocess.run([program, "--tap"], capture_output=True, text=True, check=False)
-    told = {name: float(ns) for name, ns in TOLD.findall(run.stdout)}
-    if run.returncode != 0 or READ not in told:
-        raise LabError(
-            f"{program} failed with exit status {run.returncode}: {run.stderr.strip() or run.stdout.strip()}"
-        )
-    return HashSpeed(job, told)
+    return HashSpeed(job, nanoseconds(PROGRAM, qemu, TOLD, frozenset({READ})))

@@ -6,12 +6,11 @@ A program that is built with QEMU takes it on one thread, and on two that share 
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedirty.errors import LabError
+from .beside_qemu import nanoseconds
 
 PROGRAM = "benchmark-fake-dirty-step"  # beside QEMU
 TOLD = re.compile(r"^# step, ([12]) threads?: ([0-9.]+) ns per page", re.MULTILINE)
@@ -45,13 +44,5 @@ def step_jobs(repetitions: int) -> Iterator[StepJob]:
 
 def measure_step(job: StepJob, qemu: Path) -> StepSpeed:
     """Run the program that was built with QEMU. LabError if there is none, or it fails."""
-    program = qemu.parent / PROGRAM
-    if not program.exists():
-        raise LabError(f"there is no {PROGRAM} beside {qemu}: build both with `fakedirty qemu build`")
-    run = subprocess.run([program, "--tap"], capture_output=True, text=True, check=False)
-    told = {threads: float(ns) for threads, ns in TOLD.findall(run.stdout)}
-    if run.returncode != 0 or set(told) != {"1", "2"}:
-        raise LabError(
-            f"{program} failed with exit status {run.returncode}: {run.stderr.strip() or run.stdout.strip()}"
-        )
+    told = nanoseconds(PROGRAM, qemu, TOLD, frozenset({"1", "2"}))
     return StepSpeed(job, told["1"], told["2"])
