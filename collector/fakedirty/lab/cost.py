@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from .full_speed import ALL_FAKE, FULL, LOCKED, later_rounds, one_pass, prepare,
 from .guest import BuiltGuest
 from .guest_workload import Workload
 from .machine import Machine
+from .order import shuffled
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +80,7 @@ class Cost:
 
 def cost_jobs(repetitions: int, seed: int) -> Iterator[CostJob]:
     """In each repetition every arm once, in an order drawn from the seed."""
-    chance = random.Random(seed)
-    for repetition in range(1, repetitions + 1):
-        order = [arm.name for arm in ARMS]
-        chance.shuffle(order)
-        yield from (CostJob(repetition, name) for name in order)
+    return (CostJob(repetition, arm.name) for repetition, arm in shuffled(repetitions, seed, ARMS))
 
 
 @contextmanager

@@ -6,7 +6,6 @@ its memory held against what it must have written.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from .machine import Machine
 from .memory import Side, block_content
 from .migrate import Settings, migrate
 from .network import shaped_network
+from .order import shuffled
 from .treatments import Treatment
 
 MIX = Mix("60k/5k", REFERENCE)
@@ -85,11 +85,7 @@ class Hybrid:
 
 def hybrid_jobs(repetitions: int, seed: int) -> Iterator[HybridJob]:
     """In each repetition every arm once, in an order drawn from the seed."""
-    chance = random.Random(seed)
-    for repetition in range(1, repetitions + 1):
-        order = [arm.name for arm in ARMS]
-        chance.shuffle(order)
-        yield from (HybridJob(repetition, name) for name in order)
+    return (HybridJob(repetition, arm.name) for repetition, arm in shuffled(repetitions, seed, ARMS))
 
 
 def measure_hybrid(job: HybridJob, qemu: Path, guest: BuiltGuest, *, time_limit: float, link_bits: int) -> Hybrid:

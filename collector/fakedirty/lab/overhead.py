@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from .bench import Bench
 from .full_speed import FULL, LOCKED, Spent, one_pass, prepare, sink, take_mode
 from .guest import BuiltGuest
 from .machine import Machine
+from .order import shuffled
 
 PAIRS = 6  # of passes, one observed and one not, right after each other
 ATTACH_SECONDS = 60.0
@@ -91,11 +91,8 @@ class Overhead:
 
 def overhead_jobs(repetitions: int, seed: int) -> Iterator[OverheadJob]:
     """In each repetition every arm as often as it has turns, in an order drawn from the seed."""
-    chance = random.Random(seed)
-    for repetition in range(1, repetitions + 1):
-        order = [OverheadJob(repetition, arm.name, turn) for arm in ARMS for turn in range(1, arm.turns + 1)]
-        chance.shuffle(order)
-        yield from order
+    turns = [(arm.name, turn) for arm in ARMS for turn in range(1, arm.turns + 1)]
+    return (OverheadJob(repetition, name, turn) for repetition, (name, turn) in shuffled(repetitions, seed, turns))
 
 
 @contextmanager

@@ -7,7 +7,6 @@ itself, and it is that round which counts. The step that all of them share has a
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +35,7 @@ from .full_speed import (
 from .guest import BuiltGuest
 from .machine import Machine
 from .migrate import PAUSED
+from .order import shuffled
 
 ARMS = {"no multifd": 0, "1 channel": 1, "2 channels": 2}  # channels by arm
 
@@ -73,11 +73,7 @@ class Scaling:
 
 def scaling_jobs(repetitions: int, seed: int) -> Iterator[ScalingJob]:
     """In each repetition every arm once, in an order drawn from the seed."""
-    chance = random.Random(seed)
-    for repetition in range(1, repetitions + 1):
-        order = list(ARMS)
-        chance.shuffle(order)
-        yield from (ScalingJob(repetition, name) for name in order)
+    return (ScalingJob(repetition, name) for repetition, name in shuffled(repetitions, seed, tuple(ARMS)))
 
 
 def most_speedup(hashing: float, queueing: float) -> float:
