@@ -82,7 +82,8 @@ class Place:
         tests = [line for line in said.splitlines() if line.startswith("/")]
         if not tests:
             raise SystemExit(f"{self.tests} lists no test:\n{said[-2000:]}")
-        return [test for test in tests if self.only is None or test in self.only]
+        # the last ones first: those of the series are among them, and the longest
+        return [test for test in reversed(tests) if self.only is None or test in self.only]
 
     def result(self, arm: Arm, test: str, below: list[str]) -> tuple[str, str]:
         """How one test ends under one arm, and why; the tests `below` its path are others."""
@@ -202,8 +203,8 @@ def main() -> int:
     parser.add_argument("--results", type=Path, required=True, help="file that results are added to, as JSON lines")
     names = [arm.name for arm in ARMS]
     parser.add_argument("--arms", nargs="+", choices=names, default=names, help="which of them (default: all four)")
-    workers = 2 * (os.cpu_count() or 1)
-    parser.add_argument("--workers", type=int, default=workers, help="tests at a time (default: two per core)")
+    workers = 4 * (os.cpu_count() or 1)
+    parser.add_argument("--workers", type=int, default=workers, help="tests at a time (default: four per core)")
     arguments = parser.parse_args()
     unpatched = arguments.unpatched.resolve() if arguments.unpatched else None
     arms = [arm for arm in ARMS if arm.name in arguments.arms] if unpatched else [OFF]
