@@ -72,3 +72,16 @@ def test_a_save_that_is_cancelled_again_and_again_leaves_the_guest_running(way: 
         outcome = save(source, destination, by(way, tmp_path / "guest"), [at_once])
         assert outcome.status == "completed", outcome.final
         assert_equal(source, destination)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_full_disk_is_an_error_and_the_next_save_is_right(way: str, small_disk: Path, tmp_path: Path) -> None:
+    with bench() as both, both.source() as source, both.destination() as destination:
+        outcome = save(source, destination, by(way, small_disk / "guest"), [])
+        assert outcome.status == "failed"
+        assert "No space left on device" in outcome.final["error-desc"]
+        wait(lambda: source.qmp.execute("query-status")["status"] == "running")
+        outcome = save(source, destination, by(way, tmp_path / "guest"), [let_through(ROUNDS)])
+        assert outcome.status == "completed", outcome.final
+        assert_equal(source, destination)
+        assert outcome.final["fake-dirty"]["skipped"] > 1000

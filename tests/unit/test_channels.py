@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 from fakedirty.errors import LabError
@@ -19,7 +20,7 @@ def test_one_of_two_connections_is_shut() -> None:
             found = connections(os.getpid(), port)
             assert sorted(found) == sorted(each.fileno() for each in made)
             try:
-                shut(os.getpid(), made[1].fileno())
+                assert shut(os.getpid(), made[1].fileno())
             except LabError as error:
                 pytest.skip(str(error))
             made[0].send(b"goes on")
@@ -34,6 +35,10 @@ def test_nothing_is_connected() -> None:
     assert connections(os.getpid(), 1) == []
 
 
-def test_a_descriptor_that_is_not_there() -> None:
-    with pytest.raises(LabError, match="cannot break a connection"):
-        shut(os.getpid(), 1 << 20)
+def test_a_connection_that_was_closed_meanwhile() -> None:
+    assert not shut(os.getpid(), 1 << 20)
+
+
+def test_a_descriptor_that_is_no_connection() -> None:
+    with Path("/dev/null").open() as file, pytest.raises(LabError, match="cannot break a connection"):
+        shut(os.getpid(), file.fileno())

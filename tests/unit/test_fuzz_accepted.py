@@ -54,6 +54,7 @@ def test_a_qemu_that_takes_all(tmp_path: Path) -> None:
         "direct-io",
         "postcopy",
         "postcopy-preempt",
+        "postcopy with multifd",
     }
     assert {"mapped-ram", "postcopy"} <= set(found.ways)
     assert (asked.on, asked.mode) == (set(), "off"), "as it was"
@@ -66,4 +67,5 @@ def test_what_is_refused_is_left_out_in_its_words(tmp_path: Path) -> None:
     assert "multifd: not compatible with multifd" in found.left_out
     assert "mapped-ram: no mapped-ram here" in found.left_out
     assert "direct-io: no mapped-ram here" in found.left_out
+    assert "postcopy with multifd: not compatible with" in " ".join(found.left_out)
     assert (asked.on, asked.mode) == (set(), "off")

@@ -78,6 +78,8 @@ def test_what_is_in_no_round_was_left_to_postcopy() -> None:
     assert check_history(before, outcome(normal=45)) == [
         "the rounds sum up to 16 pages, 30 were left to postcopy, query-migrate says 47 in all"
     ]
+    assert check_history(before, outcome(normal=45), mended=True) == [], "what the link lost was sent again"
+    assert check_history(before, outcome(normal=43), mended=True) != []
 
 
 def test_a_hash_that_was_mistaken_is_wrong() -> None:

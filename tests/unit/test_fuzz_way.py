@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakedirty.cli.fuzz import drawn_from, summary
-from fakedirty.lab.fuzz_break import ALL, BREAKS, KILLED, ONE
+from fakedirty.lab.fuzz_break import ALL, BREAKS, FULL, IN_POSTCOPY, KILLED, ONE
 from fakedirty.lab.fuzz_coverage import BULK, Coverage
 from fakedirty.lab.fuzz_draw import draw
 from fakedirty.lab.fuzz_multifd import COMPRESSIONS
@@ -23,10 +23,12 @@ from fakedirty.lab.fuzz_way import (
     SWEEP_PARAMETER,
     SWEPT,
     UNSWEPT,
+    WITH_MULTIFD,
     File,
     Hybrid,
 )
 from fakedirty.lab.migrate import PAUSED
+from fakedirty.lab.migrate import POSTCOPY as ACTIVE
 
 WITHOUT = Possible(("xxh3-64", "sha1"), audit=True, decides=True)
 WITH = replace(WITHOUT, compressions=COMPRESSIONS, ways=(FILE, DIRECT, POSTCOPY, PREEMPT))
@@ -55,7 +57,8 @@ def test_a_file_goes_with_what_qemu_allows(plan: Plan) -> None:
     assert not plan.capabilities["xbzrle"]
     assert plan.multifd is None or plan.multifd.compression == "none"
     assert plan.link_bits is None, "there is no link"
-    assert not any(attempt.broken or attempt.postcopy for attempt in plan.attempts)
+    assert not any(attempt.postcopy for attempt in plan.attempts)
+    assert {attempt.broken.how for attempt in plan.attempts if attempt.broken} <= {FULL}
     settings = _settings(plan, Path("/guest"))
     assert settings.file == Path("/guest")
     assert settings.capabilities["mapped-ram"] is True
@@ -85,8 +88,28 @@ def test_breaks_are_of_every_kind_and_one_channel_only_of_several() -> None:
     assert {broken.how for _plan, _attempt, broken in BROKEN} == set(BREAKS)
     assert all(plan.multifd for plan, _attempt, broken in BROKEN if broken.how == ONE)
     assert any(not plan.multifd for plan, _attempt, broken in BROKEN if broken.how in (ALL, KILLED))
-    assert all(attempt.cancel is None and attempt is not plan.attempts[-1] for plan, attempt, _broken in BROKEN)
-    assert {broken.moment.in_state for _plan, _attempt, broken in BROKEN} == {None, PAUSED}
+    assert all(isinstance(plan.way, File) == (broken.how == FULL) for plan, _attempt, broken in BROKEN)
+    earlier = [(plan, attempt, broken) for plan, attempt, broken in BROKEN if broken.how != IN_POSTCOPY]
+    assert all(attempt.cancel is None and attempt is not plan.attempts[-1] for plan, attempt, _broken in earlier)
+    assert {broken.moment.in_state for _plan, _attempt, broken in earlier} == {None, PAUSED}
+
+
+def test_the_link_breaks_in_postcopy_of_some_last_attempts_which_is_too_slow_to_be_over_before() -> None:
+    broken = [plan for plan in HYBRIDS if plan.attempts[-1].broken]
+    assert 0 < len(broken) < len(HYBRIDS)
+    for plan in HYBRIDS:
+        last = plan.attempts[-1].broken
+        assert last is None or (last.how == IN_POSTCOPY and last.moment.in_state == ACTIVE)
+        assert ("max-postcopy-bandwidth" in plan.parameters) == (last is not None)
+
+
+def test_postcopy_goes_with_multifd_where_qemu_takes_both() -> None:
+    both = replace(WITH, ways=(*WITH.ways, WITH_MULTIFD))
+    drawn = [plan for plan in (draw(11, index, both) for index in range(100)) if isinstance(plan.way, Hybrid)]
+    assert {plan.multifd is None for plan in drawn} == {True, False}
+    assert WITH_MULTIFD in Coverage(both).features
+    assert WITH_MULTIFD not in Coverage(WITH).features
+    assert WITH_MULTIFD in Hybrid(preempt=False, sweep=True).met(1, multifd=True)
 
 
 def test_what_qemu_does_not_take_is_left_out_of_the_plan_and_of_the_table() -> None:
@@ -101,14 +124,14 @@ def test_what_qemu_does_not_take_is_left_out_of_the_plan_and_of_the_table() -> N
 
 
 def test_what_was_met_by_postcopy_is_known_afterwards() -> None:
-    assert Hybrid(preempt=True, sweep=True).met(0) == (POSTCOPY, PREEMPT, UNSWEPT)
-    assert Hybrid(preempt=False, sweep=True).met(7) == (POSTCOPY, SWEPT)
+    assert Hybrid(preempt=True, sweep=True).met(0, multifd=False) == (POSTCOPY, PREEMPT, UNSWEPT)
+    assert Hybrid(preempt=False, sweep=True).met(7, multifd=False) == (POSTCOPY, SWEPT)
 
 
 def test_what_may_not_go_together_is_said_by_name() -> None:
     said = "\n".join(drawn_from(WITH))
     assert "xbzrle with multifd" in said
-    assert "postcopy with multifd" in said
+    assert "mapped-ram with postcopy" in said
     assert "never together" not in "\n".join(drawn_from(WITHOUT))
 
 

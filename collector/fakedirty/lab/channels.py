@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 from pathlib import Path
@@ -37,10 +38,11 @@ def _own_ports(table: str, port: int) -> dict[str, int]:
     }
 
 
-def shut(pid: int, descriptor: int) -> None:
+def shut(pid: int, descriptor: int) -> bool:
     """Shut the connection down that is file descriptor `descriptor` of process `pid`, both ways.
 
-    Raises LabError where the kernel refuses that.
+    False if the process closed it meanwhile, as it does with all others when one breaks. Raises LabError where the
+    kernel refuses that.
     """
     try:
         process = os.pidfd_open(pid)
@@ -51,7 +53,10 @@ def shut(pid: int, descriptor: int) -> None:
         with socket.socket(fileno=copy) as connection:
             connection.shutdown(socket.SHUT_RDWR)
     except OSError as error:
+        if error.errno == errno.EBADF:
+            return False
         raise LabError(f"cannot break a connection of process {pid}: {error.strerror}") from error
+    return True
 
 
 def _copied(process: int, descriptor: int) -> int:

@@ -13,7 +13,7 @@ from fakedirty.qmp.parameters import MODE, SET
 from fakedirty.qmp.schema import Schema
 
 from .fuzz_multifd import COMPRESSIONS
-from .fuzz_way import DIRECT, FILE, FORBIDDEN, POSTCOPY, PREEMPT
+from .fuzz_way import DIRECT, FILE, FORBIDDEN, POSTCOPY, PREEMPT, WITH_MULTIFD
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,13 @@ def accepted(qmp: Qmp, directory: Path | None = None) -> Accepted:
         FILE: ("mapped-ram",),
         POSTCOPY: ("postcopy-ram",),
         PREEMPT: ("postcopy-ram", PREEMPT),
+        WITH_MULTIFD: ("postcopy-ram", "multifd"),
     }
     refused = {name: _refusal(qmp, capabilities) for name, capabilities in wanted.items()}
     refused[DIRECT] = refused[FILE] or refused["multifd"] or _direct_refusal(directory or Path(tempfile.gettempdir()))
     known = Schema.of(qmp).values(SET, "multifd-compression") or ()
     compressions = () if refused["multifd"] else tuple(name for name in COMPRESSIONS if name in known)
-    ways = tuple(name for name in (FILE, DIRECT, POSTCOPY, PREEMPT) if not refused[name])
+    ways = tuple(name for name in (FILE, DIRECT, POSTCOPY, PREEMPT, WITH_MULTIFD) if not refused[name])
     return Accepted(compressions, ways, tuple(f"{name}: {why}" for name, why in refused.items() if why))
 
 

@@ -1,4 +1,7 @@
-"""How a fuzzed migration is broken before its end: its channels, one of them, or the destination. The guest goes on."""
+"""How a fuzzed migration is broken: its channels, one of them, the destination, its disk; or its link in postcopy.
+
+Of what breaks in postcopy the migration goes on, once it is mended. Of all else the guest goes on at the source.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,29 @@ from .fuzz_chance import Chance
 from .fuzz_moment import Moment
 
 ALL, ONE, KILLED = "channels broken", "one channel broken", "destination killed"
-BREAKS = (ALL, ONE, KILLED)
+FULL, IN_POSTCOPY = "disk full", "link broken in postcopy"
+OF_A_CONNECTION = (ALL, ONE, KILLED)
+BREAKS = (*OF_A_CONNECTION, FULL, IN_POSTCOPY)
 SHARE = 0.5  # of attempts that would be cancelled
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """One of `BREAKS`, and when. `which` says which channel is broken, between 0 and 1, if it is one."""
+    """One of `BREAKS`, and when.
+
+    `which`, between 0 and 1, says which channel is broken if it is one, and at which part of a file the disk is full.
+    """
 
     how: str
     moment: Moment
     which: float = 0.0
 
 
-def draw_break(chance: Chance, moment: Moment, *, channels: bool) -> Break | None:
+def draw_break(chance: Chance, moment: Moment, *, channels: bool, file: bool) -> Break | None:
     """What happens at the moment instead of a cancel, if anything. One channel alone where there are `channels`."""
-    happens, how, which = chance.happens(SHARE), chance.of(BREAKS), chance.between(0, 1)
+    happens, how, which = chance.happens(SHARE), chance.of(OF_A_CONNECTION), chance.between(0, 1)
     if not happens:
         return None
+    if file:
+        return Break(FULL, moment, which)
     return Break(how if channels or how != ONE else ALL, moment, which)

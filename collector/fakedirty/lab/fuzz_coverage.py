@@ -9,10 +9,10 @@ from itertools import permutations
 
 from fakedirty.model.words import Mode
 
-from .fuzz_break import BREAKS
+from .fuzz_break import FULL, IN_POSTCOPY, OF_A_CONNECTION
 from .fuzz_multifd import multifd_features
 from .fuzz_plan import DIRTY_LIMIT, RING, Possible
-from .fuzz_way import way_features
+from .fuzz_way import FILE, POSTCOPY, way_features
 
 ENOUGH = 5
 HASH_CHANGE = "hash change"
@@ -47,7 +47,9 @@ def features(possible: Possible) -> tuple[str, ...]:
         FORCED,
         CANCELLED,
         RETRIED,
-        *(BREAKS if possible.breaks else ()),
+        *(OF_A_CONNECTION if possible.breaks else ()),
+        *((FULL,) if FILE in possible.ways else ()),
+        *((IN_POSTCOPY,) if POSTCOPY in possible.ways else ()),
         *(moment for moment in MOMENTS if not (possible.decides and moment == SWITCHOVER)),
     )
 

@@ -10,7 +10,7 @@ from fakedirty.qmp.parameters import SWITCHOVER
 from .fuzz_chance import Chance
 from .fuzz_coverage import BLOCKS_CHANGED, CACHE_RESIZED, SWITCHOVER_CHANGED
 from .fuzz_draw_toggles import Hash, Walk
-from .fuzz_draw_way import LAST_SECONDS, draw_ways, with_breaks, with_postcopy
+from .fuzz_draw_way import CREEPING, LAST_SECONDS, draw_ways, with_breaks, with_postcopy
 from .fuzz_memory import ONE_BLOCK
 from .fuzz_moment import Moment
 from .fuzz_plan import Attempt, Change, Plan, Possible
@@ -125,8 +125,9 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
     *earlier, last = [_toggle_too_late(attempt) if too_late else attempt for attempt in attempts]
     if still and not forced:
         last = _stand_still(attempts[-1], still)
-    if possible.breaks and not isinstance(way, File):
-        earlier = with_breaks(Chance(f"{seed}:{index}:break"), earlier, channels=multifd is not None)
+    if possible.breaks:
+        breaking = Chance(f"{seed}:{index}:break")
+        earlier = with_breaks(breaking, earlier, channels=multifd is not None, file=isinstance(way, File))
     if isinstance(way, Hybrid):
         earlier, last = with_postcopy(Chance(f"{seed}:{index}:postcopy"), earlier, last)
     linked = timed and not isinstance(way, File)
@@ -154,6 +155,7 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
                 AVAILABLE: NEVER_ENOUGH if endless or forced or timed else OF_THE_LINK,
                 **({"zero-page-detection": multifd.zero_pages} if multifd else {}),
                 **(way.parameters if way else {}),
+                **(CREEPING if last.broken else {}),
                 **possible.parameters,
             },
             attempts=(*earlier, last),

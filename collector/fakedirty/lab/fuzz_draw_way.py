@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .fuzz_break import draw_break
+from .fuzz_break import IN_POSTCOPY, Break, draw_break
 from .fuzz_chance import Chance
 from .fuzz_moment import Moment
 from .fuzz_multifd import Multifd, draw_multifd
 from .fuzz_plan import Attempt, Possible
-from .fuzz_way import File, Hybrid, Way, draw_way
-from .migrate import PAUSED
+from .fuzz_way import WITH_MULTIFD, File, Hybrid, Way, draw_way
+from .migrate import PAUSED, POSTCOPY
 
 LAST_SECONDS = (
     0.02  # for a toggle to be taken before the migration is let through; what waits to be adopted delays that
@@ -22,22 +22,29 @@ LAST_SECONDS = (
 AT_A_ROUND_SHARE, ROUNDS_BEFORE = 0.4, (1, 12)
 SECONDS_BEFORE = (0.05, 0.7)
 
+# A link that is to break in postcopy is so slow in it (bytes/s) that it is not over before. Migrations that are mended
+# go on without a limit.
+BROKEN_SHARE, CREEP = 0.5, 40_000
+CREEPING = {"max-postcopy-bandwidth": CREEP}
+
 
 def draw_ways(seed: int, index: int, possible: Possible, *, by_itself: bool) -> tuple[Way | None, Multifd | None]:
     """What it goes by, each of what QEMU allows together; no postcopy where the migration is to end `by_itself`."""
     multifd = draw_multifd(Chance(f"{seed}:{index}:multifd"), possible.compressions)
     way = draw_way(Chance(f"{seed}:{index}:way"), possible.ways)
     if isinstance(way, Hybrid):
-        return (None, multifd) if by_itself else (way, None)
+        if by_itself:
+            return None, multifd
+        return way, multifd if WITH_MULTIFD in possible.ways else None
     if isinstance(way, File):
         return (way, replace(multifd, compression="none")) if multifd else (replace(way, direct=False), None)
     return way, multifd
 
 
-def _broken(chance: Chance, attempt: Attempt, *, channels: bool) -> Attempt:
+def _broken(chance: Chance, attempt: Attempt, *, channels: bool, file: bool) -> Attempt:
     """The same, but in some something breaks where it would be cancelled."""
     assert attempt.cancel is not None
-    broken = draw_break(chance, attempt.cancel, channels=channels)
+    broken = draw_break(chance, attempt.cancel, channels=channels, file=file)
     return replace(attempt, cancel=None, broken=broken) if broken else attempt
 
 
@@ -49,16 +56,20 @@ def _cancelled_before(attempt: Attempt) -> Attempt:
 
 
 def _left(chance: Chance, attempt: Attempt) -> Attempt:
-    """The same with the rest left to postcopy, after a round at least where the machine is not too slow for that."""
+    """The same with the rest left to postcopy, in which the link breaks in some.
+
+    It comes after a round at least where the machine is not too slow for that.
+    """
     by_round, rounds = chance.happens(AT_A_ROUND_SHARE), chance.whole(*ROUNDS_BEFORE)
     at = attempt.seconds - chance.between(*SECONDS_BEFORE)
     moment = Moment(after_round=rounds, after_seconds=at) if by_round else Moment(after_seconds=at)
-    return replace(attempt, postcopy=moment)
+    broken = Break(IN_POSTCOPY, Moment(in_state=POSTCOPY)) if chance.happens(BROKEN_SHARE) else None
+    return replace(attempt, postcopy=moment, broken=broken)
 
 
-def with_breaks(chance: Chance, attempts: Sequence[Attempt], *, channels: bool) -> list[Attempt]:
+def with_breaks(chance: Chance, attempts: Sequence[Attempt], *, channels: bool, file: bool) -> list[Attempt]:
     """The same; in some something breaks where they would be cancelled."""
-    return [_broken(chance, attempt, channels=channels) for attempt in attempts]
+    return [_broken(chance, attempt, channels=channels, file=file) for attempt in attempts]
 
 
 def with_postcopy(chance: Chance, earlier: Sequence[Attempt], last: Attempt) -> tuple[list[Attempt], Attempt]:

@@ -88,7 +88,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A fuzzed migration: one guest, and attempts of which the last is neither cancelled nor broken.
+    """A fuzzed migration: one guest, and attempts of which the last ends well: nothing breaks in it but in postcopy.
 
     The link is as fast as the machine makes it, and `bandwidth_bytes` (a second) what QEMU may use of it, but where
     `link_bits` (a second) are given: then it is the link that is slow. `ring` is the number of entries of KVM's dirty

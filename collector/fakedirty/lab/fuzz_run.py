@@ -15,7 +15,7 @@ from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.history import read_history
 
 from .bench import Bench, compared
-from .fuzz_break import KILLED
+from .fuzz_break import IN_POSTCOPY, KILLED
 from .fuzz_breaking import Breaking, check_runs_on
 from .fuzz_checks import LEAST_ROUNDS, check_decided, check_history, check_switchover, expectation
 from .fuzz_coverage import FORCED, Taken
@@ -137,7 +137,7 @@ class _Attempts:
         toggling = Toggling(self.fuzzed.plan.features, retried=number > 0)
         for toggle in attempt.before:
             toggling.set_before(toggle, self.source.qmp)
-        breaking = Breaking(attempt.broken, self.source, destination) if attempt.broken else None
+        breaking = Breaking(attempt.broken, self.source, destination, self._memory_bytes) if attempt.broken else None
         steps = [*self._steps(attempt, toggling, breaking), *self._steps_of_a_limit(attempt)]
         try:
             outcome = migrate(self.source, destination, self.settings, time_limit=attempt.seconds, steps=steps)
@@ -145,9 +145,13 @@ class _Attempts:
             if _lost(breaking, self.source):
                 return LOST
             raise
+        finally:
+            if breaking:
+                breaking.lift()
         history = read_history(self.source.qmp)
         self._note(toggling, breaking, history, outcome)
-        self.fuzzed.wrong += check_history(history, outcome) + check_decided(history)
+        mended = breaking is not None and breaking.met is not None and breaking.met[0] == IN_POSTCOPY
+        self.fuzzed.wrong += check_history(history, outcome, mended=mended) + check_decided(history)
         if attempt.still and outcome.converged and (expected := expectation(history, outcome.final)) is not None:
             self.fuzzed.foreseen = True
             self.fuzzed.wrong += check_switchover(history, expected)
@@ -161,6 +165,10 @@ class _Attempts:
                 return UNCONNECTED
             self.fuzzed.wrong.append(f"attempt {number} is {outcome.status}: {why}")
         return outcome.status
+
+    @property
+    def _memory_bytes(self) -> int:
+        return self.fuzzed.plan.workload.memory_mib << 20
 
     def _steps(self, attempt: Attempt, toggling: Toggling, breaking: Breaking | None) -> list[Step]:
         steps = [_step(toggle.moment, partial(toggling.set, toggle)) for toggle in attempt.toggles]
@@ -191,12 +199,13 @@ class _Attempts:
         way = self.fuzzed.plan.way
         if any(each["forced-syncs"] for each in history["rounds"]):
             toggling.meet(FORCED)
-        if breaking and breaking.met:
+        if breaking and breaking.met and breaking.broke(outcome.status):
             self.fuzzed.breaks.append(breaking.met)
             toggling.meet(breaking.met[0])
         if isinstance(way, Hybrid) and "postcopy" in history:
             self.fuzzed.postcopy = int(history["postcopy"]["pages"])
-            for feature in way.met(outcome.final.get("fake-dirty", {}).get("swept", 0)):
+            swept = outcome.final.get("fake-dirty", {}).get("swept", 0)
+            for feature in way.met(swept, multifd=self.fuzzed.plan.multifd is not None):
                 toggling.meet(feature)
         self.fuzzed.taken += toggling.taken(outcome.final)
 

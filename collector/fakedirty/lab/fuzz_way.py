@@ -10,6 +10,7 @@ CONNECTION, FILE, POSTCOPY = "connection", "mapped-ram", "postcopy"
 WAYS = (CONNECTION, CONNECTION, FILE, POSTCOPY)  # as often as they are drawn
 
 DIRECT = "direct-io"
+WITH_MULTIFD = "postcopy with multifd"  # QEMU 10.1 and later
 PREEMPT = "postcopy-preempt"
 SWEPT, UNSWEPT = "swept before postcopy", "not swept before postcopy"
 DIRECT_SHARE, PREEMPT_SHARE, SWEEP_SHARE = 0.5, 0.4, 0.8
@@ -27,7 +28,6 @@ FORBIDDEN = (
     ("xbzrle", "mapped-ram"),
     ("mapped-ram", "compression of multifd"),
     ("mapped-ram", "postcopy"),
-    ("postcopy", "multifd"),
 )
 
 
@@ -92,9 +92,10 @@ class Hybrid:
         """What toggles meet by it in any case: whether there was postcopy is known afterwards."""
         return ()
 
-    def met(self, swept: int) -> tuple[str, ...]:
+    def met(self, swept: int, *, multifd: bool) -> tuple[str, ...]:
         """What toggles have met where there was postcopy, and so many pages were swept before it."""
-        return (POSTCOPY, *((PREEMPT,) if self.preempt else ()), SWEPT if swept else UNSWEPT)
+        with_multifd = (WITH_MULTIFD,) if multifd else ()
+        return (POSTCOPY, *with_multifd, *((PREEMPT,) if self.preempt else ()), SWEPT if swept else UNSWEPT)
 
 
 Way = File | Hybrid
@@ -114,4 +115,4 @@ def draw_way(chance: Chance, possible: tuple[str, ...]) -> Way | None:
 def way_features(possible: tuple[str, ...]) -> tuple[str, ...]:
     """Everything that a toggle can meet by the way."""
     swept = (SWEPT, UNSWEPT) if POSTCOPY in possible else ()
-    return (*(name for name in (FILE, DIRECT, POSTCOPY, PREEMPT) if name in possible), *swept)
+    return (*(name for name in (FILE, DIRECT, POSTCOPY, PREEMPT, WITH_MULTIFD) if name in possible), *swept)

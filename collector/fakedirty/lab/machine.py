@@ -84,7 +84,8 @@ def _process(command: Sequence[str], directory: Path) -> Iterator[subprocess.Pop
     """QEMU itself; both prefixes replace themselves by it, so the pid is QEMU's."""
     with (directory / "stderr.log").open("wb") as log:
         try:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            # Python has SIGXFSZ ignored, and so has QEMU then: a file that may not grow is an error, not the end of it
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, restore_signals=False)
         except FileNotFoundError as error:
             raise LabError(f"{error.filename} is not installed: apt-get install util-linux") from error
     try:

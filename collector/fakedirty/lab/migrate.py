@@ -23,6 +23,7 @@ POLL_SECONDS = 0.5  # between looks at the clock; what happens is told by events
 
 ENDED = ("completed", "failed", "cancelled")
 PAUSED = "pre-switchover"  # of a migration with the capability pause-before-switchover: goes on when it is told
+POSTCOPY = "postcopy-active"
 
 
 @dataclass(frozen=True, slots=True)
