@@ -106,7 +106,7 @@ ZERO_UNRECORDED = (
     Edit(
         VISIT,
         r"\n(?=    (?:fake_dirty_)?record\(run, block, page\b)",
-        "\n    if (!buffer_is_zero(run->page, size))\n    ",
+        "\n    if (!buffer_is_zero(run->page, qemu_target_page_size()))\n    ",
     ),
 )
 
@@ -248,7 +248,9 @@ VARIANTS = (
             Edit(
                 ZERO_PAGES,
                 r"pages->data\[a\] = pages->data\[b\];\n +pages->data\[b\] = data;",
-                "pages->data[a] = data;",
+                # as they ought to be below 1 MiB: without its ROMs a destination ends while it loads, and has no memory
+                "pages->data[a] = offset < (1 << 20) ? pages->data[b] : data;\n"
+                "    pages->data[b] = offset < (1 << 20) ? data : pages->data[b];",
             ),
         ),
         part="7-multifd",
