@@ -171,7 +171,7 @@ VARIANTS = (
     Variant(
         "never-decays",
         "of the switchover",
-        "a bandwidth is believed for as long as little is sent, whatever the link has become",
+        "a bandwidth that the link once had is believed for good, whatever the link has become",
         (
             Edit(
                 ESTIMATE,
@@ -179,6 +179,21 @@ VARIANTS = (
                 "return true;",
             ),
             Edit(ESTIMATE, r"link->probe = link->probe \?: 1;", "link->probe = 0;"),
+            Edit(
+                ESTIMATE,
+                r"link->rate = least;(?=\n +link->evidence_ns)",
+                "link->rate = MAX(link->rate, least);",
+            ),
+            Edit(
+                ESTIMATE,
+                r"link->rate = link->rate > most \? least : MAX\(link->rate, least\);",
+                "link->rate = MAX(link->rate, least);",
+            ),
+            Edit(
+                ESTIMATE,
+                r"link->rate = MIN\(link->rate, \(w->bytes \+ w->after\) / sending_ms\(w\)\);",
+                ";",
+            ),
         ),
         test=TESTS + "test_series_link.py",
     ),
