@@ -23,8 +23,10 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +35,7 @@ from fakedirty.lab.qemu import firmware_arguments
 REFUSAL = re.compile(r"fake-dirty-mode '(?:observe|skip)' is not compatible with \S+ '?([\w-]+)'?")
 TEST_SECONDS = 600.0
 MOST_OUTPUT = 1_000_000  # bytes that are kept of a test's: one that fails may say the same for ever
+HUGE_PAGES = threading.Lock()  # a test looks how many the host has free, and takes them
 PASSED, SKIPPED, FAILED, REFUSED = "passed", "skipped", "failed", "refused"
 
 
@@ -87,8 +90,10 @@ class Place:
 
     def result(self, arm: Arm, test: str, below: list[str]) -> tuple[str, str]:
         """How one test ends under one arm, and why; the tests `below` its path are others."""
+        alone = HUGE_PAGES if "hugetlb" in test else nullcontext()
         try:
-            done = self._run(arm, "-p", test, *(word for other in below for word in ("-s", other)))
+            with alone:
+                done = self._run(arm, "-p", test, *(word for other in below for word in ("-s", other)))
         except subprocess.TimeoutExpired:
             return FAILED, f"no end after {TEST_SECONDS:.0f} s"
         said = done.output
