@@ -13,7 +13,7 @@ from fakedirty.qmp.parameters import MODE, SET
 from fakedirty.qmp.schema import Schema
 
 from .fuzz_multifd import COMPRESSIONS
-from .fuzz_way import DIRECT, FILE, FORBIDDEN, POSTCOPY, PREEMPT, WITH_MULTIFD
+from .fuzz_way import DIRECT, FILE, FORBIDDEN, POSSIBLE, POSTCOPY, PREEMPT, WITH_MULTIFD
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def accepted(qmp: Qmp, directory: Path | None = None) -> Accepted:
     refused[DIRECT] = refused[FILE] or refused["multifd"] or _direct_refusal(directory or Path(tempfile.gettempdir()))
     known = Schema.of(qmp).values(SET, "multifd-compression") or ()
     compressions = () if refused["multifd"] else tuple(name for name in COMPRESSIONS if name in known)
-    ways = tuple(name for name in (FILE, DIRECT, POSTCOPY, PREEMPT, WITH_MULTIFD) if not refused[name])
+    ways = tuple(name for name in POSSIBLE if not refused[name])
     return Accepted(compressions, ways, tuple(f"{name}: {why}" for name, why in refused.items() if why))
 
 

@@ -24,8 +24,8 @@ SECONDS_BEFORE = (0.05, 0.7)
 
 # A link that is to break in postcopy is so slow in it (bytes/s) that it is not over before. Migrations that are mended
 # go on without a limit.
-BROKEN_SHARE, CREEP = 0.5, 40_000
-CREEPING = {"max-postcopy-bandwidth": CREEP}
+BROKEN_SHARE = 0.5
+CREEPING = {"max-postcopy-bandwidth": 40_000}
 
 
 def draw_ways(seed: int, index: int, possible: Possible, *, by_itself: bool) -> tuple[Way | None, Multifd | None]:

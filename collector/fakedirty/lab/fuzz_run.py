@@ -150,7 +150,7 @@ class _Attempts:
                 breaking.lift()
         history = read_history(self.source.qmp)
         self._note(toggling, breaking, history, outcome)
-        mended = breaking is not None and breaking.met is not None and breaking.met[0] == IN_POSTCOPY
+        mended = _met(breaking, IN_POSTCOPY)
         self.fuzzed.wrong += check_history(history, outcome, mended=mended) + check_decided(history)
         if attempt.still and outcome.converged and (expected := expectation(history, outcome.final)) is not None:
             self.fuzzed.foreseen = True
@@ -223,8 +223,11 @@ class _Attempts:
 
 def _lost(breaking: Breaking | None, source: Machine) -> bool:
     """Whether the destination was killed when the source had sent everything: then there is nothing to go on with."""
-    killed = breaking is not None and breaking.met is not None and breaking.met[0] == KILLED
-    return killed and source.qmp.execute("query-migrate")["status"] == "completed"
+    return _met(breaking, KILLED) and source.qmp.execute("query-migrate")["status"] == "completed"
+
+
+def _met(breaking: Breaking | None, how: str) -> bool:
+    return breaking is not None and breaking.met is not None and breaking.met[0] == how
 
 
 def _stand_still(change: Change, qmp: Qmp) -> None:

@@ -12,6 +12,7 @@ WAYS = (CONNECTION, CONNECTION, FILE, POSTCOPY)  # as often as they are drawn
 DIRECT = "direct-io"
 WITH_MULTIFD = "postcopy with multifd"  # QEMU 10.1 and later
 PREEMPT = "postcopy-preempt"
+POSSIBLE = (FILE, DIRECT, POSTCOPY, PREEMPT, WITH_MULTIFD)  # where QEMU takes them
 SWEPT, UNSWEPT = "swept before postcopy", "not swept before postcopy"
 DIRECT_SHARE, PREEMPT_SHARE, SWEEP_SHARE = 0.5, 0.4, 0.8
 SWEEP_PARAMETER = "fake-dirty-sweep"
@@ -115,4 +116,4 @@ def draw_way(chance: Chance, possible: tuple[str, ...]) -> Way | None:
 def way_features(possible: tuple[str, ...]) -> tuple[str, ...]:
     """Everything that a toggle can meet by the way."""
     swept = (SWEPT, UNSWEPT) if POSTCOPY in possible else ()
-    return (*(name for name in (FILE, DIRECT, POSTCOPY, PREEMPT, WITH_MULTIFD) if name in possible), *swept)
+    return (*(name for name in POSSIBLE if name in possible), *swept)
