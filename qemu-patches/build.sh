@@ -4,6 +4,7 @@
 #   build.sh releases                        prints the releases, and which of Debian's suites has the source of each
 #   build.sh recipe SERIES [RELEASE]         prints what identifies series, recipe and tools (needs no network)
 #   build.sh version [RELEASE]               prints the version of the source that would be built
+#   build.sh fetch DIRECTORY [RELEASE]       unpacks that source into a directory that is not there yet
 #   build.sh build SERIES PREFIX [RELEASE]   builds PREFIX/qemu-system-x86_64, and its benchmarks beside it
 #
 # SERIES is a directory of patches, each sub-series in a directory of its own, or "none". RELEASE is the one that
@@ -164,12 +165,13 @@ build() {
     say "built $prefix/qemu-system-x86_64"
 }
 
-usage() { sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 case ${1:-} in
     releases) [[ $# == 1 ]] || usage; printf '%s\n' "${releases[@]}" ;;
     recipe) [[ $# == [23] ]] || usage; choose "$2" "${3:-}"; recipe "$2" ;;
     version) [[ $# == [12] ]] || usage; choose none "${2:-}"; version ;;
+    fetch) [[ $# == [23] && ! -e $2 ]] || usage; choose none "${3:-}"; fetch; mv "$work/source" "$2" ;;
     build) [[ $# == [34] ]] || usage; choose "$2" "${4:-}"; build "$2" "$(realpath -m "$3")" ;;
     *) usage ;;
 esac
