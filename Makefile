@@ -30,7 +30,7 @@ PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86
 TEST_PACKAGES := openssl prometheus docker-compose systemd util-linux \
                  libvirt-daemon libvirt-daemon-driver-qemu python3-libvirt spin
 # npm is there already where node came with its own
-LONG_PACKAGES := debootstrap docker.io docker-compose chromium fonts-dejavu-core $(if $(shell command -v npm),,nodejs npm)
+LONG_PACKAGES := git debootstrap docker.io docker-compose chromium fonts-dejavu-core $(if $(shell command -v npm),,nodejs npm)
 
 # where `make install` puts the service
 PREFIX ?= /opt/fakedirty

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 from fakedirty.lab.cleanup import once_cleaned_up
-from fakedirty.lab.migrate import Step, _Schedule
+from fakedirty.lab.migrate import POLL_SECONDS, Step, _Schedule
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 
 NOT_YET = "The last migration has not been cleaned up yet"
@@ -63,3 +63,19 @@ def test_a_step_that_comes_after_the_decision_is_not_taken_and_no_fault() -> Non
     assert taken == ["next"]
     with pytest.raises(QmpRefusedError, match="memory"):
         _Schedule([Step(wrong, after_round=0)], 0.0).take(cast(Any, None))
+
+
+def test_a_step_waits_for_what_it_is_about_and_nothing_spins_meanwhile() -> None:
+    taken: list[str] = []
+    step = Step(lambda _qmp: taken.append("taken"), after_seconds=0.0, ready=lambda: bool(there))
+    there: list[str] = []
+    now = time.monotonic()
+    schedule = _Schedule([step], now)
+    schedule.take(cast(Any, None))
+    assert taken == []
+    assert schedule.wait(now + 1000) == POLL_SECONDS
+    assert schedule.wait(now) == 0.0
+    there.append("it")
+    schedule.take(cast(Any, None))
+    schedule.take(cast(Any, None))
+    assert taken == ["taken"]

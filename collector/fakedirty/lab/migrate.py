@@ -45,20 +45,23 @@ class Settings:
 class Step:
     """Something to do once while the migration runs: after a round has ended, after some seconds, or in a state.
 
-    Of several moments the first counts. Steps whose moments come together are taken in their order. A change of mode
-    that comes when QEMU has decided on the switchover comes too late: it is not taken.
+    Of several moments the first counts, and none before what the step waits for is so: `ready` is asked again and
+    again. Steps whose moments come together are taken in their order. A change of mode that comes when QEMU has decided
+    on the switchover comes too late: it is not taken.
     """
 
     act: Callable[[Qmp], object]
     after_round: int | None = None
     after_seconds: float | None = None
     in_state: str | None = None
+    ready: Callable[[], bool] = lambda: True
 
     def due(self, rounds: int, seconds: float, state: str = "") -> bool:
         """Whether its moment has come."""
         by_round = self.after_round is not None and rounds >= self.after_round
         by_seconds = self.after_seconds is not None and seconds >= self.after_seconds
-        return by_round or by_seconds or (self.in_state is not None and self.in_state == state)
+        by_state = self.in_state is not None and self.in_state == state
+        return (by_round or by_seconds or by_state) and self.ready()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +177,10 @@ class _Schedule:
 
     def wait(self, deadline: float) -> float:
         """Seconds until the next moment of a clock, at most POLL_SECONDS."""
+        now = time.monotonic()
         moments = [self._start + step.after_seconds for step in self._steps if step.after_seconds is not None]
-        return min(max(min([deadline, *moments]) - time.monotonic(), 0.0), POLL_SECONDS)
+        coming = [moment - now for moment in moments if moment > now]  # those gone by wait for something else
+        return min([max(deadline - now, 0.0), *coming, POLL_SECONDS])
 
 
 def _follow(source: Machine, deadline: float, schedule: _Schedule) -> dict[str, Any]:
