@@ -6,9 +6,12 @@ The destination stays stopped, so that nothing is fetched on request; it is told
 from __future__ import annotations
 
 import random
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,6 +153,46 @@ def test_sweeps_halve_what_postcopy_discards_and_keep_the_downtime_limit(sweep: 
     assert last["left"] + said["postcopy"]["marked"] == left
     assert outcome.final["downtime"] <= limit_ms
     assert left <= swept
+
+
+COARSE = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+
+/* the clock of a process that never sees less than a tenth of a second go by */
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    static int (*next)(clockid_t, struct timespec *);
+    int result;
+
+    if (!next)
+        next = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    result = next(clock, now);
+    now->tv_nsec -= now->tv_nsec % 100000000;
+    return result;
+}
+"""
+
+
+def test_a_downtime_of_no_time_at_all_ends_where_postcopy_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QEMU without the series takes 0 ms for not known, and has the whole of postcopy instead."""
+    (tmp_path / "coarse.c").write_text(COARSE)
+    shim = tmp_path / "coarse.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", shim, tmp_path / "coarse.c"], check=True)
+    bandwidth = 2_000_000
+    with bench() as both, both.destination() as destination, ExitStack() as stack:
+        with monkeypatch.context() as patch:
+            patch.setenv("LD_PRELOAD", str(shim))
+            source = stack.enter_context(both.source())
+        settings = Settings(TIGHT_MS, SLOW, {**NEVER, "max-postcopy-bandwidth": bandwidth}, POSTCOPY)
+        begin = Step(start_postcopy, after_round=2)
+        outcome = migrate(source, destination, settings, time_limit=60, steps=[begin])
+        assert_equal(source, destination)
+    assert outcome.status == "completed"
+    assert outcome.final["downtime"] < 1000 * outcome.final["ram"]["postcopy-bytes"] / bandwidth / 2
 
 
 def test_what_changed_again_is_discarded() -> None:
