@@ -32,6 +32,9 @@ TEST_PACKAGES := openssl prometheus docker-compose systemd util-linux \
 # npm is there already where node came with its own
 LONG_PACKAGES := git debootstrap docker.io docker-compose chromium fonts-dejavu-core $(if $(shell command -v npm),,nodejs npm)
 
+# what QEMU's tests of TLS are built with
+QEMU_PACKAGES := git libgnutls28-dev libtasn1-6-dev
+
 # where `make install` puts the service
 PREFIX ?= /opt/fakedirty
 SYSCONFDIR ?= /etc
@@ -39,7 +42,7 @@ UNITDIR ?= /etc/systemd/system
 STATEDIR ?= /var/lib/fakedirty
 
 .PHONY: install uninstall
-.PHONY: help setup packages test-packages long-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-compression bench-hybrid bench-cost bench-scaling bench-overhead bench-scrape bench-verdict campaign-quick qemu-check qemu-sanitizers dashboards test lint unit integration check-long clean
+.PHONY: help setup packages test-packages long-packages qemu-packages qemu guests demo fuzz fuzz-broken bench-convergence bench-compression bench-hybrid bench-cost bench-scaling bench-overhead bench-scrape bench-verdict campaign-quick qemu-check qemu-sanitizers dashboards test lint unit integration check-long clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -164,11 +167,14 @@ campaign-quick: setup  ## the smallest campaign, from its file to its tables (un
 	$(FAKEDIRTY) campaign export runs/campaign-quick
 
 WORK ?= $(CURDIR)/build/qemu-check$(if $(VERSION),-$(VERSION))
-qemu-check: setup  ## the series patch by patch, and all of QEMU's own migration tests on it (an hour or two; VERSION=10.2 WORK=directory)
+qemu-packages: packages
+	@$(call install-packages,$(QEMU_PACKAGES))
+
+qemu-check: setup qemu-packages  ## the series patch by patch, and all of QEMU's own migration tests on it (an hour or two; VERSION=10.2 WORK=directory)
 	@qemu-patches/check.sh patches $(WORK) $(VERSION)
 	qemu-patches/check.sh suite $(WORK) $(VERSION)
 
-qemu-sanitizers: setup  ## QEMU with the series under ASan, UBSan and TSan: nothing that they do not report without it (an hour; the same variables)
+qemu-sanitizers: setup qemu-packages  ## QEMU with the series under ASan, UBSan and TSan: nothing that they do not report without it (an hour; the same variables)
 	@qemu-patches/check.sh sanitizers $(WORK) $(VERSION)
 
 # what needs no host runs beside what does: most of the time of that is spent in waiting for migrations

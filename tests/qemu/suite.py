@@ -36,6 +36,7 @@ REFUSAL = re.compile(r"fake-dirty-mode '(?:observe|skip)' is not compatible with
 TEST_SECONDS = 600.0
 MOST_OUTPUT = 1_000_000  # bytes that are kept of a test's: one that fails may say the same for ever
 HUGE_PAGES = threading.Lock()  # a test looks how many the host has free, and takes them
+NEEDS_GUEST = "a guest is to run"
 PASSED, SKIPPED, FAILED, REFUSED = "passed", "skipped", "failed", "refused"
 
 
@@ -78,6 +79,7 @@ class Place:
     unpatched: Path | None
     scratch: Path
     only: frozenset[str] | None
+    idle: bool = False
 
     def listed(self) -> list[str]:
         """The tests of the full set that are QEMU's own; or the quick ones, whosever they are."""
@@ -97,6 +99,8 @@ class Place:
         except subprocess.TimeoutExpired:
             return FAILED, f"no end after {TEST_SECONDS:.0f} s"
         said = done.output
+        if NEEDS_GUEST in said:
+            return SKIPPED, NEEDS_GUEST
         if done.status == 0:
             return (
                 (SKIPPED, "") if re.search(rf"^ok \d+ {re.escape(test)} # SKIP", said, re.MULTILINE) else (PASSED, "")
@@ -149,7 +153,9 @@ class Place:
         if not wrapper.exists():
             forced = ["-global", f"migration.fake-dirty-mode={mode}"] if mode else []
             wrapper.parent.mkdir()
-            wrapper.write_text(f'#!/bin/sh\nexec {shlex.join([str(qemu), *firmware_arguments(), *forced])} "$@"\n')
+            refused = f'case "$*" in *"-accel tcg"*) echo {NEEDS_GUEST!r}; exit 1;; esac\n' if self.idle else ""
+            command = shlex.join([str(qemu), *firmware_arguments(), *forced])
+            wrapper.write_text(f'#!/bin/sh\n{refused}exec {command} "$@"\n')
             wrapper.chmod(0o755)
         return wrapper
 
@@ -205,6 +211,7 @@ def main() -> int:
     parser.add_argument("--series", type=Path, required=True, help="a QEMU with the series")
     parser.add_argument("--unpatched", type=Path, help="one without it; if there is none, the quick tests run once")
     parser.add_argument("--only", type=Path, help="a file with the names of the tests to run; default: all")
+    parser.add_argument("--idle", action="store_true", help="leave out tests whose guest runs, under TCG")
     parser.add_argument("--results", type=Path, required=True, help="file that results are added to, as JSON lines")
     names = [arm.name for arm in ARMS]
     parser.add_argument("--arms", nargs="+", choices=names, default=names, help="which of them (default: all four)")
@@ -216,7 +223,8 @@ def main() -> int:
     arms = [arm for arm in ARMS if arm.name in arguments.arms] if unpatched else [OFF]
     with tempfile.TemporaryDirectory(prefix="suite-") as scratch:
         only = frozenset(arguments.only.read_text().split()) if arguments.only else None
-        place = Place(arguments.tests.resolve(), arguments.series.resolve(), unpatched, Path(scratch), only)
+        tests, series = arguments.tests.resolve(), arguments.series.resolve()
+        place = Place(tests, series, unpatched, Path(scratch), only, arguments.idle)
         results = run(place, arms, arguments.results, arguments.workers, lambda line: print(line, flush=True))
     endings = (PASSED, SKIPPED, REFUSED, FAILED)
     print(f"{'':10}" + "".join(f"{ending:>9}" for ending in endings))

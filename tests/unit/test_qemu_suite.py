@@ -23,12 +23,12 @@ def suite() -> ModuleType:
 def place(suite: ModuleType, tmp_path: Path) -> Callable[..., Any]:
     """A place whose test program is a shell script."""
 
-    def made(text: str, only: frozenset[str] | None = None) -> Any:
+    def made(text: str, only: frozenset[str] | None = None, *, idle: bool = False) -> Any:
         tests = tmp_path / "build" / "tests" / "qtest" / "migration-test"
         tests.parent.mkdir(parents=True)
         tests.write_text(f"#!/bin/sh\n{text}\n")
         tests.chmod(0o755)
-        return suite.Place(tests, Path("qemu"), None, tmp_path, only)
+        return suite.Place(tests, Path("true"), None, tmp_path, only, idle)
 
     return made
 
@@ -59,6 +59,16 @@ def test_a_program_that_lists_nothing_is_an_error(suite: ModuleType, place: Call
 )
 def test_how_a_test_ends(suite: ModuleType, place: Callable[..., Any], text: str, result: tuple[str, str]) -> None:
     assert place(text).result(suite.OFF, "/t", []) == result
+
+
+@pytest.mark.parametrize(
+    ("accelerators", "result"), [("-accel kvm -accel tcg", "skipped"), ("-machine none -accel qtest", "passed")]
+)
+def test_where_no_guest_is_to_run_those_that_need_one_are_left_out(
+    suite: ModuleType, place: Callable[..., Any], accelerators: str, result: str
+) -> None:
+    text = f'"$QTEST_QEMU_BINARY" {accelerators}'
+    assert place(text, idle=True).result(suite.OFF, "/t", [])[0] == result
 
 
 def test_one_that_says_the_same_for_ever_is_ended_and_its_last_words_kept(
