@@ -6,11 +6,11 @@ kind and their stacks begin with the same functions: addresses, line numbers and
 qemu-patches/check.sh makes the files:
 
     tests/qemu/reports.py WORK/asan/series/reports [WORK/asan/unpatched/reports]
-    tests/qemu/reports.py WORK/tsan/series/reports WORK/tsan/unpatched/reports --changed DIFF --known FILE
+    tests/qemu/reports.py WORK/tsan/series/reports --changed DIFF --known FILE
 
-QEMU has data races of its own all over, and each run meets others of them. With --changed a race counts only if one of
-its two accesses is at a line that the series has written, or in a function called from there; --known lists pairs of
-functions that may race, each with its reason.
+QEMU has data races of its own all over, and each run meets others of them. With --changed a report counts only if what
+it is about, one of the two accesses of a race, is at a line that the series has written, or in a function called from
+there; --known lists pairs of functions that may race, each with its reason.
 
 exit status: 0 nothing is new, 3 something is
 """
@@ -34,9 +34,10 @@ FRAME = re.compile(r"^\s+#(?P<depth>\d+) (?:0x[0-9a-f]+ (?:in )?)?(?P<function>\
 FUNCTIONS = 4  # of each stack
 CLOSE = 2  # functions within which a race is at a line, or was called from there
 STACKS = 2  # of each report: a race has one for each of two threads
-# what allocates, copies or compares for whoever called it
+# what allocates, copies, compares or locks for whoever called it
 RUNTIME = re.compile(
     r"__interceptor_|__asan_|__ubsan_|__tsan_|g_(?:try_)?(?:malloc|calloc|realloc|new)|(?:c|m|re)alloc$|mem(?:cpy|move|set|cmp)$"
+    r"|pthread_mutex_|qemu_mutex_|bql_(?:un)?lock"
 )
 NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
 ACCESS = re.compile(
@@ -52,6 +53,7 @@ Changed = dict[str, set[int]]  # by file
 Known = dict[tuple[str, str], str]  # by two functions
 RACE = "data race"  # the kind
 ANY = "*"  # a function that the sanitizer does not name
+UNDER = "under:"  # before a function: that one, or whatever it calls
 
 
 def reports(text: str) -> Iterator[tuple[Signature, str]]:
@@ -90,11 +92,16 @@ def changed_lines(diff: str) -> Changed:
 
 
 def accesses(text: str) -> list[list[tuple[str, str, int]]]:
-    """The innermost functions of the two stacks of a race, each with its file and line, as far as these are known."""
+    """The functions of the two stacks of a race, innermost first, each with file and line as far as these are known.
+
+    What is no race has one stack.
+    """
     stacks: list[list[tuple[str, str, int]]] = []
     within = False
-    for line in text.splitlines():
-        if ACCESS.match(line):
+    lines = text.splitlines()
+    beginnings = {number for number, line in enumerate(lines) if ACCESS.match(line)} or {0}
+    for number, line in enumerate(lines):
+        if number in beginnings:
             within = True
             stacks.append([])
         elif not (frame := FRAME.match(line)):
@@ -102,18 +109,26 @@ def accesses(text: str) -> list[list[tuple[str, str, int]]]:
         elif within and not RUNTIME.match(frame["function"]):
             place = PLACE.match(line)
             stacks[-1].append((frame["function"], *((place["file"], int(place["line"])) if place else ("", 0))))
-    return [stack[:CLOSE] for stack in stacks]
+    return stacks
 
 
 def involves(text: str, changed: Changed) -> bool:
     """Whether a report is of the series: one of its stacks begins at a line of it."""
-    return any(line in changed.get(file, ()) for stack in accesses(text) for _, file, line in stack)
+    return any(line in changed.get(file, ()) for stack in accesses(text) for _, file, line in stack[:CLOSE])
 
 
 def is_known(text: str, known: Known) -> bool:
     """Whether the two functions in which a race happens may race."""
-    first, second = ([stack[0][0] if stack else ANY for stack in accesses(text)] + [ANY, ANY])[:2]
-    return (first, second) in known or (second, first) in known
+    first, second = [*accesses(text), [], []][:2]
+    return any(
+        (_is_in(first, one) and _is_in(second, other)) or (_is_in(first, other) and _is_in(second, one))
+        for one, other in known
+    )
+
+
+def _is_in(stack: list[tuple[str, str, int]], place: str) -> bool:
+    functions = [function for function, _, _ in stack] or [ANY]
+    return place.removeprefix(UNDER) in functions if place.startswith(UNDER) else place == functions[0]
 
 
 def known_pairs(text: str) -> Known:
@@ -158,9 +173,9 @@ def main(words: Sequence[str] | None = None) -> int:
         changed = changed_lines(arguments.changed.read_text())
         known = known_pairs(arguments.known.read_text()) if arguments.known else {}
         races = [signature for signature in series if signature[0] == RACE]
-        ours = [signature for signature in races if involves(series[signature], changed)]
-        for signature in races:
-            if signature not in ours or is_known(series[signature], known):
+        ours = [signature for signature in series if involves(series[signature], changed)]
+        for signature, text in series.items():
+            if signature not in ours or (signature in races and is_known(text, known)):
                 new.pop(signature, None)
         said = f" ({len(races)} of them races, {len(ours)} at lines of the series)"
     print(f"{len(series)} reports with the series{said}, {len(unpatched)} without it, {len(new)} with it alone")

@@ -153,9 +153,9 @@ class Place:
         if not wrapper.exists():
             forced = ["-global", f"migration.fake-dirty-mode={mode}"] if mode else []
             wrapper.parent.mkdir()
-            refused = f'case "$*" in *"-accel tcg"*) echo {NEEDS_GUEST!r}; exit 1;; esac\n' if self.idle else ""
+            left_out = f'case "$*" in *"-accel tcg"*) echo {NEEDS_GUEST!r}; kill $PPID; exit 1;; esac\n'
             command = shlex.join([str(qemu), *firmware_arguments(), *forced])
-            wrapper.write_text(f'#!/bin/sh\n{refused}exec {command} "$@"\n')
+            wrapper.write_text(f'#!/bin/sh\n{left_out if self.idle else ""}exec {command} "$@"\n')
             wrapper.chmod(0o755)
         return wrapper
 

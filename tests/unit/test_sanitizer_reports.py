@@ -112,6 +112,17 @@ def race(first: str, second: str, *, calls: str = "") -> str:
     )
 
 
+def unlock(place: str) -> str:
+    """A mutex that is given up by a thread that does not have it, and where it was made."""
+    return (
+        "WARNING: ThreadSanitizer: unlock of an unlocked mutex (or by a wrong thread) (pid=1)\n"
+        "    #0 pthread_mutex_unlock sanitizer.inc:4338 (libtsan.so.2+0x1)\n"
+        "    #1 qemu_mutex_unlock_impl ../source/util/qemu-thread-posix.c:122 (qemu+0x1)\n"
+        f"    #2 bql_unlock ../source/system/cpus.c:566 (qemu+0x1)\n    #3 wait {place} (qemu+0x1)\n\n"
+        "  Mutex M1 created at:\n    #0 setup ../source/migration/fake-dirty.c:7 (qemu+0x1)\n"
+    )
+
+
 def test_lines_of_a_series_are_those_of_its_source(reports: ModuleType) -> None:
     lines = reports.changed_lines(CHANGED)
     assert lines == {"migration/ram.c": {100, 101, 300, 301}, "migration/fake-dirty.c": set(range(1, 41))}
@@ -135,20 +146,23 @@ def test_lines_of_a_series_are_those_of_its_source(reports: ModuleType) -> None:
         (race("known_two ../source/migration/ram.c:101", "known_one ../source/a.c:1"), False),
         (race("known_one ../source/migration/ram.c:101", "other ../source/a.c:1"), True),
         (race("known_three ../source/migration/ram.c:101", ""), False),
-        (
-            "WARNING: ThreadSanitizer: unlock of an unlocked mutex (pid=1)\n    #0 wait ../source/util/a.c:1 (q+0x1)\n",
-            True,
-        ),
+        (race("read ../source/migration/ram.c:101", "four ../source/a.c:1", calls="thread ../source/a.c:2"), False),
+        (race("read ../source/migration/ram.c:101", "four ../source/a.c:1", calls="other ../source/a.c:2"), True),
+        (race("read ../source/migration/ram.c:101", "other ../source/a.c:1", calls="thread ../source/a.c:2"), True),
+        (unlock("../source/migration/ram.c:101"), True),
+        (unlock("../source/migration/savevm.c:150"), False),
     ],
 )
-def test_a_race_counts_at_lines_of_the_series_unless_it_is_known(
+def test_a_report_counts_at_lines_of_the_series_unless_it_is_a_known_race(
     text: str, new: bool, reports: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("series", "unpatched"):
         (tmp_path / name).mkdir()
     (tmp_path / "series/report.1").write_text(text)
     (tmp_path / "changed").write_text(CHANGED)
-    (tmp_path / "known").write_text("# why\nknown_one known_two  a reason\nknown_three *  another one\n")
+    (tmp_path / "known").write_text(
+        "# why\nknown_one known_two  a reason\nknown_three *  another one\nfour under:thread  or\n"
+    )
     words = [*(tmp_path / name for name in ("series", "unpatched")), "--changed", tmp_path / "changed"]
     status = reports.main([*map(str, words), "--known", str(tmp_path / "known")])
     assert status == (reports.NEW if new else 0)
