@@ -48,6 +48,12 @@ def test_what_is_possible_changes_only_what_is_not(index: int) -> None:
             assert toggle.audit is None
 
 
+def test_fewer_vcpus_change_nothing_else() -> None:
+    assert {plan.vcpus for plan in PLANS} == {1, 2, 3}
+    for index, plan in enumerate(PLANS):
+        assert draw(7, index, replace(MANY, vcpus=2)) == replace(plan, vcpus=min(plan.vcpus, 2))
+
+
 @pytest.mark.parametrize("plan", PLANS[:50], ids=lambda plan: str(plan.index))
 def test_a_plan_is_one_that_qemu_allows(plan: Plan) -> None:
     work = plan.workload

@@ -94,12 +94,12 @@ def test_what_counts() -> None:
 
 
 def test_a_failure_says_what_was_wrong_and_how_to_see_it_again() -> None:
-    given = argparse.Namespace(accel="tcg", qemu=None)
+    given = argparse.Namespace(accel="tcg", vcpus=1, qemu=None)
     said = "\n".join(failure(fuzzed(memory=DIFFERENT, wrong=[str(DIFFERENT)]), given))
     assert "pc.ram page 7 byte 9" in said
     assert '"seed": 3, "index": 5' in said
     assert '"mode": "skip"' in said
-    assert said.endswith("fakedirty fuzz --seed 3 --only 5 --accel tcg")
+    assert said.endswith("fakedirty fuzz --seed 3 --only 5 --accel tcg --vcpus 1")
 
 
 def test_the_summary_counts_and_the_table_marks_what_is_missing() -> None:

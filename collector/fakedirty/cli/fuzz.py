@@ -16,7 +16,7 @@ from fakedirty.lab.fuzz_accepted import forbidden
 from fakedirty.lab.fuzz_break import BREAKS
 from fakedirty.lab.fuzz_checks import LEAST_ROUNDS
 from fakedirty.lab.fuzz_coverage import ENOUGH, Coverage
-from fakedirty.lab.fuzz_plan import DIRTY_LIMIT, RING, Possible
+from fakedirty.lab.fuzz_plan import DIRTY_LIMIT, MOST_VCPUS, RING, Possible
 from fakedirty.lab.fuzz_predicted import LATE, LEAST_LIMIT_SECONDS, Predictions, ranges
 from fakedirty.lab.fuzz_run import LEAST_SKIPPED, Fuzzed
 from fakedirty.lab.fuzz_way import File
@@ -41,6 +41,7 @@ command that replays it are said), or it is not complete
 """
 
 ACCELERATORS = ("tcg", "kvm")
+VCPUS = range(1, MOST_VCPUS + 1)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"stop when N migrations counted and every cell of the coverage has {ENOUGH}; fail if --runs are too few",
     )
     parser.add_argument("--accel", choices=ACCELERATORS, help="this accelerator alone; default: all that run here")
+    parser.add_argument(
+        "--vcpus", type=int, choices=VCPUS, default=MOST_VCPUS, help=f"at most so many; default: {MOST_VCPUS}"
+    )
     parser.add_argument("--qemu", type=Path, help="a QEMU with the series; the one that was built if not given")
     parser.add_argument("--json", action="store_true", help="the outcome in JSON; the lines go to standard error")
 
@@ -68,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     console = Terminal(stderr=arguments.json, soft_wrap=True)
     seed = random.randrange(10**6) if arguments.seed is None else arguments.seed
     qemu = arguments.qemu or qemu_binary()
-    allowed = possible(qemu, arguments.accel)
+    allowed = possible(qemu, arguments.accel, arguments.vcpus)
     indexes = range(arguments.runs) if arguments.only is None else (arguments.only,)
     console.print(f"seed {seed}, {len(indexes)} migrations; {qemu}")
     console.print_lines(drawn_from(allowed))
@@ -133,7 +137,8 @@ def lacking(done: list[Fuzzed], coverage: Coverage, least: int) -> str:
 def failure(fuzzed: Fuzzed, arguments: argparse.Namespace) -> list[str]:
     """What is wrong with a migration, what it was, and how to run it again."""
     plan = fuzzed.plan
-    given = [("--accel", arguments.accel), ("--qemu", arguments.qemu)]
+    vcpus = None if arguments.vcpus == MOST_VCPUS else arguments.vcpus
+    given = [("--accel", arguments.accel), ("--vcpus", vcpus), ("--qemu", arguments.qemu)]
     options = "".join(f" {name} {value}" for name, value in given if value is not None)
     return [
         *(f"  wrong: {wrong}" for wrong in fuzzed.wrong),

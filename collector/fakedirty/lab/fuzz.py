@@ -17,7 +17,7 @@ from .bench import Bench
 from .fuzz_accepted import accepted
 from .fuzz_draw import draw, most_mib
 from .fuzz_memory import ARGUMENTS, HUGE_PAGES, reserved_huge_pages
-from .fuzz_plan import AUDIT_PARAMETER, DIRTY_LIMIT, RING, WEAK_PARAMETER, Possible
+from .fuzz_plan import AUDIT_PARAMETER, DIRTY_LIMIT, MOST_VCPUS, RING, WEAK_PARAMETER, Possible
 from .fuzz_run import Fuzzed, run_plan
 from .guest import BuiltGuest, build_guest
 from .guest_kvm import choose_accelerator, ring_refused
@@ -30,10 +30,11 @@ GUEST = "baremetal"  # writes nothing but what it is told, and starts at once
 HUGE_MIB = 2 * most_mib()  # a source and a destination
 
 
-def possible(qemu: Path, accelerator: str | None = None) -> Possible:
+def possible(qemu: Path, accelerator: str | None = None, vcpus: int = MOST_VCPUS) -> Possible:
     """The hashes that QEMU skips by, as it says itself, and the accelerators that run the guest here.
 
     What does not run is said, with who refuses it. One `accelerator` may be asked for; LabError if it does not run.
+    Guests have at most so many `vcpus`.
     """
     with machine("asked", qemu, ["-m", "16", *INCOMING]) as asked:
         parameters = asked.qmp.execute("query-migrate-parameters")
@@ -57,6 +58,7 @@ def possible(qemu: Path, accelerator: str | None = None) -> Possible:
         ring,
         beside.compressions,
         beside.ways,
+        vcpus,
         (*left_out, *beside.left_out),
     )
 

@@ -35,7 +35,7 @@ def features(possible: Possible) -> tuple[str, ...]:
         *possible.accelerators,
         *((RING, DIRTY_LIMIT) if possible.ring else ()),
         *possible.memories,
-        *(f"{count} vcpu" for count in (1, 2, 3)),
+        *(f"{count} vcpu" for count in range(1, possible.vcpus + 1)),
         *(f"{name} {state}" for name in switched for state in ("on", "off")),
         *multifd_features(possible.compressions),
         *way_features(possible.ways),

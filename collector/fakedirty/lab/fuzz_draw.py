@@ -13,7 +13,7 @@ from .fuzz_draw_toggles import Hash, Walk
 from .fuzz_draw_way import CREEPING, LAST_SECONDS, draw_ways, with_breaks, with_postcopy
 from .fuzz_memory import ONE_BLOCK
 from .fuzz_moment import Moment
-from .fuzz_plan import Attempt, Change, Plan, Possible
+from .fuzz_plan import MOST_VCPUS, Attempt, Change, Plan, Possible
 from .fuzz_ring import Reporting, draw_reporting
 from .fuzz_way import File, Hybrid
 from .guest_content import PAGE_BYTES
@@ -136,7 +136,7 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
             seed=seed,
             index=index,
             workload=workload,
-            vcpus=chance.of((1, 2, 3)),
+            vcpus=min(chance.of(range(1, MOST_VCPUS + 1)), possible.vcpus),
             accelerator=accelerator,
             memory=ONE_BLOCK if plain else memory,
             bandwidth_bytes=UNLIMITED if linked else bandwidth,

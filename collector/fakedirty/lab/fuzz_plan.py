@@ -21,13 +21,16 @@ RING = "dirty ring"
 WEAK_PARAMETER = "fake-dirty-allow-weak-hash"
 
 
+MOST_VCPUS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Possible:
     """What QEMU accepts and the machine runs. `parameters` are to be set for it to accept all of `hashes`.
 
     `decides` is whether it refuses toggles from its decision on the switchover on, `ring` whether KVM reports written
     pages by a ring too. `compressions` are those of multifd that it skips with, `ways` what else than a connection it
-    skips with. `left_out` says what is not run, each with who refused it.
+    skips with, `vcpus` the most that a guest has. `left_out` says what is not run, each with who refused it.
     """
 
     hashes: tuple[str, ...]
@@ -39,6 +42,7 @@ class Possible:
     ring: bool = False
     compressions: tuple[str, ...] = ()
     ways: tuple[str, ...] = ()
+    vcpus: int = MOST_VCPUS
     left_out: tuple[str, ...] = ()
 
     @property
