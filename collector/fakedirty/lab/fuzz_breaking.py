@@ -94,7 +94,11 @@ class Breaking:
             if states[0] == "completed":
                 return False
             if time.monotonic() > deadline:
-                raise LabError(f"not {state} on both sides within {MENDED_SECONDS:.0f} s, but {' and '.join(states)}")
+                info = self._source.qmp.execute("query-migrate")
+                raise LabError(
+                    f"not {state} on both sides within {MENDED_SECONDS:.0f} s, but {' and '.join(states)}: "
+                    f"{info.get('ram', {}).get('remaining')} bytes remain, error: {info.get('error-desc', 'none')}"
+                )
             time.sleep(POLL_SECONDS)
         return True
 
