@@ -68,6 +68,9 @@ test-packages: packages
 long-packages: packages
 	@$(call install-packages,$(LONG_PACKAGES))
 
+qemu-packages: packages
+	@$(call install-packages,$(QEMU_PACKAGES))
+
 # bcc is a Debian package, so the venv is of Debian's Python and sees its packages
 $(VENV)/ready: pyproject.toml | packages
 	@echo "installing Python packages into $(VENV)"
@@ -167,9 +170,6 @@ campaign-quick: setup  ## the smallest campaign, from its file to its tables (un
 	$(FAKEDIRTY) campaign export runs/campaign-quick
 
 WORK ?= $(CURDIR)/build/qemu-check$(if $(VERSION),-$(VERSION))
-qemu-packages: packages
-	@$(call install-packages,$(QEMU_PACKAGES))
-
 qemu-check: setup qemu-packages  ## the series patch by patch, and all of QEMU's own migration tests on it (an hour or two; VERSION=10.2 WORK=directory)
 	@qemu-patches/check.sh patches $(WORK) $(VERSION)
 	qemu-patches/check.sh suite $(WORK) $(VERSION)

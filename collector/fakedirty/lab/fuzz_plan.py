@@ -19,8 +19,6 @@ AUDIT_PARAMETER = "fake-dirty-audit"
 DIRTY_LIMIT = "dirty-limit"  # a capability, and the name of its feature
 RING = "dirty ring"
 WEAK_PARAMETER = "fake-dirty-allow-weak-hash"
-
-
 MOST_VCPUS = 3
 
 
