@@ -169,8 +169,9 @@ sanitized() {  # SANITIZERS SERIES PLACE: what they report of QEMU's tests, and 
         calls=:ignore_interceptors_accesses=1
         guests=(--vcpus 1)
     fi
-    TSAN_OPTIONS=$TSAN_OPTIONS$calls without_kvm "$python" "$here/../tests/qemu/suite.py" --tests "$place/build/tests/qtest/migration-test" \
-        --series "$place/qemu-system-x86_64" "${few[@]}" --results "$place/tests.jsonl" >"$place/tests.log" 2>&1 ||
+    TSAN_OPTIONS=$TSAN_OPTIONS$calls without_kvm "$python" "$here/../tests/qemu/suite.py" \
+        --tests "$place/build/tests/qtest/migration-test" --series "$place/qemu-system-x86_64" \
+        "${few[@]}" --results "$place/tests.jsonl" >"$place/tests.log" 2>&1 ||
         wrong+=("QEMU's tests: $place/tests.log")
     [[ $of == none || -e $place/fuzzed ]] && return
     if "$(dirname "$python")/fakedirty" fuzz --runs 60 --seed 16 "${guests[@]}" \
