@@ -81,6 +81,18 @@ class Place:
     only: frozenset[str] | None
     idle: bool = False
 
+    def __post_init__(self) -> None:
+        """Make what the tests start, at once: they run side by side, and none may find a wrapper half made."""
+        for series, mode in {(arm.series, mode) for arm in ARMS for mode in (None, arm.mode)}:
+            qemu = self.series if series or self.unpatched is None else self.unpatched
+            forced = ["-global", f"migration.fake-dirty-mode={mode}"] if mode else []
+            left_out = f'case "$*" in *"-accel tcg"*) echo {NEEDS_GUEST!r}; kill $PPID; exit 1;; esac\n'
+            command = shlex.join([str(qemu), *firmware_arguments(), *forced])
+            wrapper = self._wrapper(series, mode)
+            wrapper.parent.mkdir(exist_ok=True)
+            wrapper.write_text(f'#!/bin/sh\n{left_out if self.idle else ""}exec {command} "$@"\n')
+            wrapper.chmod(0o755)
+
     def listed(self) -> list[str]:
         """The tests of the full set that are QEMU's own; or the quick ones, whosever they are."""
         said = self._run(OFF, "-l").output
@@ -144,20 +156,11 @@ class Place:
         return Done(status, output.decode(errors="replace"))
 
     def _wrapper(self, series: bool, mode: str | None) -> Path:
-        """A QEMU that finds Debian's firmware, and that has the mode on from its start if one is given.
+        """Where a QEMU is that finds Debian's firmware, and has the mode on from its start if one is given.
 
         The tests know the architecture by the name of the program.
         """
-        qemu = self.series if series or self.unpatched is None else self.unpatched
-        wrapper = self.scratch / f"{'series' if series else 'unpatched'}-{mode}" / "qemu-system-x86_64"
-        if not wrapper.exists():
-            forced = ["-global", f"migration.fake-dirty-mode={mode}"] if mode else []
-            wrapper.parent.mkdir()
-            left_out = f'case "$*" in *"-accel tcg"*) echo {NEEDS_GUEST!r}; kill $PPID; exit 1;; esac\n'
-            command = shlex.join([str(qemu), *firmware_arguments(), *forced])
-            wrapper.write_text(f'#!/bin/sh\n{left_out if self.idle else ""}exec {command} "$@"\n')
-            wrapper.chmod(0o755)
-        return wrapper
+        return self.scratch / f"{'series' if series else 'unpatched'}-{mode}" / "qemu-system-x86_64"
 
 
 def kept(path: Path) -> dict[tuple[str, str], tuple[str, str]]:

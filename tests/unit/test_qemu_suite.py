@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -69,6 +70,13 @@ def test_where_no_guest_is_to_run_those_that_need_one_are_left_out(
 ) -> None:
     text = f'"$QTEST_QEMU_BINARY" {accelerators}'
     assert place(text, idle=True).result(suite.OFF, "/t", [])[0] == result
+
+
+def test_what_tests_start_is_there_before_the_first_of_them(place: Callable[..., Any], tmp_path: Path) -> None:
+    """Tests run side by side, and one must not find what another one is still making."""
+    place("true")
+    made = {path.parent.name for path in tmp_path.rglob("qemu-system-x86_64") if os.access(path, os.X_OK)}
+    assert made == {"unpatched-None", "series-None", "series-observe", "series-skip"}
 
 
 def test_one_that_says_the_same_for_ever_is_ended_and_its_last_words_kept(
