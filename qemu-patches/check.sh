@@ -2,8 +2,7 @@
 # Checks the series as QEMU's reviewers would: each patch by itself, then all of QEMU's own migration tests.
 #
 #   check.sh patches WORK [RELEASE]   each patch: scripts/checkpatch.pl says nothing, it builds, the short tests pass
-#   check.sh suite WORK [RELEASE]     the full tests, with TLS: without the series, with it, and with a mode forced on every
-#                                     source
+#   check.sh suite WORK [RELEASE]     the full tests: without the series, with it, and with a mode forced on every source
 #   check.sh sanitizers WORK [RELEASE]
 #                                     builds with ASan and UBSan, and with TSan, through the short tests and 60 random
 #                                     migrations: ASan and UBSan report nothing that they do not report of the source
@@ -11,7 +10,8 @@
 #
 # RELEASE is QEMU's: 10.0 (if none is given) or 10.2. WORK is a directory of its own for each release: it keeps source,
 # build and results (some 4 GiB, an hour or two on two cores). What was interrupted goes on where it was, for the very
-# same patches. The source comes from where build.sh takes it.
+# same patches. The source comes from where build.sh takes it. Unlike what build.sh makes, all builds have TLS, or its
+# tests would be left out.
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
@@ -23,7 +23,7 @@ firmware=(/usr/share/seabios /usr/share/qemu /usr/lib/ipxe/qemu)
 
 say() { echo "qemu-check: $*"; }
 die() { say "$*" >&2; exit 1; }
-[[ $# == [23] && $1 =~ ^(patches|suite|sanitizers)$ ]] || { sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[[ $# == [23] && $1 =~ ^(patches|suite|sanitizers)$ ]] || { sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 "$here/build.sh" releases | grep "^${release//./\\.} " >/dev/null ||
     die "no series for QEMU '$release': there are $("$here/build.sh" releases | cut -d' ' -f1 | paste -sd' ')"
 mapfile -t parts < <(find "$series" -name '*.patch' ! -name '*-cover-letter.patch' | LC_ALL=C sort)
@@ -60,11 +60,11 @@ without_patches() {  # the source, and a build that knows no option of a patch: 
     sed -i -E '/^(xxhash|murmurhash|blake3) =/d' "$work/build/meson-private/cmd_line.txt"
 }
 
-compile() {  # WHAT [TLS]: with all that the source at hand has of the series; TLS is enabled, or else disabled
+compile() {  # WHAT: with all that the source at hand has of the series
     local name names=(xxhash murmurhash gcrypt) targets=(qemu-system-x86_64 tests/qtest/migration-test)
     ! pkg-config --exists libblake3 || names+=(blake3)
     cd "$work/build"
-    pyvenv/bin/meson configure "-Dgnutls=${2:-disabled}" >/dev/null || die "meson does not take gnutls"
+    pyvenv/bin/meson configure -Dgnutls=enabled >/dev/null || die "meson does not take gnutls"
     for name in "${names[@]}"; do
         ! grep -q "^option('$name'" "$work/source/meson_options.txt" ||
             pyvenv/bin/meson configure "-D$name=enabled" >/dev/null || die "meson knows no $name"
@@ -123,7 +123,7 @@ patches() {
 own_tests() {  # the names of those that QEMU has without the series, in WORK/own/tests, and that QEMU beside them
     [[ ! -e $work/own/tests ]] || return 0
     without_patches
-    compile "QEMU without the series" enabled
+    compile "QEMU without the series"
     mkdir -p "$work/own"
     cp "$work/build/qemu-system-x86_64" "$work/own/"
     QTEST_QEMU_BINARY=$work/own/qemu-system-x86_64 "$work/build/tests/qtest/migration-test" --full -l |
@@ -141,7 +141,7 @@ suite() {
         done
         git -C "$work/source" tag "series-$sum"
     fi
-    compile "the series" enabled
+    compile "the series"
     suite_of --unpatched "$work/own/qemu-system-x86_64" --only "$work/own/tests" \
         --results "$work/suite-$sum.jsonl"
 }
@@ -152,8 +152,10 @@ sanitized() {  # SANITIZERS SERIES PLACE: what they report of QEMU's tests, and 
         rm -rf "$place"
         mkdir -p "$place/reports"
         FAKEDIRTY_WORK=$place FAKEDIRTY_SANITIZE=$sanitizers "$here/build.sh" build "$of" "$place" "$release"
-        ninja -C "$place/build" tests/qtest/migration-test >"$place/build/ninja.log" 2>&1 ||
-            die "QEMU's tests do not build with $sanitizers"
+        (cd "$place/build" && pyvenv/bin/meson configure -Dgnutls=enabled) >/dev/null || die "meson does not take gnutls"
+        ninja -C "$place/build" qemu-system-x86_64 tests/qtest/migration-test >"$place/build/ninja.log" 2>&1 ||
+            die "QEMU and its tests do not build with $sanitizers"
+        cp "$place/build/qemu-system-x86_64" "$place/"
         link_firmware "$place/build"
         touch "$place/built"
     fi
