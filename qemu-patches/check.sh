@@ -60,11 +60,15 @@ without_patches() {  # the source, and a build that knows no option of a patch: 
     sed -i -E '/^(xxhash|murmurhash|blake3) =/d' "$work/build/meson-private/cmd_line.txt"
 }
 
+with_tls() {  # BUILD: what build.sh configured, and TLS
+    (cd "$1" && pyvenv/bin/meson configure -Dgnutls=enabled) >/dev/null || die "meson does not take gnutls"
+}
+
 compile() {  # WHAT: with all that the source at hand has of the series
     local name names=(xxhash murmurhash gcrypt) targets=(qemu-system-x86_64 tests/qtest/migration-test)
     ! pkg-config --exists libblake3 || names+=(blake3)
+    with_tls "$work/build"
     cd "$work/build"
-    pyvenv/bin/meson configure -Dgnutls=enabled >/dev/null || die "meson does not take gnutls"
     for name in "${names[@]}"; do
         ! grep -q "^option('$name'" "$work/source/meson_options.txt" ||
             pyvenv/bin/meson configure "-D$name=enabled" >/dev/null || die "meson knows no $name"
@@ -152,7 +156,7 @@ sanitized() {  # SANITIZERS SERIES PLACE: what they report of QEMU's tests, and 
         rm -rf "$place"
         mkdir -p "$place/reports"
         FAKEDIRTY_WORK=$place FAKEDIRTY_SANITIZE=$sanitizers "$here/build.sh" build "$of" "$place" "$release"
-        (cd "$place/build" && pyvenv/bin/meson configure -Dgnutls=enabled) >/dev/null || die "meson does not take gnutls"
+        with_tls "$place/build"
         ninja -C "$place/build" qemu-system-x86_64 tests/qtest/migration-test >"$place/build/ninja.log" 2>&1 ||
             die "QEMU and its tests do not build with $sanitizers"
         cp "$place/build/qemu-system-x86_64" "$place/"
