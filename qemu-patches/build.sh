@@ -12,7 +12,7 @@
 # directories of our own from the mirror that this machine's apt already uses; the system's apt configuration is not
 # touched. FAKEDIRTY_QEMU_SOURCE names a source directory or tarball to use instead.
 # FAKEDIRTY_STRIP=1 strips the binary, as distributions do. FAKEDIRTY_SANITIZE="asan ubsan", or "tsan", builds with
-# these sanitizers of the compiler.
+# these sanitizers of the compiler. FAKEDIRTY_TLS=1 builds with GnuTLS.
 set -euo pipefail
 
 # the release, and the suite of Debian that has it
@@ -100,7 +100,7 @@ recipe() {
     {
         [[ $series == none ]] || patches_of "$series" | xargs cat
         cat "$here/build.sh"
-        echo "$release ${FAKEDIRTY_STRIP:-} ${FAKEDIRTY_SANITIZE:-} $(dpkg --print-architecture) $(cc -dumpfullversion)"
+        echo "$release ${FAKEDIRTY_STRIP:-} ${FAKEDIRTY_SANITIZE:-} ${FAKEDIRTY_TLS:-} $(dpkg --print-architecture) $(cc -dumpfullversion)"
         pkg-config --modversion libblake3 2>/dev/null || true
     } | sha256sum | cut -c1-16
 }
@@ -144,6 +144,7 @@ build() {
     for sanitizer in ${FAKEDIRTY_SANITIZE:-}; do
         configure_options+=("--enable-$sanitizer")
     done
+    [[ -z ${FAKEDIRTY_TLS:-} ]] || configure_options+=(--enable-gnutls)
     say "preparing meson"
     /usr/bin/python3 -m venv "$work/venv"
     # QEMU's own wheels of both are not in a source tree that Debian has stripped

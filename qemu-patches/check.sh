@@ -38,7 +38,7 @@ link_firmware() {  # BUILD: Debian's, where a QEMU that runs from its build dire
 prepare() {  # WORK/source, a git tree of the unpatched source, and WORK/build, in which that was built
     if [[ ! -x $work/unpatched/qemu-system-x86_64 ]]; then
         rm -rf "$work/source" "$work/build"  # of a run that was interrupted
-        FAKEDIRTY_WORK=$work "$here/build.sh" build none "$work/unpatched" "$release"
+        FAKEDIRTY_TLS=1 FAKEDIRTY_WORK=$work "$here/build.sh" build none "$work/unpatched" "$release"
     fi
     cd "$work/source"
     [[ $(<VERSION) == "$release".* ]] ||
@@ -60,14 +60,9 @@ without_patches() {  # the source, and a build that knows no option of a patch: 
     sed -i -E '/^(xxhash|murmurhash|blake3) =/d' "$work/build/meson-private/cmd_line.txt"
 }
 
-with_tls() {  # BUILD: what build.sh configured, and TLS
-    (cd "$1" && pyvenv/bin/meson configure -Dgnutls=enabled) >/dev/null || die "meson does not take gnutls"
-}
-
 compile() {  # WHAT: with all that the source at hand has of the series
     local name names=(xxhash murmurhash gcrypt) targets=(qemu-system-x86_64 tests/qtest/migration-test)
     ! pkg-config --exists libblake3 || names+=(blake3)
-    with_tls "$work/build"
     cd "$work/build"
     for name in "${names[@]}"; do
         ! grep -q "^option('$name'" "$work/source/meson_options.txt" ||
@@ -155,11 +150,9 @@ sanitized() {  # SANITIZERS SERIES PLACE: what they report of QEMU's tests, and 
     if [[ ! -e $place/built ]]; then
         rm -rf "$place"
         mkdir -p "$place/reports"
-        FAKEDIRTY_WORK=$place FAKEDIRTY_SANITIZE=$sanitizers "$here/build.sh" build "$of" "$place" "$release"
-        with_tls "$place/build"
-        ninja -C "$place/build" qemu-system-x86_64 tests/qtest/migration-test >"$place/build/ninja.log" 2>&1 ||
+        FAKEDIRTY_TLS=1 FAKEDIRTY_WORK=$place FAKEDIRTY_SANITIZE=$sanitizers "$here/build.sh" build "$of" "$place" "$release"
+        ninja -C "$place/build" tests/qtest/migration-test >"$place/build/ninja.log" 2>&1 ||
             die "QEMU and its tests do not build with $sanitizers"
-        cp "$place/build/qemu-system-x86_64" "$place/"
         link_firmware "$place/build"
         touch "$place/built"
     fi
