@@ -27,7 +27,7 @@ PACKAGES := python3-venv python3-bpfcc linux-headers-cloud-amd64 qemu-system-x86
             gcc libc6-dev busybox-static cpio \
             dpkg-dev ninja-build pkg-config bison flex patch systemtap-sdt-dev \
             libglib2.0-dev libpixman-1-dev libfdt-dev libxxhash-dev libmurmurhash-dev libgcrypt20-dev zlib1g-dev libzstd-dev
-TEST_PACKAGES := openssl prometheus docker-compose systemd util-linux \
+TEST_PACKAGES := openssl prometheus docker-compose systemd util-linux strace \
                  libvirt-daemon libvirt-daemon-driver-qemu python3-libvirt spin
 # npm is there already where node came with its own
 LONG_PACKAGES := git debootstrap docker.io docker-compose chromium fonts-dejavu-core $(if $(shell command -v npm),,nodejs npm)
