@@ -10,8 +10,8 @@
 #
 # RELEASE is QEMU's: 10.0 (if none is given) or 10.2. WORK is a directory of its own for each release: it keeps source,
 # build and results (some 4 GiB, an hour or two on two cores). What was interrupted goes on where it was, for the very
-# same patches. The source comes from where build.sh takes it. Unlike what build.sh makes, all builds have TLS, or its
-# tests would be left out.
+# same patches. The source comes from where build.sh takes it. All builds have TLS, which build.sh leaves out unless it
+# is asked for: without it QEMU leaves its tests of TLS out.
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
@@ -36,8 +36,8 @@ link_firmware() {  # BUILD: Debian's, where a QEMU that runs from its build dire
 }
 
 prepare() {  # WORK/source, a git tree of the unpatched source, and WORK/build, in which that was built
-    if [[ ! -x $work/unpatched/qemu-system-x86_64 ]]; then
-        rm -rf "$work/source" "$work/build"  # of a run that was interrupted
+    if [[ ! -x $work/unpatched/qemu-system-x86_64 ]] || ! grep -qs "define CONFIG_GNUTLS" "$work/build/config-host.h"; then
+        rm -rf "$work/source" "$work/build"  # of a run that was interrupted, or made without TLS
         FAKEDIRTY_TLS=1 FAKEDIRTY_WORK=$work "$here/build.sh" build none "$work/unpatched" "$release"
     fi
     cd "$work/source"
