@@ -69,7 +69,7 @@ def _show(arguments: argparse.Namespace, chosen: Sequence[Variant]) -> int:
     wrong = [fuzzed for fuzzed in fuzz(intact, arguments.seed, every, allowed) if _told(fuzzed)]
     print(f"  {len(every) - len(wrong)} of {len(every)} have nothing wrong", flush=True)
     tests = [variant.test for variant in chosen if variant.test]
-    failed = [test for test in tests if not _passes(test, intact)]
+    failed = [test for test in tests if not _passes(test, intact, show_failure=True)]
     print(f"  {len(tests) - len(failed)} of {len(tests)} tests pass" + (f"; NOT {', '.join(failed)}" * bool(failed)))
     missed = [name for name, by in caught.items() if by is None]
     print(f"caught: {len(caught) - len(missed)} of {len(caught)}" + (f"; MISSED: {', '.join(missed)}" * bool(missed)))
@@ -88,14 +88,17 @@ def _test(variant: Variant, binary: Path) -> str | None:
     return variant.test if caught else None
 
 
-def _passes(test: str, binary: Path) -> bool:
+def _passes(test: str, binary: Path, show_failure: bool = False) -> bool:
     """Whether an integration test passes with this QEMU. LabError if it does neither that nor fail."""
     command = [sys.executable, "-m", "pytest", "-q", "-rs", test]
     environment = {**os.environ, "FAKEDIRTY_QEMU": str(binary)}
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or "skipped" in done.stdout:
         raise LabError(f"{test} was not run:\n{done.stdout[-4000:]}")
-    return done.returncode == pytest.ExitCode.OK
+    passes = done.returncode == pytest.ExitCode.OK
+    if show_failure and not passes:
+        print(done.stdout, flush=True)
+    return passes
 
 
 def _search(variant: Variant, binary: Path, seed: int, indexes: Sequence[int], allowed: Possible) -> int | None:
