@@ -18,8 +18,12 @@ from .migrate import ENDED, PAUSED, PORT, POSTCOPY
 RUNS_ON_SECONDS = 20.0  # an ended migration lets the guest run again when its thread is done
 MENDED_SECONDS = 60.0  # generous: a loaded machine takes its time to see that a link is gone
 POLL_SECONDS = 0.02
-BROKEN, MENDED = "postcopy-paused", "and mended"
+BROKEN, MENDED, ARRIVED = "postcopy-paused", "and mended", "when everything had arrived"
 UNLIMITED = resource.RLIM_INFINITY
+
+
+class ArrivedError(LabError):
+    """The link broke when the destination had everything: it completes, and the source stays paused."""
 
 
 class Breaking:
@@ -34,7 +38,7 @@ class Breaking:
         self.met: tuple[str, str] | None = None
 
     def take(self, qmp: Qmp) -> None:
-        """Break it, unless it is over, or there is nothing to break yet."""
+        """Break it, unless it is over, or there is nothing to break yet. ArrivedError if nothing can be mended."""
         info = qmp.execute("query-migrate")
         if info["status"] in ENDED:
             return
@@ -93,6 +97,9 @@ class Breaking:
         while (states := [_state(side) for side in (self._source, self._destination)]) != [state, state]:
             if states[0] == "completed":
                 return False
+            if states == [BROKEN, "completed"]:
+                self.met = self._plan.how, ARRIVED
+                raise ArrivedError("everything had arrived when the link broke")
             if time.monotonic() > deadline:
                 info = self._source.qmp.execute("query-migrate")
                 raise LabError(

@@ -16,7 +16,7 @@ from fakedirty.qmp.history import read_history
 
 from .bench import Bench, compared
 from .fuzz_break import IN_POSTCOPY, KILLED
-from .fuzz_breaking import Breaking, check_runs_on
+from .fuzz_breaking import ARRIVED, ArrivedError, Breaking, check_runs_on
 from .fuzz_checks import LEAST_ROUNDS, check_decided, check_history, check_switchover, expectation
 from .fuzz_coverage import FORCED, Taken
 from .fuzz_memory import ARGUMENTS
@@ -141,6 +141,8 @@ class _Attempts:
         steps = [*self._steps(attempt, toggling, breaking), *self._steps_of_a_limit(attempt)]
         try:
             outcome = migrate(self.source, destination, self.settings, time_limit=attempt.seconds, steps=steps)
+        except ArrivedError:
+            return self._arrived(destination)
         except (LabError, QmpError):
             if _lost(breaking, self.source):
                 return LOST
@@ -165,6 +167,19 @@ class _Attempts:
                 return UNCONNECTED
             self.fuzzed.wrong.append(f"attempt {number} is {outcome.status}: {why}")
         return outcome.status
+
+    def _arrived(self, destination: Machine) -> str:
+        """What must hold where the source stays paused: the guest is at the destination alone, and complete."""
+        fuzzed = self.fuzzed
+        fuzzed.breaks.append((IN_POSTCOPY, ARRIVED))
+        history = read_history(self.source.qmp)
+        fuzzed.rounds = history["dropped"] + len(history["rounds"])
+        fuzzed.postcopy = int(history["postcopy"]["pages"])
+        fuzzed.skipped = sum(each.get("skipped", 0) for each in history["rounds"])
+        if self.source.qmp.execute("query-status")["running"]:
+            fuzzed.wrong.append("the guest runs at the source again, and at the destination")
+        self._compare_memory(destination)
+        return "completed"
 
     @property
     def _memory_bytes(self) -> int:
@@ -216,9 +231,12 @@ class _Attempts:
         limit_ms = fuzzed.plan.downtime_limit_ms if outcome.converged else None
         fuzzed.predicted = Predicted.of(outcome.final, still=attempt.still is not None, limit_ms=limit_ms)
         fuzzed.skipped = outcome.final.get("fake-dirty", {"skipped": 0})["skipped"]
-        fuzzed.memory = compared(self.source, destination)
-        if not fuzzed.memory.equal:
-            fuzzed.wrong.append(str(fuzzed.memory))
+        self._compare_memory(destination)
+
+    def _compare_memory(self, destination: Machine) -> None:
+        self.fuzzed.memory = compared(self.source, destination)
+        if not self.fuzzed.memory.equal:
+            self.fuzzed.wrong.append(str(self.fuzzed.memory))
 
 
 def _lost(breaking: Breaking | None, source: Machine) -> bool:
