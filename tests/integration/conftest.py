@@ -55,7 +55,10 @@ IN_EVERY_TEST = {
         "test_postcopy_after_some_rounds[observe-postcopy-preempt]",
         "test_toggles_before_postcopy_at_random_moments[0]",
         "test_the_channel_breaks_in_postcopy_and_is_mended",
-        "test_the_destination_dies_before_the_point_of_no_return",
+    },
+    "test_series_lost_destination.py": {
+        "test_before_the_point_of_no_return_the_guest_runs_on[stop of postcopy]",
+        "test_in_postcopy_the_guest_runs_nowhere_twice",
     },
     "test_series_multifd.py": {
         "test_every_page_is_equal[none-multifd]",

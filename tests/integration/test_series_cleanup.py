@@ -12,20 +12,12 @@ from fakedirty.qmp import refusals
 from fakedirty.qmp.client import QmpRefusedError
 from jobs import outcome
 from migrating import wait
+from migration_thread import waits_to_send
 
 MEMORY_BYTES = 1 << 30
 DATA_BYTES = 640 << 10  # more than a socket takes, and not so much that the migration thread waits for a channel
 CHANNELS = 2  # the main one and one of multifd
-SENDMSG = 46  # the system call, on x86-64
 SNAPSHOT = {"tag": "one", "vmstate": "disk", "devices": ["disk"]}
-
-
-def waits_to_send(pid: int) -> bool:
-    """Whether the migration thread of QEMU sleeps in a write to its channel, which is full then."""
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        if "mig/src/main" in (thread / "comm").read_text():
-            return (thread / "syscall").read_text().startswith(f"{SENDMSG} ")
-    return False
 
 
 def test_a_migration_that_has_failed_is_cleaned_up_before_anything_else_starts(tmp_path: Path) -> None:
