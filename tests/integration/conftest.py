@@ -77,6 +77,7 @@ IN_EVERY_TEST = {
         "test_what_is_restored_is_what_was_saved[direct-io-none]",
         "test_a_save_that_is_cancelled_again_and_again_leaves_the_guest_running[direct-io]",
     },
+    "test_series_requests.py": {"test_pages_that_the_guest_asks_for[preempt-swept-intact]"},
     "test_finding.py": {
         "test_whatever_the_executable_is_called[qemu_binary-qemu-virtiofs-system-x86_64]",
         "test_what_has_only_the_name",
