@@ -408,7 +408,7 @@ VARIANTS = (
         (Edit(VISIT, r"set_bit_atomic\(page, block->known\);", "set_bit(page, block->known);"),),
         part="7-multifd",
         plans="several channels",
-        unseen="a record is lost, its page is sent once more than it had to be; memory is equal, and TSan sees it",
+        unseen="a record is lost, its page is sent once more than it had to be, and memory is equal",
     ),
     Variant(
         "file-live",
