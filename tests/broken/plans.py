@@ -42,6 +42,7 @@ PLANS: dict[str, Callable[[Plan], bool]] = {
     "file": _file,
     "file with multifd": lambda plan: _file(plan) and plan.multifd is not None,
     "file without multifd": lambda plan: _file(plan) and plan.multifd is None,
+    "file with direct-io": lambda plan: isinstance(plan.way, File) and plan.way.direct,
     "postcopy": lambda plan: isinstance(plan.way, Hybrid),
     "postcopy with multifd": lambda plan: isinstance(plan.way, Hybrid) and plan.multifd is not None,
 }

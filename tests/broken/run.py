@@ -4,7 +4,7 @@
 Each broken variant of the series is built, and fuzzed until a migration leaves a page wrong, or a count where
 that is what the rule is about. Where no plan of the fuzz comes to a rule, an integration test has to fail. The series
 as it is then runs the very same plans, all of those that were tried, and the same tests, and nothing may be wrong.
-A variant that is unseen leaves wrong what neither of them looks at: it is only run if it is named.
+A variant that is unseen shows too rarely, or where neither of them looks: it is only run if it is named.
 """
 
 from __future__ import annotations

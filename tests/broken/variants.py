@@ -53,8 +53,8 @@ class Variant:
 
     `test` is the integration test that finds it, where no plan of the fuzz comes to it. `part` is the sub-series that
     it is made to, which a release may lack, and `release` the only one that has what it changes, if it is but one.
-    `plans` says what the plans have that can come to it, see `plans.PLANS`. One that is `unseen` is wrong where neither
-    the fuzz nor a test looks, and why: it is not run unless it is asked for.
+    `plans` says what the plans have that can come to it, see `plans.PLANS`. One that is `unseen` shows too rarely, or
+    where neither the fuzz nor a test looks, and why: it is not run unless it is asked for.
     """
 
     name: str
@@ -386,6 +386,7 @@ VARIANTS = (
         (Edit(ZERO_PAGES, r"buffer_is_zero\(pages->data\[i\], ", "buffer_is_zero(rb->host + offset, "),),
         part="7-multifd",
         plans="zero pages by channels",
+        unseen="the guest has microseconds to make it zero, and must undo it before the next visit: never in 40 plans",
     ),
     Variant(
         "unflushed-anew",
@@ -400,6 +401,7 @@ VARIANTS = (
         ),
         part="7-multifd",
         plans="several channels and another block",
+        unseen="a page has to be dirty again before the search comes to the end of the list: never in 12 plans",
     ),
     Variant(
         "torn-known",
@@ -419,7 +421,7 @@ VARIANTS = (
             Edit(RAM, r"qemu_put_buffer_at\(file, buf, ", "qemu_put_buffer_at(file, block->host + offset, ", own=True),
         ),
         part="8-files",
-        plans="file",
+        plans="file with direct-io",
     ),
     Variant(
         "unflushed-before-postcopy",
