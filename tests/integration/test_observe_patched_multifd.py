@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 from fakedirty.lab.guest_workload import Workload
 from fakedirty.lab.qemu import qemu_binary
+from fakedirty.model.events import Event, RoundEnded
 from fakedirty.model.migration import ENDED, Migration
 from fakedirty.model.words import Disposition, Level, PageClass
 from fakedirty.observe import wire
@@ -47,6 +48,19 @@ def run(vm: Pair, mode: str, notes: Notes) -> list[dict[str, Any]]:
     wait(lambda: len(notes.over) == 1)
     history: list[dict[str, Any]] = read_history(vm.source.qmp)["rounds"]
     return history
+
+
+class Ordered(Notes):
+    """Notes that know how many batches had come when each round ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: dict[int, int] = {}
+
+    def changed(self, migration: Migration, event: Event) -> None:
+        super().changed(migration, event)
+        if isinstance(event, RoundEnded):
+            self.before[event.round.round] = len(self.batches)
 
 
 class Visits:
@@ -91,13 +105,29 @@ def agree(migration: Migration, notes: Notes, history: list[dict[str, Any]]) -> 
         assert visits.repeated == 0, f"round {entry['round']}"
 
 
+def in_order(notes: Ordered) -> None:
+    """No record comes after the end of its round, and those of a page come in the order of its rounds."""
+    for number, batch in enumerate(notes.batches):
+        assert number < notes.before[batch.round], f"round {batch.round}"
+    tags = [np.frombuffer(batch.records, wire.PAGE_RECORD)["tag"] >> 16 for batch in notes.batches]
+    rounds = np.concatenate([np.full(len(each), batch.round) for each, batch in zip(tags, notes.batches, strict=True)])
+    names = {name: index for index, name in enumerate({batch.block for batch in notes.batches})}
+    blocks = [np.full(len(each), names[batch.block]) for each, batch in zip(tags, notes.batches, strict=True)]
+    pages = np.concatenate(tags).astype(np.int64) * len(names) + np.concatenate(blocks)
+    by_page = np.argsort(pages, kind="stable")
+    again = pages[by_page][1:] == pages[by_page][:-1]
+    assert again.any()
+    assert (np.diff(rounds[by_page])[again] > 0).all()
+
+
 @pytest.mark.parametrize("mode", ["observe", "skip"])
 def test_every_visit_is_on_record_once(mode: str, tmp_path: Path) -> None:
-    notes, recorder = Notes(), Recorder(tmp_path / "out", "run")
+    notes, recorder = Ordered(), Recorder(tmp_path / "out", "run")
     with with_channels(tmp_path) as vm, observed(vm.source, Level.PATCHED, [notes, recorder], pages=True):
         history = run(vm, mode, notes)
     [migration] = notes.over
     agree(migration, notes, history)
+    in_order(notes)
     assert sum(entry["fake"] for entry in history) >= BUSY.fake
     on_disk = pages_of(recorder.directories[0])
     assert on_disk is not None
