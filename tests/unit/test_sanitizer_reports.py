@@ -112,7 +112,7 @@ def race(first: str, second: str, *, calls: str = "", thread: str = "mig/src/mai
         f"{HEADER}  Write of size 8 at 0x7b4 by thread T4:\n{stacks[0]}\n"
         f"  Previous atomic read of size 8 at 0x7b4 by main thread:\n{stacks[1]}\n"
         "  Mutex M1 created at:\n    #0 setup ../source/migration/fake-dirty.c:7 (qemu+0x1)\n"
-        f"  Thread T4 '{thread}' (tid=5, running) created by main thread at:\n    #0 create ../source/a.c:7 (qemu+0x1)\n"
+        f"  Thread T4 '{thread}' (tid=5, running) created by main thread at:\n    #0 create ../source/a.c:7 (qemu+1)\n"
     )
 
 
