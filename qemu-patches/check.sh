@@ -14,9 +14,9 @@
 #                                     without it, and TSan nothing at lines of it but the races in tests/qemu/races.txt
 #
 # RELEASE is QEMU's: 10.0 (if none is given) or 10.2. WORK is a directory of its own for each release: it keeps source,
-# build and results (some 4 GiB, an hour or two on two cores). What was interrupted goes on where it was, for the very
-# same patches. The source comes from where build.sh takes it. All builds have TLS, which build.sh leaves out unless it
-# is asked for: without it QEMU leaves its tests of TLS out.
+# build and results (some 5 GiB, three hours on two cores). What was interrupted goes on where it was, for the very
+# same patches. The source comes from where build.sh takes it. All builds but those of `builds` have TLS, which build.sh
+# leaves out unless it is asked for: without it QEMU leaves its tests of TLS out.
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
@@ -126,13 +126,13 @@ short_tests() {
 }
 
 names() {  # of the tests that the program at hand has, the full ones and those that need KVM included
-    QTEST_QEMU_BINARY=$1 "$build/tests/qtest/migration-test" --full -l | sed -n '\#^/#p'
+    QTEST_QEMU_BINARY=$1 "$build/tests/qtest/migration-test" --full -m slow -l | sed -n '\#^/#p'
 }
 
 series_tests() {  # WHAT: the tests that QEMU has by what was just built alone, the full ones included
     local of status=0
     of=$work/series-$(git -C "$work/source" rev-parse --short=16 "HEAD^{tree}")${build#"$work/build"}
-    names "$build/qemu-system-x86_64" | grep -vxFf "$work/own/tests" >"$of.tests" || die "$1 brings no test"
+    names "$build/qemu-system-x86_64" | grep -vxFf "$work/own/names" >"$of.tests" || die "$1 brings no test"
     suite_of --full --only "$of.tests" --results "$of.jsonl" >"$of.log" 2>&1 || status=$?
     ((status == 0)) || { tail -40 "$of.log" >&2; die "$1 fails tests of the series: $of.log"; }
     say "$1: of $(wc -l <"$of.tests") full tests of the series $(grep -c '"result": "passed"' "$of.jsonl") pass"
@@ -166,14 +166,14 @@ patches() {
     done
 }
 
-own_tests() {  # the names of those that QEMU has without the series, in WORK/own/tests, and that QEMU beside them
-    [[ ! -e $work/own/tests ]] || return 0
+own_tests() {  # the names of those that QEMU has without the series, in WORK/own/names, and that QEMU beside them
+    [[ ! -e $work/own/names ]] || return 0
     without_patches
     compile "QEMU without the series"
     mkdir -p "$work/own"
     cp "$build/qemu-system-x86_64" "$work/own/"
-    names "$work/own/qemu-system-x86_64" >"$work/own/tests.new"
-    mv "$work/own/tests.new" "$work/own/tests"
+    names "$work/own/qemu-system-x86_64" >"$work/own/names.new"
+    mv "$work/own/names.new" "$work/own/names"
 }
 
 suite() {
@@ -181,7 +181,7 @@ suite() {
     with_series
     compile "the series"
     series_tests "the series"
-    suite_of --unpatched "$work/own/qemu-system-x86_64" --only "$work/own/tests" \
+    suite_of --unpatched "$work/own/qemu-system-x86_64" --only "$work/own/names" \
         --results "$work/suite-$sum.jsonl"
 }
 

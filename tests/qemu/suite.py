@@ -40,6 +40,7 @@ REFUSAL = re.compile(r"fake-dirty-mode '(?:observe|skip)' is not compatible with
 TEST_SECONDS = 600.0
 MOST_OUTPUT = 1_000_000  # bytes that are kept of a test's: one that fails may say the same for ever
 HUGE_PAGES = threading.Lock()  # a test looks how many the host has free, and takes them
+FULL = ("--full", "-m", "slow")  # QEMU's own word for all of its tests leaves those out that GLib's calls slow
 NEEDS_GUEST = "a guest is to run"
 NOT_LISTED = "the program does not have it here"
 PASSED, SKIPPED, FAILED, REFUSED = "passed", "skipped", "failed", "refused"
@@ -137,7 +138,7 @@ class Place:
         }
         if arm.mode:
             environment["QTEST_QEMU_BINARY_SRC"] = str(source)
-        command = [str(self.tests), *(["--full"] if self.full else []), *arguments]
+        command = [str(self.tests), *(FULL if self.full else []), *arguments]
         # QEMU dies with the test that started it, so that the pipe ends with it
         with (
             subprocess.Popen(
