@@ -10,8 +10,9 @@
  * Covered: a batch that waits before a channel takes it; either channel; the flush on both sides, at the end of the
  * list and where the search begins anew; bitmap syncs at any moment; the destination's threads, each at its own pace; a
  * destination without the series, whose memory may hold anything; zero pages, found in the channel or, with
- * LEGACY_ZERO, by the migration thread, or not; the mode skip; with TOGGLES each mode, and a change of mode or hash;
- * with MAPPED_RAM a file instead of a destination; with CANCEL a cancel, and a channel whose write fails.
+ * LEGACY_ZERO, by the migration thread, or not; the mode skip, with LEGACY_ZERO also off; with TOGGLES each mode, and
+ * a change of mode or hash; with MAPPED_RAM a file instead of a destination; with CANCEL a cancel, and a channel whose
+ * write fails.
  * With FAILURE_SURVIVED a write may fail and the migration goes on, which is not so: records do not rely on that.
  * Not covered: fake pages that are sent while the link is probed (precopy.pml); several pages in a packet
  * (packet.pml); compression (reads the copy as a write does); the look, which waits for idle channels as a change of
@@ -127,6 +128,8 @@ active proctype migration()
 		:: mode = SKIP
 #ifdef TOGGLES
 		:: mode = OBSERVE
+#endif
+#if defined(TOGGLES) || defined(LEGACY_ZERO)
 		:: mode = OFF
 #endif
 		fi;

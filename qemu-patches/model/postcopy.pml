@@ -12,8 +12,8 @@
  * which may end before it comes to the page; host pages of which another page differs; pages that are marked anew for
  * the sake of host pages; the discard; release-ram; two threads that send after it (preempt); a failure of the network
  * after it, and recovery; with MULTIFD, two multifd channels in the pre-copy phase, as QEMU has it from 10.2 on.
- * Not covered: toggles (precopy.pml): the mode is skip; failure before the discard (retry.pml); zero pages that go
- * over the main channel beside multifd's (multifd.pml).
+ * Not covered: toggles (precopy.pml): the mode is skip, with MULTIFD also off; failure before the discard (retry.pml);
+ * zero pages that go over the main channel beside multifd's (multifd.pml).
  */
 #ifdef PLACES
 #ifdef MULTIFD
@@ -198,7 +198,12 @@ inline wait_for_channels()
 
 active proctype migration()
 {
-	mode = SKIP;
+	if
+	:: mode = SKIP
+#ifdef MULTIFD
+	:: mode = OFF
+#endif
+	fi;
 	log_start();
 	bmap = true;
 	bitmap_sync();
@@ -227,7 +232,7 @@ active proctype migration()
 #endif
 	if
 	/* ram_postcopy_sweep(): in slices, between which a sync may be forced */
-	:: true ->
+	:: mode == SKIP ->
 		wait_for_channels();
 		bitmap_sync();
 		AT(SYNCED)

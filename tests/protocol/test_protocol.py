@@ -42,8 +42,8 @@ WHOLE = (
 )
 ALONE = sorted({(model,) for model, *_ in WHOLE})
 # in a packet guest memory is read at one moment: what the guest does meanwhile is in the other models
-# a place for each thread makes many states of these
-SLOW_PLACES = {("precopy",), ("multifd",)}
+# twice as many states, where there are the most already
+SLOW_PLACES = {("precopy",)}
 PLACED = [*(case for case in ALONE if case != ("packet",)), ("postcopy", "MULTIFD")]
 # what takes a rule out, and where a counterexample is then found
 RULES = (
@@ -172,7 +172,9 @@ def test_source_and_destination_agree(case: Sequence[str], whole: Callable[[Sequ
 def test_all_of_a_model_is_come_to(case: Sequence[str], whole: Callable[[Sequence[str]], Verdict]) -> None:
     # what one configuration does not come to, another does
     (model,) = case
-    missed = set.intersection(*(set(whole(other).unreached) for other in WHOLE if other[0] == model))
+    verdicts = [whole(other) for other in WHOLE if other[0] == model]
+    missed = {statement for verdict in verdicts for statement in verdict.unreached}
+    missed -= {statement for verdict in verdicts for statement in verdict.reached}
     assert {statement for statement in missed if statement.partition(": ")[2] not in NEVER} == set()
 
 
