@@ -8,7 +8,7 @@
 #
 # Everything that is built is cached below the user's cache directory, and the second run starts at once.
 # FAKEDIRTY_QEMU=binary uses that QEMU; FAKEDIRTY_QEMU_SOURCE=directory-or-tarball builds from that source.
-# VERSION=10.2 with `make qemu`, `make qemu-check` and `make qemu-sanitizers`: QEMU 10.2 instead of 10.0.
+# VERSION=10.2 with `make qemu`, `make qemu-check`, `make qemu-sanitizers` and `make fuzz-broken`: QEMU 10.2 instead of 10.0.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -132,7 +132,7 @@ fuzz: setup  ## N random migrations, every page compared after each (make fuzz N
 	@$(FAKEDIRTY) fuzz --runs $(N) $(if $(SEED),--seed $(SEED))
 
 fuzz-broken: setup  ## the fuzz finds each rule of safe skipping that is taken out of the series (about an hour)
-	@$(VENV)/bin/python tests/broken/run.py
+	@$(VENV)/bin/python tests/broken/run.py $(if $(VERSION),--release $(VERSION))
 
 bench-convergence: setup  ## treatments side by side on mixes of writes, three times (about an hour; goes on where it was)
 	@$(FAKEDIRTY) bench convergence --out runs/bench-convergence

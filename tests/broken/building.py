@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fakedirty.carried import carried
 from fakedirty.errors import LabError
-from fakedirty.lab.qemu import BINARY, RELEASE, cache_directory
+from fakedirty.lab.qemu import BINARY, cache_directory
 from variants import Edit, Variant
 
 
@@ -21,13 +21,14 @@ class Workshop:
     build.sh makes both; they stay, so that another run compiles next to nothing.
     """
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, release: str) -> None:
         self._script = carried("qemu-patches") / "build.sh"
-        self._series = carried("qemu-patches") / RELEASE
+        self._series = carried("qemu-patches") / release
+        self._release = release
         self._jobs = jobs
-        recipe = _run([str(self._script), "recipe", str(self._series)], capture=True).strip()
+        recipe = _run([str(self._script), "recipe", str(self._series), release], capture=True).strip()
         if os.environ.get("FAKEDIRTY_QEMU_SOURCE"):
-            recipe += "-" + _run([str(self._script), "version"], capture=True).strip()
+            recipe += "-" + _run([str(self._script), "version", release], capture=True).strip()
         self._home = cache_directory() / "broken" / recipe
 
     def intact(self) -> Path:
@@ -37,7 +38,7 @@ class Workshop:
             shutil.rmtree(self._home.parent, ignore_errors=True)
             self._home.mkdir(parents=True)
             environment = {**os.environ, "FAKEDIRTY_WORK": str(self._home), "FAKEDIRTY_STRIP": ""}
-            _run([str(self._script), "build", str(self._series), str(binary.parent)], environment)
+            _run([str(self._script), "build", str(self._series), str(binary.parent), self._release], environment)
         return binary
 
     def broken(self, variant: Variant) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count, islice
 
+from fakedirty.lab.fuzz_coverage import BLOCKS_CHANGED
 from fakedirty.lab.fuzz_draw import draw
 from fakedirty.lab.fuzz_multifd import Multifd
 from fakedirty.lab.fuzz_plan import Plan, Possible
@@ -21,6 +22,10 @@ def _file(plan: Plan) -> bool:
     return isinstance(plan.way, File)
 
 
+def _changes(plan: Plan, feature: str) -> bool:
+    return any(change.feature == feature for attempt in plan.attempts for change in attempt.changes)
+
+
 #: By the word that a variant has for it.
 PLANS: dict[str, Callable[[Plan], bool]] = {
     "": lambda _plan: True,
@@ -28,11 +33,18 @@ PLANS: dict[str, Callable[[Plan], bool]] = {
     "several channels": _with(lambda multifd: multifd.channels > 1),
     "zero pages by channels": _with(lambda multifd: multifd.zero_pages == "multifd"),
     "zero pages by the migration thread": _with(lambda multifd: multifd.zero_pages == "legacy"),
-    "compression": _with(lambda multifd: multifd.compression != "none"),
+    "several channels and another block": lambda plan: (
+        plan.multifd is not None and plan.multifd.channels > 1 and _changes(plan, BLOCKS_CHANGED)
+    ),
+    "no compression": lambda plan: plan.multifd is not None and plan.multifd.compression == "none" and not _file(plan),
+    "zlib": _with(lambda multifd: multifd.compression == "zlib"),
+    "zstd": _with(lambda multifd: multifd.compression == "zstd"),
     "file": _file,
     "file with multifd": lambda plan: _file(plan) and plan.multifd is not None,
     "file without multifd": lambda plan: _file(plan) and plan.multifd is None,
+    "file with direct-io": lambda plan: isinstance(plan.way, File) and plan.way.direct,
     "postcopy": lambda plan: isinstance(plan.way, Hybrid),
+    "postcopy with multifd": lambda plan: isinstance(plan.way, Hybrid) and plan.multifd is not None,
 }
 
 

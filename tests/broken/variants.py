@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 MIGRATION = "migration/migration.c"
 RAM = "migration/ram.c"
@@ -51,7 +52,9 @@ class Variant:
     """A QEMU that breaks one rule of the design, and how. A `counted` one leaves no page wrong, but a count.
 
     `test` is the integration test that finds it, where no plan of the fuzz comes to it. `part` is the sub-series that
-    it is made to, which a release may lack; `plans` says what the plans have that can come to it, see `run.PLANS`.
+    it is made to, which a release may lack, and `release` the only one that has what it changes, if it is but one.
+    `plans` says what the plans have that can come to it, see `plans.PLANS`. One that is `unseen` shows too rarely, or
+    where neither the fuzz nor a test looks, and why: it is not run unless it is asked for.
     """
 
     name: str
@@ -62,6 +65,8 @@ class Variant:
     test: str = ""
     part: str = ""
     plans: str = ""
+    release: str = ""
+    unseen: str = ""
 
 
 # where the migration thread adopts other records
@@ -100,6 +105,10 @@ static FakeDirtyRecords *kept[FAKE_DIRTY_HASH__MAX];
             shared->wanted = NULL;
             renewed = true;
         } else if (shared->wanted || run->mode == FAKE_DIRTY_MODE_OFF) {"""
+
+# what a channel is to send of a page, and the page itself
+COPY_SENT = r"iov_base = pages->data\[i\];"
+LIVE = "(pages->block->host + pages->offset[i])"
 
 ZERO_UNRECORDED = (
     Edit(VISIT, r'#include "qemu/osdep\.h"', '#include "qemu/osdep.h"\n#include "qemu/cutils.h"'),
@@ -272,21 +281,6 @@ VARIANTS = (
         plans="zero pages by channels",
     ),
     Variant(
-        "compressed-live",
-        1,
-        "the copy is hashed, but a channel compresses the page in the guest's memory",
-        (
-            Edit(
-                ZLIB,
-                r"memcpy\(z->buf, pages->data\[i\], page_size\);",
-                "memcpy(z->buf, pages->block->host + pages->offset[i], page_size);",
-            ),
-            Edit(ZSTD, r"z->in\.src = pages->data\[i\];", "z->in.src = pages->block->host + pages->offset[i];"),
-        ),
-        part="7-multifd",
-        plans="compression",
-    ),
-    Variant(
         "unflushed-rounds",
         4,
         "the search for dirty pages starts over while channels have pages of the round before",
@@ -361,4 +355,97 @@ VARIANTS = (
         part="9-hybrid",
         plans="postcopy",
     ),
+    Variant(
+        "sent-live",
+        1,
+        "the copy is hashed, but a channel that does not compress sends the page in the guest's memory",
+        (Edit(MULTIFD, COPY_SENT, f"iov_base = migrate_mapped_ram() ? pages->data[i] : {LIVE};"),),
+        part="7-multifd",
+        plans="no compression",
+    ),
+    Variant(
+        "zlib-live",
+        1,
+        "the copy is hashed, but zlib compresses the page in the guest's memory",
+        (Edit(ZLIB, r"memcpy\(z->buf, pages->data\[i\], page_size\);", f"memcpy(z->buf, {LIVE}, page_size);"),),
+        part="7-multifd",
+        plans="zlib",
+    ),
+    Variant(
+        "zstd-live",
+        1,
+        "the copy is hashed, but zstd compresses the page in the guest's memory",
+        (Edit(ZSTD, r"z->in\.src = pages->data\[i\];", f"z->in.src = {LIVE};"),),
+        part="7-multifd",
+        plans="zstd",
+    ),
+    Variant(
+        "zero-checked-live",
+        1,
+        "a channel sends a page as zero if the one in the guest's memory is, whatever was copied and hashed",
+        (Edit(ZERO_PAGES, r"buffer_is_zero\(pages->data\[i\], ", "buffer_is_zero(rb->host + offset, "),),
+        part="7-multifd",
+        plans="zero pages by channels",
+        unseen="the guest has microseconds to make it zero, and must undo it before the next visit: never in 40 plans",
+    ),
+    Variant(
+        "unflushed-anew",
+        4,
+        "where the list of RAM blocks has changed, pages are visited again that channels have not sent yet",
+        (
+            Edit(
+                RAM,
+                r"if \(multifd_ram_sync_per_round\(\)\) \{(?=\n +ret = multifd_ram_flush.*;\n +\}\n +ram_state_reset)",
+                "if (false) {",
+            ),
+        ),
+        part="7-multifd",
+        plans="several channels and another block",
+        unseen="a page has to be dirty again before the search comes to the end of the list: never in 12 plans",
+    ),
+    Variant(
+        "torn-known",
+        3,
+        "of two channels that record pages next to one another, one may undo what the other notes",
+        (Edit(VISIT, r"set_bit_atomic\(page, block->known\);", "set_bit(page, block->known);"),),
+        part="7-multifd",
+        plans="several channels",
+        unseen="a record is lost, its page is sent once more than it had to be, and memory is equal",
+    ),
+    Variant(
+        "file-live",
+        1,
+        "the copy is hashed, but the page in the guest's memory is written into the file",
+        (
+            Edit(MULTIFD, COPY_SENT, f"iov_base = migrate_mapped_ram() ? {LIVE} : pages->data[i];"),
+            Edit(RAM, r"qemu_put_buffer_at\(file, buf, ", "qemu_put_buffer_at(file, block->host + offset, ", own=True),
+        ),
+        part="8-files",
+        plans="file with direct-io",
+    ),
+    Variant(
+        "unflushed-before-postcopy",
+        4,
+        "channels have pages still when postcopy begins",
+        (
+            Edit(
+                RAM,
+                r"ret = multifd_ram_flush_and_sync\(f\);(?=\n.*\n +error_setg\(errp, .*multifd flush and sync)",
+                "ret = 0;",
+                own=True,
+            ),
+        ),
+        part="9-hybrid",
+        plans="postcopy with multifd",
+        release="10.2",
+    ),
 )
+
+
+def of_release(release: str, parts: Path) -> list[Variant]:
+    """The variants of a release of QEMU, whose sub-series are directories of `parts`."""
+    return [
+        variant
+        for variant in VARIANTS
+        if variant.release in ("", release) and (not variant.part or (parts / variant.part).is_dir())
+    ]

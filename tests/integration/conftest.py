@@ -55,7 +55,16 @@ IN_EVERY_TEST = {
         "test_postcopy_after_some_rounds[observe-postcopy-preempt]",
         "test_toggles_before_postcopy_at_random_moments[0]",
         "test_the_channel_breaks_in_postcopy_and_is_mended",
-        "test_the_destination_dies_before_the_point_of_no_return",
+    },
+    "test_series_lost_destination.py": {
+        "test_before_the_point_of_no_return_the_guest_runs_on[stop of postcopy]",
+        "test_in_postcopy_the_guest_runs_nowhere_twice",
+    },
+    "test_series_leaks.py": {
+        "test_a_migration_that_breaks[multifd-break_one]",
+        "test_a_disk_that_is_full[direct-io]",
+        "test_what_is_refused_when_the_switchover_has_been_decided",
+        "test_what_is_not_compatible",
     },
     "test_series_multifd.py": {
         "test_every_page_is_equal[none-multifd]",
@@ -68,6 +77,7 @@ IN_EVERY_TEST = {
         "test_what_is_restored_is_what_was_saved[direct-io-none]",
         "test_a_save_that_is_cancelled_again_and_again_leaves_the_guest_running[direct-io]",
     },
+    "test_series_requests.py": {"test_pages_that_the_guest_asks_for[preempt-swept-intact]"},
     "test_finding.py": {
         "test_whatever_the_executable_is_called[qemu_binary-qemu-virtiofs-system-x86_64]",
         "test_what_has_only_the_name",

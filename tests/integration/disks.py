@@ -19,3 +19,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield disk
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def grow(disk: Path, size: int) -> None:
+    """Let it take so many bytes."""
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fakedirty.lab.machine import machine
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.qmp.client import Qmp, QmpRefusedError
+from migrating import wait
 
 SKIP = {"fake-dirty-mode": "skip"}
 OBSERVE = {"fake-dirty-mode": "observe"}
 WEAK = {"fake-dirty-hash": "crc32"}
+COLO = "x-colo"
 
 
 @dataclass(frozen=True)
 class Bad:
-    """Parameters and capabilities that are set first, those that are asked for then, and what is said to it."""
+    """Parameters and capabilities that are set first, those that are asked for then, and what is said to it.
+
+    What is asked for `needs` a capability beside it.
+    """
 
     said: str
     then: Mapping[str, object] = field(default_factory=dict)
     first: Mapping[str, object] = field(default_factory=dict)
     capability_first: str = ""
     capability_then: str = ""
+    needs: str = ""
 
     def ask(self, qmp: Qmp) -> None:
         """Ask for what is refused."""
@@ -34,13 +42,12 @@ class Bad:
             qmp.execute("migrate-set-parameters", self.then)
 
 
-def capabilities(names: tuple[str, ...]) -> Iterator[Bad]:
+def capability(name: str, needs: str = "") -> Iterator[Bad]:
     """Both orders of each mode and what does not go with it."""
-    for name in names:
-        for mode in (OBSERVE, SKIP):
-            said = f"(?i)fake-dirty-mode '{mode['fake-dirty-mode']}' is not compatible with.*{name}"
-            yield Bad(said, first=mode, capability_then=name)
-            yield Bad(said, then=mode, capability_first=name)
+    for mode in (OBSERVE, SKIP):
+        said = f"(?i)fake-dirty-mode '{mode['fake-dirty-mode']}' is not compatible with.*{name}"
+        yield Bad(said, first=mode, capability_then=name, needs=needs)
+        yield Bad(said, then=mode, capability_first=name, needs=needs)
 
 
 BAD = (
@@ -61,7 +68,10 @@ BAD = (
     # one bad word among good ones: none of them is taken
     Bad("(?i)downtime", {**SKIP, "fake-dirty-hash": "sha1", "fake-dirty-audit": True, "downtime-limit": 10**9}),
     Bad("too weak", {**SKIP, **WEAK, "max-bandwidth": 12345, "fake-dirty-audit": True}),
-    *capabilities(("dirty-bitmaps", "background-snapshot")),
+    *capability("dirty-bitmaps"),
+    *capability("background-snapshot"),
+    *capability("zero-copy-send", needs="multifd"),
+    *capability(COLO),
 )
 
 
@@ -70,8 +80,18 @@ def state(qmp: Qmp) -> dict[str, Any]:
     return {name: qmp.execute(name) for name in ("query-migrate-parameters", "query-migrate-capabilities")}
 
 
-def enable(qmp: Qmp, capability: str) -> None:
-    qmp.execute("migrate-set-capabilities", capabilities=[{"capability": capability, "state": True}])
+def enable(qmp: Qmp, capability: str, state: bool = True) -> None:
+    qmp.execute("migrate-set-capabilities", capabilities=[{"capability": capability, "state": state}])
+
+
+def reason_against(qmp: Qmp, capability: str) -> str:
+    """Why QEMU was built without a capability; empty where it has it."""
+    try:
+        enable(qmp, capability)
+    except QmpRefusedError as error:
+        return error.reason
+    enable(qmp, capability, state=False)
+    return ""
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +105,11 @@ def idle() -> Iterator[Qmp]:
 def test_it_is_refused_by_name_and_changes_nothing(bad: Bad, idle: Qmp) -> None:
     pristine = state(idle)
     defaults = {name: value for name, value in pristine["query-migrate-parameters"].items() if "fake-dirty" in name}
+    if COLO in (bad.capability_first, bad.capability_then) and (why := reason_against(idle, COLO)):
+        pytest.skip(why)
     try:
+        if bad.needs:
+            enable(idle, bad.needs)
         if bad.capability_first:
             enable(idle, bad.capability_first)
         idle.execute("migrate-set-parameters", bad.first)
@@ -108,3 +132,30 @@ def test_a_migration_by_rdma_is_refused_where_it_is_asked_for(idle: Qmp) -> None
         assert idle.execute("query-migrate").get("status", "none") in ("none", "failed")
     finally:
         idle.execute("migrate-set-parameters", {"fake-dirty-mode": "off"})
+
+
+@pytest.mark.parametrize("mode", [OBSERVE, SKIP], ids=str)
+def test_a_mode_is_refused_while_a_migration_by_rdma_runs(mode: Mapping[str, object], tmp_path: Path) -> None:
+    """It takes no device: with cpr-transfer, QEMU connects by RDMA only when the other QEMU closes another channel."""
+    other = {"transport": "socket", "type": "unix", "path": str(tmp_path / "cpr")}
+    channels = [
+        {"channel-type": "main", "addr": {"transport": "rdma", "host": "127.0.0.1", "port": "4444"}},
+        {"channel-type": "cpr", "addr": other},
+    ]
+    with (
+        machine("by-rdma", qemu_binary(), ["-machine", "none"]) as vm,
+        socket.socket(socket.AF_UNIX) as listener,
+    ):
+        listener.bind(str(tmp_path / "cpr"))
+        listener.listen()
+        vm.qmp.execute("migrate-set-parameters", {"mode": "cpr-transfer"})
+        vm.qmp.execute("migrate", channels=channels)
+        connection, _ = listener.accept()
+        with connection:
+            assert vm.qmp.execute("query-migrate")["status"] == "setup"
+            before = state(vm.qmp)
+            with pytest.raises(QmpRefusedError, match="is not compatible with RDMA"):
+                vm.qmp.execute("migrate-set-parameters", mode)
+            assert state(vm.qmp) == before
+        wait(lambda: vm.qmp.execute("query-migrate")["status"] == "failed")
+        vm.qmp.execute("migrate-set-parameters", mode)

@@ -237,28 +237,6 @@ def test_on_huge_pages(sweep: bool) -> None:
         assert (outcome.final["fake-dirty"]["swept"] > 0) is sweep
 
 
-def test_the_destination_dies_before_the_point_of_no_return() -> None:
-    """The guest goes on at the source, whatever was swept, and the next migration moves all of it."""
-    settings = Settings(300, SLOW, {**NEVER, **SKIP}, {**POSTCOPY, "pause-before-switchover": True})
-    with bench() as both, both.source() as source:
-        with both.destination() as destination:
-
-            def die(qmp: Qmp) -> None:
-                destination.process.kill()
-                destination.process.wait()
-                time.sleep(0.2)
-                go_on(qmp)
-
-            steps = [Step(start_postcopy, after_round=AFTER), Step(die, in_state=PAUSED)]
-            outcome = migrate(source, destination, settings, time_limit=60, steps=steps)
-            assert outcome.status in ("failed", "postcopy-paused"), outcome.final
-        if outcome.status == "failed":
-            wait(lambda: source.qmp.execute("query-status")["status"] == "running")
-            with both.destination() as second:
-                outcome = hybrid(source, second, SKIP, {"pause-before-switchover": False})
-                assert_totals(source, outcome)
-
-
 def test_a_cancel_while_postcopy_waits_leaves_the_guest_running() -> None:
     settings = Settings(300, SLOW, {**NEVER, **SKIP}, {**POSTCOPY, "pause-before-switchover": True})
     with bench() as both, both.source() as source:

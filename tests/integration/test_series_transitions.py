@@ -7,6 +7,7 @@ and, where it is refused, with the VM stopped for the switchover.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from migrating import wait
 from series import assert_equal, bench, let_through, rounds
 
 LEAST_MS = 1
+AT_ONCE = 20  # commands of each client
 PAUSED = "pre-switchover"
 BULK_MIDDLE = 1 << 20  # bytes sent
 BACK, AGAIN, LAST = 2, 5, 8  # rounds after which an attempt is changed, changed again, and ended
@@ -143,3 +145,29 @@ def assert_in_turn(history: list[Mapping[str, Any]], *settings: Setting) -> None
     if found[-1] != settings[-1]:
         found.pop()  # the switchover's own
     assert tuple(found) == settings
+
+
+def test_a_capability_asked_for_at_the_same_moment_changes_nothing() -> None:
+    """Two clients at once, while a migration runs: one toggles the mode, the other is refused any capability."""
+    wanted = [{"capability": "dirty-bitmaps", "state": True}]
+    with bench(WORKLOAD) as both, both.source() as source, both.destination() as destination:
+        with Qmp.connect(source.observer_socket) as other, ThreadPoolExecutor() as pool:
+
+            def ask() -> None:
+                for _ in range(AT_ONCE):
+                    with pytest.raises(QmpRefusedError, match="in progress"):
+                        other.execute("migrate-set-capabilities", capabilities=wanted)
+
+            def meet(qmp: Qmp) -> None:
+                asking = pool.submit(ask)
+                for _ in range(AT_ONCE):
+                    for setting in (OFF, SKIP):
+                        setting.set(qmp)
+                asking.result()
+
+            settings = Settings(LEAST_MS, BANDWIDTH, parameters={"fake-dirty-switchover": False})
+            steps = [Step(meet, after_round=BACK), let_through(after_round=LAST)]
+            outcome = migrate(source, destination, settings, time_limit=60, steps=steps)
+        assert outcome.status == "completed"
+        assert_equal(source, destination)
+        assert Setting.read(rounds(source.qmp)[-1]) == SKIP

@@ -42,9 +42,7 @@ def test_what_is_changed_is_in_the_series(variants: ModuleType, release: str) ->
         for line in patch.read_text().splitlines()
         if line[:1] in " +"
     )
-    for variant in variants.VARIANTS:
-        if variant.part and not (PATCHES / release / variant.part).is_dir():
-            continue
+    for variant in variants.of_release(release, PATCHES / release):
         for edit in variant.edits:
             assert edit.own or variants.re.search(edit.pattern, added), f"{variant.name}: {edit.pattern}"
 
@@ -55,3 +53,18 @@ def test_a_place_that_is_gone_or_not_the_only_one_is_an_error(variants: ModuleTy
     for source in ("a", "now();\nnow();"):
         with pytest.raises(variants.MovedError, match=r"file\.c"):
             edit.applied(source)
+
+
+def test_a_variant_of_one_release_is_of_no_other(variants: ModuleType) -> None:
+    named = {variant.name: variant.release for variant in variants.VARIANTS if variant.release}
+    assert set(named.values()) <= set(releases())
+    for release in releases():
+        there = {variant.name for variant in variants.of_release(release, PATCHES / release)}
+        assert {name for name in named if name in there} == {name for name, only in named.items() if only == release}
+
+
+def test_live_pages_are_sent_by_one_way_at_a_time(variants: ModuleType) -> None:
+    """Each of these variants is to be caught by itself."""
+    files = {variant.name: {edit.file for edit in variant.edits} for variant in variants.VARIANTS}
+    assert not files["zlib-live"] & files["zstd-live"]
+    assert files["sent-live"] < files["file-live"], "one line, which both send by: the other way is as it was"

@@ -15,6 +15,7 @@ from fakedirty.errors import LabError, QmpError
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.process import running
 
+from .leak_sanitizer import let_end, looks_for_leaks
 from .network import End
 from .qemu import firmware_arguments
 
@@ -62,8 +63,9 @@ def machine(
     """Start `qemu` as the guest `name`, at `end` of a network if one is given.
 
     `arguments` are the guest's (memory, kernel, serial log). Sockets and QEMU's standard error live in a
-    directory of their own, removed with the machine. QEMU is killed when this process ends in any way,
-    so start machines in a thread that outlives them.
+    directory of their own, removed with the machine. QEMU is killed at the end of the block, unless it has
+    LeakSanitizer: then it quits. It is killed when this process ends in any way, so start machines in a
+    thread that outlives them.
     """
     if not (program := shutil.which(qemu)):
         raise LabError(f"there is no QEMU at {qemu}: 'fakedirty qemu path' names the one that is built")
@@ -77,6 +79,8 @@ def machine(
         process = stack.enter_context(_process([*command, *arguments], directory))
         qmp = stack.enter_context(_connected(process, sockets[0], name, directory))
         yield Machine(name, process, end, directory, qmp, sockets[1])
+        if process.poll() is None and looks_for_leaks(process.pid):
+            let_end(process, qmp)
 
 
 @contextmanager
