@@ -206,7 +206,9 @@ struct runstate_event {
 #define LOST_BATCHES 1    /* no room in the ring buffer of page records */
 #define LOST_UNREADABLE 2 /* memory of the process could not be read */
 #define LOST_UNRECORDED 3 /* no room to remember what a page held */
-#define LOST_PLACES 4     /* of the kernel; user space has one more, a reader that is late */
+#define LOST_LATE 4       /* user space's own: a reader that is late */
+#define LOST_CROWDED 5    /* more threads at a batch at once than there is room for */
+#define LOST_PLACES 6
 
 /* how the kernel's state of every observed process opens: a map of its own, by slot in the map `observed` */
 struct process_head {

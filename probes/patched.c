@@ -6,7 +6,15 @@
  * can be held against what was seen of its pages. User space appends one small program per USDT
  * location, which fetches the arguments and calls the handler of the event's name.
  *
- * Defined on the command line: what rings.c wants.
+ * With multifd the threads of all channels report what they send, each for itself and at the same time. So nothing that
+ * a program works on is shared: a batch lies in an element of its thread's own, which is there while the program runs,
+ * and a round on the stack. What all of them count is added to in one step.
+ *
+ * A round is reported when all batches of it were, and the reports of rounds come one after the other: then nobody adds
+ * to its counts any more.
+ *
+ * Defined on the command line: BATCHES, how many threads may be at a batch at once, of all processes; and what rings.c
+ * wants.
  */
 
 #define ROUNDS 16 /* rounds that may be open at once; a power of two */
@@ -14,10 +22,11 @@
 struct process {
     struct process_head head;
     struct seen_counts seen[ROUNDS];
-    struct batch_event batch; /* of the migration thread, as are its programs */
-    struct round_event round;
-    struct migration_round_event migration_round;
 };
+
+/* by thread, and there from the start: the kernel allocates nothing while a program runs */
+BPF_F_TABLE("hash", u64, struct batch_event, batches, BATCHES, 0);
+BPF_ARRAY(empty_batch, struct batch_event, 1);
 
 BPF_ARRAY(process_state, struct process, 1); /* what each process's own map is like */
 BPF_ARRAY_OF_MAPS(observed, "process_state", PROCESSES);
@@ -35,23 +44,27 @@ static __always_inline struct process *process(void)
     return process_of(bpf_get_current_pid_tgid() >> 32);
 }
 
-static __always_inline int fake_dirty_batch(struct pt_regs *ctx, u64 block, u64 round, u64 records, u64 count)
+static __always_inline struct batch_event *begin_batch(u64 thread)
 {
-    struct process *p = process();
-    u64 classes = 0, dispositions = 0;
-    struct batch_event *batch;
-    struct seen_counts *counts;
-    u32 bytes;
+    int zero = 0;
+    struct batch_event *empty = empty_batch.lookup(&zero);
 
-    if (!p) {
+    if (!empty || batches.update(&thread, empty)) {
         return 0;
     }
-    batch = &p->batch;
-    counts = &p->seen[round & (ROUNDS - 1)];
-    bytes = (count & (2 * BATCH_PAGES - 1)) * sizeof(struct page_record);
+    return batches.lookup(&thread);
+}
+
+static __always_inline void count_batch(struct process *p, struct batch_event *batch, u64 block, u64 round, u64 records,
+                                        u64 count)
+{
+    u64 classes = 0, dispositions = 0;
+    struct seen_counts *counts = &p->seen[round & (ROUNDS - 1)];
+    u32 bytes = (count & (2 * BATCH_PAGES - 1)) * sizeof(struct page_record);
+
     if (bytes > sizeof(batch->records) || bpf_probe_read_user(batch->records, bytes, (void *)records)) {
         lose(&p->head, LOST_UNREADABLE);
-        return 0;
+        return;
     }
     /* counters side by side in one word: a batch has 256 pages at most, which fit 12 bits */
     for (int i = 0; i < BATCH_PAGES; i++) {
@@ -77,10 +90,40 @@ static __always_inline int fake_dirty_batch(struct pt_regs *ctx, u64 block, u64 
     head(&p->head, &batch->header, EVENT_BATCH);
     batch->round = round;
     batch->count = count;
-    bpf_probe_read_user_str(batch->block, sizeof(batch->block), (void *)block);
+    if (bpf_probe_read_user_str(batch->block, sizeof(batch->block), (void *)block) < 0) {
+        lose(&p->head, LOST_UNREADABLE);
+        return;
+    }
     hand_on(&p->head, batch, count);
 #endif
+}
+
+static __always_inline int fake_dirty_batch(struct pt_regs *ctx, u64 block, u64 round, u64 records, u64 count)
+{
+    u64 thread = bpf_get_current_pid_tgid();
+    struct process *p = process();
+    struct batch_event *batch;
+
+    if (!p) {
+        return 0;
+    }
+    batch = begin_batch(thread);
+    if (!batch) {
+        lose(&p->head, LOST_CROWDED);
+        return 0;
+    }
+    count_batch(p, batch, block, round, records, count);
+    batches.delete(&thread);
     return 0;
+}
+
+/* of a round that is over; its place is the next one's to come that has it */
+static __always_inline void take_counts(struct process *p, u64 round, struct seen_counts *seen)
+{
+    struct seen_counts *counts = &p->seen[round & (ROUNDS - 1)];
+
+    *seen = *counts;
+    __builtin_memset(counts, 0, sizeof(*counts));
 }
 
 /* of a series whose records have no version, and one size */
@@ -88,23 +131,18 @@ static __always_inline int fake_dirty_round(struct pt_regs *ctx, u64 round, u64 
                                             u64 record, u64 size)
 {
     struct process *p = process();
-    struct round_event *event;
-    struct seen_counts *counts;
+    struct round_event event = {};
 
     if (!p) {
         return 0;
     }
-    event = &p->round;
-    counts = &p->seen[round & (ROUNDS - 1)];
-    head(&p->head, &event->header, EVENT_ROUND);
-    event->seen = *counts;
-    __builtin_memset(counts, 0, sizeof(*counts));
-    if (size != sizeof(event->record) ||
-        bpf_probe_read_user(&event->record, sizeof(event->record), (void *)record)) {
+    head(&p->head, &event.header, EVENT_ROUND);
+    take_counts(p, round, &event.seen);
+    if (size != sizeof(event.record) || bpf_probe_read_user(&event.record, sizeof(event.record), (void *)record)) {
         lose(&p->head, LOST_UNREADABLE);
         return 0;
     }
-    tell(&p->head, event, sizeof(*event));
+    tell(&p->head, &event, sizeof(event));
     return 0;
 }
 
@@ -113,25 +151,20 @@ static __always_inline int migration_round(struct pt_regs *ctx, u64 round, u64 d
                                            u64 size)
 {
     struct process *p = process();
-    struct migration_round_event *event;
-    struct seen_counts *counts;
-    u32 bytes = size > sizeof(event->record) ? sizeof(event->record) : size;
+    struct migration_round_event event = {};
+    u32 bytes = size > sizeof(event.record) ? sizeof(event.record) : size;
 
     if (!p) {
         return 0;
     }
-    event = &p->migration_round;
-    counts = &p->seen[round & (ROUNDS - 1)];
-    head(&p->head, &event->header, EVENT_MIGRATION_ROUND);
-    event->seen = *counts;
-    __builtin_memset(counts, 0, sizeof(*counts));
-    __builtin_memset(&event->record, 0, sizeof(event->record));
-    if (bytes > sizeof(event->record) || bpf_probe_read_user(&event->record, bytes, (void *)record)) {
+    head(&p->head, &event.header, EVENT_MIGRATION_ROUND);
+    take_counts(p, round, &event.seen);
+    if (bytes > sizeof(event.record) || bpf_probe_read_user(&event.record, bytes, (void *)record)) {
         lose(&p->head, LOST_UNREADABLE);
         return 0;
     }
-    event->record_bytes = bytes;
-    tell(&p->head, event, sizeof(*event));
+    event.record_bytes = bytes;
+    tell(&p->head, &event, sizeof(event));
     return 0;
 }
 

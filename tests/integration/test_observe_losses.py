@@ -18,7 +18,7 @@ from fakedirty.observe.target import by_pid
 from fakedirty.observe.wire import LOST_PLACES
 from migrating import SLOW, Notes, Pair, observed, pair, running, wait
 
-EVENTS, PAGES, UNREADABLE, TABLE, LATE = LOST_PLACES
+EVENTS, PAGES, UNREADABLE, TABLE, LATE, _BATCHES = LOST_PLACES
 BINARIES = {Level.PATCHED: qemu_binary, Level.USDT: qemu_binary, Level.STOCK: stock_binary}
 
 

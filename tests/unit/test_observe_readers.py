@@ -336,12 +336,12 @@ def test_stock_names_states_by_name_or_number() -> None:
 
 def test_losses_are_told_once() -> None:
     losses = LossReader()
-    assert losses.take(1, [0, 0, 0, 0, 0]) == []
-    assert losses.take(5, [2, 0, 1, 0, 0]) == [
+    assert losses.take(1, [0, 0, 0, 0, 0, 0]) == []
+    assert losses.take(5, [2, 0, 1, 0, 0, 0]) == [
         EventsLost(5, 2, wire.LOST_PLACES[0]),
         EventsLost(5, 1, wire.LOST_PLACES[2]),
     ]
-    assert losses.take(6, [3, 0, 1, 0, 0]) == [EventsLost(6, 1, wire.LOST_PLACES[0])]
+    assert losses.take(6, [3, 0, 1, 0, 0, 0]) == [EventsLost(6, 1, wire.LOST_PLACES[0])]
 
 
 def test_chunks_are_enough_for_several_times_the_memory_of_the_host(tmp_path: Path) -> None:

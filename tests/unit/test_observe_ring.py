@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -75,6 +76,21 @@ def test_an_event_that_is_being_written_holds_back_those_after_it(writer: Writer
     assert writer.read == late
     writer.commit(late, 4)
     assert [bytes(event) for event in ring.take()] == [b"late", b"third"]
+
+
+def test_what_has_been_begun_is_waited_for(writer: Writer, ring: Ring) -> None:
+    late = writer.reserve(b"late")
+    writer.reserve(b"behind it", flags=0)
+    timer = threading.Timer(0.05, writer.commit, (late, 4))
+    timer.start()
+    assert [bytes(event) for event in ring.take_begun(60)] == [b"late", b"behind it"]
+    timer.join()
+
+
+def test_an_event_that_is_never_complete_is_not_waited_for_for_ever(writer: Writer, ring: Ring) -> None:
+    writer.reserve(b"first", flags=0)
+    writer.reserve(b"late")
+    assert [bytes(event) for event in ring.take_begun(0.01)] == [b"first"]
 
 
 def test_what_was_discarded_is_passed_over(writer: Writer, ring: Ring) -> None:

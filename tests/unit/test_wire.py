@@ -56,7 +56,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     for field in ("hash", "tag"):
         questions[f"page_record.{field}"] = f"offsetof(struct page_record, {field})"
     questions["records"] = "offsetof(struct batch_event, records)"
-    questions |= {name: name for name in [*CONSTANTS, "LOST_PLACES", "CHUNK_PAGES"]}
+    questions |= {name: name for name in [*CONSTANTS, "LOST_PLACES", "LOST_LATE", "CHUNK_PAGES"]}
     for pid in PIDS:
         questions |= {f"place {pid} {n}": f"PLACE_OF((unsigned int){pid}, {n})" for n in range(wire.PLACES_TRIED)}
     prints = "\n".join(f'printf("%s=%lld\\n", "{key}", (long long)({value}));' for key, value in questions.items())
@@ -90,7 +90,8 @@ def test_page_records(compiled: dict[str, int]) -> None:
 
 def test_numbers(compiled: dict[str, int]) -> None:
     assert {name: getattr(wire, name) for name in CONSTANTS} == {name: compiled[name] for name in CONSTANTS}
-    assert compiled["LOST_PLACES"] == wire.LOST_IN_KERNEL == len(wire.LOST_PLACES) - 1
+    assert compiled["LOST_PLACES"] == len(wire.LOST_PLACES)
+    assert compiled["LOST_LATE"] == wire.LOST_LATE
     assert compiled["CHUNK_PAGES"] == stock.CHUNK_PAGES
 
 
@@ -121,8 +122,9 @@ def test_a_chunk_fits_a_size_of_the_allocator(compiled: dict[str, int]) -> None:
 
 
 def test_losses_of_an_older_trace_have_fewer_places() -> None:
-    assert wire.unpack_losses(wire.pack_losses([1, 2, 3, 4])) == [1, 2, 3, 4, 0]
-    assert wire.unpack_losses(wire.pack_losses([1, 2, 3, 4, 5])) == [1, 2, 3, 4, 5]
+    assert wire.unpack_losses(wire.pack_losses([1, 2, 3, 4])) == [1, 2, 3, 4, 0, 0]
+    assert wire.unpack_losses(wire.pack_losses([1, 2, 3, 4, 5])) == [1, 2, 3, 4, 5, 0]
+    assert wire.unpack_losses(wire.pack_losses([1, 2, 3, 4, 5, 6])) == [1, 2, 3, 4, 5, 6]
 
 
 def test_every_bypass_has_its_program() -> None:

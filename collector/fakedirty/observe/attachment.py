@@ -143,7 +143,7 @@ class Attachment:
         for pid in pids:
             slot = self._slot(feed, pid)
             if slot is not None and (lost := self._observed.lost(pid, slot)) is not None:
-                total = [sum(pair) for pair in zip(total, [*lost, 0], strict=True)]
+                total = [sum(pair) for pair in zip(total, lost, strict=True)]
         return total
 
     def forget(self, feed: Feed, before: int | None) -> None:

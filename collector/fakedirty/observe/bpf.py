@@ -98,8 +98,9 @@ class Bpf:
     def take(self) -> dict[str, list[memoryview]]:
         """What the ring buffers hold, by ring buffer. Does not wait."""
         self._poll.poll(0)  # else the edge of the others stays pending
-        # in the order of opening: whatever an event of the first ring rests on is in the second by then
-        return {name: ring.take() for name, ring in self._rings.items()}
+        # in the order of opening: whatever an event of the first ring rests on has been begun in the second by then
+        first, *others = self._rings.items()
+        return {first[0]: first[1].take(), **{name: ring.take_begun() for name, ring in others}}
 
     def close(self) -> None:
         """Unload everything; the maps go with it."""

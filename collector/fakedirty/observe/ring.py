@@ -8,6 +8,10 @@ twice in a row so that nothing wraps. Every event has a header of 8 bytes: its l
 from __future__ import annotations
 
 import mmap
+import time
+
+WAIT_SECONDS = 0.2  # at most, for an event that is being written
+_PAUSE_SECONDS = 0.001
 
 _HEADER = 8
 _BUSY = 1 << 31
@@ -45,6 +49,19 @@ class Ring:
         block = memoryview(bytes(self._data[first : first + at]))
         self._read[0] = start + at
         return [block[begin:stop] for begin, stop in spans]
+
+    def take_begun(self, wait_seconds: float = WAIT_SECONDS) -> list[memoryview]:
+        """All events that have been begun by now, oldest first.
+
+        One that is being written hides those behind it, which may be complete for long: several threads write at once,
+        and one may lose its CPU in the middle. After `wait_seconds` what it hides is left for later.
+        """
+        end, deadline = self._written[0], time.monotonic() + wait_seconds
+        taken = self.take()
+        while self._read[0] < end and time.monotonic() < deadline:
+            time.sleep(_PAUSE_SECONDS)
+            taken += self.take()
+        return taken
 
     def close(self) -> None:
         """Unmap."""

@@ -24,16 +24,16 @@ EVENT_STOCK_STARTED, EVENT_STOCK_ROUND, EVENT_STOCK_STATE, EVENT_STOCK_STOPPED =
 EVENT_RUNSTATE = 9
 EVENT_MIGRATION_ROUND = 10
 
-# where events are lost: as LOST_* of events.h, and one more place in user space
+# where events are lost: as LOST_* of events.h; the kernel counts in all of them but one
 LOST_PLACES = (
     "ring buffer of events full",
     "ring buffer of page records full",
     "memory of the process not readable",
     "table of sent pages full",
     "reader of page records late",
+    "table of page batches full",
 )
-LOST_LATE = 4
-LOST_IN_KERNEL = 4
+LOST_LATE = 4  # the one
 
 PLACES, PLACES_TRIED = 1 << 15, 4
 _GENERATIONS = 1 << 16
@@ -105,7 +105,7 @@ class ProcessHead(ctypes.Structure):
     """``struct process_head``: how the kernel's state of an observed process opens."""
 
     _fields_: ClassVar[list[Field]] = [
-        ("lost", ctypes.c_uint64 * LOST_IN_KERNEL),
+        ("lost", ctypes.c_uint64 * len(LOST_PLACES)),
         ("slot", ctypes.c_uint16),
         ("reserved", ctypes.c_uint16),
         ("tgid", ctypes.c_uint32),
