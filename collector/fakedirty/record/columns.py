@@ -97,6 +97,8 @@ MIGRATIONS = (
     Column("setup_time_ms", COUNT, "ms", "`setup-time` of the last query-migrate"),
     Column("downtime_ms", COUNT, "ms", "`downtime` of the last query-migrate"),
     Column("downtime_limit_ms", COUNT, "ms", "how long the guest was allowed to be stopped, as QEMU said last"),
+    Column("channels", COUNT, "", "how many send pages at once: 1 without multifd; empty where QEMU did not say"),
+    Column("compressed", TRUTH, "", "whether multifd compresses pages; empty where QEMU did not say"),
     Column("transferred_bytes", COUNT, "bytes", "`ram.transferred` of the last query-migrate"),
     Column("rounds", COUNT, "rounds", "rounds that were recorded"),
     Column("invalid_rounds", COUNT, "rounds", "rounds whose `valid` is false"),
