@@ -176,13 +176,14 @@ def outside_downtime(seen: Seen) -> Samples:
 
 def skip_cost(seen: Seen) -> Samples:
     """What hashing took in the last rounds that could skip."""
-    if (found := economy(seen.migration.rounds)) is not None:
+    found = economy(seen.migration.rounds, seen.migration.channels)
+    if found is not None and found.hash_seconds is not None:
         yield (), found.hash_seconds
 
 
 def skip_gain(seen: Seen) -> Samples:
     """What sending the skipped pages would have taken."""
-    if (found := economy(seen.migration.rounds)) is not None:
+    if (found := economy(seen.migration.rounds, seen.migration.channels)) is not None:
         yield (), found.saved_seconds
 
 
