@@ -143,6 +143,27 @@ METRICS = (
         readers.outside_downtime,
     ),
     Metric(
+        "fakedirty_migration_postcopy_start_seconds",
+        G,
+        (),
+        "When postcopy was seen to be active, from the start of the last migration: its rounds end there.",
+        readers.postcopy_start,
+    ),
+    Metric(
+        "fakedirty_migration_postcopy_duration_seconds",
+        G,
+        (),
+        "How long postcopy of the last migration took, once it is over.",
+        readers.postcopy_duration,
+    ),
+    Metric(
+        "fakedirty_migration_postcopy_left_pages",
+        G,
+        (),
+        "Pages of the last migration that were left to postcopy, by QEMU's history of rounds, once it is over.",
+        readers.postcopy_left,
+    ),
+    Metric(
         "fakedirty_skip_hash_seconds",
         G,
         (),
