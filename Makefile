@@ -170,9 +170,10 @@ campaign-quick: setup  ## the smallest campaign, from its file to its tables (un
 	$(FAKEDIRTY) campaign export runs/campaign-quick
 
 WORK ?= $(CURDIR)/build/qemu-check$(if $(VERSION),-$(VERSION))
-qemu-check: setup qemu-packages  ## the series patch by patch, and all of QEMU's own migration tests on it (an hour or two; VERSION=10.2 WORK=directory)
+qemu-check: setup qemu-packages  ## the series patch by patch, all of QEMU's migration tests on it, and builds with the fewest libraries (three hours; VERSION=10.2 WORK=directory)
 	@qemu-patches/check.sh patches $(WORK) $(VERSION)
 	qemu-patches/check.sh suite $(WORK) $(VERSION)
+	qemu-patches/check.sh builds $(WORK) $(VERSION)
 
 qemu-sanitizers: setup qemu-packages  ## QEMU with the series under ASan, UBSan and TSan: nothing that they do not report without it (an hour; the same variables)
 	@qemu-patches/check.sh sanitizers $(WORK) $(VERSION)

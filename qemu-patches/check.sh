@@ -1,29 +1,35 @@
 #!/usr/bin/env bash
 # Checks the series as QEMU's reviewers would: each patch by itself, then all of QEMU's own migration tests.
 #
-#   check.sh patches WORK [RELEASE]   each patch: scripts/checkpatch.pl says nothing, it builds, the short tests pass
-#   check.sh suite WORK [RELEASE]     the full tests: without the series, with it, and with a mode forced on every source
+#   check.sh patches WORK [RELEASE]   each patch: scripts/checkpatch.pl says nothing, it builds, the short tests pass; after
+#                                     the last one of each sub-series all tests that QEMU has by the series alone
+#   check.sh suite WORK [RELEASE]     the full tests: those that QEMU has by the series alone, once; and QEMU's own
+#                                     without the series, with it, and with a mode forced on every source
+#   check.sh builds WORK [RELEASE]    with libxxhash and no other library of hashes, and without any, after 5-switchover
+#                                     and after the last patch: it builds, starts, has the modes and hashes that it is
+#                                     to have, and passes the tests that it has by the series alone
 #   check.sh sanitizers WORK [RELEASE]
 #                                     builds with ASan and UBSan, and with TSan, through the short tests and 60 random
 #                                     migrations: ASan and UBSan report nothing that they do not report of the source
 #                                     without it, and TSan nothing at lines of it but the races in tests/qemu/races.txt
 #
 # RELEASE is QEMU's: 10.0 (if none is given) or 10.2. WORK is a directory of its own for each release: it keeps source,
-# build and results (some 4 GiB, an hour or two on two cores). What was interrupted goes on where it was, for the very
-# same patches. The source comes from where build.sh takes it. All builds have TLS, which build.sh leaves out unless it
-# is asked for: without it QEMU leaves its tests of TLS out.
+# build and results (some 5 GiB, three hours on two cores). What was interrupted goes on where it was, for the very
+# same patches. The source comes from where build.sh takes it. All builds but those of `builds` have TLS, which build.sh
+# leaves out unless it is asked for: without it QEMU leaves its tests of TLS out.
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
 release=${3:-10.0}
 series=$here/$release
 units=(tests/unit/test-fake-dirty-{hash,estimate,record})
+huge_pages=64  # for one test: suite.py runs those that need some one after another
 python=${PYTHON:-$here/../.venv/bin/python}
 firmware=(/usr/share/seabios /usr/share/qemu /usr/lib/ipxe/qemu)
 
 say() { echo "qemu-check: $*"; }
 die() { say "$*" >&2; exit 1; }
-[[ $# == [23] && $1 =~ ^(patches|suite|sanitizers)$ ]] || { sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[[ $# == [23] && $1 =~ ^(patches|suite|builds|sanitizers)$ ]] || { sed -n '2,20s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 "$here/build.sh" releases | grep "^${release//./\\.} " >/dev/null ||
     die "no series for QEMU '$release': there are $("$here/build.sh" releases | cut -d' ' -f1 | paste -sd' ')"
 mapfile -t parts < <(find "$series" -name '*.patch' ! -name '*-cover-letter.patch' | LC_ALL=C sort)
@@ -60,53 +66,93 @@ without_patches() {  # the source, and a build that knows no option of a patch: 
     sed -i -E '/^(xxhash|murmurhash|blake3) =/d' "$work/build/meson-private/cmd_line.txt"
 }
 
+with_series() {  # [SUB-SERIES]: the source with all of the series, or up to the end of that part of it
+    local patch last=${1:-} tag=series-$sum${1:+-$1}
+    git -C "$work/source" checkout -q --force --detach "$tag" 2>/dev/null && return
+    without_patches
+    for patch in "${parts[@]}"; do
+        [[ -z $last || ! $(basename "$(dirname "$patch")") > $last ]] || break
+        apply "$patch"
+    done
+    git -C "$work/source" tag "$tag"
+}
+
 compile() {  # WHAT: with all that the source at hand has of the series
-    local name names=(xxhash murmurhash gcrypt) targets=(qemu-system-x86_64 tests/qtest/migration-test)
+    local name names=(xxhash murmurhash gcrypt)
     ! pkg-config --exists libblake3 || names+=(blake3)
-    cd "$work/build"
+    cd "$build"
     for name in "${names[@]}"; do
         ! grep -q "^option('$name'" "$work/source/meson_options.txt" ||
             pyvenv/bin/meson configure "-D$name=enabled" >/dev/null || die "meson knows no $name"
     done
+    make_it "$1"
+}
+
+make_it() {  # WHAT: QEMU and its tests, as the build directory is configured
+    local name targets=(qemu-system-x86_64 tests/qtest/migration-test)
+    cd "$build"
+    ninja build.ninja >ninja.log 2>&1 || { tail -20 ninja.log >&2; die "$1 cannot be configured"; }
     for name in "${units[@]}"; do
         [[ ! -e $work/source/$name.c ]] || targets+=("$name")
     done
     ninja "${targets[@]}" >ninja.log 2>&1 || { grep -A20 FAILED ninja.log | sed -n 1,60p >&2 || true; die "$1 does not build"; }
 }
 
-without_kvm() {  # the tests take KVM where there is one, and minutes each where it is emulated: TCG for all
+with_tcg() {  # the tests take KVM where there is one, and minutes each where it is emulated; some need huge pages
     touch "$work/no-kvm"
-    unshare --mount bash -c '
+    "$here/../tests/qemu/huge_pages.sh" "$huge_pages" unshare --mount bash -c '
         [[ ! -e /dev/kvm ]] || { mount --bind "$0" /dev/kvm && mount -o remount,ro,bind /dev/kvm; } && exec "$@"
     ' "$work/no-kvm" "$@"
 }
 
 suite_of() {  # QEMU's tests on what was just built
-    without_kvm "$python" "$here/../tests/qemu/suite.py" \
-        --tests "$work/build/tests/qtest/migration-test" --series "$work/build/qemu-system-x86_64" "$@"
+    with_tcg "$python" "$here/../tests/qemu/suite.py" --skips "$here/../tests/qemu/skips.txt" \
+        --tests "$build/tests/qtest/migration-test" --series "$build/qemu-system-x86_64" "$@"
 }
 
-short_tests() {
-    cd "$work/build"
+unit_tests() {  # WHAT: those that were just built
+    cd "$build"
     local unit
     for unit in "${units[@]}"; do
         [[ ! -e $work/source/$unit.c ]] || "$unit" >test.log 2>&1 ||
             { tail -20 test.log >&2; die "$1 fails $unit"; }
     done
+}
+
+short_tests() {
+    unit_tests "$1"
     rm -f test.jsonl
     suite_of --results test.jsonl >test.log 2>&1 || { tail -40 test.log >&2; die "$1 fails QEMU's migration tests"; }
+}
+
+names() {  # of the tests that the program at hand has, the full ones and those that need KVM included
+    QTEST_QEMU_BINARY=$1 "$build/tests/qtest/migration-test" --full -m slow -l | sed -n '\#^/#p'
+}
+
+series_tests() {  # WHAT: the tests that QEMU has by what was just built alone, the full ones included
+    local of status=0
+    of=$work/series-$(git -C "$work/source" rev-parse --short=16 "HEAD^{tree}")${build#"$work/build"}
+    names "$build/qemu-system-x86_64" | grep -vxFf "$work/own/names" >"$of.tests" || die "$1 brings no test"
+    suite_of --full --only "$of.tests" --results "$of.jsonl" >"$of.log" 2>&1 || status=$?
+    ((status == 0)) || { tail -40 "$of.log" >&2; die "$1 fails tests of the series: $of.log"; }
+    say "$1: of $(wc -l <"$of.tests") full tests of the series $(grep -c '"result": "passed"' "$of.jsonl") pass"
+    sed -n 's/^skipped: /    skipped: /p' "$of.log"
 }
 
 apply() { git -C "$work/source" am -q "$1" || die "${1#"$series"/} does not apply"; }
 
 patches() {
-    local patch name said so_far=
+    local number patch name said mark so_far=
+    own_tests
     without_patches
-    for patch in "${parts[@]}"; do
+    for number in "${!parts[@]}"; do
+        patch=${parts[number]}
         name=${patch#"$series"/}
         apply "$patch"
         so_far=$(cat - "$patch" <<<"$so_far" | sha256sum | cut -c1-16)
-        if grep -qsx "$so_far" "$work/checked"; then
+        mark=$so_far
+        [[ $(dirname "${parts[number + 1]:-}") == "$(dirname "$patch")" ]] || mark+=" full"  # the sub-series ends here
+        if grep -qsx "$mark" "$work/checked"; then
             say "$name: checked before"
             continue
         fi
@@ -114,35 +160,69 @@ patches() {
         [[ -z $said ]] || die "$name: $said"
         compile "$name"
         short_tests "$name"
-        echo "$so_far" >>"$work/checked"
+        [[ $mark == "$so_far" ]] || series_tests "$name"
+        echo "$mark" >>"$work/checked"
         say "$name: clean, builds, passes"
     done
 }
 
-own_tests() {  # the names of those that QEMU has without the series, in WORK/own/tests, and that QEMU beside them
-    [[ ! -e $work/own/tests ]] || return 0
+own_tests() {  # the names of those that QEMU has without the series, in WORK/own/names, and that QEMU beside them
+    [[ ! -e $work/own/names ]] || return 0
     without_patches
     compile "QEMU without the series"
     mkdir -p "$work/own"
-    cp "$work/build/qemu-system-x86_64" "$work/own/"
-    QTEST_QEMU_BINARY=$work/own/qemu-system-x86_64 "$work/build/tests/qtest/migration-test" --full -l |
-        sed -n '\#^/#p' >"$work/own/tests.new"
-    mv "$work/own/tests.new" "$work/own/tests"
+    cp "$build/qemu-system-x86_64" "$work/own/"
+    names "$work/own/qemu-system-x86_64" >"$work/own/names.new"
+    mv "$work/own/names.new" "$work/own/names"
 }
 
 suite() {
-    local patch
     own_tests
-    if ! git -C "$work/source" checkout -q --force --detach "series-$sum" 2>/dev/null; then
-        without_patches
-        for patch in "${parts[@]}"; do
-            apply "$patch"
-        done
-        git -C "$work/source" tag "series-$sum"
-    fi
+    with_series
     compile "the series"
-    suite_of --unpatched "$work/own/qemu-system-x86_64" --only "$work/own/tests" \
+    series_tests "the series"
+    suite_of --unpatched "$work/own/qemu-system-x86_64" --only "$work/own/names" \
         --results "$work/suite-$sum.jsonl"
+}
+
+configured() {  # LIBRARY|none: a build directory with that library of hashes and no other; TLS would bring some
+    build=$work/build-$1
+    mkdir -p "$build"
+    cd "$build"
+    if [[ ! -e build.ninja ]]; then
+        "$work/build/config.status" --disable-gnutls --disable-gcrypt --disable-xxhash >configure.log 2>&1 ||
+            { tail -20 configure.log >&2; die "configure fails without libraries of hashes"; }
+    fi
+    [[ $1 == none ]] || pyvenv/bin/meson configure "-D$1=enabled" >/dev/null || die "meson knows no $1"
+    link_firmware "$build"
+}
+
+check_build() {  # WHAT DEFINES ABILITIES: the build directory at hand has these libraries, and its QEMU these abilities
+    local has libraries='XXHASH|MURMURHASH|BLAKE3|GCRYPT|GNUTLS|NETTLE'
+    make_it "$1"
+    has=$(sed -En "s/^#define CONFIG_($libraries)\$/\1/p" config-host.h | paste -sd' ')
+    [[ $has == "$2" ]] || die "$1: it was configured with '$has', and not with '$2'"
+    has=$("$python" "$here/../tests/qemu/abilities.py" "$build/qemu-system-x86_64" | paste -sd';')
+    [[ $has == "$3" ]] || die "$1: QEMU has '$has', and not '$3'"
+    unit_tests "$1"
+    series_tests "$1"
+}
+
+builds() {
+    local part modes="fake-dirty-mode: off observe skip" hashes
+    local -a all=("${units[@]}")
+    own_tests
+    for part in 5-switchover ""; do
+        with_series "$part"
+        units=(tests/unit/test-fake-dirty-estimate)  # the others take a hash
+        configured none
+        check_build "${part:-the series} without hashes" "" "fake-dirty-mode: off;fake-dirty-hash: absent"
+        units=("${all[@]}")
+        hashes=absent  # one, and none to choose from
+        [[ -n $part ]] || hashes="xxh3-64 xxh3-128 sha1 md5 crc32"
+        configured xxhash
+        check_build "${part:-the series} with libxxhash alone" XXHASH "$modes;fake-dirty-hash: $hashes"
+    done
 }
 
 sanitized() {  # SANITIZERS SERIES PLACE: what they report of QEMU's tests, and of random migrations, into PLACE/reports
@@ -168,7 +248,8 @@ sanitized() {  # SANITIZERS SERIES PLACE: what they report of QEMU's tests, and 
         calls=:ignore_interceptors_accesses=1
         guests=(--vcpus 1)
     fi
-    TSAN_OPTIONS=$TSAN_OPTIONS$calls without_kvm "$python" "$here/../tests/qemu/suite.py" \
+    TSAN_OPTIONS=$TSAN_OPTIONS$calls with_tcg "$python" "$here/../tests/qemu/suite.py" \
+        --skips "$here/../tests/qemu/skips.txt" \
         --tests "$place/build/tests/qtest/migration-test" --series "$place/qemu-system-x86_64" \
         "${few[@]}" --results "$place/tests.jsonl" >"$place/tests.log" 2>&1 ||
         wrong+=("QEMU's tests: $place/tests.log")
@@ -224,6 +305,7 @@ sanitizers() {
 
 mkdir -p "$2"
 work=$(realpath "$2")
+build=$work/build  # what is at hand: `builds` has others
 [[ $1 == sanitizers ]] || prepare
 "$1"
 exit 0

@@ -1,6 +1,6 @@
 """What TCG notices of a guest's writes after a bitmap sync: in every RAM block.
 
-RAM blocks of multiples of 64 pages take the fast path of QEMU's bitmap sync, as most guests' do. Without the second
+RAM blocks of multiples of 64 pages take the fast path of QEMU's bitmap sync, as most guests' do. Without the first
 patch of the series that path tells the TLB of another block, unless it is the first: writes are lost, in any mode,
 once the TLB has grown to hold all that the guest writes. It grows when it is flushed, as at each start of a migration.
 """

@@ -43,6 +43,9 @@ NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
 ACCESS = re.compile(
     r"^\s+(?:Previous )?(?:atomic )?(?:read|write) of size", re.IGNORECASE
 )  # what a race's stacks have above
+BY = re.compile(r" by (?:thread (?P<thread>T\d+)|main thread)")
+THREAD = re.compile(r"^\s+Thread (?P<thread>T\d+) '(?P<name>[^']+)'")
+MAIN = "main"  # how the main thread is called, whose name is not reported
 PLACE = re.compile(r"^\s+#\d+ \S+ (?:\.\./(?:source/)?|/\S+?/source/)(?P<file>[^\s:]+):(?P<line>\d+)")
 DIFFERENT = re.compile(r"^@@ -\S+ \+(?P<first>\d+)(?:,(?P<count>\d+))? @@")
 
@@ -52,8 +55,8 @@ Signature = tuple[str, ...]
 Changed = dict[str, set[int]]  # by file
 Known = dict[tuple[str, str], str]  # by two functions
 RACE = "data race"  # the kind
-ANY = "*"  # a function that the sanitizer does not name
 UNDER = "under:"  # before a function: that one, or whatever it calls
+LOST = "lost:"  # before the beginning of a thread's name: something in that thread, whose stack was not kept
 
 
 def reports(text: str) -> Iterator[tuple[Signature, str]]:
@@ -112,6 +115,13 @@ def accesses(text: str) -> list[list[tuple[str, str, int]]]:
     return stacks
 
 
+def threads(text: str) -> list[str]:
+    """The names of the threads of the two accesses of a race; an empty one where a thread has none."""
+    names = {found["thread"]: found["name"] for line in text.splitlines() if (found := THREAD.match(line))}
+    by = [found for line in text.splitlines() if ACCESS.match(line) and (found := BY.search(line))]
+    return [names.get(found["thread"], "") if found["thread"] else MAIN for found in by]
+
+
 def involves(text: str, changed: Changed) -> bool:
     """Whether a report is of the series: one of its stacks begins at a line of it."""
     return any(line in changed.get(file, ()) for stack in accesses(text) for _, file, line in stack[:CLOSE])
@@ -119,16 +129,21 @@ def involves(text: str, changed: Changed) -> bool:
 
 def is_known(text: str, known: Known) -> bool:
     """Whether the two functions in which a race happens may race."""
-    first, second = [*accesses(text), [], []][:2]
+    sides = [
+        ([function for function, _, _ in stack], thread)
+        for stack, thread in zip(accesses(text), threads(text), strict=False)
+    ]
+    first, second = [*sides, ([], ""), ([], "")][:2]
     return any(
-        (_is_in(first, one) and _is_in(second, other)) or (_is_in(first, other) and _is_in(second, one))
+        (_is_in(*first, one) and _is_in(*second, other)) or (_is_in(*first, other) and _is_in(*second, one))
         for one, other in known
     )
 
 
-def _is_in(stack: list[tuple[str, str, int]], place: str) -> bool:
-    functions = [function for function, _, _ in stack] or [ANY]
-    return place.removeprefix(UNDER) in functions if place.startswith(UNDER) else place == functions[0]
+def _is_in(functions: list[str], thread: str, place: str) -> bool:
+    if place.startswith(LOST):
+        return not functions and thread.startswith(place.removeprefix(LOST))
+    return place.removeprefix(UNDER) in (functions if place.startswith(UNDER) else functions[:1])
 
 
 def known_pairs(text: str) -> Known:

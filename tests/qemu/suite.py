@@ -3,14 +3,18 @@
 
 A QEMU with the series and the mode off must give the results of one without it. With a mode forced on every
 source, a test passes where the mode is allowed, and fails by the refusal that names the conflict where it is not.
-Without a QEMU to compare with, the quick tests run once, those of the series included, and none may fail.
+Without a QEMU to compare with, tests run once, with no mode forced, and none may fail: the quick ones, those of the
+series included, or with --full all that there are.
+
+Each test that is skipped is reported by its name, and so is one that was asked for and that the program does not have.
+A test that passes under no arm shows nothing: that is an error, unless tests/qemu/skips.txt has the reason.
 
 Each test runs in a process of its own, several at a time: most of their time they wait for a link that they made
 slow. Results are kept in a file as they come, so that a run that was interrupted goes on where it was.
-qemu-patches/check.sh builds what this needs, and hides /dev/kvm from it:
+qemu-patches/check.sh builds what this needs, reserves huge pages, and hides /dev/kvm from it:
 
     tests/qemu/suite.py --tests BUILD/tests/qtest/migration-test --series QEMU --unpatched QEMU --only NAMES \
-        --results FILE
+        --skips tests/qemu/skips.txt --results FILE
 """
 
 from __future__ import annotations
@@ -36,7 +40,9 @@ REFUSAL = re.compile(r"fake-dirty-mode '(?:observe|skip)' is not compatible with
 TEST_SECONDS = 600.0
 MOST_OUTPUT = 1_000_000  # bytes that are kept of a test's: one that fails may say the same for ever
 HUGE_PAGES = threading.Lock()  # a test looks how many the host has free, and takes them
+FULL = ("--full", "-m", "slow")  # QEMU's own word for all of its tests leaves those out that GLib's calls slow
 NEEDS_GUEST = "a guest is to run"
+NOT_LISTED = "the program does not have it here"
 PASSED, SKIPPED, FAILED, REFUSED = "passed", "skipped", "failed", "refused"
 
 
@@ -70,8 +76,8 @@ class Done:
 class Place:
     """Where things are: the test program, both QEMU, and a directory for wrappers and temporary files.
 
-    `only` are the tests to be run: those that QEMU has without the series. Those of the series set modes as they like,
-    and what they test an unpatched QEMU cannot do.
+    `only` are the tests to be run. Those of the series are for no arm but `off`: they set modes as they like, and what
+    they test an unpatched QEMU cannot do. `full`: not the quick tests alone.
     """
 
     tests: Path
@@ -80,6 +86,7 @@ class Place:
     scratch: Path
     only: frozenset[str] | None
     idle: bool = False
+    full: bool = False
 
     def __post_init__(self) -> None:
         """Make what the tests start, at once: they run side by side, and none may find a wrapper half made."""
@@ -94,13 +101,13 @@ class Place:
             wrapper.chmod(0o755)
 
     def listed(self) -> list[str]:
-        """The tests of the full set that are QEMU's own; or the quick ones, whosever they are."""
+        """All tests of the program: the quick ones, or the full set."""
         said = self._run(OFF, "-l").output
         tests = [line for line in said.splitlines() if line.startswith("/")]
         if not tests:
             raise SystemExit(f"{self.tests} lists no test:\n{said[-2000:]}")
         # the last ones first: those of the series are among them, and the longest
-        return [test for test in reversed(tests) if self.only is None or test in self.only]
+        return tests[::-1]
 
     def result(self, arm: Arm, test: str, below: list[str]) -> tuple[str, str]:
         """How one test ends under one arm, and why; the tests `below` its path are others."""
@@ -114,9 +121,8 @@ class Place:
         if NEEDS_GUEST in said:
             return SKIPPED, NEEDS_GUEST
         if done.status == 0:
-            return (
-                (SKIPPED, "") if re.search(rf"^ok \d+ {re.escape(test)} # SKIP", said, re.MULTILINE) else (PASSED, "")
-            )
+            skip = re.search(rf"^ok \d+ {re.escape(test)} # SKIP *(.*)$", said, re.MULTILINE)
+            return (SKIPPED, skip[1]) if skip else (PASSED, "")
         if refusal := REFUSAL.search(said):
             return REFUSED, refusal[1]
         return FAILED, said[-2000:]
@@ -132,7 +138,7 @@ class Place:
         }
         if arm.mode:
             environment["QTEST_QEMU_BINARY_SRC"] = str(source)
-        command = [str(self.tests), *(["--full"] if self.unpatched else []), *arguments]
+        command = [str(self.tests), *(FULL if self.full else []), *arguments]
         # QEMU dies with the test that started it, so that the pipe ends with it
         with (
             subprocess.Popen(
@@ -164,27 +170,40 @@ class Place:
 
 
 def kept(path: Path) -> dict[tuple[str, str], tuple[str, str]]:
-    """Results of a run that was interrupted."""
+    """Results of a run that was interrupted. What was skipped then, for want of memory or of time, may run now."""
     lines = path.read_text().splitlines() if path.exists() else []
     rows = [json.loads(line) for line in lines]
-    return {(row["arm"], row["test"]): (row["result"], row["why"]) for row in rows}
+    return {(row["arm"], row["test"]): (row["result"], row["why"]) for row in rows if row["result"] != SKIPPED}
 
 
 def run(
     place: Place, arms: list[Arm], path: Path, workers: int, say: Callable[[str], object]
 ) -> dict[tuple[str, str], tuple[str, str]]:
-    """Every test under these arms, those that are kept excepted."""
+    """Every test under these arms, those that are kept excepted; those that are asked for and not there are skipped.
+
+    Some skip themselves where the machine is too slow: these run once more, with no other beside them.
+    """
     results = kept(path)
     listed = place.listed()
     below = {test: [other for other in listed if other.startswith(f"{test}/")] for test in listed}
-    wanted = [(arm, test) for test in listed for arm in arms if (arm.name, test) not in results]
+    chosen = [test for test in listed if place.only is None or test in place.only]
+    wanted = [(arm, test) for test in chosen for arm in arms if (arm.name, test) not in results]
+    absent = (place.only or frozenset()).difference(listed)
+    results.update({(arm.name, test): (SKIPPED, NOT_LISTED) for arm in arms for test in absent})
     with path.open("a") as file, ThreadPoolExecutor(workers) as pool:
-        pending = {pool.submit(place.result, arm, test, below[test]): (arm, test) for arm, test in wanted}
-        for number, (future, (arm, test)) in enumerate(pending.items(), 1):
-            result, why = results[arm.name, test] = future.result()
+
+        def keep(ending: str, arm: Arm, test: str, result: str, why: str) -> None:
+            results[arm.name, test] = result, why
             file.write(json.dumps({"arm": arm.name, "test": test, "result": result, "why": why}) + "\n")
             file.flush()
-            say(f"{number}/{len(pending)} {arm.name:9} {result:8} {test} {why if result == REFUSED else ''}")
+            say(f"{ending} {arm.name:9} {result:8} {test} {why if result == REFUSED else ''}")
+
+        pending = {pool.submit(place.result, arm, test, below[test]): (arm, test) for arm, test in wanted}
+        for number, (future, (arm, test)) in enumerate(pending.items(), 1):
+            keep(f"{number}/{len(pending)}", arm, test, *future.result())
+        for arm, test in wanted:
+            if results[arm.name, test][0] == SKIPPED and results[arm.name, test][1] != NEEDS_GUEST:
+                keep("alone", arm, test, *place.result(arm, test, below[test]))
     return results
 
 
@@ -207,14 +226,32 @@ def failed(results: Mapping[tuple[str, str], tuple[str, str]]) -> Iterator[str]:
             yield f"{test}: {result}: {why}"
 
 
+def skipped(results: Mapping[tuple[str, str], tuple[str, str]]) -> dict[str, str]:
+    """The tests that were skipped and passed under no arm, each with what was said: of these nothing is known."""
+    shown = {test for (_, test), (result, _) in results.items() if result in (PASSED, FAILED)}
+    return {
+        test: why
+        for (_, test), (result, why) in sorted(results.items(), reverse=True)
+        if result == SKIPPED and test not in shown
+    }
+
+
+def reasons(text: str) -> dict[str, str]:
+    """Of a file of lines `test  reason`, `#` begins a comment: the reason for which each may be skipped."""
+    rows = [line.split(maxsplit=1) for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return {row[0]: row[1] for row in rows}
+
+
 def main() -> int:
     """Run, print a table, and say whether all is right."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tests", type=Path, required=True, help="migration-test of a build of the series")
     parser.add_argument("--series", type=Path, required=True, help="a QEMU with the series")
-    parser.add_argument("--unpatched", type=Path, help="one without it; if there is none, the quick tests run once")
+    parser.add_argument("--unpatched", type=Path, help="one without it; if there is none, the tests run once")
+    parser.add_argument("--full", action="store_true", help="not the quick ones alone, as with --unpatched")
     parser.add_argument("--only", type=Path, help="a file with the names of the tests to run; default: all")
     parser.add_argument("--idle", action="store_true", help="leave out tests whose guest runs, under TCG")
+    parser.add_argument("--skips", type=Path, help="a file of the tests that may be skipped, each with its reason")
     parser.add_argument("--results", type=Path, required=True, help="file that results are added to, as JSON lines")
     names = [arm.name for arm in ARMS]
     parser.add_argument("--arms", nargs="+", choices=names, default=names, help="which of them (default: all four)")
@@ -227,7 +264,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="suite-") as scratch:
         only = frozenset(arguments.only.read_text().split()) if arguments.only else None
         tests, series = arguments.tests.resolve(), arguments.series.resolve()
-        place = Place(tests, series, unpatched, Path(scratch), only, arguments.idle)
+        full = arguments.full or unpatched is not None
+        place = Place(tests, series, unpatched, Path(scratch), only, arguments.idle, full)
         results = run(place, arms, arguments.results, arguments.workers, lambda line: print(line, flush=True))
     endings = (PASSED, SKIPPED, REFUSED, FAILED)
     print(f"{'':10}" + "".join(f"{ending:>9}" for ending in endings))
@@ -235,8 +273,14 @@ def main() -> int:
         counts = [sum(key[0] == arm.name and value[0] == end for key, value in results.items()) for end in endings]
         print(f"{arm.name:10}" + "".join(f"{count:9}" for count in counts))
     found = list(wrong(results)) if unpatched else list(failed(results))
+    may_skip = reasons(arguments.skips.read_text()) if arguments.skips else {}
+    for test, why in sorted(skipped(results).items()):
+        reason = why if why == NEEDS_GUEST else may_skip.get(test)
+        print(f"skipped: {test}: {why}{f' ({reason})' if reason else ''}")
+        if not reason:
+            found.append(f"{test}: skipped, and nothing says that it may be: {why}")
     print("\n".join(found) if found else "as it must be")
-    if found and unpatched:
+    if found:
         print(f"a test whose line is taken out of {arguments.results} runs again the next time")
     return 1 if found else 0
 

@@ -101,14 +101,18 @@ CHANGED = """\
 HEADER = "WARNING: ThreadSanitizer: data race (pid=1)\n"
 
 
-def race(first: str, second: str, *, calls: str = "") -> str:
-    """Two accesses, and what follows them in a report; an empty one is a stack that was not kept."""
+def race(first: str, second: str, *, calls: str = "", thread: str = "mig/src/main") -> str:
+    """Two accesses, and what follows them in a report; an empty one is a stack that was not kept.
+
+    The first is one of a thread that has a name, the second one of the main thread.
+    """
     stacks = [f"    #0 {access} (qemu+0x5f)\n" if access else "" for access in (first, second)]
     stacks[0] += f"    #1 {calls} (qemu+0x60)\n" if calls else ""
     return (
         f"{HEADER}  Write of size 8 at 0x7b4 by thread T4:\n{stacks[0]}\n"
         f"  Previous atomic read of size 8 at 0x7b4 by main thread:\n{stacks[1]}\n"
         "  Mutex M1 created at:\n    #0 setup ../source/migration/fake-dirty.c:7 (qemu+0x1)\n"
+        f"  Thread T4 '{thread}' (tid=5, running) created by main thread at:\n    #0 create ../source/a.c:7 (qemu+1)\n"
     )
 
 
@@ -146,6 +150,11 @@ def test_lines_of_a_series_are_those_of_its_source(reports: ModuleType) -> None:
         (race("known_two ../source/migration/ram.c:101", "known_one ../source/a.c:1"), False),
         (race("known_one ../source/migration/ram.c:101", "other ../source/a.c:1"), True),
         (race("known_three ../source/migration/ram.c:101", ""), False),
+        (race("", "known_four ../source/migration/ram.c:101", thread="CPU 0/TCG"), False),
+        (race("", "known_four ../source/migration/ram.c:101"), True),  # a stack that another thread has lost
+        (race("known_four ../source/migration/ram.c:101", ""), True),
+        (race("known_three ../source/migration/ram.c:101", "other ../source/a.c:1"), True),  # one that was not lost
+        (race("other ../source/migration/ram.c:101", ""), True),
         (race("read ../source/migration/ram.c:101", "four ../source/a.c:1", calls="thread ../source/a.c:2"), False),
         (race("read ../source/migration/ram.c:101", "four ../source/a.c:1", calls="other ../source/a.c:2"), True),
         (race("read ../source/migration/ram.c:101", "other ../source/a.c:1", calls="thread ../source/a.c:2"), True),
@@ -161,7 +170,8 @@ def test_a_report_counts_at_lines_of_the_series_unless_it_is_a_known_race(
     (tmp_path / "series/report.1").write_text(text)
     (tmp_path / "changed").write_text(CHANGED)
     (tmp_path / "known").write_text(
-        "# why\nknown_one known_two  a reason\nknown_three *  another one\nfour under:thread  or\n"
+        "# why\nknown_one known_two  a reason\nknown_three lost:main  another one\nfour under:thread  or\n"
+        "known_four lost:CPU  still another one\n"
     )
     words = [*(tmp_path / name for name in ("series", "unpatched")), "--changed", tmp_path / "changed"]
     status = reports.main([*map(str, words), "--known", str(tmp_path / "known")])
@@ -173,3 +183,4 @@ def test_each_race_that_is_known_has_its_reason(reports: ModuleType) -> None:
     known = reports.known_pairs((Path(__file__).parents[1] / "qemu/races.txt").read_text())
     assert known
     assert all(known.values())
+    assert not [pair for pair in known if {"*", "lost:", "under:"} & set(pair)], "it matches whatever there is"
