@@ -10,8 +10,9 @@
  * Covered: a batch that waits before a channel takes it; either channel; the flush on both sides, at the end of the
  * list and where the search begins anew; bitmap syncs at any moment; the destination's threads, each at its own pace; a
  * destination without the series, whose memory may hold anything; zero pages, found in the channel or, with
- * LEGACY_ZERO, by the migration thread, or not; the mode skip; with TOGGLES each mode, and a change of mode or hash;
- * with MAPPED_RAM a file instead of a destination; with CANCEL a cancel, and a channel whose write fails.
+ * LEGACY_ZERO, by the migration thread, or not; the mode skip, with LEGACY_ZERO also off; with TOGGLES each mode, and
+ * a change of mode or hash; with MAPPED_RAM a file instead of a destination; with CANCEL a cancel, and a channel whose
+ * write fails.
  * With FAILURE_SURVIVED a write may fail and the migration goes on, which is not so: records do not rely on that.
  * Not covered: fake pages that are sent while the link is probed (precopy.pml); several pages in a packet
  * (packet.pml); compression (reads the copy as a write does); the look, which waits for idle channels as a change of
@@ -19,8 +20,6 @@
  *
  * With multifd-flush-after-each-section the flush comes at the end of each iteration, and not at the end of the list.
  * Here the flush may come anywhere in an iteration, so it may come there.
- *
- * All of it is in the series.
  */
 #ifdef PLACES
 mtype = { BIT_CLEARED, TAKEN, HALF_READ, READ, CLASSIFIED, HALF_WRITTEN, WRITTEN };
@@ -34,35 +33,11 @@ mtype = { BIT_CLEARED, TAKEN, HALF_READ, READ, CLASSIFIED, HALF_WRITTEN, WRITTEN
 
 IN_EFFECT;
 
-/* What becomes of the page in a channel, and what the channel and the main channel carry */
-#define NOTHING 0
-#define PAGE 1
-#define ZERO_PAGE 2
-#define SYNC 3		/* MULTIFD_FLAG_SYNC; on the main channel RAM_SAVE_FLAG_MULTIFD_FLUSH */
+/* What the main channel carries at the end */
 #define END 4
 #ifndef MAPPED_RAM
-chan wire[2] = [2] of { byte, byte, byte };
 chan main_wire = [1] of { byte };
 #endif
-
-/* multifd_ram_send: the page waits to be sent; MultiFDSendParams.pending_job */
-bool batched;
-bool pending_job[2];
-/* A channel has taken a job */
-bool at_work[2];
-/* multifd_send_state->exiting: the migration has failed, or was cancelled */
-bool exiting;
-/* The page was visited since the last flush: the search comes to it again only past the end of the list, or anew */
-bool visited;
-/* What was visited has been sent, or was skipped: once, or more often */
-byte visits;
-#define COUNT_VISIT visits = (visits < 2 -> visits + 1 : 2)
-
-/* FakeDirty.busy, and ended: channels that use the run, and whether none is to begin */
-byte busy;
-bool ended;
-/* FakeDirty is there; the run and its records are */
-bool shared_there = true, records_there = true;
 
 /* The destination's memory, with any content; in a file, the page's place */
 byte dest[2] = OTHER;
@@ -71,222 +46,28 @@ bool received;
 /* The destination has read the end */
 bool arrived;
 
-#define IS_ZERO(content) (content[0] == 0 && content[1] == 0)
+/* What was visited has been sent, or was skipped: once, or more often */
+byte visits;
+#define COUNT_VISIT visits = (visits < 2 -> visits + 1 : 2)
 
-/* ---- the source's channels: multifd_send_thread() ---- */
-
-/* after guest.h's */
-#define FIRST_CHANNEL 1
-
-/* fake_dirty_record_zero(): a destination does not write the first zero page, if it has received nothing before */
-inline record_zero()
-{
-	if
-#ifndef FIRST_ZERO_RECORDED
-	:: !known && !IS_ZERO(sent) -> sent[0] = 0; sent[1] = 0
-	:: known || IS_ZERO(sent) -> RECORD(copy)
-#else
-	:: RECORD(copy)
-#endif
-	fi
-}
-
-inline record()
-{
-	assert(records_there);
-	if
-	:: what == PAGE -> RECORD(copy)
-#ifndef ZERO_NOT_RECORDED
-	:: what == ZERO_PAGE -> record_zero()
-#else
-	:: what == ZERO_PAGE
-#endif
-	fi
-}
-
-/* multifd_send_zero_page_detect(): in the copy */
-inline detect_zero()
-{
-	if
-#ifndef LEGACY_ZERO
-	:: what == PAGE && IS_ZERO(copy) -> what = ZERO_PAGE
-#endif
-	:: what == PAGE && IS_ZERO(copy)		/* zero-page-detection is none */
-	:: what == NOTHING || !IS_ZERO(copy)
-	fi
-}
-
-/* The same with the mode off, of guest memory, which the write reads again */
-inline detect_zero_live()
-{
-	if
-#ifndef LEGACY_ZERO
-	:: mem[0] == 0 ->
-		AT(HALF_READ)
-		if
-		:: mem[1] == 0 -> what = ZERO_PAGE
-		:: else
-		fi
-#endif
-	:: true
-	fi;
-	if
-	:: what == PAGE ->
-		copy[0] = mem[0];
-		AT(HALF_READ)
-		copy[1] = mem[1]
-	:: else
-	fi
-}
-
-/* qio_channel_writev_full_all(); in a file multifd_set_file_bitmap(), file_write_ramblock_iov() */
-inline write()
-{
-	if
-	:: what == NOTHING			/* p->iovs_num is 0: there is no packet */
-#ifdef MAPPED_RAM
-	:: what == PAGE ->
-		received = true;
-		dest[0] = copy[0];
-		AT(HALF_WRITTEN)
-		dest[1] = copy[1]
-#ifdef ZERO_BIT_KEPT
-	:: what == ZERO_PAGE
-#else
-	:: what == ZERO_PAGE -> received = false
-#endif
-#else
-#ifdef NO_COPY
-	:: what == PAGE -> wire[me]!PAGE, mem[0], mem[1]
-#else
-	:: what == PAGE -> wire[me]!PAGE, copy[0], copy[1]
-#endif
-	:: what == ZERO_PAGE -> wire[me]!ZERO_PAGE, 0, 0
-#endif
 #ifdef CANCEL
-	/* shut down by multifd_send_terminate_threads() while it hangs */
-	:: what != NOTHING && exiting -> failed = true
-	/* the write fails: multifd_send_set_error() */
-	:: what != NOTHING -> failed = true; exiting = true
-#endif
-#ifdef FAILURE_SURVIVED
-	/* the write fails, and the page is to be sent again, by whichever channel */
-	:: atomic { what != NOTHING -> failed = true; bmap = true }
-#endif
-	fi
-}
-
-active [2] proctype channel()
+/* The migration has failed, or was cancelled: nobody looks any more at what the destination has */
+inline fail()
 {
-	byte me = _pid - FIRST_CHANNEL;
-	byte what;
-	/* FakeDirtyChannel.active */
-	bool classified;
-	bool failed;
-	/* FakeDirtyChannel.copies: of this channel, and of the job that it is at */
-	byte copy[2];
-
-end:
+	exiting = true;
 	do
-	:: atomic { pending_job[me] && !exiting -> at_work[me] = true };
-		AT(TAKEN)
-		/* multifd_ram_begin(), fake_dirty_channel_visit(): enter() */
-		atomic {
-			assert(shared_there);
-			what = PAGE;
-#ifndef HASH_WHEN_QUEUED
-			if
-			:: mode != OFF && !ended -> classified = true; busy++
-			:: mode == OFF || ended
-			fi
-#endif
-		};
-		if
-		:: classified ->
-			copy[0] = mem[0];
-			AT(HALF_READ)
-			copy[1] = mem[1];
-			AT(READ)
-			/* fake_dirty_classify(), leave() */
-			atomic {
-				assert(records_there);
-				if
-				:: mode == SKIP && IS_FAKE(copy) -> what = NOTHING
-				:: else
-				fi;
-				busy--;
-				detect_zero()
-			}
-		:: !classified -> detect_zero_live()
-		fi;
-#ifdef CANCEL
-		/* multifd_ram_account(), fake_dirty_channel_account() */
-		atomic {
-			assert(!classified || shared_there);
-			if
-			:: classified && ended -> classified = false
-			:: else -> assert(!classified || records_there)
-			fi
-		};
-#endif
-#ifdef RECORD_BEFORE_SEND
-		atomic {
-			if
-			:: classified && what != NOTHING -> record()
-			:: else
-			fi
-		};
-#endif
-		AT(CLASSIFIED)
-#ifdef REUSE_COPY_EARLY
-		/* for the next job */
-		if
-		:: copy[0] = OTHER; copy[1] = OTHER
-		:: skip
-		fi;
-#endif
-		write();
-		AT(WRITTEN)
-#ifdef CANCEL
-		/* multifd_ram_written(), fake_dirty_channel_written(): enter() */
-		atomic {
-			assert(!classified || failed || shared_there);
-			if
-			:: classified && !failed && what != NOTHING && !ended -> busy++
-			:: else -> classified = false
-			fi
-		};
-#endif
-		atomic {
-			if
-			:: classified && !failed && what != NOTHING ->
-				/* fake_dirty_channel_written(): it has been sent; leave() */
-#ifndef RECORD_BEFORE_SEND
-				record();
-#endif
-#ifdef CANCEL
-				busy--
-#endif
-			:: else
-			fi;
-			if
-			:: !failed -> COUNT_VISIT
-			:: failed
-			fi;
-			copy[0] = 0;
-			copy[1] = 0;
-			what = NOTHING;
-			classified = false;
-			failed = false;
-			at_work[me] = false;
-			/* a channel that has failed is gone, and its job stays */
-			if
-			:: !exiting -> pending_job[me] = false
-			:: else
-			fi
-		}
-	od
+	:: wire[0]?_, _, _
+	:: wire[1]?_, _, _
+	:: main_wire?_
+	:: empty(wire[0]) && empty(wire[1]) && empty(main_wire) -> break
+	od;
+	dest[0] = OTHER;
+	dest[1] = OTHER;
+	received = false;
+	visits = 0
 }
+#endif
+#include "channels.h"
 
 /*
  * ---- the migration thread ----
@@ -294,25 +75,6 @@ end:
  * Where it waits for something it does nothing else, and what it waits for is not undone by others: a wait and what
  * comes after it are one step here, and waiting is doing nothing.
  */
-
-/* multifd_ram_wait_idle(): multifd_send_sync_main() without a message.  The batch has been pushed before. */
-#define IDLE (!batched && !pending_job[0] && !pending_job[1] && !exiting)
-
-/* multifd_queue_page() keeps the address only; fake_dirty_queued() counts */
-inline queue_page()
-{
-	assert(!batched);
-#ifdef HASH_WHEN_QUEUED
-	/* by the migration thread; the channel sends what it finds later */
-	if
-	:: mode == SKIP && IS_FAKE(mem)
-	:: mode != OFF && !(mode == SKIP && IS_FAKE(mem)) -> RECORD(mem); batched = true
-	:: mode == OFF -> batched = true
-	fi
-#else
-	batched = true
-#endif
-}
 
 /* ram_save_host_page(): migration_bitmap_clear_dirty() */
 inline begin_visit()
@@ -366,6 +128,8 @@ active proctype migration()
 		:: mode = SKIP
 #ifdef TOGGLES
 		:: mode = OBSERVE
+#endif
+#if defined(TOGGLES) || defined(LEGACY_ZERO)
 		:: mode = OFF
 #endif
 		fi;
@@ -453,7 +217,14 @@ active proctype migration()
 		main_wire!SYNC
 	};
 #endif
+#ifdef CANCEL
+	if
+	:: atomic { !exiting && nfull(main_wire) -> main_wire!END }
+	:: exiting -> goto failed
+	fi;
+#else
 	main_wire!END;
+#endif
 	/* close_return_path_on_source() */
 	arrived || exiting;
 #endif
@@ -541,7 +312,7 @@ end:
 	:: configure()
 #endif
 #ifdef CANCEL
-	:: !over && !frozen -> exiting = true		/* migrate_cancel: multifd_send_wait() sees it */
+	:: atomic { !over && !frozen && !exiting -> fail() }	/* migrate_cancel: multifd_send_wait() sees it */
 #endif
 	:: over -> break
 	od

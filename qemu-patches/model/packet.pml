@@ -10,8 +10,6 @@
  * modes skip and observe; zero page detection in the channel, or none; with MAPPED_RAM a file, of which neighbouring
  * pages are written at once, and a write that takes less than it was given.
  * Not covered: what happens at the same time (multifd.pml): guest memory is read once, and what is not is a copy.
- *
- * All of it is in the series.
  */
 #define PAGES 3
 #define ZERO 0		/* a page's content; 1 and 2 are others */

@@ -11,29 +11,38 @@
  * slices, with syncs that throttling forces between them; the final sync; the sweep after it, with the VM stopped,
  * which may end before it comes to the page; host pages of which another page differs; pages that are marked anew for
  * the sake of host pages; the discard; release-ram; two threads that send after it (preempt); a failure of the network
- * after it, and recovery; with MULTIFD, pre-copy pages on a channel of their own.
- * Not covered: toggles (precopy.pml): the mode is skip; failure before the discard (retry.pml).
- *
- * All of it is in the series but for MULTIFD: QEMU has postcopy with multifd from 10.2 on, and the series refuses it
- * (an assertion in ram_postcopy_sweep() and in fake_dirty_postcopy()).
+ * after it, and recovery; with MULTIFD, two multifd channels in the pre-copy phase, as QEMU has it from 10.2 on.
+ * Not covered: toggles (precopy.pml): the mode is skip, with MULTIFD also off; failure before the discard (retry.pml);
+ * zero pages that go over the main channel beside multifd's (multifd.pml).
  */
 #ifdef PLACES
+#ifdef MULTIFD
+mtype = { BIT_CLEARED, TAKEN, HALF_READ, READ, CLASSIFIED, WRITTEN, SWEPT, SYNCED, DECIDED };
+#define EACH_PLACE HERE(BIT_CLEARED) HERE(TAKEN) HERE(HALF_READ) HERE(READ) HERE(CLASSIFIED) HERE(WRITTEN) \
+	HERE(SWEPT) HERE(SYNCED) HERE(DECIDED)
+#else
 mtype = { BIT_CLEARED, HALF_READ, READ, CLASSIFIED, SENT, SWEPT, SYNCED, DECIDED };
 #define EACH_PLACE HERE(BIT_CLEARED) HERE(HALF_READ) HERE(READ) HERE(CLASSIFIED) \
 	HERE(SENT) HERE(SWEPT) HERE(SYNCED) HERE(DECIDED)
+#endif
 #endif
 #define PLAIN
 #include "guest.h"
 #include "records.h"
 
-/* What the main channel, a multifd channel and the preempt channel carry */
+IN_EFFECT;
+
+/* What the main channel carries, with MULTIFD also a SYNC, and the preempt channel */
+#ifdef MULTIFD
+#define COUNT_VISIT skip
+#include "channels.h"
+#else
 #define PAGE 1
-#define DISCARD 2		/* MIG_CMD_POSTCOPY_RAM_DISCARD */
-#define RUN 3			/* MIG_CMD_POSTCOPY_RUN */
+#endif
+#define DISCARD 4		/* MIG_CMD_POSTCOPY_RAM_DISCARD */
+#define RUN 5			/* MIG_CMD_POSTCOPY_RUN */
 chan main_wire = [1] of { byte, byte, byte };
-chan channel_wire = [1] of { byte, byte };
 chan preempt_wire = [1] of { byte, byte };
-bool channel_busy;
 
 byte dest[2] = EMPTY;
 /* RAMBlock.receivedmap: set when the page is loaded, cleared when it is discarded */
@@ -41,13 +50,15 @@ bool present, dest_runs;
 /* Something was read that is not in memory yet */
 bool reading, reading_urgent;
 
-IN_EFFECT;
 byte copy[2];
 /* RAMState.sweeping: postcopy begins, and there was a first sweep */
 bool sweeping;
 /* release-ram: the source's memory is given up */
 bool released;
-/* POSTCOPY_ACTIVE: only then the return path's thread sends what it is asked for, postcopy_preempt_active() */
+/*
+ * POSTCOPY_ACTIVE, from 10.2 on POSTCOPY_DEVICE: only then the return path's thread sends what it is asked for,
+ * postcopy_preempt_active()
+ */
 bool postcopy_active;
 /* The return path's thread is about to send */
 bool urgent;
@@ -61,6 +72,32 @@ inline copy_page()
 	AT(READ)
 }
 
+#ifdef MULTIFD
+/* ram_save_host_page(), ram_save_multifd_page() in the pre-copy phase: a channel does the rest, later */
+inline visit()
+{
+	visited = true;
+	clear_dirty();
+	queue_page()
+}
+
+/* multifd_send(): other pages have filled the batch, or a flush comes; to a channel that has nothing to do */
+#define SEND_BATCH(channel) \
+	atomic { batched && !pending_job[channel] -> batched = false; pending_job[channel] = true }
+
+/*
+ * multifd_ram_flush_and_sync(): every channel ends its job and sends a SYNC, and so does the main channel.  If nothing
+ * was visited since the last one it changes nothing.
+ */
+#define FLUSH \
+	atomic { \
+		visited && IDLE && nfull(wire[0]) && nfull(wire[1]) && nfull(main_wire) -> \
+		wire[0]!SYNC, 0, 0; \
+		wire[1]!SYNC, 0, 0; \
+		main_wire!SYNC, 0, 0; \
+		visited = false \
+	}
+#else
 /* ram_save_host_page(), fake_dirty_visit(), ram_save_page() in the pre-copy phase */
 inline visit()
 {
@@ -71,15 +108,12 @@ inline visit()
 	:: else ->
 		RECORD(copy);
 		AT(CLASSIFIED)
-#ifdef MULTIFD
-		atomic { channel_wire!copy[0], copy[1]; channel_busy = true }
-#else
 		main_wire!PAGE, copy[0], copy[1]
-#endif
 	fi;
 	d_step { copy[0] = 0; copy[1] = 0 };
 	AT(SENT)
 }
+#endif
 
 /* fake_dirty_verify(): what differs has to be sent, and nothing is known of it any more */
 inline verify()
@@ -130,11 +164,33 @@ inline sweep_stopped()
 	fi
 }
 
-/* multifd_ram_flush_and_sync() in ram_save_postcopy_prepare(), from 10.2 */
+/* qemu_savevm_state_postcopy_prepare(), ram_save_postcopy_prepare(): what is queued is sent, and then a flush */
 inline flush_channels()
 {
 #if defined(MULTIFD) && !defined(NO_FLUSH_BEFORE_DISCARD)
-	!channel_busy
+	do
+	:: SEND_BATCH(0)
+	:: SEND_BATCH(1)
+	:: FLUSH -> break
+	:: !visited -> break
+	od
+#else
+	skip
+#endif
+}
+
+/*
+ * ram_postcopy_sweep(): multifd_ram_wait_idle().  What a channel has is neither dirty nor recorded.  After the flush
+ * there is nothing to wait for.
+ */
+inline wait_for_channels()
+{
+#if defined(MULTIFD) && !defined(NO_WAIT_BEFORE_SWEEP)
+	do
+	:: SEND_BATCH(0)
+	:: SEND_BATCH(1)
+	:: IDLE -> break
+	od
 #else
 	skip
 #endif
@@ -142,12 +198,26 @@ inline flush_channels()
 
 active proctype migration()
 {
+	if
+	:: mode = SKIP
+#ifdef MULTIFD
+	:: mode = OFF
+#endif
+	fi;
 	log_start();
 	bmap = true;
 	bitmap_sync();
 	do
-	/* ram_save_iterate(); multifd: not before the flush between rounds */
-	:: bmap && !channel_busy -> visit()
+	/* ram_save_iterate() */
+#ifdef MULTIFD
+	:: bmap && !visited -> visit()
+	:: SEND_BATCH(0)
+	:: SEND_BATCH(1)
+	/* find_dirty_block(): at the end of the list */
+	:: FLUSH
+#else
+	:: bmap -> visit()
+#endif
 	/* ram_state_pending_exact(), cpu_throttle_dirty_sync_timer_tick() */
 	:: true ->
 		bitmap_sync();
@@ -157,9 +227,13 @@ active proctype migration()
 
 	/* migration_iteration_run(): fake_dirty_freeze_postcopy(); postcopy_start() */
 	AT(DECIDED)
+#ifndef FLUSH_AFTER_SWEEP
+	flush_channels();
+#endif
 	if
 	/* ram_postcopy_sweep(): in slices, between which a sync may be forced */
-	:: true ->
+	:: mode == SKIP ->
+		wait_for_channels();
 		bitmap_sync();
 		AT(SYNCED)
 		sweeping = true;
@@ -171,8 +245,10 @@ active proctype migration()
 	/* fake_dirty_may_sweep(), fake_dirty_sweep_pays(): there is none */
 	:: skip
 	fi;
-	stop_vm();
+#ifdef FLUSH_AFTER_SWEEP
 	flush_channels();
+#endif
+	stop_vm();
 	/* ram_postcopy_send_discard_bitmap() */
 	bitmap_sync();
 #ifndef SWEEP_AFTER_DISCARD
@@ -272,6 +348,14 @@ end:
 			dest[1] = word1;
 			present = true
 		:: what == PAGE && dest_runs -> place()
+#ifdef MULTIFD
+		/* multifd_recv_sync_main() */
+		:: atomic {
+				what == SYNC && wire[0]?[SYNC, _, _] && wire[1]?[SYNC, _, _] ->
+				wire[0]?SYNC, _, _;
+				wire[1]?SYNC, _, _
+			}
+#endif
 		:: what == DISCARD -> atomic { dest[0] = EMPTY; dest[1] = EMPTY; present = false }
 		:: what == RUN -> atomic {
 				assert(!present || dest[0] == mem[0] && dest[1] == mem[1]);
@@ -295,17 +379,33 @@ end:
 }
 
 #ifdef MULTIFD
-active proctype channel_receiver()
+/*
+ * multifd_recv_zero_page_process(): with postcopy-ram, zero pages are always written.  A page that is said to be there
+ * and is not is never asked for.
+ */
+inline load_zero()
 {
-	byte word0, word1;
+#ifdef FIRST_ZERO_NOT_WRITTEN
+	if
+	:: present -> dest[0] = 0; dest[1] = 0
+	:: !present -> present = true
+	fi
+#else
+	dest[0] = 0;
+	dest[1] = 0;
+	present = true
+#endif
+}
 
+/* multifd_recv_thread(), each at its own pace.  A page is loaded at once: one that comes late is seen as well. */
+active proctype channel_receivers()
+{
 end:
 	do
-	:: channel_wire?word0, word1 ->
-		dest[0] = word0;
-		dest[1] = word1;
-		present = true;
-		d_step { word0 = 0; word1 = 0; channel_busy = false }
+	:: atomic { wire[0]?PAGE, dest[0], dest[1] -> present = true }
+	:: atomic { wire[1]?PAGE, dest[0], dest[1] -> present = true }
+	:: atomic { wire[0]?ZERO_PAGE, _, _ -> load_zero() }
+	:: atomic { wire[1]?ZERO_PAGE, _, _ -> load_zero() }
 	od
 }
 #endif

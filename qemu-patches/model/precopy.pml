@@ -11,8 +11,6 @@
  * FORCED_SYNC also devices, and the main thread's bitmap syncs (dirty_log.pml has these always).
  * Not covered: a migration after this one (retry.pml), XBZRLE (xbzrle.pml), multifd (multifd.pml), postcopy
  * (postcopy.pml), free page hints; how the switchover is decided: it may be at any moment.
- *
- * All of it is in the series.
  */
 #ifdef PLACES
 mtype = { BIT_CLEARED, LOG_CLEARED, HALF_WRITTEN, WRITTEN, HALF_READ, READ, CLASSIFIED, QUEUED, DECIDED, SYNCED };

@@ -10,8 +10,6 @@
  * unchanged pages; a page that the cache has no room for, or gives up for another; XBZRLE started late.
  * Not covered: when the QEMUFile is flushed (precopy.pml): what is sent is there at once, for XBZRLE sends nothing
  * of guest memory by pointer; failures (precopy.pml, retry.pml).
- *
- * All of it is in the series.
  */
 #ifdef PLACES
 mtype = { BIT_CLEARED, HALF_READ, READ, SENT, SYNCED, DECIDED };

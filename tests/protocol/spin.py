@@ -28,12 +28,14 @@ class Verdict:
     """What one verification found.
 
     `error` is the first violation in Spin's words, or empty. `unreached` has the statements of the model that no
-    execution comes to, wherever they are included. `whole` is true if all states were visited: no limit was met.
+    execution comes to, wherever they are included, and `reached` the others. `whole` is true if all states were
+    visited: no limit was met.
     """
 
     error: str
     states: int
     unreached: tuple[str, ...]
+    reached: frozenset[str]
     whole: bool
     seconds: float
 
@@ -59,19 +61,26 @@ def verify(model: Path, switches: Sequence[str], work: Path, *, soon: bool = Fal
     states = re.search(r"^ *(\d+) states, stored", told, re.MULTILINE)
     if not states:
         raise SpinError(f"{model.name}: the verifier has not said what it did:\n{told}")
+    known = _known(_run(["./pan", "-d"], work))
+    unreached = _unreached(known, told)
     error = re.search(r"^pan:\d+: (.*) \(at depth \d+\)$", told, re.MULTILINE)
     return Verdict(
         error=error.group(1) if error else "",
         states=int(states.group(1)),
-        unreached=_unreached(_run(["./pan", "-d"], work), told),
+        unreached=unreached,
+        reached=frozenset(f"{line}: {text}" for line, text in known) - frozenset(unreached),
         whole="Search not completed" not in told and "max search depth too small" not in told,
         seconds=time.monotonic() - started,
     )
 
 
-def _unreached(known: str, told: str) -> tuple[str, ...]:
-    """Statements of which no copy was come to: what is included in several places is one statement."""
-    copies = Counter(KNOWN.findall(known))
+def _known(told: str) -> Counter[tuple[str, str]]:
+    """All statements, and how many copies there are of each: what is included in several places is one statement."""
+    return Counter(KNOWN.findall(told))
+
+
+def _unreached(copies: Counter[tuple[str, str]], told: str) -> tuple[str, ...]:
+    """Statements of which no copy was come to."""
     missed = Counter((line, text) for line, text in UNREACHED.findall(told) if text != "-end-")
     return tuple(f"{line}: {text}" for (line, text), count in missed.items() if count >= copies[line, text])
 
