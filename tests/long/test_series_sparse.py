@@ -13,14 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from socket import socket
 
 from answering import asking
 from fakedirty.lab.cleanup import once_cleaned_up
 from fakedirty.lab.machine import Machine, machine
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.qmp.client import QmpRefusedError
-from listener import listening
+from listener import drain, listening
 from migrating import wait
 
 TEBIBYTE = 1 << 40
@@ -35,13 +34,6 @@ ENTRY_BYTES = {"xxh3-64": 8.5, "xxh3-128": 16.5}
 # huge pages that begin before what was visited, and end after it; copies, buffers, stacks
 ROOM_BYTES = 32 << 20
 MIB = 1 << 20
-
-
-def drain(link: socket) -> None:
-    """Take whatever comes until nobody sends any more."""
-    with link:
-        while link.recv(1 << 20):
-            pass
 
 
 @dataclass(frozen=True)
@@ -87,7 +79,7 @@ def ask_for_copies(vm: Machine) -> str:
     try:
         change(vm, fake_dirty_audit=True)
     except QmpRefusedError as error:
-        return error.reason
+        return str(error.reason)
     change(vm, fake_dirty_audit=False)
     return ""
 
