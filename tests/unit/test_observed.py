@@ -110,7 +110,7 @@ def test_a_state_says_whose_it_is(kernel: Kernel, observed: Observed) -> None:
     [state] = [values for name, values in kernel.maps.items() if name.startswith("state")]
     head = wire.ProcessHead.from_buffer_copy(state[struct.pack("<I", 0)])
     assert (head.tgid, head.slot) == (7, 3)
-    assert observed.lost(7, 3) == [0, 0, 0, 0]
+    assert observed.lost(7, 3) == [0] * len(wire.LOST_PLACES)
     assert observed.lost(7, 4) is None, "another process had that id, and another slot"
     assert observed.lost(8, 3) is None
 

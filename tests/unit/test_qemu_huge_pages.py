@@ -24,8 +24,9 @@ def pages(pool: Path) -> int:
 
 
 def command(pool: Path, text: str) -> subprocess.Popen[str]:
+    heeds = ["env", "--default-signal=INT"]  # a shell has it ignored by what it runs in the background
     return subprocess.Popen(
-        [SCRIPT, "64", "sh", "-c", text],
+        [*heeds, SCRIPT, "64", "sh", "-c", text],
         env={**os.environ, "HUGE_PAGES": str(pool)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
