@@ -91,7 +91,7 @@ PANELS = (
     ),
     by_host(
         "Hashing, by host",
-        "Time of copying and hashing pages in 5 minutes.",
+        "Time of copying and hashing pages in 5 minutes; with multifd the sum over its channels.",
         total(of_hosts("instance:fakedirty_hash_seconds:increase5m"), "instance"),
         "s",
     ),

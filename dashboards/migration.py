@@ -79,7 +79,7 @@ PANELS = (
     ),
     figure(
         "Saved",
-        "Bytes that skipped pages would have cost, in its last 64 rounds.",
+        "Bytes that skipped pages would have cost, in its last 64 rounds; with multifd an estimate.",
         "decbytes",
         total(of_vm("fakedirty_round_saved_bytes")),
     ),
@@ -169,7 +169,8 @@ PANELS = (
     Panel(
         "Does hashing pay?",
         "In the last rounds in which pages could be skipped: time of copying and hashing, and what sending the skipped "
-        "pages would have taken at the speed of the fastest round.",
+        "pages would have taken at the speed of the fastest round. With multifd hashing is the sum over its channels "
+        "by their number, and not there where QEMU did not say whether multifd is on.",
         "s",
         hashing_and_saved(),
         gauges,

@@ -148,7 +148,7 @@ PANELS = (
     ),
     Panel(
         "Bytes saved",
-        "What skipped pages would have cost, per second by VM, told at the end of each round.",
+        "What skipped pages would have cost (with multifd an estimate), per second by VM, told after each round.",
         "Bps",
         {"{{vm}}": per_second(of_hosts("fakedirty_saved_bytes_total"), "vm")},
         lines,

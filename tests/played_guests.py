@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from fakedirty.model.round import Round
 from fakedirty.model.words import Kind, Mode
 
-PAGE = 4104
+WHOLE = 4096  # what QEMU takes a page for when it decides
+PAGE = WHOLE + 8  # on the wire, as it is
 RAM = 131_072
 LOOK = 0.05  # seconds of sending between two looks of QEMU's at what is left
 
 
 @dataclass(frozen=True)
 class Guest:
-    """It rewrites `pages` in `sweep` seconds, of which a share changes; the link takes `rate` bytes a second."""
+    """It rewrites `pages` in `sweep` seconds, of which a share changes; the link takes `rate` bytes a second.
+
+    A page takes `wire` bytes: fewer than it has where pages are compressed.
+    """
 
     pages: int
     changed: float
@@ -22,6 +26,7 @@ class Guest:
     rate: float = 125e6
     limit: float = 0.3
     hashing: float = 0.3e-6
+    wire: int = PAGE
 
     def dirties(self, seconds: float) -> int:
         return round(self.pages * min(1.0, seconds / self.sweep))
@@ -35,13 +40,14 @@ def played(guest: Guest, rounds: int, *, skip_after: int | None = None) -> tuple
         skip = skip_after is not None and len(done) >= skip_after
         first = not done
         unaware = skip and done[-1].mode is not Mode.SKIP  # of what it will skip, until a round has ended in that mode
-        cost = PAGE / guest.rate
         sent = 1.0 if first or not skip else guest.changed
-        seconds = dirty * (cost * sent + guest.hashing * (not first))
-        if seconds <= guest.limit and not first and not unaware:
+        seconds, counted = (
+            dirty * (size / guest.rate * sent + guest.hashing * (not first)) for size in (guest.wire, WHOLE)
+        )
+        if counted <= guest.limit and not first and not unaware:
             return done, now + seconds
         # the pages at the end of a round are left, of both kinds alike
-        kept = 0 if first or unaware else round(dirty * max(0.0, guest.limit - LOOK) / seconds)
+        kept = 0 if first or unaware else round(dirty * max(0.0, guest.limit * seconds / counted - LOOK) / seconds)
         visited = dirty - kept
         took = seconds * visited / dirty
         fake = 0 if first else round(visited * (1 - guest.changed))
@@ -63,8 +69,8 @@ def played(guest: Guest, rounds: int, *, skip_after: int | None = None) -> tuple
                 normal_pages=visited - skipped,
                 skipped_pages=skipped,
                 left_pages=kept,
-                transferred_bytes=(visited - skipped) * PAGE,
-                saved_bytes=skipped * PAGE,
+                transferred_bytes=(visited - skipped) * guest.wire,
+                saved_bytes=skipped * guest.wire,
                 hash_seconds=visited * guest.hashing,
             )
         )

@@ -119,6 +119,17 @@ ZERO_UNRECORDED = (
     ),
 )
 
+FORGOTTEN_WITH_THE_LIST = """\
+ram_state_reset(rs);
+
+        RAMBlock *rb;
+
+        RAMBLOCK_FOREACH(rb) {
+            if (rb->fake_dirty) {
+                bitmap_zero(rb->fake_dirty->known, rb->fake_dirty->pages);
+            }
+        }"""
+
 VARIANTS = (
     Variant(
         "live-page",
@@ -169,6 +180,16 @@ VARIANTS = (
         "a change of mode or hash is adopted when the switchover was decided already",
         (Edit(SERIES, r"frozen = shared->frozen;", "frozen = false;"),),
         counted=True,
+    ),
+    Variant(
+        "dropped-on-change",
+        10,
+        "what was sent is forgotten of all blocks of RAM when one of them comes or goes",
+        (
+            Edit(RAM, r'#include "fake-dirty\.h"', '#include "fake-dirty.h"\n#include "fake-dirty-records.h"'),
+            Edit(RAM, r"ram_state_reset\(rs\);(?=\n    \}\n    return ret;)", FORGOTTEN_WITH_THE_LIST),
+        ),
+        test=TESTS + "test_series_backends.py",
     ),
     Variant(
         "underestimated",

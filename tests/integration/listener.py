@@ -33,3 +33,10 @@ def listening(path: Path, take: Callable[[socket.socket], None]) -> Iterator[Non
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             thread.join(PATIENCE_SECONDS)  # `take` may still be at it
+
+
+def drain(link: socket.socket) -> None:
+    """Take whatever comes until nobody sends any more."""
+    with link:
+        while link.recv(1 << 20):
+            pass

@@ -63,10 +63,13 @@ def test_every_page_of_every_channel(level: Level, qemu: Callable[[], Path], com
         with_channels(vm, multifd_compression=compression)
         vm.migrate(max_bandwidth=SLOW if compression == "none" else SLOW // 16, downtime_limit=1)
         vm.wait_for_syncs(4)
+        wait(lambda: bool(notes.migrations) and notes.migrations[0].channels is not None)  # QEMU has been asked
         ram = vm.converge()["ram"]
         wait(lambda: len(notes.over) == 1)
     [migration] = notes.over
     exact(migration, ram)
+    assert (migration.channels, migration.compressed) == (3, compression != "none")
+    assert (migration.verdict is None) == (compression != "none"), "bytes of channels are not seen"
     records = sum(len(batch.records) // 16 for batch in notes.batches)
     assert records == migration.total("visited_pages") == ram["normal"] + ram["duplicate"]
     by_round: dict[int, int] = {}

@@ -12,7 +12,7 @@ from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.words import Level
 from jobs import finish
 from migrating import Notes, Pair, capable, observed, pair, wait
-from test_series_snapshot import DISK_BYTES
+from snapshots import DISK_BYTES
 
 CASES = [
     ("stock", Level.QMP),

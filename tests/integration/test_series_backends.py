@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fakedirty.lab.guest_workload import Workload
 from fakedirty.lab.machine import Machine
-from fakedirty.lab.migrate import Settings, Step, migrate
+from fakedirty.lab.migrate import PAUSED, Settings, Step, migrate
 from fakedirty.qmp.client import Qmp
 from series import SLOW, assert_equal, let_through, pair, rounds
 
@@ -65,6 +65,26 @@ def test_a_changed_list_makes_no_page_unknown_and_none_wrong(mode: str) -> None:
     assert sum(each["first"] for each in later) == 0, "what was sent before the list changed is still known"
     assert sum(each["fake"] for each in later) > 1000
     assert (sum(each["skipped"] for each in later) > 1000) is (mode == "skip")
+
+
+def test_a_list_that_changes_before_the_switchover_makes_no_page_unknown() -> None:
+    """The switchover was decided by what is known; forgetting it would send all that is left."""
+
+    def change(qmp: Qmp) -> None:
+        add("late")(qmp)
+        qmp.execute("migrate-continue", state=PAUSED)
+
+    parameters = {"fake-dirty-mode": "skip", "fake-dirty-switchover": False}
+    settings = Settings(1, 4 * SLOW, parameters=parameters, capabilities={"pause-before-switchover": True})
+    steps = [let_through(after_round=3), Step(change, in_state=PAUSED)]
+    with pair(BUSY) as (source, destination):
+        outcome = migrate(source, destination, settings, time_limit=60, steps=steps)
+        assert outcome.status == "completed"
+        assert_equal(source, destination)
+        last = rounds(source.qmp)[-1]
+    assert last["kind"] == "switchover"
+    assert last["first"] == 0
+    assert last["skipped"] > 0
 
 
 @pytest.mark.parametrize("mode", ["off", "skip"])

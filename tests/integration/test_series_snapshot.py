@@ -12,24 +12,13 @@ from fakedirty.lab.guest_content import PAGE_BYTES
 from fakedirty.lab.machine import machine
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.words import Mode
-from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import set_mode
 from jobs import finish, outcome
 from migrating import wait
+from snapshots import create, snapshot
 
-DISK_BYTES = 64 << 20
 MEMORY_BYTES = 32 << 20
-SNAPSHOT = {"tag": "one", "vmstate": "disk", "devices": ["disk"]}
-
-
-def create(qmp: Qmp, path: Path) -> None:
-    """A qcow2 image, made by QEMU itself, and open as node `disk`."""
-    file: dict[str, object] = {"driver": "file", "filename": str(path)}
-    finish(qmp, "blockdev-create", {"options": {**file, "size": 0}})
-    qmp.execute("blockdev-add", {**file, "node-name": "file"})
-    disk: dict[str, object] = {"driver": "qcow2", "file": "file"}
-    finish(qmp, "blockdev-create", {"options": {**disk, "size": DISK_BYTES}})
-    qmp.execute("blockdev-add", {**disk, "node-name": "disk"})
+SNAPSHOT = snapshot("one")
 
 
 @pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.SKIP])

@@ -10,7 +10,7 @@ import pytest
 from fakedirty.lab.fuzz_draw import AVAILABLE
 from fakedirty.lab.guest_content import PAGE_BYTES
 from fakedirty.lab.guest_workload import Workload
-from fakedirty.lab.migrate import PAUSED, UNLIMITED, Settings, Step, migrate
+from fakedirty.lab.migrate import PATIENCE_MS, PAUSED, UNLIMITED, Settings, Step, migrate
 from fakedirty.lab.network import GIGABIT
 from fakedirty.qmp.client import Qmp
 from hugepages import huge_pages, on_huge_pages
@@ -22,6 +22,9 @@ NEVER = 1000  # bytes/s: less than a page fits any downtime limit
 # sent in a silent one, and it is all changed again soon after.
 PHASES = Workload(phased=12_000, changed=100, untouched=500, memory_mib=96)
 PHASES_LIMIT_MS = 200
+
+# a third of what hashing all silent pages takes, or less, and more than sending those that change
+HASHING_LIMIT_MS = 5
 
 # the link is tried every ten seconds, for some tenths of a second, by sending fake pages
 LONGER_THAN_BETWEEN_PROBES = 11.0
@@ -130,6 +133,37 @@ def test_a_guest_is_not_throttled_for_pages_that_are_not_sent() -> None:
     assert throttled["observe"]["cpu-throttle-percentage"] > 0
     assert "cpu-throttle-percentage" not in throttled["skip"]
     assert throttled["skip"]["fake-dirty"]["skipped"] > 0
+
+
+def test_a_guest_that_cannot_be_hashed_within_the_limit_is_throttled() -> None:
+    """Hardly anything is to be sent, but hashing all that it rewrites takes longer than the downtime limit."""
+    # so much is sent first that what is rewritten meanwhile is little beside it
+    silent = Workload(fake=3000, changed=10, untouched=60_000, pause_ms=0, memory_mib=320)
+    throttled: list[int] = []
+
+    def look(qmp: Qmp) -> None:
+        throttled.append(qmp.execute("query-migrate").get("cpu-throttle-percentage", 0))
+        if throttled[-1] > 0:
+            qmp.execute("migrate-set-parameters", {"downtime-limit": PATIENCE_MS})
+
+    slow = {
+        "fake-dirty-mode": "skip",
+        "fake-dirty-hash": "md5",
+        # per cent of the time: sending what changes takes less, and hashing more, also where others use the processors
+        "throttle-trigger-threshold": 5,
+        AVAILABLE: GIGABIT // 8,  # else the link is tried by sending fake pages, which is more than that
+    }
+    settings = Settings(HASHING_LIMIT_MS, parameters=slow, capabilities={"auto-converge": True})
+    steps = [Step(look, after_seconds=second / 2) for second in range(240)]
+    with pair(silent) as (source, destination):
+        outcome = migrate(source, destination, settings, time_limit=120, steps=steps)
+        assert outcome.status == "completed"
+        assert_equal(source, destination)
+        later = [each for each in rounds(source.qmp) if each["kind"] == "iterative"]
+    assert max(throttled) > 0
+    assert outcome.converged
+    fits = GIGABIT / 8 * HASHING_LIMIT_MS / 1000 / PAGE_BYTES
+    assert min(map(sent, later)) < fits, "by what is sent alone it would have ended"
 
 
 def test_a_link_that_gets_slower_is_noticed_while_pages_are_skipped() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import urllib.request
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -14,11 +15,11 @@ from fakedirty.export.host import HOST, Build
 from fakedirty.export.metrics import METRICS
 from fakedirty.export.seen import ROUNDS_SHOWN
 from fakedirty.export.serve import parse_address, serve
-from fakedirty.model.events import MigrationStarted, ModeChanged, RoundEnded, StateChanged
+from fakedirty.model.events import FinalReport, LimitsTold, MigrationStarted, ModeChanged, RoundEnded, StateChanged
 from fakedirty.model.words import Mode
 from hypothesis import given
 from hypothesis import strategies as st
-from made_migrations import EVENTS, LOSS, START, again, batch, bulk, made, tell, unseen
+from made_migrations import EVENTS, LOSS, REPORT, SECOND, START, again, batch, bulk, made, tell, unseen
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -75,6 +76,34 @@ def test_a_whole_migration() -> None:
     assert value(seen, "round_pages", round="2", **{"class": "fake"}) == 60_000
     assert value(seen, "round_saved_bytes", round="3") == 246_000_000
     assert value(seen, "left_pages") == 3
+
+
+def test_postcopy_is_read_apart() -> None:
+    """Begun after 5 s, and over 2 s later; how many pages were left to it is in QEMU's history, once it has ended."""
+    to, migration = exporter(), made()
+    begun = [*EVENTS[:4], StateChanged(START + 5 * SECOND, "postcopy-active")]
+    tell(migration, [to], begun, end=False)
+    names = ("postcopy_start_seconds", "postcopy_duration_seconds", "postcopy_left_pages")
+    assert [value(scrape(to), f"migration_{name}") for name in names] == [5, None, None]
+    report = FinalReport(START + 8 * SECOND, REPORT | {"postcopy": {"start": START + 5 * SECOND, "pages": 5_006}})
+    for event in (StateChanged(START + 7 * SECOND, "completed"), report):
+        migration.apply(event)
+        to.changed(migration, event)
+    assert [value(scrape(to), f"migration_{name}") for name in names] == [5, 2, 5_006]
+    tell(made(), [to])
+    assert [value(scrape(to), f"migration_{name}") for name in names] == [None, None, None]
+
+
+@pytest.mark.parametrize(("channels", "seconds"), [(1, 0.6), (4, 0.15), (None, None)])
+def test_channels_hash_at_once(channels: int | None, seconds: float | None) -> None:
+    """0.2 s in each of three rounds, in the sum; where the channels are not known it is not known what that took."""
+    to = exporter()
+    rounds = [replace(again(number, skip=True), hash_seconds=0.2) for number in (2, 3, 4)]
+    events = [RoundEnded(START, each) for each in (bulk(), *rounds)]
+    tell(made(), [to], [MigrationStarted(START), LimitsTold(START, 300, None, channels, False), *events])
+    assert value(scrape(to), "skip_hash_seconds") == (seconds and pytest.approx(seconds))
+    assert value(scrape(to), "skip_saved_seconds") is not None
+    assert value(scrape(to), "hash_seconds_total") == pytest.approx(0.625), "as rounds have it"
 
 
 def test_it_is_read_while_it_runs() -> None:

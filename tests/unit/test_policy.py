@@ -33,12 +33,12 @@ SAVES = [skipping(number, hash_seconds=0.5, saved_bytes=90_000_000) for number i
 
 
 def test_what_skipping_costs_and_saves() -> None:
-    found = economy([FULL, *COSTS])
+    found = economy([FULL, *COSTS], 1)
     assert found
     assert (found.rounds, found.hash_seconds, found.saved_bytes, found.link_rate) == (3, 1.5, 30_000_000, RATE)
     assert found.saved_seconds == pytest.approx(0.3)
     assert not found.pays
-    saves = economy([FULL, *SAVES])
+    saves = economy([FULL, *SAVES], 1)
     assert saves
     assert saves.pays
 
@@ -56,11 +56,11 @@ def test_what_skipping_costs_and_saves() -> None:
     ids=["too few", "no link", "observing", "switchover", "unseen", "only first pages"],
 )
 def test_where_nothing_can_be_said(rounds: list[Round]) -> None:
-    assert economy(rounds) is None
+    assert economy(rounds, 1) is None
 
 
 def decided(rounds: list[Round], policy: Policy, migration: Migration | None = None) -> None:
-    sink, migration = policy.of(TARGET), migration or made()
+    sink, migration = policy.of(TARGET), migration or replace(made(), channels=1)
     sink.started(migration)
     for each in rounds:
         migration.apply(event := RoundEnded(START, each))
@@ -101,5 +101,19 @@ def test_what_cannot_be_switched_off_is_told(caplog: pytest.LogCaptureFixture) -
 
 def test_a_destination_decides_nothing() -> None:
     policy = Policy(lambda target, mode, hash_name: (mode, ""), 3, 0.0)
-    decided([FULL, *COSTS], policy, replace(made(), incoming=True))
+    decided([FULL, *COSTS], policy, replace(made(), incoming=True, channels=1))
     assert not policy.decisions
+
+
+@pytest.mark.parametrize(
+    ("channels", "hash_seconds", "pays"),
+    [(1, 1.5, False), (2, 0.75, False), (8, 0.1875, True), (None, None, None)],
+)
+def test_channels_hash_at_once(channels: int | None, hash_seconds: float | None, pays: bool | None) -> None:
+    """1.5 s in the sum, against 0.3 s of sending: eight channels have done with it in 0.19 s."""
+    found = economy([FULL, *COSTS], channels)
+    assert found
+    assert (found.hash_seconds, found.pays) == (hash_seconds, pays)
+    policy = Policy(lambda target, mode, hash_name: (mode, ""), 3, 0.0)
+    decided([FULL, *COSTS], policy, replace(made(), channels=channels))
+    assert policy.decisions == (pays is False)

@@ -31,7 +31,7 @@ ODD = 'web [bold]"umlaut ü</b> 名'
 
 def vm(name: str, events: int) -> dict[str, Any]:
     """As the service would say it after so many events."""
-    migration = tell(made(name), [], EVENTS[:events], end=False)
+    migration = tell(replace(made(name), channels=1), [], EVENTS[:events], end=False)
     found = migration.verdict
     return {
         "vm": name,

@@ -31,6 +31,8 @@ class Metric(Described):
 
 C, G, H = "counter", "gauge", "histogram"
 
+ESTIMATED = "; with multifd an estimate, as they may be compressed"
+
 METRICS = (
     Metric("fakedirty_pages_total", C, ("class",), "Visited pages by class: first, changed, fake.", columns(CLASSES)),
     Metric(
@@ -45,8 +47,20 @@ METRICS = (
     ),
     Metric("fakedirty_hinted_pages_total", C, (), "Pages cleared by free-page hinting.", column("hinted_pages")),
     Metric("fakedirty_transferred_bytes_total", C, (), "Bytes sent, as QEMU counts them.", column("transferred_bytes")),
-    Metric("fakedirty_saved_bytes_total", C, (), "Bytes that skipped pages would have cost.", column("saved_bytes")),
-    Metric("fakedirty_hash_seconds_total", C, (), "Time spent on copying and hashing pages.", column("hash_seconds")),
+    Metric(
+        "fakedirty_saved_bytes_total",
+        C,
+        (),
+        f"Bytes that skipped pages would have cost{ESTIMATED}.",
+        column("saved_bytes"),
+    ),
+    Metric(
+        "fakedirty_hash_seconds_total",
+        C,
+        (),
+        "Time spent on copying and hashing pages; with multifd the sum over its channels, which do so at once.",
+        column("hash_seconds"),
+    ),
     Metric("fakedirty_round_seconds_total", C, (), "Time spent in finished rounds.", column("duration_seconds")),
     Metric("fakedirty_forced_syncs_total", C, (), "Bitmap syncs within rounds.", column("forced_syncs")),
     Metric(
@@ -129,10 +143,32 @@ METRICS = (
         readers.outside_downtime,
     ),
     Metric(
+        "fakedirty_migration_postcopy_start_seconds",
+        G,
+        (),
+        "When postcopy was seen to be active, from the start of the last migration: its rounds end there.",
+        readers.postcopy_start,
+    ),
+    Metric(
+        "fakedirty_migration_postcopy_duration_seconds",
+        G,
+        (),
+        "How long postcopy of the last migration took, once it is over.",
+        readers.postcopy_duration,
+    ),
+    Metric(
+        "fakedirty_migration_postcopy_left_pages",
+        G,
+        (),
+        "Pages of the last migration that were left to postcopy, by QEMU's history of rounds, once it is over.",
+        readers.postcopy_left,
+    ),
+    Metric(
         "fakedirty_skip_hash_seconds",
         G,
         (),
-        f"Copying and hashing in the last {LAST_ROUNDS} rounds in which pages could be skipped.",
+        f"Time that copying and hashing took in the last {LAST_ROUNDS} rounds in which pages could be skipped: with "
+        "multifd the sum over its channels by their number. Not there where QEMU did not say whether multifd is on.",
         readers.skip_cost,
     ),
     Metric(
@@ -227,7 +263,13 @@ METRICS = (
         "Bytes sent in each round.",
         by_round(column("transferred_bytes")),
     ),
-    Metric("fakedirty_round_saved_bytes", G, ("round",), "Bytes saved in each round.", by_round(column("saved_bytes"))),
+    Metric(
+        "fakedirty_round_saved_bytes",
+        G,
+        ("round",),
+        f"Bytes saved in each round{ESTIMATED}.",
+        by_round(column("saved_bytes")),
+    ),
     Metric(
         "fakedirty_round_duration_seconds",
         G,

@@ -174,15 +174,36 @@ def outside_downtime(seen: Seen) -> Samples:
         yield (), nanoseconds / 1e9
 
 
+def postcopy_start(seen: Seen) -> Samples:
+    """When postcopy was seen to be active, from the start."""
+    migration = seen.migration
+    if migration.postcopy_ns is not None:
+        yield (), (migration.postcopy_ns - migration.start_ns) / 1e9
+
+
+def postcopy_duration(seen: Seen) -> Samples:
+    """How long it was, once it is over."""
+    migration = seen.migration
+    if migration.postcopy_ns is not None and migration.end_ns is not None:
+        yield (), (migration.end_ns - migration.postcopy_ns) / 1e9
+
+
+def postcopy_left(seen: Seen) -> Samples:
+    """Pages that were left to it, by QEMU's history of rounds."""
+    if (pages := seen.migration.reported("postcopy", "pages")) is not None:
+        yield (), pages
+
+
 def skip_cost(seen: Seen) -> Samples:
     """What hashing took in the last rounds that could skip."""
-    if (found := economy(seen.migration.rounds)) is not None:
+    found = economy(seen.migration.rounds, seen.migration.channels)
+    if found is not None and found.hash_seconds is not None:
         yield (), found.hash_seconds
 
 
 def skip_gain(seen: Seen) -> Samples:
     """What sending the skipped pages would have taken."""
-    if (found := economy(seen.migration.rounds)) is not None:
+    if (found := economy(seen.migration.rounds, seen.migration.channels)) is not None:
         yield (), found.saved_seconds
 
 

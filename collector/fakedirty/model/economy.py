@@ -15,10 +15,14 @@ TELLING_SECONDS = 0.1  # a shorter round says nothing of the link: its pages may
 
 @dataclass(frozen=True, slots=True)
 class Economy:
-    """Over so many `rounds`: seconds of copying and hashing, bytes not sent, and the bytes a second of the link."""
+    """Over so many `rounds`: seconds of copying and hashing, bytes not sent, and the bytes a second of the link.
+
+    `hash_seconds` are those that it took at least: rounds have the sum over the channels, which hash at once. None
+    where it is not known how many they are.
+    """
 
     rounds: int
-    hash_seconds: float
+    hash_seconds: float | None
     saved_bytes: int
     link_rate: float
 
@@ -28,16 +32,17 @@ class Economy:
         return self.saved_bytes / self.link_rate
 
     @property
-    def pays(self) -> bool:
-        """Whether it saves more than it costs."""
-        return self.saved_seconds > self.hash_seconds
+    def pays(self) -> bool | None:
+        """Whether it saves more than it costs; None where it is not known what it costs."""
+        return None if self.hash_seconds is None else self.saved_seconds > self.hash_seconds
 
 
-def economy(rounds: Sequence[Round], last: int = LAST_ROUNDS) -> Economy | None:
+def economy(rounds: Sequence[Round], channels: int | None, last: int = LAST_ROUNDS) -> Economy | None:
     """Of the last rounds in which pages could be skipped; None while they are fewer, or the link is unknown.
 
     The bulk round, and pages that are hashed for the first time, are what it takes to begin: they do not count. The
-    link is as fast as the fastest round that was sent by it.
+    link is as fast as the fastest round that was sent by it. `channels` is how many hash at once, 1 without multifd;
+    None where it is not known.
     """
     recent = rounds[-RECENT_ROUNDS:]
     skipping = [r for r in recent if _could_skip(r)][-last:]
@@ -50,7 +55,7 @@ def economy(rounds: Sequence[Round], last: int = LAST_ROUNDS) -> Economy | None:
         return None
     return Economy(
         len(skipping),
-        sum(r.hash_seconds or 0 for r in skipping),
+        sum(r.hash_seconds or 0 for r in skipping) / channels if channels else None,
         sum(r.saved_bytes or 0 for r in skipping),
         max(rates),
     )

@@ -106,12 +106,15 @@ class Closed:
 class LimitsTold:
     """What QEMU was told of how long the guest may be stopped, and how fast it may take the switchover to be.
 
-    `switchover_rate` is in bytes a second; None where QEMU goes by what it measures.
+    `switchover_rate` is in bytes a second; None where QEMU goes by what it measures. `channels` is how many send pages
+    at once, 1 without multifd, and `compressed` whether they compress them; None where QEMU did not say.
     """
 
     time_ns: int
     downtime_limit_ms: int
     switchover_rate: int | None = None
+    channels: int | None = None
+    compressed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ class Migration:
     resumed_ns: int | None = None
     downtime_limit_ms: int | None = None  # as QEMU said last; None if it was not asked, or did not answer
     switchover_rate: int | None = None  # bytes a second by which QEMU decides on the switchover; None if not set
+    channels: int | None = None  # that send pages at once, 1 without multifd; None if QEMU did not say
+    compressed: bool | None = None  # by multifd; None if QEMU did not say
     process: str = ""  # the QEMU that is observed: process id and start time; empty if not known
     uuid: str = ""  # of its guest, where it has one
     postcopy_ns: int | None = None  # when postcopy was first seen to be active
@@ -155,7 +157,7 @@ class Migration:
     @property
     def limits(self) -> Limits:
         """What QEMU allows a switchover, as far as it was read."""
-        return Limits(self.downtime_limit_ms, self.switchover_rate)
+        return Limits(self.downtime_limit_ms, self.switchover_rate, self.channels, self.compressed)
 
     @property
     def verdict(self) -> Verdict | None:
@@ -203,6 +205,8 @@ class Migration:
                 self.totals = self.held()
             case LimitsTold():
                 self.downtime_limit_ms, self.switchover_rate = event.downtime_limit_ms, event.switchover_rate
+                if self.channels is None:  # set while it runs, they would be those of the next migration
+                    self.channels, self.compressed = event.channels, event.compressed
                 self._outlook.take(self.rounds, self.limits)
 
     def _enter(self, event: StateChanged) -> None:

@@ -15,10 +15,12 @@ LOOKED_AT = 64  # rounds, for a verdict
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What QEMU's parameters allow a switchover; None is not known, or (of the rate) not set."""
+    """What QEMU allows a switchover, and how it sends pages; None is not known, or (of the rate) not set."""
 
     downtime_limit_ms: int | None = None
     switchover_rate: int | None = None  # bytes a second: avail-switchover-bandwidth
+    channels: int | None = None  # that send pages at once: 1 without multifd
+    compressed: bool | None = None  # by multifd
 
 
 class Outlook:
@@ -39,7 +41,8 @@ class Outlook:
             before -= 1
         if self._made[0] != (before, limits):
             seconds = None if limits.downtime_limit_ms is None else limits.downtime_limit_ms / 1e3
-            made = verdict(rounds[max(0, before - LOOKED_AT) : before], seconds, limits.switchover_rate)
+            looked_at = rounds[max(0, before - LOOKED_AT) : before]
+            made = verdict(looked_at, seconds, limits.switchover_rate, limits.channels, limits.compressed)
             self._made = (before, limits), made
         found, refutation = self._made[1], self.refutation
         return found if found is None or refutation is None else replace(found, refuted=refutation)

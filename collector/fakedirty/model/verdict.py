@@ -4,6 +4,10 @@ Both plans are played forward, round by round, as QEMU's loop would: a round sen
 has changed), meanwhile the guest dirties more, and when what is left fits the downtime limit the guest is stopped. What
 is uncertain (how fast the guest dirties, what share changes, how fast the link is) is played at its best and its worst.
 So is the downtime limit turned round: the least one with which a plan comes to an end.
+
+Two times are kept apart. Sending takes what the bytes on the wire take: after compression, deltas of XBZRLE, zero pages
+as headers. QEMU's decision takes every page that it would send for a whole one, whatever comes of it on the wire, and
+divides by the rate of the wire (migration_iteration_run() and migration_update_counters(), see docs/verdict.md).
 """
 
 from __future__ import annotations
@@ -22,7 +26,9 @@ DOWNTIME_LIMIT_SECONDS = 0.3  # QEMU's default, which is assumed where QEMU's ow
 RECENT_ROUNDS = 8  # are looked at: what a guest writes changes
 TELLING_SECONDS = 0.05  # a shorter round says nothing of the link: its pages may still wait in a buffer
 HASH_SECONDS = 0.5e-6  # a page, where it was not seen: copying and XXH3 of 4 KiB from memory
-PAGE_BYTES = 4096 + 8  # of a page on the wire, where bytes were not seen
+WHOLE_PAGE_BYTES = 4096  # of a page in QEMU's decision
+PAGE_BYTES = WHOLE_PAGE_BYTES + 8  # of a page on the wire, where bytes were not seen
+MOST_CHANNELS = 255  # that QEMU allows multifd
 WHOLE = 0.8  # of the working set: a round that came past so much of it has a share of its own
 MOST_ROUNDS = 1000
 ITERATION_SECONDS = 0.05  # QEMU sends for so long between two looks at what is left (MAX_WAIT in migration/ram.c)
@@ -80,8 +86,9 @@ class Verdict:
     `dirty_pages` are those expected to be dirty when the next round of the present length begins, `dirty_seconds` what
     sending all of them takes at `link_rate` bytes a second, `changed_seconds` those of them that have changed.
     `limit_assumed` is true where QEMU's own limit is not known, and its default was taken; QEMU holds what is left
-    against it at `switchover_rate` bytes a second if that was set. With `refuted` both predictions are withdrawn: they
-    rest on what an earlier one rested on, and that did not come true.
+    against it at `switchover_rate` bytes a second if that was set. `counted_ratio` is how many times as long as sending
+    takes QEMU takes it for. With `refuted` both predictions are withdrawn: they rest on what an earlier one rested on,
+    and that did not come true.
     """
 
     after_round: int
@@ -97,6 +104,7 @@ class Verdict:
     limit_assumed: bool = False
     switchover_rate: float | None = None
     refuted: Refutation | None = None
+    counted_ratio: float = 1.0
 
     @property
     def in_force(self) -> Prediction:
@@ -108,15 +116,22 @@ class Verdict:
 class _World:
     """What is taken for granted when a plan is played: seconds a page of sending, and of hashing.
 
-    QEMU holds what is left against the limit at a rate of its own: `allowance` is the time that sending takes of what
-    QEMU takes for one second of sending.
+    `counting` is what QEMU takes sending for when it decides on the switchover.
     """
 
     dirtying: Dirtying
     changed_ratio: float
     sending: float
     hashing: float
-    allowance: float = 1.0
+    counting: float
+
+    def seconds(self, skip: bool) -> float:
+        """That a dirty page takes."""
+        return self.sending * self.changed_ratio + self.hashing if skip else self.sending
+
+    def counted(self, skip: bool) -> float:
+        """What QEMU holds against the downtime limit for it."""
+        return self.counting * self.changed_ratio + self.hashing if skip else self.counting
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,35 +141,44 @@ class _End:
 
 
 def verdict(
-    rounds: Sequence[Round], downtime_limit_seconds: float | None = None, switchover_rate: float | None = None
+    rounds: Sequence[Round],
+    downtime_limit_seconds: float | None = None,
+    switchover_rate: float | None = None,
+    channels: int | None = None,
+    compressed: bool | None = None,
 ) -> Verdict | None:
     """What can be said of a migration that runs; None before its second round, or where no page was classified.
+
+    None also where pages are compressed, and a round does not tell how many bytes were sent.
 
     Args:
         rounds: those so far, without a switchover.
         downtime_limit_seconds: QEMU's own; None where it is not known, and QEMU's default is assumed.
         switchover_rate: bytes a second by which QEMU decides on the switchover (``avail-switchover-bandwidth``); None
             where it goes by the speed of the link, as it does unless it was set.
+        channels: how many send pages, and hash them, at once; None where it is not known.
+        compressed: whether multifd compresses pages; None where it is not known.
     """
     again = [r for r in rounds[-RECENT_ROUNDS:] if r.kind is Kind.ITERATIVE and _compared(r)]
     points = observed(rounds)
     link = _link(rounds)
-    if not again or not points or link is None:
+    if not again or not points or link is None or (compressed and not link.weighed):
         return None
     limit = DOWNTIME_LIMIT_SECONDS if downtime_limit_seconds is None else downtime_limit_seconds
     last = rounds[-1]
     elapsed = last.start_seconds + last.duration_seconds
     changed = _changed(again, max(pages for _, pages in points))
-    hashing = _hashing(again)
-    worlds = tuple(
-        _World(dirtying, ratio, link.page_bytes / rate, hashing, switchover_rate / rate if switchover_rate else 1.0)
-        for dirtying, ratio, rate in (
-            (steady(points), changed.low, link.fastest),
-            (fitted(points), changed.expected, link.rate),
-            (saturated(points), changed.high or 0, link.slowest),
+    hashing = _hashing(again, channels)
+    best, expected, worst = (
+        _World(dirtying, ratio, link.page_bytes / rate, hashing_, WHOLE_PAGE_BYTES / (switchover_rate or rate))
+        for dirtying, ratio, rate, hashing_ in (
+            (steady(points), changed.low, link.fastest, hashing.low),
+            (fitted(points), changed.expected, link.rate, hashing.expected),
+            (saturated(points), changed.high or 0, link.slowest, hashing.high or 0),
         )
     )
-    expected = worlds[1]
+    # where pages may have been compressed to nobody knows what, QEMU's rate may be so low that there is no end at all
+    worlds = best, expected, worst if link.weighed or compressed is False else None
     dirty = expected.dirtying(last.duration_seconds)
 
     def predict(skip: bool) -> Prediction:
@@ -176,25 +200,27 @@ def verdict(
         with_skip=predict(skip=True),
         limit_assumed=downtime_limit_seconds is None,
         switchover_rate=switchover_rate,
+        counted_ratio=expected.counting / expected.sending,
     )
 
 
-def _play(world: _World, last: Round, elapsed: float, limit: float, skip: bool) -> _End | None:
+def _play(world: _World | None, last: Round, elapsed: float, limit: float, skip: bool) -> _End | None:
     """The end of a plan, from the end of round `last` on; None if there is none."""
-    limit *= world.allowance
+    if world is None:
+        return None
     dirty = world.dirtying(last.duration_seconds)
     unaware = skip and last.mode is not Mode.SKIP  # QEMU looks for what will be skipped when a round ends in that mode
     still = 0
     for _ in range(MOST_ROUNDS):
-        seconds = dirty * (world.sending * world.changed_ratio + world.hashing if skip else world.sending)
-        if unaware and dirty * world.sending > limit:
+        seconds = dirty * world.seconds(skip)
+        if unaware and dirty * world.counting > limit:
             unaware = False
             elapsed, dirty = elapsed + seconds, world.dirtying(seconds)
             continue
-        if seconds <= limit:
+        if dirty * world.counted(skip) <= limit:
             return _End(elapsed + seconds, seconds)
         # the round ends when what is left of it fits the limit, and is dirty still when the next one begins
-        left_seconds = max(0.0, limit - ITERATION_SECONDS)
+        left_seconds = max(0.0, limit / world.counted(skip) * world.seconds(skip) - ITERATION_SECONDS)
         left = dirty * left_seconds / seconds
         elapsed += seconds - left_seconds
         fresh = world.dirtying(seconds - left_seconds)
@@ -206,14 +232,16 @@ def _play(world: _World, last: Round, elapsed: float, limit: float, skip: bool) 
     return None
 
 
-def _least_limit(world: _World, last: Round, skip: bool) -> float | None:
+def _least_limit(world: _World | None, last: Round, skip: bool) -> float | None:
     """The least downtime limit, in seconds, from which on the plan has an end; 0 if with any, None if with none."""
+    if world is None:
+        return None
 
     def ends(limit: float) -> bool:
         return _play(world, last, 0.0, limit, skip) is not None
 
     most = max(world.dirtying(last.duration_seconds), world.dirtying(math.inf), 1.0)
-    fails, holds = 0.0, 2 * most * (world.sending + world.hashing) / world.allowance
+    fails, holds = 0.0, 2 * most * (world.counting + world.hashing)
     if not ends(holds):
         return None
     # from above: a limit that fails below one that holds by luck, as rounds are whole, does not count as an end
@@ -274,12 +302,13 @@ def _changed(rounds: Sequence[Round], working_set: float) -> Estimate:
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """Bytes a second, and the bytes that a page takes that is sent."""
+    """Bytes a second, and the bytes that a page takes that is sent; `weighed` is whether these were seen."""
 
     slowest: float
     rate: float
     fastest: float
     page_bytes: float
+    weighed: bool
 
 
 def _link(rounds: Sequence[Round]) -> _Link | None:
@@ -292,7 +321,9 @@ def _link(rounds: Sequence[Round]) -> _Link | None:
     # a round that mostly skipped, or found zero pages, did not fill the link
     filling = [rate for rate in rates if rate > fastest / 2][-RECENT_ROUNDS:]
     later = [r for r in sent if r.kind is not Kind.BULK] or sent
-    return _Link(min(filling), median(filling), fastest, sum(map(_bytes, later)) / sum(map(_sent, later)))
+    page_bytes = sum(map(_bytes, later)) / sum(map(_sent, later))
+    weighed = all(r.transferred_bytes is not None for r in sent)
+    return _Link(min(filling), median(filling), fastest, page_bytes, weighed)
 
 
 def _bytes(r: Round) -> int:
@@ -310,10 +341,11 @@ def _compared(r: Round) -> int:
     return (r.changed_pages or 0) + (r.fake_pages or 0)
 
 
-def _hashing(rounds: Sequence[Round]) -> float:
-    """Seconds a page."""
+def _hashing(rounds: Sequence[Round], channels: int | None) -> Estimate:
+    """Seconds a page: a round has the sum over the channels, which hash at once at best, and in turns at worst."""
     seen = [(r.hash_seconds, r.visited_pages) for r in rounds if r.hash_seconds and r.visited_pages]
-    return sum(seconds for seconds, _ in seen) / sum(pages for _, pages in seen) if seen else HASH_SECONDS
+    alone = sum(seconds for seconds, _ in seen) / sum(pages for _, pages in seen) if seen else HASH_SECONDS
+    return Estimate(alone / (channels or MOST_CHANNELS), alone / (channels or 1), alone)
 
 
 def _unchanged(rounds: Sequence[Round]) -> float:

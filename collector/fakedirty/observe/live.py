@@ -14,11 +14,14 @@ from pathlib import Path
 from fakedirty.errors import QmpError, TargetError, UsageError
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.words import Level
+from fakedirty.qmp.answers import understanding
 from fakedirty.qmp.mode import read_parameters
 from fakedirty.qmp.monitor import Address, Monitor
 from fakedirty.qmp.turn import in_turns
 
+from . import channels
 from .attachments import Attachments
+from .configuration import capabilities
 from .patched import PatchedProbes
 from .probing import Probes, ProbeTracer
 from .qmp_level import QmpPoller
@@ -28,7 +31,15 @@ from .staying import Staying
 from .stock import StockProbes
 from .target import Target
 
-LIMITS = ("downtime-limit", "avail-switchover-bandwidth")  # of query-migrate-parameters
+LIMITS = ("downtime-limit", "avail-switchover-bandwidth", *channels.PARAMETERS)  # of query-migrate-parameters
+
+
+def read_limits(qmp: Monitor) -> Mapping[str, object]:
+    """What QEMU was told of its limits and its channels."""
+    parameters = read_parameters(qmp)
+    with understanding(qmp.path):
+        multifd = channels.MULTIFD in capabilities(qmp)
+    return {name: parameters[name] for name in LIMITS if name in parameters} | {channels.MULTIFD: multifd}
 
 
 class LiveTrace:
@@ -157,16 +168,10 @@ class LiveTrace:
 
     def _ask_limits(self) -> None:
         try:
-            parameters = self._parameters()
+            limits = read_limits(held) if (held := self.qmp) is not None else in_turns(self._monitors, read_limits)
         except QmpError:  # they are not known then
             return
-        limits = {name: parameters[name] for name in LIMITS if name in parameters}
         self._told.put(TraceRecord(self._clock(), Channel.LIMITS, json.dumps(limits).encode()))
-
-    def _parameters(self) -> Mapping[str, object]:
-        if (held := self.qmp) is not None:
-            return read_parameters(held)
-        return in_turns(self._monitors, read_parameters)
 
     def close(self) -> None:
         """Detach."""

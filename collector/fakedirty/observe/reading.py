@@ -23,6 +23,7 @@ from fakedirty.qmp.answers import understanding
 from fakedirty.qmp.history import in_answers
 
 from . import wire
+from .channels import channels, compressed
 from .losses import LossReader
 from .page_names import PageNames
 from .patched_reader import PatchedReader
@@ -60,7 +61,7 @@ def _reader(subject: Subject) -> Reader:
 
 
 class LimitsReader:
-    """Another reader, and what QEMU was told of its limits beside it."""
+    """Another reader, and what QEMU was told of its limits and its channels beside it."""
 
     def __init__(self, inner: Reader) -> None:
         self._inner = inner
@@ -71,7 +72,8 @@ class LimitsReader:
             yield from self._inner.take(record)
         elif isinstance(limit := record.object().get("downtime-limit"), int):
             rate = record.object().get("avail-switchover-bandwidth")
-            yield LimitsTold(record.time_ns, limit, rate if isinstance(rate, int) and rate > 0 else None)
+            rate = rate if isinstance(rate, int) and rate > 0 else None
+            yield LimitsTold(record.time_ns, limit, rate, channels(record.object()), compressed(record.object()))
 
 
 class PatchedTraceReader:

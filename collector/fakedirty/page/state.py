@@ -12,7 +12,7 @@ from fakedirty.model.verdict import Verdict
 from fakedirty.show.columns import WIDE
 from fakedirty.show.figures import UNSEEN, compact, exact, milliseconds, seconds, size
 from fakedirty.show.table import toggle_words
-from fakedirty.show.verdict import estimate_words, in_words, limit_words, seconds_words
+from fakedirty.show.verdict import counted_otherwise, estimate_words, in_words, limit_words, seconds_words
 
 from .recorded import Found, Listing
 from .series import marks, rounds_series, sums_series
@@ -151,6 +151,8 @@ def _no_verdict(migration: Migration) -> str:
         return "No round has ended yet."
     if len(rounds) > 1 and all(r.changed_pages is None and r.fake_pages is None for r in rounds):
         return "No verdict: pages are not told into changed and fake ones."
+    if migration.compressed and all(r.transferred_bytes is None for r in rounds):
+        return "No verdict: pages are compressed, and to how many bytes is not seen at this level."
     return "No verdict yet: it needs two rounds, long enough, whose pages are told into changed and fake ones."
 
 
@@ -185,6 +187,9 @@ def _behind(found: Verdict) -> Iterable[tuple[str, str]]:
     yield "to send them all", seconds_words(found.dirty_seconds)
     yield "to send those that changed", seconds_words(found.changed_seconds)
     yield "link", f"{found.link_rate / 1e6:.0f} MB/s"
+    if counted_otherwise(found):
+        yield "QEMU counts sending them as", seconds_words(found.dirty_seconds * found.counted_ratio)
+        yield "and those that changed as", seconds_words(found.changed_seconds * found.counted_ratio)
     yield "downtime limit", limit_words(found)
     if found.switchover_rate is not None:
         yield "rate that QEMU decides by", f"{found.switchover_rate / 1e6:.0f} MB/s"

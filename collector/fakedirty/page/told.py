@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from fakedirty.model.events import Event
 from fakedirty.model.migration import Migration
@@ -35,7 +35,7 @@ class Told:
         """Another text for whatever is to be shown anew."""
         of = self.migration
         counts = (len(of.rounds), len(of.toggles), len(of.report), sum(of.lost_events.values()))
-        times = (of.downtime_limit_ms, of.switchover_rate, of.refuted, of.outside_downtime_ns, of.resumed_ns)
+        times = (*astuple(of.limits), of.refuted, of.outside_downtime_ns, of.resumed_ns)
         return ".".join(map(str, (*counts, *times, of.state, of.partial, self.over)))
 
 

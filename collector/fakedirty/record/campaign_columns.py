@@ -62,7 +62,12 @@ RUNS = (
         "pages",
         "left to postcopy, by QEMU's history of rounds: the sums end there; empty where it does not say",
     ),
-    Column("hash_seconds", NUMBER, "s", "spent on copying and hashing pages, in those rounds"),
+    Column(
+        "hash_seconds",
+        NUMBER,
+        "s",
+        "spent on copying and hashing pages, in those rounds; with multifd the sum over its channels",
+    ),
     Column("migration_cpu_seconds", NUMBER, "s", "on a CPU, of QEMU's threads for the migration on the source"),
     Column("vcpu_cpu_seconds", NUMBER, "s", "on a CPU, of the vCPUs of the source, during the migration"),
     Column("host_memory_bytes", COUNT, "bytes", "largest resident memory of the source's QEMU (VmHWM)"),

@@ -56,8 +56,20 @@ ROUNDS = (
     Column("left_pages", COUNT, "pages", "still dirty when the next round begins"),
     Column("hinted_pages", COUNT, "pages", "cleared without a visit by free-page hinting"),
     Column("transferred_bytes", COUNT, "bytes", "sent in the round, as QEMU counts it"),
-    Column("saved_bytes", COUNT, "bytes", "what the skipped pages would have cost on the wire"),
-    Column("hash_seconds", NUMBER, "s", "time spent on copying and hashing pages"),
+    Column(
+        "saved_bytes",
+        COUNT,
+        "bytes",
+        "what the skipped pages would have cost on the wire; with multifd an estimate: as much as the round's normal "
+        "pages, which may be compressed",
+    ),
+    Column(
+        "hash_seconds",
+        NUMBER,
+        "s",
+        "time spent on copying and hashing pages; with multifd the sum over its channels, which do so at once, so that "
+        "it may be longer than the round",
+    ),
     Column("forced_syncs", COUNT, "syncs", "bitmap syncs inside the round"),
     Column("lost_events", COUNT, "events", "events of the round that never reached the collector"),
     Column("valid", TRUTH, "", "whether the counts obey conservation, agree between sources, and nothing was lost"),
@@ -97,6 +109,8 @@ MIGRATIONS = (
     Column("setup_time_ms", COUNT, "ms", "`setup-time` of the last query-migrate"),
     Column("downtime_ms", COUNT, "ms", "`downtime` of the last query-migrate"),
     Column("downtime_limit_ms", COUNT, "ms", "how long the guest was allowed to be stopped, as QEMU said last"),
+    Column("channels", COUNT, "", "how many send pages at once: 1 without multifd; empty where QEMU did not say"),
+    Column("compressed", TRUTH, "", "whether multifd compresses pages; empty where QEMU did not say"),
     Column("transferred_bytes", COUNT, "bytes", "`ram.transferred` of the last query-migrate"),
     Column("rounds", COUNT, "rounds", "rounds that were recorded"),
     Column("invalid_rounds", COUNT, "rounds", "rounds whose `valid` is false"),

@@ -78,6 +78,7 @@ def _end(migration: Migration, manifest: Mapping[str, Any], summary: Mapping[str
     migration.lost_events.update(summary.get("lost_where", {}))
     migration.report = summary.get("query_migrate", {})
     migration.downtime_limit_ms = summary.get("downtime_limit_ms")
+    migration.channels, migration.compressed = summary.get("channels"), summary.get("compressed")
     found: Mapping[str, Any] = summary.get("verdict") or {}  # of a recording before there was one, it has fewer fields
     migration.switchover_rate = found.get("switchover_rate")
     if refuted := found.get("refuted"):

@@ -51,6 +51,8 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
         "resumed_at": _date(clock, migration.resumed_ns),
         "outside_downtime_ms": None if (outside := migration.outside_downtime_ns) is None else outside / 1e6,
         "downtime_limit_ms": migration.downtime_limit_ms,
+        "channels": migration.channels,
+        "compressed": migration.compressed,
         **{column: migration.reported(*path) for column, path in REPORTED.items()},
         "rounds": len(migration.rounds),
         "invalid_rounds": sum(not r.valid for r in migration.rounds),

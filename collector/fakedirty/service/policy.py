@@ -39,8 +39,8 @@ class Policy:
 
     def consider(self, target: Target, migration: Migration) -> bool:
         """Whether skip is switched off now."""
-        found = economy(migration.rounds, self._rounds)
-        if found is None or found.pays or found.hash_seconds < self._hash_seconds:
+        found = economy(migration.rounds, migration.channels, self._rounds)
+        if found is None or found.hash_seconds is None or found.pays or found.hash_seconds < self._hash_seconds:
             return False
         self.decisions += 1
         self._pool.submit(self._switch_off, target, found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fakedirty.model.verdict import Estimate, Prediction, Refutation, Verdict
 
 SHORTEST_LIMIT = 0.001  # seconds: QEMU has whole milliseconds
+AS_LONG = 0.1  # of a time: QEMU counts a little less than it takes, without the headers
 GAIN = 0.95  # of the time as it is: what saves less is not worth a word
 
 
@@ -38,6 +39,15 @@ def _what_was_wrong(found: Verdict) -> str:
     return "The guest, the link or the limit is not what it was."
 
 
+def counted_otherwise(found: Verdict) -> bool:
+    """Whether QEMU takes sending for much longer, or shorter, than it is."""
+    return abs(found.counted_ratio - 1) > AS_LONG
+
+
+def _as_counted(found: Verdict, seconds: float) -> str:
+    return f", or {seconds_words(seconds * found.counted_ratio)} as QEMU counts" if counted_otherwise(found) else ""
+
+
 def share(ratio: float) -> str:
     """A share that is 100% only where it is all."""
     return "Over 99%" if 0.99 < ratio < 1 else f"{ratio:.0%}"
@@ -55,7 +65,8 @@ def _as_it_is(found: Verdict) -> str:
         return f"As it is, it {_converges(plan)} {_end(plan)}{_with_the_limit(found, plan)}."
     return (
         f"As it is, it {_does_not(found, plan)}: each round leaves {found.dirty_pages:,} dirty pages, which take "
-        f"{seconds_words(found.dirty_seconds)} at {found.link_rate / 1e6:.0f} MB/s{_no_longer(found)}."
+        f"{seconds_words(found.dirty_seconds)} at {found.link_rate / 1e6:.0f} MB/s"
+        f"{_as_counted(found, found.dirty_seconds)}{_no_longer(found)}."
     )
 
 
@@ -63,6 +74,7 @@ def _with_skip(found: Verdict) -> str:
     skip, plain = found.with_skip, found.as_is
     if not skip.total_seconds:
         alone = f"those that have changed take {seconds_words(found.changed_seconds)} alone"
+        alone += _as_counted(found, found.changed_seconds)
         would = _above(found, skip)
         return f"Skip would help{would}: {alone}." if would else f"Skip would not help: {alone}."
     if plain.total_seconds and skip.total_seconds.expected > GAIN * plain.total_seconds.expected:
@@ -77,7 +89,8 @@ def _with_skip_on(found: Verdict) -> str:
         return f"With skip on, it {_converges(plan)} {_end(plan)}{_with_the_limit(found, plan)}."
     return (
         f"Even with skip on, it {_does_not(found, plan)}: what changes in a round takes "
-        f"{seconds_words(found.changed_seconds)} at {found.link_rate / 1e6:.0f} MB/s{_no_longer(found)}."
+        f"{seconds_words(found.changed_seconds)} at {found.link_rate / 1e6:.0f} MB/s"
+        f"{_as_counted(found, found.changed_seconds)}{_no_longer(found)}."
     )
 
 

@@ -1,0 +1,28 @@
+"""How pages are sent, by what QEMU answers: over how many channels at once, and compressed or not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+MULTIFD = "multifd"  # the capability
+PARAMETERS = ("multifd-channels", "multifd-compression")  # of query-migrate-parameters
+
+
+def channels(answer: Mapping[str, object]) -> int | None:
+    """How many send pages at once, 1 without multifd; None where QEMU did not say."""
+    match answer.get(MULTIFD):
+        case False:
+            return 1
+        case True if isinstance(number := answer.get("multifd-channels"), int) and number > 0:
+            return number
+    return None
+
+
+def compressed(answer: Mapping[str, object]) -> bool | None:
+    """Whether they compress pages; None where QEMU did not say."""
+    match answer.get(MULTIFD):
+        case False:
+            return False
+        case True if isinstance(method := answer.get("multifd-compression"), str):
+            return method != "none"
+    return None

@@ -1,0 +1,90 @@
+"""A look at what is dirty before a switchover ends by its bound, however many blocks of RAM there are.
+
+QEMU's trace says of each look how many pages of which block it took in.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from fakedirty.lab.machine import Machine, machine
+from fakedirty.lab.qemu import qemu_binary
+from listener import drain, listening
+from migrating import wait
+from qtest import Qtest, qtest, qtest_arguments
+
+BLOCKS = 200
+BLOCK_BYTES = 2 << 20
+REWRITTEN_BYTES = 512 << 10  # of each
+PASS_PAGES = 64  # of each block, that a look would take in first
+MOST_PAGES = 4096  # and of all of them together, beyond that
+LOOKS = 5
+EVENTS = ("migration_bitmap_sync_start", "fake_dirty_look")
+
+
+def dimms() -> list[str]:
+    """QEMU's options for a block of RAM in each slot."""
+    words = ["-m", f"32M,slots={BLOCKS},maxmem=2G"]
+    for number in range(BLOCKS):
+        words += ["-object", f"memory-backend-ram,id=block{number},size={BLOCK_BYTES}"]
+        words += ["-device", f"pc-dimm,memdev=block{number}"]
+    return words
+
+
+@contextmanager
+def rewritten(memory: Qtest, addresses: list[int]) -> Iterator[None]:
+    """A part of each block, with what it holds, again and again."""
+    stop = threading.Event()
+
+    def rewrite() -> None:
+        while not stop.is_set():
+            for address in addresses:
+                memory.fill(address, REWRITTEN_BYTES, 0xA5)
+
+    thread = threading.Thread(target=rewrite)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def looks(vm: Machine) -> list[dict[str, int]]:
+    """Pages that each look took in, by block: those between two syncs."""
+    found: list[dict[str, int]] = []
+    for line in (vm.directory / "stderr.log").read_text().splitlines():
+        if EVENTS[0] in line:
+            found.append({})
+        elif match := re.search(r"fake_dirty_look block (\S+) dirty \d+ sample (\d+) ", line):
+            found[-1][match[1]] = int(match[2])
+    return [each for each in found if each]
+
+
+@pytest.mark.parametrize("hash_name", ["xxh3-64", "md5"])
+def test_a_look_at_many_blocks_is_bounded(hash_name: str, tmp_path: Path) -> None:
+    place = tmp_path / "destination"
+    traced = [word for event in EVENTS for word in ("-trace", event)]
+    arguments = [*dimms(), *qtest_arguments(tmp_path / "qtest"), *traced, "-S"]
+    with machine("many", qemu_binary(), arguments) as vm, qtest(tmp_path / "qtest") as memory:
+        addresses = [each["data"]["addr"] for each in vm.qmp.execute("query-memory-devices")]
+        parameters = {"fake-dirty-mode": "skip", "fake-dirty-hash": hash_name, "avail-switchover-bandwidth": 1000}
+        vm.qmp.execute("migrate-set-parameters", {**parameters, "max-bandwidth": 1 << 40})
+        with listening(place, drain), rewritten(memory, addresses):
+            vm.qmp.execute("migrate", uri=f"unix:{place}")
+            wait(lambda: len(looks(vm)) >= LOOKS)
+            vm.qmp.execute("migrate_cancel")
+            wait(lambda: vm.qmp.execute("query-migrate")["status"] == "cancelled")
+        found = looks(vm)
+    assert len(addresses) == BLOCKS
+    pages = [sum(each.values()) for each in found]
+    print(hash_name, pages, [len(each) for each in found])
+    assert max(pages) <= BLOCKS * PASS_PAGES + MOST_PAGES
+    if hash_name == "md5":
+        assert max(pages) < BLOCKS * PASS_PAGES, "so slow a hash has no time for all of them"
+        assert len(set().union(*found)) > max(map(len, found)), "each look begins where another one did not"
