@@ -152,7 +152,7 @@ def test_a_guest_that_cannot_be_hashed_within_the_limit_is_held_back_until_it_ca
         outcome = migrate(source, destination, settings, time_limit=120)
         assert outcome.status == "completed"
         assert_equal(source, destination)
-        history = rounds(source.qmp)
+        rounds(source.qmp)
         begun = traced(source, "migration_dirty_limit_guest") + traced(source, "migration_throttle")
     assert begun, "the migration itself began it"
     assert outcome.converged
