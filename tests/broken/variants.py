@@ -124,7 +124,7 @@ ram_state_reset(rs);
 
         RAMBlock *rb;
 
-        RAMBLOCK_FOREACH(rb) {
+        RAMBLOCK_FOREACH_NOT_IGNORED(rb) {
             if (rb->fake_dirty) {
                 bitmap_zero(rb->fake_dirty->known, rb->fake_dirty->pages);
             }

@@ -95,6 +95,8 @@ LONG = {
     "test_series_ring.py": {
         "test_dirty_limit_holds_a_vcpu_back_and_leaves_every_page_equal",
         "test_toggles_with_a_ring_leave_every_page_equal",
+        "test_a_guest_that_cannot_be_hashed_within_the_limit_is_held_back_until_it_can[dirty-limit]",
+        "test_a_guest_that_cannot_be_hashed_within_the_limit_is_held_back_until_it_can[auto-converge]",
     },
     "test_series_switchover.py": {
         "test_the_link_is_not_tried_in_the_switchover_however_long_it_was_paused_before",

@@ -10,11 +10,13 @@ from dataclasses import replace
 
 import pytest
 from fakedirty.lab.bench import Bench
+from fakedirty.lab.fuzz_draw import AVAILABLE
 from fakedirty.lab.guest import build_guest
 from fakedirty.lab.guest_kvm import accelerated_by, choose_accelerator, ring_refused
 from fakedirty.lab.guest_workload import Workload
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import PATIENCE_MS, Settings, Step, migrate
+from fakedirty.lab.network import GIGABIT
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.words import Mode
 from fakedirty.qmp.client import Qmp
@@ -22,9 +24,18 @@ from series import assert_equal, bench, let_through, rounds, toggling
 
 RING = 1024  # less than a sweep writes, so that it is full again and again
 WORKLOAD = Workload(fake=800, changed=250, zero=250, aba=250, untouched=300, pause_ms=0, memory_mib=16)
+# so much is sent first that what is rewritten meanwhile is little beside it
+SILENT = Workload(fake=3000, changed=10, untouched=60_000, pause_ms=0, memory_mib=320)
+HASHING_LIMIT_MS = 1  # a fraction of what hashing takes that is dirty in any round
 BANDWIDTH = 6_000_000  # bytes/s: what really changes takes more than QEMU uses at once, in mode skip too
 LEAST_MS = 1
-TRACED = ("kvm_dirty_ring_reap", "kvm_dirty_ring_full", "dirtylimit_vcpu_execute", "migration_dirty_limit_guest")
+TRACED = (
+    "kvm_dirty_ring_reap",
+    "kvm_dirty_ring_full",
+    "dirtylimit_vcpu_execute",
+    "migration_dirty_limit_guest",
+    "migration_throttle",
+)
 TOGGLES = (  # after which round what is set
     (0, Mode.OBSERVE, "xxh3-64"),
     (2, Mode.SKIP, "xxh3-64"),
@@ -118,6 +129,33 @@ def test_dirty_limit_holds_a_vcpu_back_and_leaves_every_page_equal() -> None:
     assert reaped >= sum(each["dirty"] for each in history[1:])
     assert sum(each["skipped"] for each in history) > WORKLOAD.fake
     assert outcome.final["fake-dirty"]["false-equal"] == 0
+
+
+@pytest.mark.usefixtures("ringed")
+@pytest.mark.parametrize("held_back", ["dirty-limit", "auto-converge"])
+def test_a_guest_that_cannot_be_hashed_within_the_limit_is_held_back_until_it_can(held_back: str) -> None:
+    """Hardly anything is to be sent, but hashing all that it rewrites takes longer than the downtime limit."""
+    settings = Settings(
+        HASHING_LIMIT_MS,
+        parameters={
+            "fake-dirty-mode": "skip",
+            "fake-dirty-hash": "md5",
+            # per cent of the time: sending what changes takes less, and hashing more
+            "throttle-trigger-threshold": 5,
+            AVAILABLE: GIGABIT // 8,  # else the link is tried by sending fake pages, which is more than that
+            "vcpu-dirty-limit": 1,
+            "x-vcpu-dirty-limit-period": 200,
+        },
+        capabilities={held_back: True},
+    )
+    with bench(SILENT) as both, (both := under_kvm(both)).source() as source, both.destination() as destination:
+        outcome = migrate(source, destination, settings, time_limit=120)
+        assert outcome.status == "completed"
+        assert_equal(source, destination)
+        rounds(source.qmp)
+        begun = traced(source, "migration_dirty_limit_guest") + traced(source, "migration_throttle")
+    assert begun, "the migration itself began it"
+    assert outcome.converged
 
 
 @pytest.mark.usefixtures("ringed")
