@@ -23,7 +23,7 @@ from fakedirty.record.recorder import Recorder
 from migrating import Notes, Pair, capable, observed, pair, wait
 
 CHANNELS = 4
-UNLIMITED = 1 << 40
+SLOW, UNLIMITED = 100_000_000, 1 << 40  # bytes/s; while all RAM goes that slowly, the guest sweeps over its pages
 ROUNDS = 8
 #: Many packets in every round, and time between two sweeps, in which the channels have the processors for themselves.
 BUSY = Workload(fake=70_000, changed=2_000, zero=1_000, untouched=20_000, pause_ms=200)
@@ -39,11 +39,21 @@ def with_channels(directory: Path) -> Iterator[Pair]:
         yield vm
 
 
+def rounds_begun(vm: Pair) -> int:
+    """As QEMU counts them."""
+    return int(vm.info().get("ram", {}).get("dirty-sync-count", 0))
+
+
 def run(vm: Pair, mode: str, notes: Notes) -> list[dict[str, Any]]:
-    """Migrate as fast as it goes; the history of rounds as QEMU has it. It may come to its end between two sweeps."""
+    """Migrate as fast as it goes, once all was sent; the history of rounds as QEMU has it.
+
+    It may come to its end between two sweeps.
+    """
     vm.set(fake_dirty_mode=mode, fake_dirty_switchover=False)
-    vm.migrate(max_bandwidth=UNLIMITED, downtime_limit=1)
-    wait(lambda: (info := vm.info())["status"] in ENDED or info.get("ram", {}).get("dirty-sync-count", 0) >= ROUNDS)
+    vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
+    wait(lambda: rounds_begun(vm) > 1)
+    vm.set(max_bandwidth=UNLIMITED)
+    wait(lambda: vm.info()["status"] in ENDED or rounds_begun(vm) >= ROUNDS)
     vm.converge()
     wait(lambda: len(notes.over) == 1)
     history: list[dict[str, Any]] = read_history(vm.source.qmp)["rounds"]

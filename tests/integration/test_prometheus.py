@@ -123,7 +123,7 @@ def test_hand_made_migrations(tmp_path: Path) -> None:
     migration = made(NAME)
     with serve(exporter, port=0) as url, prometheus(urllib.parse.urlsplit(url).netloc, tmp_path) as address:
         since = time.time()
-        tell(migration, [exporter], (*EVENTS[:4], LimitsTold(START + 5 * SECOND, 1_000)), end=False)
+        tell(migration, [exporter], (*EVENTS[:4], LimitsTold(START + 5 * SECOND, 1_000, channels=1)), end=False)
         for _ in range(5):
             scraped(address)
         more = [RoundEnded(START + number * SECOND, again(number, skip=True)) for number in (4, 5)]

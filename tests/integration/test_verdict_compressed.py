@@ -11,7 +11,8 @@ from fakedirty.model.words import Level
 from migrating import WORKLOAD, Notes, capable, observed, pair, wait
 
 MANY = replace(WORKLOAD, fake=2_000, changed=4_000, untouched=4_000)
-LIMIT_MS = 2_000  # far above what 4,000 pages take on the wire, and far below what QEMU takes them for: 150 times of it
+LIMIT_MS = 300  # far above what 4,000 pages take on the wire
+BANDWIDTH = 16 << 20  # bytes/s, that no channel exceeds: within the limit they are less than a third of 4,000 whole pages
 ROUNDS = 12
 
 
@@ -21,7 +22,7 @@ def test_pages_that_compress_count_in_full(tmp_path: Path) -> None:
         capable(vm, "multifd")
         vm.set(multifd_channels=2, multifd_compression="zstd")
         vm.receive(multifd_channels=2, multifd_compression="zstd")
-        vm.migrate(max_bandwidth=16 << 20, downtime_limit=LIMIT_MS, fake_dirty_mode="skip")
+        vm.migrate(max_bandwidth=BANDWIDTH, downtime_limit=LIMIT_MS, fake_dirty_mode="skip")
         wait(lambda: bool(notes.migrations) and enough(notes.migrations[0]))
         [migration] = notes.migrations
         found, state = migration.verdict, vm.info()["status"]
