@@ -39,11 +39,6 @@ def with_channels(directory: Path) -> Iterator[Pair]:
         yield vm
 
 
-def rounds_begun(vm: Pair) -> int:
-    """As QEMU counts them."""
-    return int(vm.info().get("ram", {}).get("dirty-sync-count", 0))
-
-
 def run(vm: Pair, mode: str, notes: Notes) -> list[dict[str, Any]]:
     """Migrate as fast as it goes, once all was sent; the history of rounds as QEMU has it.
 
@@ -51,9 +46,9 @@ def run(vm: Pair, mode: str, notes: Notes) -> list[dict[str, Any]]:
     """
     vm.set(fake_dirty_mode=mode, fake_dirty_switchover=False)
     vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
-    wait(lambda: rounds_begun(vm) > 1)
+    vm.wait_for_syncs(2)
     vm.set(max_bandwidth=UNLIMITED)
-    wait(lambda: vm.info()["status"] in ENDED or rounds_begun(vm) >= ROUNDS)
+    wait(lambda: (info := vm.info())["status"] in ENDED or info.get("ram", {}).get("dirty-sync-count", 0) >= ROUNDS)
     vm.converge()
     wait(lambda: len(notes.over) == 1)
     history: list[dict[str, Any]] = read_history(vm.source.qmp)["rounds"]

@@ -11,8 +11,8 @@ from fakedirty.model.words import Level
 from migrating import WORKLOAD, Notes, capable, observed, pair, wait
 
 MANY = replace(WORKLOAD, fake=2_000, changed=4_000, untouched=4_000)
-LIMIT_MS = 300  # far above what 4,000 pages take on the wire
-BANDWIDTH = 16 << 20  # bytes/s, that no channel exceeds: within the limit they are less than a third of 4,000 whole pages
+LIMIT_MS = 2_000  # far above what 4,000 pages take on the wire
+BANDWIDTH = 256 << 10  # bytes/s; so low that rounds take it all, and within the limit it is 128 pages as they are
 ROUNDS = 12
 
 
