@@ -17,8 +17,8 @@ AVAILABLE = "avail-switchover-bandwidth"
 NEVER, OF_THE_LINK = 1000, 0  # bytes/s; less than a page fits any limit
 
 # What changes in a round takes the link, however slow, less than three quarters of the round: no round is evidence of
-# what the link carries. All that is dirty, sent as a probe, fills it, and is several times what a socket's buffers hold,
-# which take bytes sooner than the link carries them.
+# what the link carries. All that is dirty, sent as a probe, fills it, and is several times what the buffers of a socket
+# hold, which take bytes sooner than the link carries them.
 MOSTLY_FAKE = Workload(fake=5_000, changed=660, untouched=500, pause_ms=0, memory_mib=128)
 SLOW_LINK = GIGABIT // 5
 LIMIT_MS = 60
