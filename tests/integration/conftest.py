@@ -98,7 +98,10 @@ LONG = {
         "test_a_guest_that_cannot_be_hashed_within_the_limit_is_held_back_until_it_can[dirty-limit]",
         "test_a_guest_that_cannot_be_hashed_within_the_limit_is_held_back_until_it_can[auto-converge]",
     },
+    "test_observe_patched_multifd.py": {"test_every_visit_is_on_record_once[observe]"},
+    "test_series_xbzrle_rate.py": {"test_pages_that_are_skipped_are_not_taken_for_found_in_the_cache"},
     "test_series_switchover.py": {
+        "test_a_guest_is_not_throttled_for_pages_that_are_not_sent",
         "test_the_link_is_not_tried_in_the_switchover_however_long_it_was_paused_before",
     },
     "test_series_xbzrle_peer.py": {"test_every_fake_page_is_unchanged_or_zero_or_not_cached[67108864]"},
@@ -108,6 +111,7 @@ LONG = {
         "test_postcopy[usdt]",
         "test_a_dirty_rate_job_beside_it_makes_no_round[usdt]",
         "test_a_guest_that_is_stopped[usdt]",
+        "test_a_dirty_rate_job_beside_it_makes_no_round[stock]",
     },
     "test_observe_elsewhere.py": {
         "test_a_qemu_in_a_container[stock]",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,16 @@ from snapshots import create, snapshot
 MEMORY_BYTES = 64 << 20
 COPIES_BYTES = 64 * PAGE_BYTES  # as many as QEMU queues before it writes
 NO_SUCH_CACHE = 1 << 60
+STACK_KIB = 512
 EVENT = "fake_dirty_mode"
+
+
+def with_small_stacks(qemu: Path, directory: Path) -> Path:
+    """A program that is `qemu`, whose threads each map little: they come and go with what it has to wait for."""
+    program = directory / "qemu"
+    program.write_text(f'#!/bin/sh\nulimit -S -s {STACK_KIB}\nexec {shlex.quote(str(qemu))} "$@"\n')
+    program.chmod(0o755)
+    return program
 
 
 @contextmanager
@@ -36,7 +46,7 @@ def idle(directory: Path, more: Sequence[str] = ()) -> Iterator[Machine]:
     memory.write_bytes(os.urandom(MEMORY_BYTES))
     backend = f"memory-backend-file,id=ram,size={MEMORY_BYTES},mem-path={memory},share=on"
     arguments = ["-machine", "none,memory-backend=ram", "-m", "64", "-object", backend, *more]
-    with machine("idle", qemu_binary(), arguments) as vm:
+    with machine("idle", with_small_stacks(qemu_binary(), directory), arguments) as vm:
         vm.qmp.execute("migrate-set-parameters", {"avail-switchover-bandwidth": 1000, "max-bandwidth": SLOW // 10})
         yield vm
 
