@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from fakedirty.lab.machine import Machine, machine
+from fakedirty.lab.migration_thread import waits_to_send
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.qmp import refusals
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from jobs import outcome
 from migrating import wait
-from migration_thread import waits_to_send
 
 MEMORY_BYTES = 1 << 30
 DATA_BYTES = 640 << 10  # more than a socket takes, and not so much that the migration thread waits for a channel

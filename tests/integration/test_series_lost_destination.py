@@ -12,17 +12,15 @@ from contextlib import contextmanager
 
 import pytest
 from fakedirty.lab.bench import Bench
+from fakedirty.lab.fuzz_sockets import MUCH_STATE, small_buffers
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import PAUSED, PORT, POSTCOPY, Outcome, Settings, Step, migrate, set_up
-from fakedirty.lab.network import Network
+from fakedirty.lab.migration_thread import waits_to_send
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from migrating import wait
-from migration_thread import waits_to_send
 from series import SLOW, assert_equal, bench, rounds, setting
 
 AFTER = 4  # rounds of pre-copy
-SOCKET_BYTES = 16384
-LARGE = [word for _ in range(4) for word in ("-device", "e1000e,romfile=")]  # with 128 KiB of registers each
 BROKEN = "postcopy-paused"
 ENDS_SECONDS = 60
 CREEP = 40_000  # bytes/s: postcopy that is not over before the destination is killed
@@ -37,17 +35,10 @@ HYBRID = {"postcopy-ram": True, "pause-before-switchover": True}
 @contextmanager
 def narrow() -> Iterator[Bench]:
     """The bench with a guest whose devices have much state, and sockets that take little."""
-    with bench(more=LARGE) as both:
+    with bench(more=MUCH_STATE) as both:
         assert both.network
-        limit(both.network, SOCKET_BYTES)
-        yield both
-
-
-def limit(network: Network, size: int) -> None:
-    """Let TCP buffer no more than so many bytes at either end."""
-    for end in (network.source, network.destination):
-        for name in ("tcp_wmem", "tcp_rmem"):
-            end.run("sh", "-c", f"echo 4096 {size} {size} >/proc/sys/net/ipv4/{name}")
+        with small_buffers(both.network.source, both.network.destination):
+            yield both
 
 
 def kill(destination: Machine) -> None:

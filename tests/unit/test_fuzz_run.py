@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fakedirty.cli.fuzz import failure, lacking, summary, table
+from fakedirty.lab.fuzz_break import KILLED_IN_POSTCOPY
 from fakedirty.lab.fuzz_checks import check_history
 from fakedirty.lab.fuzz_coverage import ENOUGH, Coverage, Taken
 from fakedirty.lab.fuzz_draw import draw
@@ -91,6 +92,16 @@ def test_what_counts() -> None:
     assert not fuzzed(rounds=2, skipped=1000, memory=EQUAL).counts
     assert not fuzzed(rounds=3, skipped=999, memory=EQUAL).counts
     assert not fuzzed(rounds=3, skipped=1000).counts, "no memory was compared"
+
+
+def test_of_one_whose_destination_was_killed_in_postcopy_nothing_but_that_is_covered() -> None:
+    toggles = [Taken(("off→skip",), ("tcg", KILLED_IN_POSTCOPY)), Taken(("off→skip",), ("tcg",))]
+    lost = fuzzed(rounds=3, skipped=1000, taken=toggles)
+    assert not lost.counts
+    assert lost.covered == [Taken(("off→skip",), (KILLED_IN_POSTCOPY,))]
+    assert replace(lost, skipped=999).covered == []
+    assert replace(lost, memory=EQUAL).covered == toggles
+    assert fuzzed(rounds=3, skipped=1000, taken=toggles[1:]).covered == []
 
 
 def test_a_failure_says_what_was_wrong_and_how_to_see_it_again() -> None:

@@ -8,9 +8,21 @@ from pathlib import Path
 
 import pytest
 from fakedirty.cli.fuzz import drawn_from, summary
-from fakedirty.lab.fuzz_break import ALL, BREAKS, FULL, IN_POSTCOPY, KILLED, ONE
+from fakedirty.lab import fuzz_draw_way
+from fakedirty.lab.fuzz_break import (
+    ALL,
+    BREAKS,
+    FULL,
+    IN_POSTCOPY,
+    KILLED,
+    KILLED_IN_POSTCOPY,
+    KILLED_IN_STOP,
+    OF_POSTCOPY,
+    ONE,
+)
 from fakedirty.lab.fuzz_coverage import BULK, Coverage
 from fakedirty.lab.fuzz_draw import draw
+from fakedirty.lab.fuzz_draw_way import CREEPING
 from fakedirty.lab.fuzz_multifd import COMPRESSIONS
 from fakedirty.lab.fuzz_plan import Plan, Possible
 from fakedirty.lab.fuzz_run import Fuzzed, _settings
@@ -75,8 +87,9 @@ def test_postcopy_begins_after_some_pre_copy_and_only_where_there_is_no_way_back
     assert 0.5 < (last.postcopy.after_seconds or 0) < last.seconds
     for attempt in earlier:
         if attempt.postcopy:
-            assert attempt.cancel is not None
-            assert attempt.cancel.in_state == PAUSED
+            end = attempt.cancel or (attempt.broken and attempt.broken.moment)
+            assert end is not None
+            assert end.in_state == PAUSED
             assert plan.capabilities["pause-before-switchover"]
     settings = _settings(plan, Path("/guest"))
     assert settings.file is None
@@ -89,7 +102,8 @@ def test_breaks_are_of_every_kind_and_one_channel_only_of_several() -> None:
     assert all(plan.multifd for plan, _attempt, broken in BROKEN if broken.how == ONE)
     assert any(not plan.multifd for plan, _attempt, broken in BROKEN if broken.how in (ALL, KILLED))
     assert all(isinstance(plan.way, File) == (broken.how == FULL) for plan, _attempt, broken in BROKEN)
-    earlier = [(plan, attempt, broken) for plan, attempt, broken in BROKEN if broken.how != IN_POSTCOPY]
+    in_postcopy = (IN_POSTCOPY, KILLED_IN_POSTCOPY)
+    earlier = [(plan, attempt, broken) for plan, attempt, broken in BROKEN if broken.how not in in_postcopy]
     assert all(attempt.cancel is None and attempt is not plan.attempts[-1] for plan, attempt, _broken in earlier)
     assert {broken.moment.in_state for _plan, _attempt, broken in earlier} == {None, PAUSED}
 
@@ -99,8 +113,42 @@ def test_the_link_breaks_in_postcopy_of_some_last_attempts_which_is_too_slow_to_
     assert 0 < len(broken) < len(HYBRIDS)
     for plan in HYBRIDS:
         last = plan.attempts[-1].broken
-        assert last is None or (last.how == IN_POSTCOPY and last.moment.in_state == ACTIVE)
+        assert last is None or (last.how in (IN_POSTCOPY, KILLED_IN_POSTCOPY) and last.moment.in_state == ACTIVE)
         assert ("max-postcopy-bandwidth" in plan.parameters) == (last is not None)
+
+
+def test_destinations_are_killed_in_postcopy_and_in_the_stop_before_it() -> None:
+    last = [plan for plan in HYBRIDS if (broken := plan.attempts[-1].broken) and broken.how == KILLED_IN_POSTCOPY]
+    in_stop = [(plan, attempt) for plan, attempt, broken in BROKEN if broken.how == KILLED_IN_STOP]
+    assert 0 < len(last) < len(HYBRIDS) / 2
+    assert in_stop
+    assert len({plan.attempts[-1].broken for plan in last}) == len(last), "at another moment each"
+    for plan, attempt in in_stop:
+        assert isinstance(plan.way, Hybrid)
+        assert plan.capabilities["pause-before-switchover"], "by which the stop is met"
+        assert attempt is not plan.attempts[-1], "the guest runs on at the source"
+        assert attempt.postcopy is not None
+        assert attempt.cancel is None
+    assert {plan.index for plan in PLANS if plan.much_state} == {plan.index for plan, _attempt in in_stop}
+
+
+def test_kills_in_postcopy_change_nothing_else_of_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index of a seed is what it is without them, but for attempts that are broken so, and what slows these down."""
+    monkeypatch.setattr(fuzz_draw_way, "KILLED_SHARE", 0)
+    monkeypatch.setattr(fuzz_draw_way, "KILLED_IN_STOP_SHARE", 0)
+    killed = 0
+    for plan in PLANS:
+        without = draw(11, plan.index, WITH)
+        assert replace(plan, attempts=(), parameters={}) == replace(without, attempts=(), parameters={})
+        assert {**plan.parameters, **CREEPING} == {**without.parameters, **CREEPING}
+        for ours, theirs in zip(plan.attempts, without.attempts, strict=True):
+            if ours != theirs:
+                killed += 1
+                assert ours.broken
+                assert ours.broken.how in (KILLED_IN_STOP, KILLED_IN_POSTCOPY)
+                other = {"broken": ours.broken, "cancel": ours.cancel, "postcopy": ours.postcopy}
+                assert replace(theirs, **other) == ours
+    assert killed
 
 
 def test_postcopy_goes_with_multifd_where_qemu_takes_both() -> None:
@@ -115,6 +163,8 @@ def test_postcopy_goes_with_multifd_where_qemu_takes_both() -> None:
 def test_what_qemu_does_not_take_is_left_out_of_the_plan_and_of_the_table() -> None:
     assert all(draw(11, index, WITHOUT).way is None for index in range(50))
     assert not {FILE, POSTCOPY, *BREAKS} & set(Coverage(WITHOUT).features)
+    unmended = set(Coverage(replace(WITH, compressions=())).features)
+    assert unmended & set(OF_POSTCOPY) == {IN_POSTCOPY}
     assert {FILE, DIRECT, POSTCOPY, PREEMPT, SWEPT, UNSWEPT, *BREAKS} <= set(Coverage(WITH).features)
     without_direct = replace(WITH, ways=(FILE, POSTCOPY))
     drawn = [draw(11, index, without_direct).way for index in range(100)]

@@ -13,7 +13,7 @@ from pathlib import Path
 from fakedirty.errors import LabError, UsageError
 from fakedirty.lab.fuzz import fuzz, possible
 from fakedirty.lab.fuzz_accepted import forbidden
-from fakedirty.lab.fuzz_break import BREAKS
+from fakedirty.lab.fuzz_break import BREAKS, KILLED_IN_POSTCOPY
 from fakedirty.lab.fuzz_checks import LEAST_ROUNDS
 from fakedirty.lab.fuzz_coverage import ENOUGH, Coverage
 from fakedirty.lab.fuzz_plan import DIRTY_LIMIT, MOST_VCPUS, RING, Possible
@@ -82,8 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     with tidy_when_terminated():
         for fuzzed in fuzz(qemu, seed, indexes, allowed):
             done.append(fuzzed)
-            if fuzzed.counts:
-                coverage.add(fuzzed.taken)
+            coverage.add(fuzzed.covered)
             console.print(_line(fuzzed), style="" if not fuzzed.wrong else "bold red")
             if fuzzed.wrong:
                 console.print_lines(failure(fuzzed, arguments), style="red")
@@ -204,7 +203,10 @@ def _beside(done: list[Fuzzed]) -> list[str]:
 def table(coverage: Coverage) -> list[str]:
     """What met which toggle in how many migrations; what is below enough is marked."""
     head = "".join(f"{kind:>15}" for kind in coverage.kinds)
-    lines = [f"in how many counted migrations, <: below {ENOUGH}", f"{'':28}{head}"]
+    lines = [f"in how many counted migrations, <: below {ENOUGH}"]
+    if KILLED_IN_POSTCOPY in coverage.features:
+        lines.append(f"({KILLED_IN_POSTCOPY}: in how many of which no memory could be compared)")
+    lines.append(f"{'':28}{head}")
     for feature in coverage.features:
         counts = [coverage.count(feature, kind) for kind in coverage.kinds]
         cells = "".join(f"{'<' if count < ENOUGH else '':>11}{count:4d}" for count in counts)

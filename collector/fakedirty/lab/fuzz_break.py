@@ -1,6 +1,7 @@
 """How a fuzzed migration is broken: its channels, one of them, the destination, its disk; or its link in postcopy.
 
-Of what breaks in postcopy the migration goes on, once it is mended. Of all else the guest goes on at the source.
+If the link breaks in postcopy, the migration goes on once it is mended. If the destination is killed in postcopy, the
+guest is lost, and goes on nowhere. Of all else the guest goes on at the source.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from .fuzz_moment import Moment
 
 ALL, ONE, KILLED = "channels broken", "one channel broken", "destination killed"
 FULL, IN_POSTCOPY = "disk full", "link broken in postcopy"
+KILLED_IN_STOP, KILLED_IN_POSTCOPY = "killed in stop of postcopy", "killed in postcopy"
 OF_A_CONNECTION = (ALL, ONE, KILLED)
-BREAKS = (*OF_A_CONNECTION, FULL, IN_POSTCOPY)
+OF_POSTCOPY = (IN_POSTCOPY, KILLED_IN_STOP, KILLED_IN_POSTCOPY)
+BREAKS = (*OF_A_CONNECTION, FULL, *OF_POSTCOPY)
 SHARE = 0.5  # of attempts that would be cancelled
 
 
@@ -21,7 +24,8 @@ SHARE = 0.5  # of attempts that would be cancelled
 class Break:
     """One of `BREAKS`, and when.
 
-    `which`, between 0 and 1, says which channel is broken if it is one, and at which part of a file the disk is full.
+    `which`, between 0 and 1, says which channel is broken if it is one, at which part of a file the disk is full, and
+    how far into postcopy the destination is killed.
     """
 
     how: str

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import resource
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 from fakedirty.errors import LabError
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 
 from .channels import connections, shut
-from .fuzz_break import ALL, FULL, IN_POSTCOPY, KILLED, Break
+from .fuzz_break import ALL, FULL, IN_POSTCOPY, KILLED, KILLED_IN_POSTCOPY, KILLED_IN_STOP, Break
 from .fuzz_coverage import BULK, LATER, SWITCHOVER
+from .fuzz_sockets import small_buffers
 from .machine import Machine
 from .migrate import ENDED, PAUSED, PORT, POSTCOPY
+from .migration_thread import waits_to_send
 
 RUNS_ON_SECONDS = 20.0  # an ended migration lets the guest run again when its thread is done
 MENDED_SECONDS = 60.0  # generous: a loaded machine takes its time to see that a link is gone
 POLL_SECONDS = 0.02
 BROKEN, MENDED, ARRIVED = "postcopy-paused", "and mended", "when everything had arrived"
+FAILED, STRANDED = "and the guest ran on at the source", "and the guest runs nowhere"
+MIDDLE_BYTES = 60_000  # of postcopy, before which the destination is killed; all of it is more, unless little was left
 UNLIMITED = resource.RLIM_INFINITY
 
 
 class ArrivedError(LabError):
     """The link broke when the destination had everything: it completes, and the source stays paused."""
+
+
+class StrandedError(LabError):
+    """The destination was killed in postcopy: the source stays paused, and the guest is lost."""
 
 
 class Breaking:
@@ -38,12 +48,21 @@ class Breaking:
         self.met: tuple[str, str] | None = None
 
     def take(self, qmp: Qmp) -> None:
-        """Break it, unless it is over, or there is nothing to break yet. ArrivedError if nothing can be mended."""
+        """Break it, unless it is over, or there is nothing to break yet.
+
+        ArrivedError or StrandedError if nothing can be mended.
+        """
         info = qmp.execute("query-migrate")
         if info["status"] in ENDED:
             return
         if self._plan.how == IN_POSTCOPY:
             self.met = (self._plan.how, MENDED) if self._break_in_postcopy() else None
+            return
+        if self._plan.how == KILLED_IN_POSTCOPY:
+            self._kill_in_postcopy(qmp)
+            return
+        if self._plan.how == KILLED_IN_STOP:
+            self._kill_in_stop(qmp)
             return
         moment = BULK if info.get("ram", {}).get("dirty-sync-count", 0) <= 1 else LATER
         if self._break(qmp):
@@ -53,15 +72,20 @@ class Breaking:
         """Whether it was broken, and not only to be: a file that may not grow may be as large as it has to be."""
         return self.met is not None and (self._plan.how != FULL or status == "failed")
 
-    def lift(self) -> None:
-        """Let files of the source grow again, if it lives."""
-        if self._plan.how == FULL and self._source.process.poll() is None:
-            self._limit_files(UNLIMITED)
+    @contextmanager
+    def around(self) -> Iterator[None]:
+        """What has to be so while the migration runs, and not after it."""
+        ends = [side.end for side in (self._source, self._destination) if side.end]
+        with small_buffers(*ends) if self._plan.how == KILLED_IN_STOP else nullcontext():
+            try:
+                yield
+            finally:
+                if self._plan.how == FULL and self._source.process.poll() is None:
+                    self._limit_files(UNLIMITED)
 
     def _break(self, qmp: Qmp) -> bool:
         if self._plan.how == KILLED:
-            self._destination.process.kill()
-            self._destination.process.wait()
+            self._kill()
             return True
         if self._plan.how == FULL:
             self._limit_files(int(self._plan.which * self._file_bytes))
@@ -70,6 +94,53 @@ class Breaking:
             return _all(qmp)
         channels = connections(self._source.pid, PORT)
         return bool(channels) and shut(self._source.pid, channels[int(self._plan.which * len(channels))])
+
+    def _kill(self) -> None:
+        self._destination.process.kill()
+        self._destination.process.wait()
+
+    def _kill_in_stop(self, qmp: Qmp) -> None:
+        """Kill the destination when it has read nothing since the pause, and the source waits for that.
+
+        The source answers only after that: it waits with the BQL held. If it stopped to end in pre-copy, and not for
+        postcopy, the destination is killed in that pause.
+        """
+        info = qmp.execute("query-migrate")
+        if info["status"] != PAUSED:
+            return
+        if "switchover" in info:  # which only a migration reports that ends in pre-copy
+            self._kill()
+            self.met = KILLED, SWITCHOVER
+            return
+        self._destination.process.send_signal(signal.SIGSTOP)
+        qmp.execute("migrate-continue", state=PAUSED)
+        deadline = time.monotonic() + MENDED_SECONDS
+        while not waits_to_send(self._source.pid):
+            self._source.check_alive()
+            if time.monotonic() > deadline:
+                raise LabError("the source does not wait for a destination that does not read what its devices have")
+            time.sleep(POLL_SECONDS)
+        self._kill()
+        self.met = KILLED_IN_STOP, FAILED
+
+    def _kill_in_postcopy(self, qmp: Qmp) -> None:
+        """Kill the destination when some of postcopy was sent, unless all of it was."""
+        deadline = time.monotonic() + MENDED_SECONDS
+        while (info := qmp.execute("query-migrate"))["status"] == POSTCOPY:
+            if info["ram"]["postcopy-bytes"] >= self._plan.which * MIDDLE_BYTES:
+                break
+            if time.monotonic() > deadline:
+                raise LabError(f"postcopy does not go on: {info['ram']['remaining']} bytes remain")
+            time.sleep(POLL_SECONDS)
+        else:
+            return
+        self._kill()
+        self.met = KILLED_IN_POSTCOPY, STRANDED
+        while (state := _state(self._source)) != BROKEN:
+            if time.monotonic() > deadline or state in ENDED:
+                raise LabError(f"the source is {state} after its destination was killed in postcopy")
+            time.sleep(POLL_SECONDS)
+        raise StrandedError("the destination was killed in postcopy")
 
     def _limit_files(self, size: int) -> None:
         """A write at `size` bytes or beyond fails from now on, and one across it is short, as where a disk is full."""

@@ -9,7 +9,7 @@ from itertools import permutations
 
 from fakedirty.model.words import Mode
 
-from .fuzz_break import FULL, IN_POSTCOPY, OF_A_CONNECTION
+from .fuzz_break import FULL, IN_POSTCOPY, OF_A_CONNECTION, OF_POSTCOPY
 from .fuzz_multifd import multifd_features
 from .fuzz_plan import DIRTY_LIMIT, RING, Possible
 from .fuzz_way import FILE, POSTCOPY, way_features
@@ -49,9 +49,16 @@ def features(possible: Possible) -> tuple[str, ...]:
         RETRIED,
         *(OF_A_CONNECTION if possible.breaks else ()),
         *((FULL,) if FILE in possible.ways else ()),
-        *((IN_POSTCOPY,) if POSTCOPY in possible.ways else ()),
+        *_of_postcopy(possible),
         *(moment for moment in MOMENTS if not (possible.decides and moment == SWITCHOVER)),
     )
+
+
+def _of_postcopy(possible: Possible) -> tuple[str, ...]:
+    """What breaks in postcopy, and in the stop before it."""
+    if POSTCOPY not in possible.ways:
+        return ()
+    return OF_POSTCOPY if possible.breaks else (IN_POSTCOPY,)
 
 
 def kinds(possible: Possible) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from fakedirty.qmp.parameters import SWITCHOVER
 from .fuzz_chance import Chance
 from .fuzz_coverage import BLOCKS_CHANGED, CACHE_RESIZED, SWITCHOVER_CHANGED
 from .fuzz_draw_toggles import Hash, Walk
-from .fuzz_draw_way import CREEPING, LAST_SECONDS, draw_ways, with_breaks, with_postcopy
+from .fuzz_draw_way import CREEPING, LAST_SECONDS, draw_ways, with_breaks, with_kills, with_postcopy
 from .fuzz_memory import ONE_BLOCK
 from .fuzz_moment import Moment
 from .fuzz_plan import MOST_VCPUS, Attempt, Change, Plan, Possible
@@ -130,6 +130,8 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
         earlier = with_breaks(breaking, earlier, channels=multifd is not None, file=isinstance(way, File))
     if isinstance(way, Hybrid):
         earlier, last = with_postcopy(Chance(f"{seed}:{index}:postcopy"), earlier, last)
+        if possible.breaks:
+            earlier, last = with_kills(Chance(f"{seed}:{index}:killed"), earlier, last, pauses=pause)
     linked = timed and not isinstance(way, File)
     return reporting.of(
         Plan(

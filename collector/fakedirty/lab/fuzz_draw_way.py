@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .fuzz_break import IN_POSTCOPY, Break, draw_break
+from .fuzz_break import IN_POSTCOPY, KILLED_IN_POSTCOPY, KILLED_IN_STOP, Break, draw_break
 from .fuzz_chance import Chance
 from .fuzz_moment import Moment
 from .fuzz_multifd import Multifd, draw_multifd
@@ -26,6 +26,10 @@ SECONDS_BEFORE = (0.05, 0.7)
 # go on without a limit.
 BROKEN_SHARE = 0.5
 CREEPING = {"max-postcopy-bandwidth": 40_000}
+
+# Of migrations that are left to postcopy: how many lose their destination in it, and how many of the attempts before
+# lose theirs while the guest is stopped for it.
+KILLED_SHARE, KILLED_IN_STOP_SHARE = 0.25, 0.5
 
 
 def draw_ways(seed: int, index: int, possible: Possible, *, by_itself: bool) -> tuple[Way | None, Multifd | None]:
@@ -67,6 +71,25 @@ def _left(chance: Chance, attempt: Attempt) -> Attempt:
     return replace(attempt, postcopy=moment, broken=broken)
 
 
+def _killed_in_stop(chance: Chance, attempt: Attempt) -> Attempt:
+    """The same, but in some postcopy begins, and the destination is killed in the stop that it begins with."""
+    happens, before = chance.happens(KILLED_IN_STOP_SHARE), chance.between(*SECONDS_BEFORE)
+    if not happens:
+        return attempt
+    return replace(
+        attempt,
+        cancel=None,
+        broken=Break(KILLED_IN_STOP, Moment(in_state=PAUSED)),
+        postcopy=Moment(after_seconds=attempt.seconds - before),
+    )
+
+
+def _killed(chance: Chance, attempt: Attempt) -> Attempt:
+    """The same, but in some the destination is killed in postcopy, whatever else would break in it."""
+    happens, which = chance.happens(KILLED_SHARE), chance.between(0, 1)
+    return replace(attempt, broken=Break(KILLED_IN_POSTCOPY, Moment(in_state=POSTCOPY), which)) if happens else attempt
+
+
 def with_breaks(chance: Chance, attempts: Sequence[Attempt], *, channels: bool, file: bool) -> list[Attempt]:
     """The same; in some something breaks where they would be cancelled."""
     return [_broken(chance, attempt, channels=channels, file=file) for attempt in attempts]
@@ -75,3 +98,14 @@ def with_breaks(chance: Chance, attempts: Sequence[Attempt], *, channels: bool, 
 def with_postcopy(chance: Chance, earlier: Sequence[Attempt], last: Attempt) -> tuple[list[Attempt], Attempt]:
     """The same; the last is left to postcopy, and those before are cancelled just before it."""
     return [_cancelled_before(attempt) for attempt in earlier], _left(chance, last)
+
+
+def with_kills(
+    chance: Chance, earlier: Sequence[Attempt], last: Attempt, *, pauses: bool
+) -> tuple[list[Attempt], Attempt]:
+    """The same; the destinations of some are killed in postcopy, or in the stop before it.
+
+    That stop is met by the pause before it: where there is none, nobody is killed in it.
+    """
+    last = _killed(chance, last)
+    return [_killed_in_stop(chance, attempt) if pauses else attempt for attempt in earlier], last

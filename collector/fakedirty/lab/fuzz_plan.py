@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fakedirty.model.words import Mode
 from fakedirty.qmp.parameters import SWITCHOVER
 
-from .fuzz_break import Break
+from .fuzz_break import KILLED_IN_STOP, Break
 from .fuzz_memory import ONE_BLOCK
 from .fuzz_moment import Moment
 from .fuzz_multifd import WITHOUT, Multifd
@@ -90,7 +90,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A fuzzed migration: one guest, and attempts of which the last ends well: nothing breaks in it but in postcopy.
+    """A fuzzed migration: one guest, and attempts, in the last of which nothing breaks but in postcopy.
 
     The link is as fast as the machine makes it, and `bandwidth_bytes` (a second) what QEMU may use of it, but where
     `link_bits` (a second) are given: then it is the link that is slow. `ring` is the number of entries of KVM's dirty
@@ -112,6 +112,11 @@ class Plan:
     ring: int | None = None
     multifd: Multifd | None = None
     way: Way | None = None
+
+    @property
+    def much_state(self) -> bool:
+        """Whether the devices are to have more state than sockets take: a destination is killed as that is sent."""
+        return any(attempt.broken and attempt.broken.how == KILLED_IN_STOP for attempt in self.attempts)
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,20 +16,22 @@ from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.history import read_history
 
 from .bench import Bench, compared
-from .fuzz_break import IN_POSTCOPY, KILLED
-from .fuzz_breaking import ARRIVED, ArrivedError, Breaking, check_runs_on
+from .fuzz_break import IN_POSTCOPY, KILLED, KILLED_IN_POSTCOPY
+from .fuzz_breaking import ARRIVED, ArrivedError, Breaking, StrandedError, check_runs_on
 from .fuzz_checks import LEAST_ROUNDS, check_decided, check_history, check_switchover, expectation
 from .fuzz_coverage import FORCED, Taken
 from .fuzz_memory import ARGUMENTS
 from .fuzz_moment import Moment
 from .fuzz_plan import DIRTY_LIMIT, Attempt, Change, Plan
 from .fuzz_predicted import Predicted
+from .fuzz_sockets import MUCH_STATE
+from .fuzz_stranded import check_stranded
 from .fuzz_toggling import Toggling
 from .fuzz_way import File, Hybrid
 from .guest_kvm import accelerated_by
 from .machine import Machine
 from .memory import MemoryReport
-from .migrate import PAUSED, Outcome, Settings, Step, migrate
+from .migrate import PAUSED, PORT, Outcome, Settings, Step, migrate
 
 REFUSED = "Connection refused"
 UNCONNECTED, LOST = "not connected", "lost"  # beside QEMU's own words for how a migration ended
@@ -63,7 +66,26 @@ class Fuzzed:
     @property
     def counts(self) -> bool:
         """Whether it says anything about skipping."""
-        return self.memory is not None and self.rounds >= LEAST_ROUNDS and self.skipped >= LEAST_SKIPPED
+        return self.memory is not None and self._skipped_enough
+
+    @property
+    def covered(self) -> list[Taken]:
+        """What it adds to the table of coverage: all toggles that took effect, if it counts.
+
+        If the destination was killed in postcopy, there is no memory to compare. Toggles have met that then, and
+        nothing else.
+        """
+        if self.counts or not self._skipped_enough:
+            return self.taken if self.counts else []
+        return [
+            replace(taken, features=(KILLED_IN_POSTCOPY,))
+            for taken in self.taken
+            if KILLED_IN_POSTCOPY in taken.features
+        ]
+
+    @property
+    def _skipped_enough(self) -> bool:
+        return self.rounds >= LEAST_ROUNDS and self.skipped >= LEAST_SKIPPED
 
 
 def run_plan(plan: Plan, bench: Bench) -> Fuzzed:
@@ -81,6 +103,7 @@ def run_plan(plan: Plan, bench: Bench) -> Fuzzed:
             *("-smp", str(plan.vcpus)),
             *ARGUMENTS[plan.memory](plan.workload.memory_mib),
             *(plan.multifd.arguments if plan.multifd else ()),
+            *(MUCH_STATE if plan.much_state else ()),
         ),
         name=f"fuzz-{plan.index}",
     )
@@ -140,16 +163,16 @@ class _Attempts:
         breaking = Breaking(attempt.broken, self.source, destination, self._memory_bytes) if attempt.broken else None
         steps = [*self._steps(attempt, toggling, breaking), *self._steps_of_a_limit(attempt)]
         try:
-            outcome = migrate(self.source, destination, self.settings, time_limit=attempt.seconds, steps=steps)
+            with breaking.around() if breaking else nullcontext():
+                outcome = migrate(self.source, destination, self.settings, time_limit=attempt.seconds, steps=steps)
         except ArrivedError:
             return self._arrived(destination)
+        except StrandedError:
+            return self._stranded(toggling, breaking, destination)
         except (LabError, QmpError):
             if _lost(breaking, self.source):
                 return LOST
             raise
-        finally:
-            if breaking:
-                breaking.lift()
         history = read_history(self.source.qmp)
         self._note(toggling, breaking, history, outcome)
         mended = _met(breaking, IN_POSTCOPY)
@@ -180,6 +203,19 @@ class _Attempts:
             fuzzed.wrong.append("the guest runs at the source again, and at the destination")
         self._compare_memory(destination)
         return "completed"
+
+    def _stranded(self, toggling: Toggling, breaking: Breaking | None, destination: Machine) -> str:
+        """What must hold where the destination is dead and the source paused; there is no memory to compare."""
+        fuzzed = self.fuzzed
+        history, final = read_history(self.source.qmp), self.source.qmp.execute("query-migrate")
+        outcome = Outcome(final["status"], False, 0.0, final, final)
+        self._note(toggling, breaking, history, outcome)
+        fuzzed.rounds = history["dropped"] + len(history["rounds"])
+        fuzzed.skipped = final.get("fake-dirty", {"skipped": 0})["skipped"]
+        assert destination.end
+        fuzzed.wrong += check_history(history, outcome)
+        fuzzed.wrong += check_stranded(self.source, f"tcp:{destination.end.address}:{PORT + 1}")
+        return LOST
 
     @property
     def _memory_bytes(self) -> int:
@@ -241,7 +277,8 @@ class _Attempts:
 
 def _lost(breaking: Breaking | None, source: Machine) -> bool:
     """Whether the destination was killed when the source had sent everything: then there is nothing to go on with."""
-    return _met(breaking, KILLED) and source.qmp.execute("query-migrate")["status"] == "completed"
+    killed = _met(breaking, KILLED) or _met(breaking, KILLED_IN_POSTCOPY)
+    return killed and source.qmp.execute("query-migrate")["status"] == "completed"
 
 
 def _met(breaking: Breaking | None, how: str) -> bool:
