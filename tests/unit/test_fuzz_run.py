@@ -133,9 +133,11 @@ def test_what_is_lacking_is_said_until_nothing_is() -> None:
     assert lacking(done, coverage, ENOUGH) == ""
 
 
-def test_the_summary_names_switchovers_that_were_late() -> None:
+def test_the_summary_names_switchovers_that_were_late_by_whose_decision_they_were() -> None:
     predicted = Predicted(False, 10, 10, 0.1, 0.1, 0.1)
-    done = [fuzzed(predicted=each) for each in (predicted, replace(predicted, seconds=0.121), None)]
-    assert "switchovers with a limit of 100 ms or more: 2; more than 20% above it: 1 (migrations 5)" in summary(
-        done, Coverage(POSSIBLE)
-    )
+    late = replace(predicted, seconds=0.121)
+    done = [fuzzed(predicted=each) for each in (predicted, late, None, replace(late, aware=False))]
+    lines = summary(done, Coverage(POSSIBLE))
+    switchovers = "switchovers with a limit of 100 ms or more, decided by"
+    assert f"{switchovers} what is skipped: 2; more than 20% above it: 1 (migrations 5)" in lines
+    assert f"{switchovers} QEMU's own estimate: 1; more than 20% above it: 1 (migrations 5)" in lines

@@ -29,7 +29,8 @@ class Predicted:
     """Of one switchover, in pages and seconds; all times but the downtime are of RAM alone.
 
     `expected_seconds` is None where QEMU knew no bandwidth, `limit_seconds` where the migration was let through: it had
-    no limit any more. `downtime_seconds` is as QEMU reports it; a pause before the switchover is in it.
+    no limit any more. `downtime_seconds` is as QEMU reports it; a pause before the switchover is in it. `aware` is
+    whether the patches decided on it, and not QEMU's own estimate: it skipped, and fake-dirty-switchover was on.
     """
 
     still: bool
@@ -39,9 +40,10 @@ class Predicted:
     seconds: float
     limit_seconds: float | None
     downtime_seconds: float | None = None
+    aware: bool = True
 
     @classmethod
-    def of(cls, final: Mapping[str, Any], *, still: bool, limit_ms: int | None) -> Predicted | None:
+    def of(cls, final: Mapping[str, Any], *, still: bool, limit_ms: int | None, aware: bool = True) -> Predicted | None:
         """By the last query-migrate; None where QEMU does not report it, or there was no switchover."""
         found = final.get("switchover", {})
         if "pages" not in found:
@@ -55,6 +57,7 @@ class Predicted:
             found["time"] / 1e9,
             None if limit_ms is None else limit_ms / 1e3,
             final["downtime"] / 1e3 if "downtime" in final else None,
+            aware,
         )
 
     @property

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import LabError, QmpError
+from fakedirty.model.words import Mode
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.history import read_history
+from fakedirty.qmp.mode import read_parameters
+from fakedirty.qmp.parameters import SWITCHOVER
 
 from .bench import Bench, compared
 from .fuzz_break import IN_POSTCOPY, KILLED, KILLED_IN_POSTCOPY
@@ -265,7 +268,9 @@ class _Attempts:
         fuzzed = self.fuzzed
         fuzzed.rounds = history["dropped"] + len(history["rounds"])
         limit_ms = fuzzed.plan.downtime_limit_ms if outcome.converged else None
-        fuzzed.predicted = Predicted.of(outcome.final, still=attempt.still is not None, limit_ms=limit_ms)
+        skipping = bool(history["rounds"]) and history["rounds"][-1]["mode"] == Mode.SKIP
+        aware = skipping and bool(read_parameters(self.source.qmp)[SWITCHOVER])
+        fuzzed.predicted = Predicted.of(outcome.final, still=attempt.still is not None, limit_ms=limit_ms, aware=aware)
         fuzzed.skipped = outcome.final.get("fake-dirty", {"skipped": 0})["skipped"]
         self._compare_memory(destination)
 
