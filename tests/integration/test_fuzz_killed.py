@@ -1,8 +1,8 @@
-"""A destination that is killed in postcopy, and one in the stop before it, in the first plans that are drawn so."""
+"""A destination that is killed in postcopy, and one in the stop before it, in the first plans that have one."""
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import count, islice
 
 import pytest
 from fakedirty.lab.fuzz import fuzz, possible
@@ -13,11 +13,12 @@ from fakedirty.lab.fuzz_plan import Plan
 from fakedirty.lab.qemu import qemu_binary
 
 SEED = 1231
+FEW = 6
 EARLY_SECONDS = 0.3  # before a migration is let through in pre-copy, for a loaded machine to begin postcopy first
 
 
 def is_killed(plan: Plan, how: str) -> bool:
-    """Whether one attempt is broken, in this way, and surely gets to postcopy."""
+    """Whether one attempt is broken, in this way, and has time to get to postcopy."""
     broken = [attempt for attempt in plan.attempts if attempt.broken]
     if [attempt.broken and attempt.broken.how for attempt in broken] != [how]:
         return False
@@ -29,12 +30,15 @@ def is_killed(plan: Plan, how: str) -> bool:
 
 @pytest.mark.parametrize(("how", "then"), [(KILLED_IN_STOP, FAILED), (KILLED_IN_POSTCOPY, STRANDED)])
 def test_nothing_is_wrong_and_the_guest_never_runs_twice(how: str, then: str) -> None:
+    """Whatever comes of a plan; in one of the first few its break is met: others may end in pre-copy before it."""
     allowed = possible(qemu_binary(), "tcg")
-
-    index = next(index for index in count() if is_killed(draw(SEED, index, allowed), how))
-    (fuzzed,) = fuzz(qemu_binary(), SEED, [index], allowed)
-    assert fuzzed.wrong == []
-    assert fuzzed.breaks == [(how, then)]
+    indexes = islice((index for index in count() if is_killed(draw(SEED, index, allowed), how)), FEW)
+    for fuzzed in fuzz(qemu_binary(), SEED, indexes, allowed):
+        assert fuzzed.wrong == []
+        if fuzzed.breaks == [(how, then)]:
+            break
+    else:
+        pytest.fail(f"none of {FEW} destinations was {how}")
     assert (fuzzed.memory is not None) is (how == KILLED_IN_STOP)
     if fuzzed.memory:
         assert fuzzed.memory.equal, "the attempt after the one that came to nothing moved all of the guest"
