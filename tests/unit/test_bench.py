@@ -111,6 +111,19 @@ def test_every_repetition_has_every_arm_once() -> None:
     assert Counter(drawn) == Counter(CostJob(number, arm.name) for number in range(1, 5) for arm in ARMS)
 
 
+def test_some_arms_alone() -> None:
+    two = [arm for arm in ARMS if arm.name in ("unpatched", "off")]
+    assert Counter(cost_jobs(3, seed=3, arms=two)) == Counter(
+        CostJob(number, name) for number in (1, 2, 3) for name in ("unpatched", "off")
+    )
+    console = Console(width=200)
+    with console.capture() as capture:
+        for table in cost_tables([cost(job.arm, job.repetition, 1.0) for job in cost_jobs(3, seed=3, arms=two)]):
+            console.print(table)
+    assert "off over unpatched" in capture.get()
+    assert "observe" not in capture.get()
+
+
 def test_costs_are_compared_in_pairs_of_one_repetition() -> None:
     costs = [cost("off", 1, 1.0), cost("off", 2, 2.0), cost("observe", 2, 2.2), cost("observe", 1, 1.1)]
     assert paired(costs, "off", "observe", "pass_seconds") == pytest.approx([0.1, 0.1])

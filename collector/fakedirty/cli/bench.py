@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fakedirty.errors import LabError, UsageError
 from fakedirty.lab import compression, convergence
+from fakedirty.lab.cost import ARMS
 from fakedirty.lab.treatments import COMPRESSION_TREATMENTS, CONVERGENCE
 from fakedirty.record.manifest import versions
 from fakedirty.record.places import check_directory
@@ -50,6 +51,7 @@ examples:
   fakedirty bench step --out step
   fakedirty bench scaling --out scaling
   fakedirty bench cost --out cost --repetitions 100
+  fakedirty bench cost --out cost-of-off --repetitions 300 --arm unpatched --arm off
   fakedirty bench overhead --out overhead
   fakedirty bench verdict --out verdicts
   fakedirty bench hash --out hashes --json
@@ -101,6 +103,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--treatment", action="append", choices=treatments, help="this treatment alone; default: all")
     group = parser.add_argument_group("cost")
     group.add_argument("--unpatched", type=Path, help="a QEMU without the series; the one that was built if not given")
+    arms = [arm.name for arm in ARMS]
+    named = ", ".join(f"'{arm}'" for arm in arms)
+    group.add_argument("--arm", action="append", choices=arms, metavar="ARM", help=f"this arm alone; default: {named}")
 
 
 def run(arguments: argparse.Namespace) -> int:

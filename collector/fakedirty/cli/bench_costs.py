@@ -27,6 +27,7 @@ from .benchmark import Benchmark
 def _cost(arguments: argparse.Namespace) -> Benchmark:
     guest, qemu = build_guest("baremetal"), arguments.qemu or qemu_binary()
     unpatched = arguments.unpatched or unpatched_binary()
+    arms = [arm for arm in cost.ARMS if not arguments.arm or arm.name in arguments.arm]
     return Benchmark(
         settings={
             "benchmark": "cost",
@@ -35,8 +36,8 @@ def _cost(arguments: argparse.Namespace) -> Benchmark:
             "guest": guest.directory.name,
             "seed": arguments.seed,
         },
-        jobs=list(cost.cost_jobs(arguments.repetitions, arguments.seed)),
-        measuring=lambda: cost.cost_bench(qemu, unpatched, guest),
+        jobs=list(cost.cost_jobs(arguments.repetitions, arguments.seed, arms)),
+        measuring=lambda: cost.cost_bench(qemu, unpatched, guest, arms),
         made_type=cost.Cost,
         job_type=cost.CostJob,
         line=cost_line,

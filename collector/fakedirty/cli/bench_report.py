@@ -75,12 +75,13 @@ def cost_line(made: Cost) -> str:
 
 
 def cost_tables(costs: Sequence[Cost]) -> Iterator[Table]:
-    """The arms, and what one adds to another: off to unpatched, observe and skip to off."""
+    """The arms that were measured, and what one adds to another: off to unpatched, observe and skip to off."""
     table = Table(title="by arm: median (range)", title_justify="left", title_style="bold")
     for head in ("arm", "seconds", "pages", "ns of CPU a page", "million pages a CPU second"):
         table.add_column(head, justify="left" if head == "arm" else "right")
     for arm in ARMS:
-        own = [made for made in costs if made.job.arm == arm.name]
+        if not (own := [made for made in costs if made.job.arm == arm.name]):
+            continue
         table.add_row(
             arm.name,
             spread([made.pass_seconds for made in own], 3),
@@ -94,6 +95,8 @@ def cost_tables(costs: Sequence[Cost]) -> Iterator[Table]:
         table.add_column(head, justify="left" if head == "compared" else "right")
     for first, second in COMPARED:
         figures = [paired(costs, first, second, figure) for figure in ("pass_seconds", "thread_ns_per_page")]
+        if not figures[0]:
+            continue
         table.add_row(f"{second} over {first}", str(len(figures[0])), *(interval(each) for each in figures))
     yield table
 

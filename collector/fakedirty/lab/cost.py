@@ -78,23 +78,25 @@ class Cost:
         return (self.thread_seconds + self.channel_seconds) / self.pages * 1e9
 
 
-def cost_jobs(repetitions: int, seed: int) -> Iterator[CostJob]:
-    """In each repetition every arm once, in an order drawn from the seed."""
-    return (CostJob(repetition, arm.name) for repetition, arm in shuffled(repetitions, seed, ARMS))
+def cost_jobs(repetitions: int, seed: int, arms: Sequence[Arm] = ARMS) -> Iterator[CostJob]:
+    """In each repetition every one of `arms` once, in an order drawn from the seed."""
+    return (CostJob(repetition, arm.name) for repetition, arm in shuffled(repetitions, seed, arms))
 
 
 @contextmanager
-def cost_bench(series: Path, unpatched: Path, guest: BuiltGuest) -> Iterator[Callable[[CostJob], Cost]]:
+def cost_bench(
+    series: Path, unpatched: Path, guest: BuiltGuest, arms: Sequence[Arm] = ARMS
+) -> Iterator[Callable[[CostJob], Cost]]:
     """The guests that the arms need, booted once, and what measures a job on them, into a sink on loopback.
 
     No guest ends up anywhere: each migration is cancelled when it is measured. No guest runs but one whose
     rounds are looked at. One migration of each arm comes first, unmeasured, so that all memory is there.
     """
-    arms = {arm.name: arm for arm in ARMS}
+    by_name = {arm.name: arm for arm in arms}
     with ExitStack() as stack:
         uri = stack.enter_context(sink())
         sources: dict[tuple[bool, Workload], Machine] = {}
-        for arm in ARMS:
+        for arm in arms:
             key = (arm.series, arm.workload)
             if key not in sources:
                 qemu = series if arm.series else unpatched
@@ -103,7 +105,7 @@ def cost_bench(series: Path, unpatched: Path, guest: BuiltGuest) -> Iterator[Cal
                 prepare(sources[key].qmp, running=arm.rounds)
 
         def measure(job: CostJob) -> Cost:
-            arm = arms[job.arm]
+            arm = by_name[job.arm]
             source = sources[arm.series, arm.workload]
             take_channels(source.qmp, arm.channels)
             if arm.mode:
@@ -111,7 +113,7 @@ def cost_bench(series: Path, unpatched: Path, guest: BuiltGuest) -> Iterator[Cal
             spent = (later_rounds if arm.rounds else one_pass)(source, uri)
             return Cost(job, spent.pass_seconds, spent.thread_seconds, spent.pages, spent.channel_seconds)
 
-        for arm in ARMS:
+        for arm in arms:
             measure(CostJob(0, arm.name))
         yield measure
 
