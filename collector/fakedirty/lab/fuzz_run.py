@@ -78,8 +78,10 @@ class Fuzzed:
         If the destination was killed in postcopy, there is no memory to compare. Toggles have met that then, and
         nothing else.
         """
-        if self.counts or not self._skipped_enough:
-            return self.taken if self.counts else []
+        if self.counts:
+            return self.taken
+        if not self._skipped_enough:
+            return []
         return [
             replace(taken, features=(KILLED_IN_POSTCOPY,))
             for taken in self.taken
@@ -213,8 +215,7 @@ class _Attempts:
         history, final = read_history(self.source.qmp), self.source.qmp.execute("query-migrate")
         outcome = Outcome(final["status"], False, 0.0, final, final)
         self._note(toggling, breaking, history, outcome)
-        fuzzed.rounds = history["dropped"] + len(history["rounds"])
-        fuzzed.skipped = final.get("fake-dirty", {"skipped": 0})["skipped"]
+        self._count(history, final)
         assert destination.end
         fuzzed.wrong += check_history(history, outcome)
         fuzzed.wrong += check_stranded(self.source, f"tcp:{destination.end.address}:{PORT + 1}")
@@ -266,13 +267,17 @@ class _Attempts:
     def _compare(self, attempt: Attempt, history: Mapping[str, Any], outcome: Outcome, destination: Machine) -> None:
         """What came of one that is complete: the memories of both sides, and what the switchover took."""
         fuzzed = self.fuzzed
-        fuzzed.rounds = history["dropped"] + len(history["rounds"])
+        self._count(history, outcome.final)
         limit_ms = fuzzed.plan.downtime_limit_ms if outcome.converged else None
         skipping = bool(history["rounds"]) and history["rounds"][-1]["mode"] == Mode.SKIP
         aware = skipping and bool(read_parameters(self.source.qmp)[SWITCHOVER])
         fuzzed.predicted = Predicted.of(outcome.final, still=attempt.still is not None, limit_ms=limit_ms, aware=aware)
-        fuzzed.skipped = outcome.final.get("fake-dirty", {"skipped": 0})["skipped"]
         self._compare_memory(destination)
+
+    def _count(self, history: Mapping[str, Any], final: Mapping[str, Any]) -> None:
+        """The rounds, and the pages that were skipped in all of them."""
+        self.fuzzed.rounds = history["dropped"] + len(history["rounds"])
+        self.fuzzed.skipped = final.get("fake-dirty", {"skipped": 0})["skipped"]
 
     def _compare_memory(self, destination: Machine) -> None:
         self.fuzzed.memory = compared(self.source, destination)
