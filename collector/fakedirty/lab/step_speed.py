@@ -25,7 +25,7 @@ class StepJob:
 
 @dataclass(frozen=True, slots=True)
 class StepSpeed:
-    """Nanoseconds from the first page of a stream of 1 GiB to the last, by the number of its pages of 4096 bytes."""
+    """Nanoseconds for a page of 4096 bytes: the time of sixteen passes over a stream of 1 GiB, by the pages of all."""
 
     job: StepJob
     one_ns: float
