@@ -21,7 +21,7 @@ from fakedirty.observe.refused_calls import refused_calls
 
 MACHINES = Path(__file__).parent / "machines"
 REFUSED: dict[str, Mapping[str, str]] = {
-    "container-default": {"bpf": "EPERM", "perf_event_open": "EPERM", "process_vm_readv": "EPERM"},
+    "container-default": dict.fromkeys(("bpf", "perf_event_open", "unshare", "process_vm_readv"), "EPERM"),
     "container-admin-filtered": {"bpf": "EPERM", "perf_event_open": "ENOSYS"},
     "masked-sys": {"perf_event_open": "ENOSYS"},
 }
@@ -36,7 +36,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "container-default": {
         "perf_event_paranoid": "CAP_PERFMON",
         "unprivileged_bpf_disabled": "CAP_BPF",
-        "seccomp": "process_vm_readv (EPERM)",
+        "SECCOMP": "it refuses unshare (EPERM), process_vm_readv (EPERM): no probe is compiled; the memory of QEMU",
         "PID NAMESPACE": "not seen",
     },
     "container-admin-filtered": {"SECCOMP": "perf_event_open (ENOSYS)", "PID NAMESPACE": "not seen"},
@@ -101,16 +101,16 @@ def test_what_is_hidden_is_not_called_missing() -> None:
 
 
 def test_the_calls_that_are_tried_do_nothing_and_are_answered() -> None:
-    assert set(refused_calls()) <= {"bpf", "perf_event_open", "process_vm_readv"}
+    assert set(refused_calls()) <= {"bpf", "perf_event_open", "unshare", "process_vm_readv"}
 
 
 FILTERED = """
-import ctypes, json, struct
+import ctypes, json, struct, sys
 from dataclasses import asdict
 from fakedirty.observe import host_checks
 program = b"".join(struct.pack("HBBI", *each) for each in (
     (0x20, 0, 0, 0),  # the number of the call
-    (0x15, 0, 1, 321),  # bpf
+    (0x15, 0, 1, int(sys.argv[1])),
     (0x06, 0, 0, 0x00050001),  # EPERM
     (0x06, 0, 0, 0x7FFF0000),  # all others are allowed
 ))
@@ -124,10 +124,11 @@ print(json.dumps([asdict(row) for row in host_checks.look()]))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: others are refused by the kernel itself")
-def test_a_filter_of_this_process_is_found() -> None:
-    done = subprocess.run([sys.executable, "-c", FILTERED], check=True, capture_output=True, text=True)
+@pytest.mark.parametrize(("number", "name"), [(321, "bpf"), (272, "unshare")])
+def test_a_filter_of_this_process_is_found(number: int, name: str) -> None:
+    done = subprocess.run([sys.executable, "-c", FILTERED, str(number)], check=True, capture_output=True, text=True)
     (row,) = [each for each in json.loads(done.stdout) if each["name"] == "seccomp"]
-    assert "bpf (EPERM)" in row["fails"]
+    assert f"it refuses {name} (EPERM)" in row["fails"]
     assert "perf_event_open" not in row["fails"]
     assert row["blocks"]
 

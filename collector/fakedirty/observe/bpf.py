@@ -25,6 +25,8 @@ from .uprobe import BpfError, refusal
 
 SOURCE_VARIABLE = "BCC_KERNEL_SOURCE"
 _ARRAY, _INDEX_BYTES = 2, 4  # BPF_MAP_TYPE_ARRAY, and its key
+_CLONE_FS = 0x200  # of unshare(2): working directory, root and umask
+_libc = ctypes.CDLL(None, use_errno=True)
 
 COMPILING = 96  # descriptors: clang opens headers by the dozen, and ends the process where it cannot
 
@@ -156,8 +158,20 @@ class OwnMap(BpfMap):
 
 
 def _compile(bcc: Any, text: str, cflags: list[str], headers: Headers) -> Any:
+    _leave_shared_directory()
     with _kernel_source(headers):
         return bcc.BPF(text=text.encode(), cflags=cflags)
+
+
+def _leave_shared_directory() -> None:
+    """Give the calling thread a working directory of its own.
+
+    bcc changes to the directory of the kernel headers while it compiles. Other threads must not follow it: paths of
+    recordings may be relative.
+    """
+    if _libc.unshare(_CLONE_FS):
+        name = errno.errorcode.get(ctypes.get_errno(), "")
+        raise BpfError(f"unshare(CLONE_FS) is refused ({name}), by a seccomp filter perhaps: the compiler needs it")
 
 
 @contextmanager

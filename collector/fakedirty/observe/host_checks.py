@@ -185,13 +185,14 @@ def _seccomp(host: _Host) -> Iterator[HostCheck]:
         f"it refuses {named}: {'; '.join(_SECCOMP_MEANS[name] for name in refused)}",
         "run outside of the container, or with a profile that allows them (docker: --security-opt seccomp=unconfined, "
         "or the capabilities by which its own profile does)",
-        blocks=bool(refused.keys() & needs.keys()),
+        blocks=bool(refused.keys() & {*needs, "unshare"}),
     )
 
 
 _SECCOMP_MEANS = {
     "bpf": "no program is loaded",
     "perf_event_open": "nothing attaches",
+    "unshare": "no probe is compiled",
     "process_vm_readv": "the memory of QEMU cannot be read (levels stock and usdt)",
 }
 

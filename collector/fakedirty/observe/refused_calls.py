@@ -17,6 +17,7 @@ def refused_calls() -> dict[str, str]:
     for name, arguments, wrong in (
         ("bpf", (321, 0x7FFFFFFF, 0, 0), {errno.EINVAL, errno.E2BIG, errno.EFAULT}),
         ("perf_event_open", (298, 0, 0, -1, -1, 0), {errno.EFAULT, errno.EINVAL}),
+        ("unshare", (272, 0), set[int]()),
         ("process_vm_readv", (310, os.getpid(), 0, 0, 0, 0, 0), set[int]()),
     ):
         if libc.syscall(*map(ctypes.c_long, arguments)) < 0 and (number := ctypes.get_errno()) not in wrong:
