@@ -2,8 +2,9 @@
 """Shows that the fuzz can fail: QEMU with a rule of safe skipping taken out gives wrong pages, and soon.
 
 Each broken variant of the series is built, and fuzzed until a migration leaves a page wrong, or a count where
-that is what the rule is about. Where no plan of the fuzz comes to a rule, an integration test has to fail. The series
-as it is then runs the very same plans, all of those that were tried, and the same tests, and nothing may be wrong.
+that is what the rule is about, or has no end where that may be. Where no plan of the fuzz comes to a rule, an
+integration test has to fail. The series as it is then runs the very same plans, all of those that were tried, and
+the same tests, and nothing may be wrong.
 A variant that is unseen shows too rarely, or where neither of them looks: it is only run if it is named.
 """
 
@@ -109,12 +110,13 @@ def _passes(test: str, binary: Path, show_failure: bool = False) -> bool:
 
 
 def _search(variant: Variant, binary: Path, seed: int, indexes: Sequence[int], allowed: Possible) -> int | None:
-    """The first of the migrations that leaves a page or count wrong, if one is found."""
+    """The first of the migrations that leaves a page or count wrong, or has no end, if one is found."""
     for fuzzed in fuzz(binary, seed, indexes, allowed):
         index = fuzzed.plan.index
         unequal = fuzzed.memory is not None and not fuzzed.memory.equal
-        if bool(fuzzed.wrong) and not unequal if variant.counted else unequal:
-            told = fuzzed.wrong[0] if variant.counted else str(fuzzed.memory)
+        otherwise = bool(fuzzed.wrong) and not unequal
+        if (otherwise and (variant.counted or variant.stuck)) or (unequal and not variant.counted):
+            told = fuzzed.wrong[0] if otherwise else str(fuzzed.memory)
             again = f"fakedirty fuzz --qemu {binary} --seed {seed} --only {index}"
             print(f"  CAUGHT by seed {seed}, migration {index}: {told}\n  again: {again}", flush=True)
             return index

@@ -51,6 +51,8 @@ class Edit:
 class Variant:
     """A QEMU that breaks one rule of the design, and how. A `counted` one leaves no page wrong, but a count.
 
+    A `stuck` one may also leave a migration without an end.
+
     `test` is the integration test that finds it, where no plan of the fuzz comes to it. `part` is the sub-series that
     it is made to, which a release may lack, and `release` the only one that has what it changes, if it is but one.
     `plans` says what the plans have that can come to it, see `plans.PLANS`. One that is `unseen` shows too rarely, or
@@ -62,6 +64,7 @@ class Variant:
     breaks: str
     edits: tuple[Edit, ...]
     counted: bool = False
+    stuck: bool = False
     test: str = ""
     part: str = ""
     plans: str = ""
@@ -459,6 +462,7 @@ VARIANTS = (
         part="9-hybrid",
         plans="postcopy with multifd",
         release="10.2",
+        stuck=True,  # seen: the source stays in postcopy-device, and the destination's monitor does not answer
     ),
 )
 
