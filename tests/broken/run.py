@@ -110,18 +110,22 @@ def _passes(test: str, binary: Path, show_failure: bool = False) -> bool:
 
 
 def _search(variant: Variant, binary: Path, seed: int, indexes: Sequence[int], allowed: Possible) -> int | None:
-    """The first of the migrations that leaves a page or count wrong, or has no end, if one is found."""
+    """The first of the migrations that shows what the variant breaks, if one is found."""
     for fuzzed in fuzz(binary, seed, indexes, allowed):
-        index = fuzzed.plan.index
-        unequal = fuzzed.memory is not None and not fuzzed.memory.equal
-        otherwise = bool(fuzzed.wrong) and not unequal
-        if (otherwise and (variant.counted or variant.stuck)) or (unequal and not variant.counted):
-            told = fuzzed.wrong[0] if otherwise else str(fuzzed.memory)
+        if shown := _shown(variant, fuzzed):
+            index = fuzzed.plan.index
             again = f"fakedirty fuzz --qemu {binary} --seed {seed} --only {index}"
-            print(f"  CAUGHT by seed {seed}, migration {index}: {told}\n  again: {again}", flush=True)
+            print(f"  CAUGHT by seed {seed}, migration {index}: {shown}\n  again: {again}", flush=True)
             return index
     print(f"  MISSED by {len(indexes)} migrations of seed {seed}", flush=True)
     return None
+
+
+def _shown(variant: Variant, fuzzed: Fuzzed) -> str:
+    """What a migration shows of a variant: a page that is wrong, or what else is, where the variant may leave that."""
+    if fuzzed.memory is not None and not fuzzed.memory.equal:
+        return "" if variant.counted else str(fuzzed.memory)
+    return fuzzed.wrong[0] if fuzzed.wrong and (variant.counted or variant.stuck) else ""
 
 
 def _told(fuzzed: Fuzzed) -> bool:

@@ -50,8 +50,7 @@ class Edit:
 @dataclass(frozen=True, slots=True)
 class Variant:
     """A QEMU that breaks one rule of the design, and how. A `counted` one leaves no page wrong, but a count.
-
-    A `stuck` one may also leave a migration without an end.
+    A `stuck` one may also leave a migration without an end, which the fuzz calls wrong.
 
     `test` is the integration test that finds it, where no plan of the fuzz comes to it. `part` is the sub-series that
     it is made to, which a release may lack, and `release` the only one that has what it changes, if it is but one.
