@@ -1,4 +1,4 @@
-"""Beside the modules, a wheel carries what they read at run time: see fakedirty/carried.py."""
+"""Beside the modules, a wheel carries what they read at run time: see fakedirty/package_files.py."""
 
 import shutil
 from pathlib import Path

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What every page of every set holds after every sweep: the law that the guests write by and that
- * fakedirty/lab/guest_content.py checks by. Freestanding; shared by all guests.
+ * fakedirty/lab/guests/content.py checks by. Freestanding; shared by all guests.
  *
  * A page is filled with one 32-bit pattern, which no other page frame has, and, if that is asked for, with text
  * between: some of every 16 words, so that it compresses as records of a store do. A sweep stores to one word of

@@ -2,7 +2,7 @@
 /*
  * Every struct that crosses a boundary: from the QEMU series to the kernel (the trace events fake_dirty_batch,
  * and migration_round or fake_dirty_round), and from the kernel to user space (the ring buffer). The Python
- * side is fakedirty/observe/wire.py; a test holds the two, and QEMU's own header, together.
+ * side is fakedirty/observe/decode/wire.py; a test holds the two, and QEMU's own header, together.
  */
 #ifndef FAKEDIRTY_EVENTS_H
 #define FAKEDIRTY_EVENTS_H
@@ -178,7 +178,7 @@ struct stock_counts {
     unsigned long long odd_buffers; /* sent in pieces that are not one page */
     unsigned int round;             /* 0: between the start and the first bitmap sync */
     unsigned int forced_syncs;
-    unsigned int bypassed;   /* bit i: pages took the way i of fakedirty/observe/bypass.py */
+    unsigned int bypassed;   /* bit i: pages took the way i of fakedirty/observe/bpf/blind_spots.py */
     unsigned int generation; /* which migration of the process since it is observed, from 1 */
 };
 

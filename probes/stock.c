@@ -578,7 +578,7 @@ int log_stopped(struct pt_regs *ctx)
     return 0;
 }
 
-/* a way of fakedirty/observe/bypass.py: pages that take it are not seen by `tested` and `queued` */
+/* a way of fakedirty/observe/bpf/blind_spots.py: pages that take it are not seen by `tested` and `queued` */
 static __always_inline int bypass(int bit)
 {
     u32 tid;

@@ -18,7 +18,7 @@ from fakedirty.model.events import (
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
 from fakedirty.model.sink import PageBatch, Sink
-from fakedirty.model.words import Disposition, Kind, Level, Mode, PageClass
+from fakedirty.model.enums import Disposition, Kind, Level, Mode, PageClass
 
 SECOND = 10**9
 START = 5_000 * SECOND

@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from .harmless import harmless
+from fakedirty.format.harmless import harmless
 
 
 class FakedirtyError(Exception):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count, islice
 
-from fakedirty.lab.fuzz_coverage import BLOCKS_CHANGED
-from fakedirty.lab.fuzz_draw import draw
-from fakedirty.lab.fuzz_multifd import Multifd
-from fakedirty.lab.fuzz_plan import Plan, Possible
-from fakedirty.lab.fuzz_way import File, Hybrid
+from fakedirty.lab.fuzz.coverage import BLOCKS_CHANGED
+from fakedirty.lab.fuzz.draw import draw
+from fakedirty.lab.fuzz.multifd import Multifd
+from fakedirty.lab.fuzz.plan import Plan, Possible
+from fakedirty.lab.fuzz.route import File, Hybrid
 
 MOST_DRAWN = 50  # plans for each one that is wanted
 

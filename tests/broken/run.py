@@ -21,11 +21,11 @@ from pathlib import Path
 
 import pytest
 from building import Workshop
-from fakedirty.carried import carried
+from fakedirty.package_files import carried
 from fakedirty.errors import FakedirtyError, LabError
-from fakedirty.lab.fuzz import fuzz, possible
-from fakedirty.lab.fuzz_plan import Possible
-from fakedirty.lab.fuzz_run import Fuzzed
+from fakedirty.lab.fuzz.campaign import fuzz, possible
+from fakedirty.lab.fuzz.plan import Possible
+from fakedirty.lab.fuzz.run import Fuzzed
 from fakedirty.lab.qemu import RELEASE, releases
 from plans import indexes_of
 from variants import VARIANTS, MovedError, Variant, of_release

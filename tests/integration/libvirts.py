@@ -17,7 +17,7 @@ from xml.sax.saxutils import quoteattr
 
 import libvirt
 import libvirt_qemu
-from fakedirty.lab.guest import build_guest
+from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.qemu import firmware_arguments, qemu_binary
 from migrating import WORKLOAD, wait
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fakedirty.lab.guest import build_guest
-from fakedirty.lab.guest_report import wait_until_ready
+from fakedirty.lab.guests.recipes import build_guest
+from fakedirty.lab.guests.serial_report import wait_until_ready
 from fakedirty.lab.machine import BARE
 from fakedirty.lab.qemu import firmware_arguments
 from migrating import WORKLOAD, wait

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import fakedirty
 import pytest
-from fakedirty.campaign.asking import left_out
+from fakedirty.campaign.supported import left_out
 from fakedirty.campaign.spec import parse
 from fakedirty.campaign.treatments import ARMS
 from fakedirty.cli.main import main

@@ -14,7 +14,7 @@ import pytest
 from bare import bare, by_itself
 from fakedirty.errors import TargetError
 from fakedirty.lab.qemu import qemu_binary, stock_binary
-from fakedirty.observe.target import Finder, by_pid, find_all
+from fakedirty.observe.host.target import Finder, by_pid, find_all
 from migrating import wait
 
 

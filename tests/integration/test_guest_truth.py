@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from fakedirty.lab.experiment import Experiment, Result
-from fakedirty.lab.guest import build_guest
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.guests.recipes import build_guest
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import Settings
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.lab.truth import Verdict
-from fakedirty.model.words import Level, Mode, PageClass
+from fakedirty.model.enums import Level, Mode, PageClass
 from judging import judged
 
 BAREMETAL = Workload(fake=300, changed=200, zero=100, aba=100, untouched=300, pause_ms=5, memory_mib=64, stride=2)

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from fakedirty.carried import carried
+from fakedirty.package_files import carried
 from fakedirty.errors import LabError, UsageError
-from fakedirty.lab.guest import GUESTS, BuiltGuest, build_guest
-from fakedirty.lab.guest_content import PAGE_BYTES, check_content, status_of
-from fakedirty.lab.guest_frames import frame_numbers
-from fakedirty.lab.guest_kvm import choose_accelerator
-from fakedirty.lab.guest_report import GuestReport, read_report, wait_for_report
-from fakedirty.lab.guest_workload import PROBE, Workload, place
+from fakedirty.lab.guests.recipes import GUESTS, BuiltGuest, build_guest
+from fakedirty.lab.guests.content import PAGE_BYTES, check_content, status_of
+from fakedirty.lab.guests.page_frames import frame_numbers
+from fakedirty.lab.guests.accelerator import choose_accelerator
+from fakedirty.lab.guests.serial_report import GuestReport, read_report, wait_for_report
+from fakedirty.lab.guests.workload import PROBE, Workload, place
 from fakedirty.lab.machine import INCOMING, Machine, machine
 from fakedirty.lab.migrate import Settings, migrate
 from fakedirty.lab.network import shaped_network

@@ -18,7 +18,7 @@ from migrating import PATIENCE_SECONDS, SLOW, pair, wait
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF")
 
 CHECKOUT = Path(__file__).parents[2]
-LOCATE = "from fakedirty.carried import carried; print(*(carried(*n.split('/')) for n in {names!r}), sep='\\n')"
+LOCATE = "from fakedirty.package_files import carried; print(*(carried(*n.split('/')) for n in {names!r}), sep='\\n')"
 PAGE = """
 from fakedirty.page.assets import ASSETS, asset
 from fakedirty.page.plots import plots

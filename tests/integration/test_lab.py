@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from fakedirty.errors import LabError
 from fakedirty.lab.machine import INCOMING, Machine, machine
-from fakedirty.lab.memory import Side, compare_memory
+from fakedirty.lab.memory_compare import Side, compare_memory
 from fakedirty.lab.migrate import Settings, Step, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.observe.blocks import ram_blocks
+from fakedirty.observe.bpf.ram_blocks import ram_blocks
 from fakedirty.qmp.client import Qmp, QmpClosedError
 
 PAGE = 4096

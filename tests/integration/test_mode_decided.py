@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from fakedirty.cli.main import main
-from fakedirty.lab.cleanup import once_cleaned_up
+from fakedirty.lab.cleanup_retry import once_cleaned_up
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.model.words import Level
-from fakedirty.qmp.history import COMMANDS, history_command
+from fakedirty.model.enums import Level
+from fakedirty.qmp.rounds_command import COMMANDS, history_command
 from fakedirty.qmp.mode import read_mode
 from fakedirty.record.load import load
 from fakedirty.record.recorder import Recorder

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakedirty.model.migration import Migration
-from fakedirty.model.words import Level
-from fakedirty.observe import packets, wire
-from fakedirty.observe.elf import Binary
+from fakedirty.model.enums import Level
+from fakedirty.observe.bpf import packet_writes
+from fakedirty.observe.decode import wire
+from fakedirty.observe.host.elf import Binary
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.target import by_pid
+from fakedirty.observe.host.target import by_pid
 from migrating import Notes, running, wait
 
 ACTIVE, COMPLETED, CANCELLED = 2, 3, 5  # of played_channels.c
@@ -28,7 +29,7 @@ def player(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = Path(__file__).with_name("played_channels.c")
     subprocess.run(["gcc", "-O0", "-Wall", "-Werror", "-o", program, source, "-lpthread"], check=True)
     with Binary(program) as binary:
-        assert len(packets.calls(binary)) == 1
+        assert len(packet_writes.calls(binary)) == 1
     return program
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from fakedirty.errors import TargetError
 from fakedirty.lab.qemu import qemu_binary, stock_binary
-from fakedirty.model.words import Level
-from fakedirty.observe import doctor, levels
-from fakedirty.observe.elf import Binary
+from fakedirty.model.enums import Level
+from fakedirty.observe import doctor
+from fakedirty.observe.host import levels
+from fakedirty.observe.host.elf import Binary
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.target import Target, by_pid, find_all
+from fakedirty.observe.host.target import Target, by_pid, find_all
 from migrating import SLOW, Notes, observed, pair, running, wait
 
 # a mount namespace in which the executable lies where nothing is outside, and a pid namespace

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from fakedirty.lab.qemu import stock_binary
-from fakedirty.observe.target import by_pid
+from fakedirty.observe.host.target import by_pid
 from migrating import PATIENCE_SECONDS, pair
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.qemu import qemu_binary, stock_binary
-from fakedirty.model.words import Level
+from fakedirty.model.enums import Level
 from migrating import SLOW, Notes, capable, observed, pair, wait
 
 QEMUS = {"stock": stock_binary, "patched": qemu_binary}

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.model.words import Level
-from fakedirty.observe.elf import Binary
+from fakedirty.model.enums import Level
+from fakedirty.observe.host.elf import Binary
 from fakedirty.observe.live import LiveTrace
-from fakedirty.observe.memory import ProcessMemory
+from fakedirty.observe.bpf.process_memory import ProcessMemory
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.target import PROC, Target, by_pid
+from fakedirty.observe.host.target import PROC, Target, by_pid
 from in_kernel import held
 from migrating import pair, wait
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.events import Event, RoundEnded
 from fakedirty.model.migration import ENDED, Migration
-from fakedirty.model.words import Disposition, Level, PageClass
-from fakedirty.observe import wire
-from fakedirty.qmp.history import read_history
+from fakedirty.model.enums import Disposition, Level, PageClass
+from fakedirty.observe.decode import wire
+from fakedirty.qmp.rounds_command import read_history
 from fakedirty.record.pages import pages_of
 from fakedirty.record.recorder import Recorder
 from migrating import Notes, Pair, capable, observed, pair, wait

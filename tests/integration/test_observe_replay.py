@@ -9,7 +9,7 @@ from pathlib import Path
 import fakedirty
 import pytest
 from fakedirty.lab.qemu import qemu_binary, stock_binary
-from fakedirty.model.words import Level
+from fakedirty.model.enums import Level
 from fakedirty.observe.observer import Observer
 from fakedirty.record.recorder import Recorder, read_clock
 from fakedirty.record.trace_file import Origin, Replay, TraceWriter

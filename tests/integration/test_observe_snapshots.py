@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakedirty.lab.qemu import qemu_binary, stock_binary
-from fakedirty.model.words import Level
+from fakedirty.model.enums import Level
 from jobs import finish
 from migrating import Notes, Pair, capable, observed, pair, wait
 from snapshots import DISK_BYTES

@@ -14,11 +14,11 @@ import pytest
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.events import FinalReport
 from fakedirty.model.migration import Migration
-from fakedirty.model.words import Kind, Level
+from fakedirty.model.enums import Kind, Level
 from fakedirty.observe import doctor, observer
-from fakedirty.observe.page_names import NOWHERE
-from fakedirty.observe.target import by_pid
-from fakedirty.observe.wire import PAGE_RECORD
+from fakedirty.observe.decode.pages import NOWHERE
+from fakedirty.observe.host.target import by_pid
+from fakedirty.observe.decode.wire import PAGE_RECORD
 from migrating import CRAWL, PATIENCE_SECONDS, SLOW, WORKLOAD, Notes, capable, observed, pair, wait
 
 Observed = tuple[Path, Level]

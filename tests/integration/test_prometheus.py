@@ -22,18 +22,18 @@ import pytest
 import yaml
 from certificates import certificate, needs_openssl, users_file
 from dashboard_queries import DASHBOARDS, Query, chosen, queries
-from fakedirty.export.access import Access
+from fakedirty.web.access import Access
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import Attached
-from fakedirty.export.serve import serve
-from fakedirty.lab.guest import build_guest
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.web.serve import serve
+from fakedirty.lab.guests.recipes import build_guest
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import INCOMING, machine
 from fakedirty.lab.migrate import Settings, Step, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.events import LimitsTold, RoundEnded
-from fakedirty.model.words import Mode
+from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import set_mode
 from fakedirty.record.load import load

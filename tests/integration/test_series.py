@@ -11,7 +11,7 @@ from fakedirty.errors import QmpError
 from fakedirty.lab.machine import machine
 from fakedirty.lab.migrate import PORT, Settings, Step, migrate
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.model.words import Mode
+from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import read_mode, set_mode
 from series import SLOW, STRONG, TIGHT_MS, WEAK, assert_equal, bench, pair, rounds, toggling

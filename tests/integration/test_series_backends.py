@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import PAUSED, Settings, Step, migrate
 from fakedirty.qmp.client import Qmp

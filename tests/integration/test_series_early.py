@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from fakedirty.lab.cleanup import once_cleaned_up
+from fakedirty.lab.cleanup_retry import once_cleaned_up
 from fakedirty.lab.machine import Machine, machine
 from fakedirty.lab.migrate import Settings, Step, migrate
 from fakedirty.lab.qemu import qemu_binary

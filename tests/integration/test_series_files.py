@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import PATIENCE_MS, Outcome, Settings, Step, migrate
-from fakedirty.model.words import Mode
+from fakedirty.model.enums import Mode
 from migrating import wait
 from series import SLOW, TIGHT_MS, assert_equal, bench, let_through, pair, rounds, setting, toggling
 

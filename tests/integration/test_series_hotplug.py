@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from fakedirty.lab.bench import compared
+from fakedirty.lab.testbed import compared
 from fakedirty.lab.migrate import PAUSED, Settings, Step, migrate
 from fakedirty.qmp.client import Qmp
 from qtest import Qtest, qtest, qtest_arguments

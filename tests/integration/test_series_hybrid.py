@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 from fakedirty.errors import QmpError
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import PATIENCE_MS, PAUSED, PORT, Outcome, Settings, Step, migrate
-from fakedirty.model.words import Mode
+from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp
 from hugepages import huge_pages, on_huge_pages
 from migrating import wait

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from disks import grow
-from fakedirty.lab.bench import Bench
-from fakedirty.lab.channels import connections, shut
+from fakedirty.lab.testbed import Bench
+from fakedirty.lab.tcp_connections import connections, shut
 from fakedirty.lab.machine import Machine, machine
 from fakedirty.lab.migrate import PATIENCE_MS, PAUSED, PORT, Settings, Step, migrate
 from fakedirty.lab.qemu import qemu_binary

@@ -7,8 +7,8 @@ is carries within the limit. A guest that gets little of the processor writes fe
 from __future__ import annotations
 
 import pytest
-from fakedirty.lab.guest_content import PAGE_BYTES
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.guests.content import PAGE_BYTES
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import Settings, Step, migrate
 from fakedirty.lab.network import GIGABIT
 from series import assert_equal, bench, rounds, setting

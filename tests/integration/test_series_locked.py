@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from fakedirty.lab.guest_content import PAGE_BYTES
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.guests.content import PAGE_BYTES
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import UNLIMITED, Settings, Step, migrate
 from fakedirty.qmp.client import Qmp

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
-from fakedirty.lab.bench import Bench
-from fakedirty.lab.fuzz_sockets import MUCH_STATE, small_buffers
+from fakedirty.lab.testbed import Bench
+from fakedirty.lab.fuzz.small_sockets import MUCH_STATE, small_buffers
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import PAUSED, PORT, POSTCOPY, Outcome, Settings, Step, migrate, set_up
 from fakedirty.lab.migration_thread import waits_to_send

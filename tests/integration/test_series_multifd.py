@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from fakedirty.lab.channels import connections, shut
+from fakedirty.lab.tcp_connections import connections, shut
 from fakedirty.lab.migrate import PORT, Settings, Step, migrate
-from fakedirty.model.words import Mode
+from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp
 from migrating import wait
 from series import SLOW, TIGHT_MS, assert_equal, bench, let_through, pair, rounds, toggling

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
-from fakedirty.lab.channels import connections, shut
+from fakedirty.lab.tcp_connections import connections, shut
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import PORT, Settings, Step, migrate
 from fakedirty.qmp.client import Qmp

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakedirty.lab.guest_content import PAGE_WORDS, check_content
-from fakedirty.lab.guest_report import GuestReport
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.guests.content import PAGE_WORDS, check_content
+from fakedirty.lab.guests.serial_report import GuestReport
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine
-from fakedirty.lab.memory import Side, block_content
+from fakedirty.lab.memory_compare import Side, block_content
 from fakedirty.lab.migrate import PORT, POSTCOPY, Settings, Step, migrate
 from fakedirty.qmp.client import Qmp
 from migrating import wait

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fakedirty.lab.cleanup import once_cleaned_up
-from fakedirty.lab.guest_content import PAGE_BYTES
+from fakedirty.lab.cleanup_retry import once_cleaned_up
+from fakedirty.lab.guests.content import PAGE_BYTES
 from fakedirty.lab.machine import Machine, machine
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.model.words import Mode
+from fakedirty.model.enums import Mode
 from fakedirty.qmp.mode import set_mode
 from jobs import finish
 from library_calls import counting

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakedirty.lab.guest_content import PAGE_BYTES, PAGE_WORDS, status_of
-from fakedirty.lab.guest_report import GuestReport
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.guests.content import PAGE_BYTES, PAGE_WORDS, status_of
+from fakedirty.lab.guests.serial_report import GuestReport
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import PORT, Settings, Step, migrate
-from fakedirty.observe.blocks import ram_blocks
+from fakedirty.observe.bpf.ram_blocks import ram_blocks
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from migrating import wait
 from series import SLOW, TIGHT_MS, assert_equal, bench, let_through, rounds

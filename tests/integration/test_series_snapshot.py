@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from fakedirty.lab.guest_content import PAGE_BYTES
+from fakedirty.lab.guests.content import PAGE_BYTES
 from fakedirty.lab.machine import machine
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.model.words import Mode
+from fakedirty.model.enums import Mode
 from fakedirty.qmp.mode import set_mode
 from jobs import finish, outcome
 from migrating import wait

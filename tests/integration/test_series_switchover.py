@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from fakedirty.lab.fuzz_draw import AVAILABLE
-from fakedirty.lab.guest_content import PAGE_BYTES
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.fuzz.draw import AVAILABLE
+from fakedirty.lab.guests.content import PAGE_BYTES
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import PATIENCE_MS, PAUSED, UNLIMITED, Settings, Step, migrate
 from fakedirty.lab.network import GIGABIT
 from fakedirty.qmp.client import Qmp

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import Settings, Step, migrate
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from migrating import wait

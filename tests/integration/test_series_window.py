@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fakedirty.lab.guest_content import PAGE_BYTES
+from fakedirty.lab.guests.content import PAGE_BYTES
 from fakedirty.lab.machine import Machine, machine
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.model.words import Mode
+from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.mode import set_mode
 from held_thread import Log, held, is_held, thread_of

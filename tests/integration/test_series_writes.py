@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.qemu import qemu_binary
 from writes import FULL, MOST_MORE, ZEROS, writes
 

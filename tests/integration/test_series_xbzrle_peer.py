@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakedirty.lab.migrate import PATIENCE_MS, Settings, Step, migrate
-from fakedirty.lab.watch import watched
-from fakedirty.model.words import Disposition, Kind, Level, Mode, PageClass
-from fakedirty.observe import wire
+from fakedirty.lab.observation import watched
+from fakedirty.model.enums import Disposition, Kind, Level, Mode, PageClass
+from fakedirty.observe.decode import wire
 from fakedirty.qmp.client import Qmp
 from migrating import Notes
 from series import SLOW, TIGHT_MS, WORKLOAD, assert_equal, pair, rounds, setting

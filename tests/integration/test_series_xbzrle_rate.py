@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import Settings, Step, migrate
 from fakedirty.qmp.client import Qmp
 from series import SLOW, TIGHT_MS, assert_equal, let_through, pair, rounds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import Settings, Step, migrate
 from series import SLOW, assert_equal, let_through, pair, rounds, setting
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fakedirty.lab.machine import Machine
-from fakedirty.observe import headers, uprobe
-from fakedirty.observe.blocks import RamBlock, ram_blocks
-from fakedirty.observe.bpf import Bpf
-from fakedirty.observe.elf import Binary
+from fakedirty.observe.host import headers
+from fakedirty.observe.bpf import uprobe
+from fakedirty.observe.bpf.ram_blocks import RamBlock, ram_blocks
+from fakedirty.observe.bpf.program import Bpf
+from fakedirty.observe.host.elf import Binary
 
 PAGE = 4096
 RING_PAGES = 4096  # all of a migration's events: they are read when it is over

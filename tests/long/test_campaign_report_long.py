@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from browser import Tab, browser
 from campaign_frames import campaign, empty
-from fakedirty.campaign.report import write
+from fakedirty.campaign.report.write import write
 
 PHONE, DESKTOP = (390, 844), (1280, 900)
 NASTY = '<img src=x onerror="document.title=1"><script>document.title=2</script>$x$ \'ü/\\ &lt;'

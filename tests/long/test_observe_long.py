@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.qemu import qemu_binary, stock_binary
-from fakedirty.model.words import Disposition, Kind, Level, Mode, PageClass
-from fakedirty.observe.attachment import Attachment
-from fakedirty.observe.page_names import NOWHERE
-from fakedirty.observe.sizes import Sizes
-from fakedirty.observe.wire import PAGE_RECORD
+from fakedirty.model.enums import Disposition, Kind, Level, Mode, PageClass
+from fakedirty.observe.bpf.attachment import Attachment
+from fakedirty.observe.decode.pages import NOWHERE
+from fakedirty.observe.bpf.buffer_sizes import Sizes
+from fakedirty.observe.decode.wire import PAGE_RECORD
 from fakedirty.record.load import load
 from migrating import CRAWL, PATIENCE_SECONDS, SLOW, Notes, Pair, capable, observed, pair, wait
 from test_guest_truth import linux_is_classified

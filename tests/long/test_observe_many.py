@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from fakedirty.lab.guest_report import read_report, wait_for_report
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.guests.serial_report import read_report, wait_for_report
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.lab.truth import PageRecords, judge, switchover_rounds
-from fakedirty.observe.target import YOUNG_SECONDS
+from fakedirty.observe.host.target import YOUNG_SECONDS
 from fakedirty.record.load import load
 from migrating import SLOW, Pair, pair, wait
 from serving import service

@@ -12,15 +12,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 import pytest
-from fakedirty.lab.bench import Bench, compared
-from fakedirty.lab.guest import build_guest
-from fakedirty.lab.guest_report import GuestReport
-from fakedirty.lab.guest_workload import Workload, linux_words
+from fakedirty.lab.testbed import Bench, compared
+from fakedirty.lab.guests.recipes import build_guest
+from fakedirty.lab.guests.serial_report import GuestReport
+from fakedirty.lab.guests.workload import Workload, linux_words
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import Settings, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.observe.blocks import ram_blocks
+from fakedirty.observe.bpf.ram_blocks import ram_blocks
 from hinted import PAGE, recording
 from series import let_through, rounds
 

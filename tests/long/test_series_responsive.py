@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from answering import Answers, asking
-from fakedirty.lab.bench import Bench
-from fakedirty.lab.guest import build_guest
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.testbed import Bench
+from fakedirty.lab.guests.recipes import build_guest
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import UNLIMITED, Outcome, Settings, Step, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from answering import asking
-from fakedirty.lab.cleanup import once_cleaned_up
+from fakedirty.lab.cleanup_retry import once_cleaned_up
 from fakedirty.lab.machine import Machine, machine
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.qmp.client import QmpRefusedError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import PATIENCE_MS, UNLIMITED, Settings, Step, migrate
 from series import TIGHT_MS, assert_equal, pair, rounds, setting
 

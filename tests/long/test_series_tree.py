@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fakedirty.carried import carried
+from fakedirty.package_files import carried
 
 
 def git(tree: Path, *arguments: str) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from fakedirty.lab.bench import Bench, compared
-from fakedirty.lab.guest import build_guest
-from fakedirty.lab.guest_report import GuestReport
-from fakedirty.lab.guest_workload import Workload, linux_words
+from fakedirty.lab.testbed import Bench, compared
+from fakedirty.lab.guests.recipes import build_guest
+from fakedirty.lab.guests.serial_report import GuestReport
+from fakedirty.lab.guests.workload import Workload, linux_words
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import Settings, Step, migrate
 from fakedirty.lab.network import shaped_network

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fakedirty.campaign.operations import wait_for_operations
 from fakedirty.errors import LabError
-from fakedirty.lab.guest_services import PORT, build_services
+from fakedirty.lab.guests.services import PORT, build_services
 from fakedirty.lab.machine import machine
 from fakedirty.lab.qemu import qemu_binary
 from programs import check_program

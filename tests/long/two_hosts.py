@@ -13,13 +13,13 @@ from subprocess import Popen
 from typing import Any
 
 import pandas as pd
-from fakedirty.lab.guest import build_guest
-from fakedirty.lab.guest_workload import Workload
+from fakedirty.lab.guests.recipes import build_guest
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import INCOMING, machine
 from fakedirty.lab.migrate import Settings, Step, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.model.words import Mode
+from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import set_mode
 from fakedirty.record.load import load

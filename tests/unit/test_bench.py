@@ -9,26 +9,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from fakedirty.cli import bench
-from fakedirty.cli.bench_report import (
-    convergence_tables,
-    cost_line,
-    cost_tables,
-    interval,
-    overhead_tables,
-    scrape_line,
-    scrape_tables,
-    spread,
-)
-from fakedirty.cli.bench_results import Results
+from fakedirty.cli.bench import command
+from fakedirty.cli.bench.report import (convergence_tables, cost_line, cost_tables, interval, overhead_tables, scrape_line, scrape_tables, spread)
+from fakedirty.cli.bench.results import Results
 from fakedirty.cli.main import main
 from fakedirty.errors import LabError
-from fakedirty.export.seen import ROUNDS_SHOWN
-from fakedirty.lab import overhead
-from fakedirty.lab.convergence import MIXES, PAGE_BYTES, Job, Measured, jobs
-from fakedirty.lab.cost import ARMS, Cost, CostJob, cost_jobs, paired
-from fakedirty.lab.full_speed import Spent, thread_seconds
-from fakedirty.lab.scrape_speed import NEWS, ROUNDS, VMS, WAYS, ScrapeJob, ScrapeSpeed, measure_scrapes, scrape_jobs
+from fakedirty.export.tracked_migration import ROUNDS_SHOWN
+from fakedirty.lab.bench import overhead
+from fakedirty.lab.bench.convergence import MIXES, PAGE_BYTES, Job, Measured, jobs
+from fakedirty.lab.bench.cost import ARMS, Cost, CostJob, cost_jobs, paired
+from fakedirty.lab.bench.full_speed import Spent, thread_seconds
+from fakedirty.lab.bench.scrape_speed import (NEWS, ROUNDS, VMS, WAYS, ScrapeJob, ScrapeSpeed, measure_scrapes, scrape_jobs)
 from fakedirty.lab.treatments import CONVERGENCE
 from rich.console import Console
 
@@ -163,17 +154,17 @@ def test_results_of_other_settings_are_not_gone_on_with(
 ) -> None:
     measured: list[CostJob] = []
 
-    def benchmark(arguments: Namespace) -> bench.Benchmark:
+    def benchmark(arguments: Namespace) -> command.Benchmark:
         def measure(job: CostJob) -> Cost:
             measured.append(job)
             return cost(job.arm, job.repetition, 1.0)
 
         jobs, settings = list(cost_jobs(arguments.repetitions, arguments.seed)), {"seed": arguments.seed}
-        return bench.Benchmark(
+        return command.Benchmark(
             settings, jobs, lambda: nullcontext(measure), Cost, CostJob, cost_line, cost_tables, most_seconds=1.0
         )
 
-    monkeypatch.setitem(bench.BENCHMARKS, "cost", benchmark)
+    monkeypatch.setitem(command.BENCHMARKS, "cost", benchmark)
     words = ["bench", "cost", "--out", str(tmp_path), "--repetitions"]
     assert main([*words, "1"]) == 0
     assert main([*words, "2"]) == 0, "what is there already is not measured again"

@@ -12,22 +12,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakedirty.cli.bench_compression import compression_line, compression_tables
-from fakedirty.cli.bench_hybrid import hybrid_line, hybrid_tables
-from fakedirty.cli.bench_results import Results
-from fakedirty.cli.bench_scaling import scaling_line, scaling_tables, step_line, step_tables
+from fakedirty.cli.bench.compression import compression_line, compression_tables
+from fakedirty.cli.bench.hybrid import hybrid_line, hybrid_tables
+from fakedirty.cli.bench.results import Results
+from fakedirty.cli.bench.scaling import scaling_line, scaling_tables, step_line, step_tables
 from fakedirty.cli.main import main
 from fakedirty.errors import LabError
-from fakedirty.lab import compression, hybrid, scaling
-from fakedirty.lab.codec_speed import CODECS, measure_codec
-from fakedirty.lab.convergence import Job, Measured
-from fakedirty.lab.cost import ARMS, CHANNELS, COMPARED, MULTIFD, Cost, CostJob
-from fakedirty.lab.full_speed import channel_seconds, sink
-from fakedirty.lab.guest_content import filling
-from fakedirty.lab.guest_workload import linux_words
-from fakedirty.lab.hybrid import Hybrid, HybridJob, hybrid_jobs, moment
-from fakedirty.lab.scaling import Scaling, ScalingJob, most_speedup, scaling_jobs
-from fakedirty.lab.step_speed import PROGRAM, StepJob, StepSpeed, measure_step, step_jobs
+from fakedirty.lab.bench import compression, hybrid, scaling
+from fakedirty.lab.bench.codec_speed import CODECS, measure_codec
+from fakedirty.lab.bench.convergence import Job, Measured
+from fakedirty.lab.bench.cost import ARMS, CHANNELS, COMPARED, MULTIFD, Cost, CostJob
+from fakedirty.lab.bench.full_speed import channel_seconds, sink
+from fakedirty.lab.guests.content import filling
+from fakedirty.lab.guests.workload import linux_words
+from fakedirty.lab.bench.hybrid import Hybrid, HybridJob, hybrid_jobs, moment
+from fakedirty.lab.bench.scaling import Scaling, ScalingJob, most_speedup, scaling_jobs
+from fakedirty.lab.bench.step_speed import PROGRAM, StepJob, StepSpeed, measure_step, step_jobs
 from fakedirty.lab.treatments import COMPRESSION_TREATMENTS
 from rich.console import Console
 from rich.table import Table
@@ -301,7 +301,7 @@ def test_a_sink_takes_what_several_connections_send_at_once() -> None:
 def test_what_a_benchmark_does_not_have_is_refused(
     words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fakedirty.cli.bench_migrations.build_guest", lambda _name: None)
-    monkeypatch.setattr("fakedirty.cli.bench_migrations.qemu_binary", lambda: tmp_path)
+    monkeypatch.setattr("fakedirty.cli.bench.migrations.build_guest", lambda _name: None)
+    monkeypatch.setattr("fakedirty.cli.bench.migrations.qemu_binary", lambda: tmp_path)
     assert main(["bench", *words, "--out", str(tmp_path / "out")]) == 2
     assert said in " ".join(capsys.readouterr().err.split())

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from campaign_frames import LIMIT, campaign, empty
-from fakedirty.campaign.cells import cells, treatments
-from fakedirty.campaign.compare import differences, medians
-from fakedirty.campaign.metrics import METRICS, Metric
-from fakedirty.campaign.statistics import holm, smallest_p
+from fakedirty.campaign.report.cells import cells, treatments
+from fakedirty.campaign.report.compare import differences, medians
+from fakedirty.campaign.report.metrics import METRICS, Metric
+from fakedirty.campaign.report.statistics import holm, smallest_p
 
 BY_COLUMN = {metric.column: metric for metric in METRICS}
 TOTAL = BY_COLUMN["total_time_ms"]

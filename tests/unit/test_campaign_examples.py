@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from campaign_directory import lay_out
 from campaign_frames import campaign
-from fakedirty.campaign.cells import cells, treatments
-from fakedirty.campaign.compare import differences, medians
-from fakedirty.campaign.report_columns import REPORT_TABLES
-from fakedirty.campaign.statistics import coverage, smallest_p
+from fakedirty.campaign.report.cells import cells, treatments
+from fakedirty.campaign.report.compare import differences, medians
+from fakedirty.campaign.report.columns import REPORT_TABLES
+from fakedirty.campaign.report.statistics import coverage, smallest_p
 from fakedirty.cli.main import main
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from fakedirty.campaign.operations import operations, wait_for_operations
-from fakedirty.campaign.service import Sample
+from fakedirty.campaign.throughput import Sample
 from fakedirty.errors import LabError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import groupby
 
-from fakedirty.campaign.estimate import expected_seconds, guessed_seconds
+from fakedirty.campaign.duration_estimate import expected_seconds, guessed_seconds
 from fakedirty.campaign.plan import plan
 from fakedirty.campaign.spec import CampaignFile, parse
 from fakedirty.campaign.treatments import ARMS

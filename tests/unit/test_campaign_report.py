@@ -13,14 +13,14 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 from campaign_frames import Campaign, campaign, empty
-from fakedirty.campaign import figures, figures_time
-from fakedirty.campaign.cells import cells, treatments
-from fakedirty.campaign.compare import differences, medians
-from fakedirty.campaign.drawing import label
-from fakedirty.campaign.loaded import plan_of
-from fakedirty.campaign.metrics import HEADLINES
-from fakedirty.campaign.report import write
-from fakedirty.campaign.report_markdown import plain
+from fakedirty.campaign.report import charts, time_charts
+from fakedirty.campaign.report.cells import cells, treatments
+from fakedirty.campaign.report.compare import differences, medians
+from fakedirty.campaign.report.drawing import label
+from fakedirty.campaign.report.inputs import plan_of
+from fakedirty.campaign.report.metrics import HEADLINES
+from fakedirty.campaign.report.write import write
+from fakedirty.campaign.report.markdown import plain
 from fakedirty.errors import RecordError
 
 NASTY = '<img src=x onerror="document.title=1">$x$ & "ü|`\'\x07</script>'
@@ -159,10 +159,10 @@ def test_names_in_figures_are_text_too() -> None:
     made = campaign(treatments=("vanilla", NASTY), workloads=(NASTY,), memories=(256,), blocks=2)
     (cell,), names = cells(made.runs), treatments(made.runs)
     drawings = [
-        figures.fake_pages([cell], NASTY),
-        *(figures.by_treatment(cell, names, metric) for metric in HEADLINES),
-        figures_time.rounds_over_time(cell, names, made.rounds, made.toggles),
-        figures_time.service_over_time(cell, names, made.service),
+        charts.fake_pages([cell], NASTY),
+        *(charts.by_treatment(cell, names, metric) for metric in HEADLINES),
+        time_charts.rounds_over_time(cell, names, made.rounds, made.toggles),
+        time_charts.service_over_time(cell, names, made.service),
     ]
     for drawing in drawings:
         assert drawing is not None
@@ -250,7 +250,7 @@ def test_a_plan_that_is_none_is_refused(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("error")
 def test_a_name_in_any_script_is_drawn() -> None:
     (cell,) = cells(campaign(treatments=("跳过",), workloads=("集",), memories=(256,), blocks=2).runs)
-    drawing = figures.by_treatment(cell, ["跳过"], HEADLINES[0])
+    drawing = charts.by_treatment(cell, ["跳过"], HEADLINES[0])
     assert drawing is not None
     assert "跳过" in drawing.svg.decode()
 

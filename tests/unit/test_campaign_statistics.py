@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from fakedirty.campaign.statistics import cliffs_delta, coverage, holm, median, paired, smallest_p
+from fakedirty.campaign.report.statistics import cliffs_delta, coverage, holm, median, paired, smallest_p
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats

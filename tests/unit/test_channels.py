@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import LabError
-from fakedirty.lab.channels import connections, shut
+from fakedirty.lab.tcp_connections import connections, shut
 
 
 def test_one_of_two_connections_is_shut() -> None:

@@ -15,8 +15,8 @@ import pytest
 import yaml
 from fakedirty import __version__
 from fakedirty.cli import observe, status
-from fakedirty.export.serve import DEFAULT_HOST, DEFAULT_PORT, parse_address
-from fakedirty.service.configuration import read
+from fakedirty.web.serve import DEFAULT_HOST, DEFAULT_PORT, parse_address
+from fakedirty.service.config import read
 from fakedirty.service.control import DEFAULT_SOCKET
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fakedirty.cli.main import main
 from fakedirty.errors import UsageError
-from fakedirty.service.configuration import Configuration, parse, read
+from fakedirty.service.config import Configuration, parse, read
 from fakedirty.service.dictionary import dictionary, example
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import FakedirtyError, QmpError, UsageError
-from fakedirty.model.words import Level
+from fakedirty.model.enums import Level
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.target import Target
-from fakedirty.qmp.process import start_ticks
+from fakedirty.observe.host.target import Target
+from fakedirty.linux.process import start_ticks
 from fakedirty.record.recorder import read_clock
 from fakedirty.service.control import Asker
-from fakedirty.service.desk import Desk
+from fakedirty.service.status_api import Desk
 
 PID = os.getpid()
 TICKS = start_ticks(Path("/proc/self/stat").read_text())

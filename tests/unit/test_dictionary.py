@@ -8,7 +8,7 @@ import pytest
 from fakedirty.export import dictionary as metrics
 from fakedirty.model.round import Round
 from fakedirty.record import dictionary as columns
-from fakedirty.record.campaign_columns import CAMPAIGN_TABLES
+from fakedirty.campaign.columns import CAMPAIGN_TABLES
 from fakedirty.record.columns import IDENTITY, MIGRATIONS, ROUNDS, TABLES
 from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row, toggle_row

@@ -13,16 +13,16 @@ from typing import Any, SupportsIndex
 from urllib.parse import urlsplit
 
 import pytest
-from fakedirty.export import kept
+from fakedirty.export import retained_vms
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import Attached
-from fakedirty.export.kept import DEPARTED_VMS, KEPT
-from fakedirty.export.seen import ROUNDS_SHOWN
-from fakedirty.export.serve import serve
+from fakedirty.export.retained_vms import DEPARTED_VMS, KEPT
+from fakedirty.export.tracked_migration import ROUNDS_SHOWN
+from fakedirty.web.serve import serve
 from fakedirty.model.events import RoundEnded
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
-from fakedirty.model.words import Level
+from fakedirty.model.enums import Level
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import EVENTS, START, again, bulk, made, tell, unseen
@@ -127,7 +127,7 @@ def test_what_is_dropped_or_followed_is_garbage() -> None:
 
 
 def test_rounds_are_shown_of_the_vms_that_migrate_or_did_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "VMS_WITH_ROUNDS", 2)
+    monkeypatch.setattr(retained_vms, "VMS_WITH_ROUNDS", 2)
     host = Hosted()
     for name in ("first", "second", "third", "running"):
         host.now += SECOND

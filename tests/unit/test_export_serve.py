@@ -23,12 +23,12 @@ from urllib.parse import urlsplit
 import pytest
 from certificates import Pair, certificate, needs_openssl, users_file
 from fakedirty.errors import UsageError
-from fakedirty.export import server as serving
-from fakedirty.export.access import Access
-from fakedirty.export.answering import Answer
+from fakedirty.web import server as serving
+from fakedirty.web.access import Access
+from fakedirty.web.request_handler import Answer
 from fakedirty.export.exporter import Exporter
-from fakedirty.export.serve import serve
-from fakedirty.export.server import Server
+from fakedirty.web.serve import serve
+from fakedirty.web.server import Server
 from made_migrations import made, tell
 
 PATIENCE = 20.0  # seconds; a failure, never a measurement

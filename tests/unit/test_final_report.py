@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakedirty.observe.final_report import ask
+from fakedirty.qmp.final_report import ask
 from fakedirty.qmp.monitor import Address
 from qmp_server import qmp_server
 

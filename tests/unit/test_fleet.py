@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from fakedirty.errors import TargetError
 from fakedirty.model.trace import Channel, Subject, TraceRecord
-from fakedirty.model.words import Level
+from fakedirty.model.enums import Level
 from fakedirty.observe.fleet import Fleet
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.target import Target
+from fakedirty.observe.host.target import Target
 
 PATIENCE_SECONDS = 20
 

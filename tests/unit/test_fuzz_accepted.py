@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fakedirty.lab.fuzz_accepted import accepted
+from fakedirty.lab.fuzz.accepted import accepted
 from fakedirty.qmp.client import QmpRefusedError
 
 METHODS = ("none", "zlib", "zstd", "qpl")

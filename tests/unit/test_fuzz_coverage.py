@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakedirty.lab.fuzz_coverage import ENOUGH, HASH_CHANGE, KINDS, SWITCHOVER, Coverage, Taken, toggle_kinds
-from fakedirty.lab.fuzz_draw import draw
-from fakedirty.lab.fuzz_memory import ARGUMENTS
-from fakedirty.lab.fuzz_plan import Possible
-from fakedirty.model.words import Mode
+from fakedirty.lab.fuzz.coverage import ENOUGH, HASH_CHANGE, KINDS, SWITCHOVER, Coverage, Taken, toggle_kinds
+from fakedirty.lab.fuzz.draw import draw
+from fakedirty.lab.fuzz.memory_layouts import ARGUMENTS
+from fakedirty.lab.fuzz.plan import Possible
+from fakedirty.model.enums import Mode
 
 ONE = Possible(("xxh3-64",))
 TWO = Possible(("xxh3-64", "sha1"), ("tcg", "kvm"), audit=True, memories=tuple(ARGUMENTS))

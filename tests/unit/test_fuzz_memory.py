@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakedirty.lab.fuzz_memory import ARGUMENTS, HUGE_MIB, TWO_BLOCKS, reserved_huge_pages
+from fakedirty.lab.fuzz.memory_layouts import ARGUMENTS, HUGE_MIB, TWO_BLOCKS, reserved_huge_pages
 
 
 @pytest.mark.parametrize("mib", [8, 16, 56])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakedirty.lab.fuzz_coverage import Coverage
-from fakedirty.lab.fuzz_draw import draw
-from fakedirty.lab.fuzz_multifd import COMPRESSIONS, SECTION, WITHOUT, Multifd
-from fakedirty.lab.fuzz_plan import Possible
+from fakedirty.lab.fuzz.coverage import Coverage
+from fakedirty.lab.fuzz.draw import draw
+from fakedirty.lab.fuzz.multifd import COMPRESSIONS, SECTION, WITHOUT, Multifd
+from fakedirty.lab.fuzz.plan import Possible
 
 WITH = Possible(("xxh3-64",), compressions=COMPRESSIONS)
 PLANS = [draw(3, index, WITH) for index in range(200)]

@@ -6,13 +6,13 @@ from dataclasses import replace
 from itertools import pairwise, permutations
 
 import pytest
-from fakedirty.lab.fuzz_draw import AVAILABLE, LEAST_BANDWIDTH, NEVER_ENOUGH, OF_THE_LINK, TIMED_SECONDS, draw, most_mib
-from fakedirty.lab.fuzz_draw_toggles import ROUNDS
-from fakedirty.lab.fuzz_memory import ARGUMENTS, ONE_BLOCK
-from fakedirty.lab.fuzz_plan import Plan, Possible
-from fakedirty.lab.guest_workload import baremetal_words
+from fakedirty.lab.fuzz.draw import (AVAILABLE, LEAST_BANDWIDTH, NEVER_ENOUGH, OF_THE_LINK, TIMED_SECONDS, draw, most_mib)
+from fakedirty.lab.fuzz.draw_toggles import ROUNDS
+from fakedirty.lab.fuzz.memory_layouts import ARGUMENTS, ONE_BLOCK
+from fakedirty.lab.fuzz.plan import Plan, Possible
+from fakedirty.lab.guests.workload import baremetal_words
 from fakedirty.lab.migrate import PAUSED, UNLIMITED
-from fakedirty.model.words import Mode
+from fakedirty.model.enums import Mode
 
 ONE = Possible(("xxh3-64",))
 MANY = Possible(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fakedirty.lab.fuzz_predicted import Predicted, Predictions, ranges
+from fakedirty.lab.fuzz.predictions import Predicted, Predictions, ranges
 
 
 def final(**more: int) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from fakedirty.cli.fuzz import failure, lacking, summary, table
-from fakedirty.lab.fuzz_break import KILLED_IN_POSTCOPY
-from fakedirty.lab.fuzz_checks import check_history
-from fakedirty.lab.fuzz_coverage import ENOUGH, Coverage, Taken
-from fakedirty.lab.fuzz_draw import draw
-from fakedirty.lab.fuzz_plan import Possible
-from fakedirty.lab.fuzz_predicted import Predicted
-from fakedirty.lab.fuzz_run import Fuzzed
-from fakedirty.lab.memory import ComparedBlock, DifferingPage, MemoryReport
+from fakedirty.lab.fuzz.breaks import KILLED_IN_POSTCOPY
+from fakedirty.lab.fuzz.checks import check_history
+from fakedirty.lab.fuzz.coverage import ENOUGH, Coverage, Taken
+from fakedirty.lab.fuzz.draw import draw
+from fakedirty.lab.fuzz.plan import Possible
+from fakedirty.lab.fuzz.predictions import Predicted
+from fakedirty.lab.fuzz.run import Fuzzed
+from fakedirty.lab.memory_compare import ComparedBlock, DifferingPage, MemoryReport
 from fakedirty.lab.migrate import Outcome
 
 POSSIBLE = Possible(("xxh3-64",))

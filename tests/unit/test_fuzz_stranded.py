@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
-from fakedirty.lab.fuzz_stranded import recovers_nowhere, stands, takes_no_mode
+from fakedirty.lab.fuzz.stranded import recovers_nowhere, stands, takes_no_mode
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 
 PAUSED = {"query-migrate": {"status": "postcopy-paused"}, "query-status": {"status": "finish-migrate"}}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fakedirty.lab.fuzz_checks import check_decided, check_switchover, expectation
-from fakedirty.lab.fuzz_draw import AVAILABLE, draw
-from fakedirty.lab.fuzz_plan import Possible
-from fakedirty.model.words import Mode
+from fakedirty.lab.fuzz.checks import check_decided, check_switchover, expectation
+from fakedirty.lab.fuzz.draw import AVAILABLE, draw
+from fakedirty.lab.fuzz.plan import Possible
+from fakedirty.model.enums import Mode
 
 FINAL = {"fake-dirty": {"expected": 300}}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
-from fakedirty.lab.fuzz_coverage import CANCELLED, FORCED, SWITCHOVER, Taken
-from fakedirty.lab.fuzz_plan import Toggle
-from fakedirty.lab.fuzz_toggling import Toggling
+from fakedirty.lab.fuzz.coverage import CANCELLED, FORCED, SWITCHOVER, Taken
+from fakedirty.lab.fuzz.plan import Toggle
+from fakedirty.lab.fuzz.toggling import Toggling
 from fakedirty.lab.migrate import PAUSED
-from fakedirty.model.words import Mode
+from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp
 
 SKIP, OBSERVE = Toggle(Mode.SKIP, "sha1"), Toggle(Mode.OBSERVE, "md5")

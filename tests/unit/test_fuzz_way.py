@@ -8,37 +8,15 @@ from pathlib import Path
 
 import pytest
 from fakedirty.cli.fuzz import drawn_from, summary
-from fakedirty.lab import fuzz_draw_way
-from fakedirty.lab.fuzz_break import (
-    ALL,
-    BREAKS,
-    FULL,
-    IN_POSTCOPY,
-    KILLED,
-    KILLED_IN_POSTCOPY,
-    KILLED_IN_STOP,
-    OF_POSTCOPY,
-    ONE,
-)
-from fakedirty.lab.fuzz_coverage import BULK, Coverage
-from fakedirty.lab.fuzz_draw import draw
-from fakedirty.lab.fuzz_draw_way import CREEPING
-from fakedirty.lab.fuzz_multifd import COMPRESSIONS
-from fakedirty.lab.fuzz_plan import Plan, Possible
-from fakedirty.lab.fuzz_run import Fuzzed, _settings
-from fakedirty.lab.fuzz_way import (
-    DIRECT,
-    FILE,
-    LIMITS_MS,
-    POSTCOPY,
-    PREEMPT,
-    SWEEP_PARAMETER,
-    SWEPT,
-    UNSWEPT,
-    WITH_MULTIFD,
-    File,
-    Hybrid,
-)
+from fakedirty.lab.fuzz import draw_route
+from fakedirty.lab.fuzz.breaks import (ALL, BREAKS, FULL, IN_POSTCOPY, KILLED, KILLED_IN_POSTCOPY, KILLED_IN_STOP, OF_POSTCOPY, ONE)
+from fakedirty.lab.fuzz.coverage import BULK, Coverage
+from fakedirty.lab.fuzz.draw import draw
+from fakedirty.lab.fuzz.draw_route import CREEPING
+from fakedirty.lab.fuzz.multifd import COMPRESSIONS
+from fakedirty.lab.fuzz.plan import Plan, Possible
+from fakedirty.lab.fuzz.run import Fuzzed, _settings
+from fakedirty.lab.fuzz.route import (DIRECT, FILE, LIMITS_MS, POSTCOPY, PREEMPT, SWEEP_PARAMETER, SWEPT, UNSWEPT, WITH_MULTIFD, File, Hybrid)
 from fakedirty.lab.migrate import PAUSED
 from fakedirty.lab.migrate import POSTCOPY as ACTIVE
 
@@ -134,8 +112,8 @@ def test_destinations_are_killed_in_postcopy_and_in_the_stop_before_it() -> None
 
 def test_kills_in_postcopy_change_nothing_else_of_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     """An index of a seed is what it is without them, but for attempts that are broken so, and what slows these down."""
-    monkeypatch.setattr(fuzz_draw_way, "KILLED_SHARE", 0)
-    monkeypatch.setattr(fuzz_draw_way, "KILLED_IN_STOP_SHARE", 0)
+    monkeypatch.setattr(draw_route, "KILLED_SHARE", 0)
+    monkeypatch.setattr(draw_route, "KILLED_IN_STOP_SHARE", 0)
     killed = 0
     for plan in PLANS:
         without = draw(11, plan.index, WITH)

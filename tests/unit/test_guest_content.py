@@ -6,19 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from fakedirty.errors import LabError
-from fakedirty.lab.guest_content import (
-    CELLS,
-    PAGE_WORDS,
-    PHASE_SWEEPS,
-    STATUS_MAGIC,
-    cell,
-    check_content,
-    filling,
-    pattern,
-    phased,
-)
-from fakedirty.lab.guest_report import GuestReport, parse_report
-from fakedirty.lab.guest_workload import SETS
+from fakedirty.lab.guests.content import (CELLS, PAGE_WORDS, PHASE_SWEEPS, STATUS_MAGIC, cell, check_content, filling, pattern, phased)
+from fakedirty.lab.guests.serial_report import GuestReport, parse_report
+from fakedirty.lab.guests.workload import SETS
 
 STATUS = 5
 REPORT = "".join(f"guest: set {name} {100 * (i + 1)}+7\n" for i, name in enumerate(SETS)) + f"guest: status {STATUS}\n"

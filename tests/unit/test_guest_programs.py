@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakedirty.carried import carried
+from fakedirty.package_files import carried
 
 SOURCES = carried("guests") / "services"
 GCC = ["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-pthread"]

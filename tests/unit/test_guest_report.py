@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import LabError
-from fakedirty.lab.guest_frames import Frames
-from fakedirty.lab.guest_report import Sweeps, parse_report, read_report, wait_until_ready
+from fakedirty.lab.guests.page_frames import Frames
+from fakedirty.lab.guests.serial_report import Sweeps, parse_report, read_report, wait_until_ready
 
 LOG = """\
 SeaBIOS (version 1.16)\r

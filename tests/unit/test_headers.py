@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import MissingError
-from fakedirty.observe import headers
+from fakedirty.observe.host import headers
 
 
 def make(root: Path, *paths: str) -> None:

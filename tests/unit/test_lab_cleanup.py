@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from fakedirty.lab.cleanup import once_cleaned_up
+from fakedirty.lab.cleanup_retry import once_cleaned_up
 from fakedirty.lab.migrate import POLL_SECONDS, Step, _Schedule
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 

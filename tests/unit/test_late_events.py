@@ -12,12 +12,12 @@ from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.totals import Outcome
 from fakedirty.model.trace import Channel, Subject, TraceRecord
-from fakedirty.model.words import Kind, Level
-from fakedirty.observe import wire
+from fakedirty.model.enums import Kind, Level
+from fakedirty.observe.decode import wire
 from fakedirty.observe.observer import LAST_ROUND_SECONDS, Observer
-from fakedirty.observe.patched_reader import PatchedReader
-from fakedirty.observe.qmp_history import HistoryReader
-from fakedirty.observe.source import SetUp
+from fakedirty.observe.decode.patched import PatchedReader
+from fakedirty.observe.decode.qmp_history import HistoryReader
+from fakedirty.observe.interfaces import SetUp
 
 MAIN, THREAD, NEXT = 100, 101, 102
 SECOND = 10**9

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from fakedirty.errors import QmpError
-from fakedirty.model.words import Mode
-from fakedirty.observe.target import Target
+from fakedirty.model.enums import Mode
+from fakedirty.observe.host.target import Target
 from fakedirty.qmp.parameters import HASH, MODE
-from fakedirty.qmp.process import running
-from fakedirty.service import modes as subject
-from fakedirty.service.modes import Doing, Modes
-from fakedirty.service.promises import State, read
+from fakedirty.linux.process import running
+from fakedirty.service import mode_manager as subject
+from fakedirty.service.mode_manager import Doing, Modes
+from fakedirty.service.pending_reverts import State, read
 
 TARGET = Target(os.getpid(), "web", Path("/proc/self/exe"), "qemu", running(os.getpid()).start_ticks, ())
 

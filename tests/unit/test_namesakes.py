@@ -18,16 +18,16 @@ from fakedirty.export.host import Attached
 from fakedirty.grafana.annotations import Annotation, Annotator
 from fakedirty.model.events import Event, GuestArrived, StateChanged
 from fakedirty.model.migration import Migration
-from fakedirty.model.names import encodable, visible
+from fakedirty.model.vm_names import encodable, visible
 from fakedirty.model.trace import Channel, TraceRecord
-from fakedirty.model.words import Level
-from fakedirty.observe.reading import RunStateReader
-from fakedirty.observe.select import named
-from fakedirty.observe.target import Target, by_pid, find_all
-from fakedirty.observe.wire import RunStateEvent
-from fakedirty.page.recorded import Recorded
-from fakedirty.page.state import overview
-from fakedirty.page.told import Witness
+from fakedirty.model.enums import Level
+from fakedirty.observe.decode.reader import RunStateReader
+from fakedirty.observe.host.select import named
+from fakedirty.observe.host.target import Target, by_pid, find_all
+from fakedirty.observe.decode.wire import RunStateEvent
+from fakedirty.web.ui.recorded import Recorded
+from fakedirty.web.ui.documents import overview
+from fakedirty.web.ui.live_migrations import Witness
 from fakedirty.record.load import load
 from fakedirty.record.manifest import Clock
 from fakedirty.record.recorder import Recorder

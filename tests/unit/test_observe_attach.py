@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from fakedirty.observe.attach import AttachPoint, choose
-from fakedirty.observe.elf import Binary
+from fakedirty.observe.bpf.attach_point import AttachPoint, choose
+from fakedirty.observe.host.elf import Binary
 
 # functions by name; what QEMU's own look like, and what must not be fallen for
 FUNCTIONS = {

@@ -11,10 +11,10 @@ from threading import Event
 from types import SimpleNamespace
 
 import pytest
-from fakedirty.observe import bpf
-from fakedirty.observe.bpf import Bpf
-from fakedirty.observe.headers import Headers
-from fakedirty.observe.uprobe import BpfError
+from fakedirty.observe.bpf import program
+from fakedirty.observe.bpf.program import Bpf
+from fakedirty.observe.host.headers import Headers
+from fakedirty.observe.bpf.uprobe import BpfError
 
 
 def compile_by(function: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> Bpf:
@@ -48,7 +48,7 @@ def test_other_threads_keep_their_directory_while_bcc_compiles(tmp_path: Path, m
 
 def test_nothing_is_compiled_in_a_directory_that_others_share(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = Event()
-    monkeypatch.setattr(bpf, "_libc", SimpleNamespace(unshare=lambda _: -1))
+    monkeypatch.setattr(program, "_libc", SimpleNamespace(unshare=lambda _: -1))
     with pytest.raises(BpfError, match=r"could not be compiled against headers: unshare\(CLONE_FS\) is refused"):
         compile_by(compiled.set, monkeypatch)
     assert not compiled.is_set()

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 from fakedirty.model.trace import Channel, TraceRecord
-from fakedirty.observe.dispatcher import Dispatcher
-from fakedirty.observe.feed import Feed
+from fakedirty.observe.bpf.dispatcher import Dispatcher
+from fakedirty.observe.bpf.feed import Feed
 
 PATIENCE_SECONDS = 20
 

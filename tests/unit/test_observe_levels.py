@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import TargetError, UsageError
-from fakedirty.model.words import Level
-from fakedirty.observe import bypass, capabilities, configuration, levels
+from fakedirty.model.enums import Level
+from fakedirty.observe.bpf import blind_spots
+from fakedirty.linux import capabilities
+from fakedirty.observe.host import migration_capabilities, levels
 from fakedirty.observe.live import LiveTrace
-from fakedirty.observe.target import Target
+from fakedirty.observe.host.target import Target
 
 
 def status(path: Path, effective: int) -> Path:
@@ -71,14 +73,14 @@ def test_what_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 
 def test_ways_past_the_probes_in_words() -> None:
-    assert bypass.reasons(0, Level.STOCK) == ""
-    assert bypass.reasons(0b11, Level.STOCK).count(";") == 1
-    assert "xbzrle" not in bypass.reasons(0b11, Level.USDT)
+    assert blind_spots.reasons(0, Level.STOCK) == ""
+    assert blind_spots.reasons(0b11, Level.STOCK).count(";") == 1
+    assert "xbzrle" not in blind_spots.reasons(0b11, Level.USDT)
 
 
 def test_multifd_has_no_consequence_where_its_packets_are_seen() -> None:
-    assert "multifd" in configuration.consequences(["multifd"], Level.USDT)["multifd"]
-    assert configuration.consequences(["multifd"], Level.USDT, counts_channels=True) == {}
-    assert configuration.consequences(["multifd", "mapped-ram"], Level.STOCK, counts_channels=True).keys() == {
+    assert "multifd" in migration_capabilities.consequences(["multifd"], Level.USDT)["multifd"]
+    assert migration_capabilities.consequences(["multifd"], Level.USDT, counts_channels=True) == {}
+    assert migration_capabilities.consequences(["multifd", "mapped-ram"], Level.STOCK, counts_channels=True).keys() == {
         "mapped-ram"
     }

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from fakedirty.model.events import MigrationStarted, ModeChanged, RoundEnded, StateChanged
 from fakedirty.model.trace import Channel, TraceRecord
-from fakedirty.model.words import Kind, Mode
-from fakedirty.observe.qmp_history import HistoryReader, history_round
-from fakedirty.observe.qmp_polled import PollReader
-from fakedirty.observe.reading import QmpTraceReader
-from fakedirty.observe.source import EndUnknown, Observed
-from fakedirty.qmp.history import COMMANDS
+from fakedirty.model.enums import Kind, Mode
+from fakedirty.observe.decode.qmp_history import HistoryReader, history_round
+from fakedirty.observe.decode.qmp_stock import PollReader
+from fakedirty.observe.decode.reader import QmpTraceReader
+from fakedirty.observe.interfaces import EndUnknown, Observed
+from fakedirty.qmp.rounds_command import COMMANDS
 
 SECOND = 1_000_000_000
 NEVER_RECEIVES = False

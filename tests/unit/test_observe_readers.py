@@ -18,15 +18,16 @@ from fakedirty.model.events import (
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.trace import Channel, Subject, TraceRecord
-from fakedirty.model.words import Kind, Level, Mode
-from fakedirty.observe import bypass, wire
-from fakedirty.observe.losses import LossReader
-from fakedirty.observe.page_names import NOWHERE, PageNames
-from fakedirty.observe.patched_reader import PatchedReader
-from fakedirty.observe.reading import page_batch, reader
-from fakedirty.observe.source import EndUnseen
-from fakedirty.observe.stock import CHUNK_PAGES, chunks
-from fakedirty.observe.stock_reader import StockReader
+from fakedirty.model.enums import Kind, Level, Mode
+from fakedirty.observe.bpf import blind_spots
+from fakedirty.observe.decode import wire
+from fakedirty.observe.bpf.loss_counters import LossReader
+from fakedirty.observe.decode.pages import NOWHERE, PageNames
+from fakedirty.observe.decode.patched import PatchedReader
+from fakedirty.observe.decode.reader import page_batch, reader
+from fakedirty.observe.interfaces import EndUnseen
+from fakedirty.observe.bpf.stock_probes import CHUNK_PAGES, chunks
+from fakedirty.observe.decode.stock import StockReader
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -191,14 +192,14 @@ def by_trace_events(bypassed: int, *, sees_xbzrle: bool = True) -> RoundEnded:
 
 def test_usdt_classes_what_xbzrle_sends_but_does_not_tell_it_from_normal() -> None:
     assert (by_trace_events(0).round.normal_pages, by_trace_events(0).round.xbzrle_pages) == (3, 0)
-    for ended in (by_trace_events(1 << bypass.XBZRLE), by_trace_events(0, sees_xbzrle=False)):
+    for ended in (by_trace_events(1 << blind_spots.XBZRLE), by_trace_events(0, sees_xbzrle=False)):
         assert not ended.flaw
         assert (ended.round.first_pages, ended.round.zero_pages, ended.round.visited_pages) == (5, 2, 5)
         assert (ended.round.normal_pages, ended.round.xbzrle_pages, ended.round.unchanged_pages) == (None, None, None)
-    assert not by_trace_events(1 << bypass.MAPPED_RAM).flaw
+    assert not by_trace_events(1 << blind_spots.MAPPED_RAM).flaw
 
 
-@pytest.mark.parametrize("way", [bypass.MULTIFD, bypass.COMPRESSION, bypass.COPIED])
+@pytest.mark.parametrize("way", [blind_spots.MULTIFD, blind_spots.COMPRESSION, blind_spots.COPIED])
 def test_usdt_is_silent_where_pages_pass_its_probes_by(way: int) -> None:
     ended = by_trace_events(1 << way)
     assert ended.flaw

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from fakedirty.observe.ring import Ring
+from fakedirty.observe.bpf.ring_buffer import Ring
 
 SIZE = 4096
 BUSY, DISCARDED = 1 << 31, 1 << 30

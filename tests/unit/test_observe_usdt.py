@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import TargetError
-from fakedirty.observe import levels, patched, usdt
-from fakedirty.observe.elf import Binary, UsdtLocation
+from fakedirty.observe.host import levels
+from fakedirty.observe.bpf import patched_probes, usdt
+from fakedirty.observe.host.elf import Binary, UsdtLocation
 
 PROBED = """
 #include <sys/sdt.h>
@@ -90,7 +91,7 @@ def test_one_event_ends_a_round_whatever_it_is_called(probes: tuple[str, ...], u
     with traced(tmp_path, *SERIES, *probes) as binary:
         assert levels.why_not(binary, levels.NEEDS[0]) == ""
         handlers = [f"return {name}(" for name in (*SERIES, used)]
-        programs = [placed.text for placed in patched.placed(binary)]
+        programs = [placed.text for placed in patched_probes.placed(binary)]
         assert len(programs) == len(handlers)
         assert all(handler in text for handler, text in zip(handlers, programs, strict=True))
 

@@ -8,11 +8,11 @@ from typing import cast
 
 import pytest
 from fakedirty.errors import TargetError
-from fakedirty.observe import wire
-from fakedirty.observe.bpf import BpfMap, OwnMap
-from fakedirty.observe.observed import Observed
-from fakedirty.observe.target import Target
-from fakedirty.observe.uprobe import BpfError
+from fakedirty.observe.decode import wire
+from fakedirty.observe.bpf.program import BpfMap, OwnMap
+from fakedirty.observe.bpf.observed_processes import Observed
+from fakedirty.observe.host.target import Target
+from fakedirty.observe.bpf.uprobe import BpfError
 
 VALUE_BYTES = 64
 

@@ -10,8 +10,8 @@ from fakedirty.model.events import Event
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.trace import Channel, Subject, TraceRecord
-from fakedirty.model.words import Level
-from fakedirty.observe import wire
+from fakedirty.model.enums import Level
+from fakedirty.observe.decode import wire
 from fakedirty.observe.observer import KEPT, Observer
 
 FACTS = {"states": ["completed"], "sees_xbzrle": True, "can_skip": False, "sample": 1, "blocks": []}

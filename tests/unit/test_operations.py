@@ -17,10 +17,10 @@ import yaml
 from fakedirty.cli.main import COMMANDS
 from fakedirty.export.metrics import METRICS
 from fakedirty.export.readers import ByRound
-from fakedirty.export.seen import ROUNDS_SHOWN
+from fakedirty.export.tracked_migration import ROUNDS_SHOWN
 from fakedirty.model.round import CLASSES, DISPOSITIONS
-from fakedirty.model.words import Kind
-from fakedirty.service.configuration import parse
+from fakedirty.model.enums import Kind
+from fakedirty.service.config import parse
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs/operations.md").read_text()

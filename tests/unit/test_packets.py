@@ -6,11 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fakedirty.model.words import Level
-from fakedirty.observe import stock
-from fakedirty.observe.elf import Binary
-from fakedirty.observe.memory import ProcessMemory
-from fakedirty.observe.packets import QUEUES, WRITES, calls
+from fakedirty.model.enums import Level
+from fakedirty.observe.bpf import stock_probes
+from fakedirty.observe.host.elf import Binary
+from fakedirty.observe.bpf.process_memory import ProcessMemory
+from fakedirty.observe.bpf.packet_writes import QUEUES, WRITES, calls
 
 # in the order of their addresses; those whose names begin with a dot have no symbol
 BUILD = (
@@ -85,5 +85,5 @@ def test_a_page_that_is_queued_takes_a_way_past_where_its_packet_is_not_seen(
     functions: tuple[tuple[str, str], ...], programs: dict[str, str], tmp_path: Path
 ) -> None:
     with built(tmp_path, functions) as binary:
-        placed = stock.placed(binary, NoMemory(), Level.STOCK)
+        placed = stock_probes.placed(binary, NoMemory(), Level.STOCK)
     assert {each.point.symbol: each.program for each in placed} == programs

@@ -23,20 +23,20 @@ from urllib.parse import urlsplit
 import pytest
 from certificates import users_file
 from fakedirty.cli.main import main
-from fakedirty.export.access import Access
-from fakedirty.export.answering import Asked
+from fakedirty.web.access import Access
+from fakedirty.web.request_handler import Asked
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import Attached
-from fakedirty.export.serve import serve
+from fakedirty.web.serve import serve
 from fakedirty.model.events import EventsLost, GuestStopped, RoundEnded, StateChanged
 from fakedirty.model.migration import Migration
-from fakedirty.model.words import Kind
-from fakedirty.page import assets, recorded, told
-from fakedirty.page.answer import pages_of
-from fakedirty.page.recorded import Recorded
-from fakedirty.page.series import MOST_ROUNDS, rounds_series, sums_series
-from fakedirty.page.state import ROUNDS_LISTED, details
-from fakedirty.page.told import Witness, key_of
+from fakedirty.model.enums import Kind
+from fakedirty.web.ui import assets, recorded, live_migrations
+from fakedirty.web.ui.routes import pages_of
+from fakedirty.web.ui.recorded import Recorded
+from fakedirty.web.ui.plot_columns import MOST_ROUNDS, rounds_series, sums_series
+from fakedirty.web.ui.documents import ROUNDS_LISTED, details
+from fakedirty.web.ui.live_migrations import Witness, key_of
 from fakedirty.record.recorder import Recorder
 from made_migrations import EVENTS, LOSS, SECOND, START, again, bulk, made, tell, unseen
 
@@ -367,15 +367,15 @@ def test_the_witness_forgets_the_oldest_that_are_over(tmp_path: Path) -> None:
     with page(tmp_path) as served:
         running = made("always", "r")
         served.witness.started(running)
-        for number in range(told.KEPT + 10):
+        for number in range(live_migrations.KEPT + 10):
             tell(made("web", str(number)), [served.witness])
         keys = served.witness.all().keys()
-        assert len(keys) == told.KEPT
+        assert len(keys) == live_migrations.KEPT
         assert key_of("always", "r") in keys
         assert key_of("web", "0") not in keys
         state = served.state()
         assert state["migrations"][0]["vm"] == "always"
-        assert len(state["migrations"]) == told.KEPT
+        assert len(state["migrations"]) == live_migrations.KEPT
 
 
 def test_what_is_not_known_is_refused(tmp_path: Path) -> None:
@@ -406,7 +406,7 @@ def test_one_answer_of_a_kind_is_made_at_a_time(tmp_path: Path, monkeypatch: pyt
         assert go.wait(20)
         return []
 
-    monkeypatch.setattr("fakedirty.page.answer.PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("fakedirty.web.ui.routes.PATIENCE_SECONDS", 0.01)
     pages = pages_of(Witness(), tmp_path, slow, "host.example")
     nothing = Asked(Message())
     first: list[int] = []

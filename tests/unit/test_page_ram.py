@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from fakedirty.cli.main import main
 from fakedirty.errors import RecordError
-from fakedirty.model.words import PageClass
-from fakedirty.page import ram
-from fakedirty.page.ram import Picture, RamByRound
+from fakedirty.model.enums import PageClass
+from fakedirty.web.ui import ram_map
+from fakedirty.web.ui.ram_map import Picture, RamByRound
 from fakedirty.record.page_study import study
 from fakedirty.record.pages import PageDataset, pages_of
 from fakedirty.record.recorder import Recorder
@@ -45,7 +45,7 @@ def test_it_is_what_the_study_finds(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_neighbours_are_joined_until_it_fits(tmp_path: Path) -> None:
     """Against the same records counted at once, by page and round."""
-    rounds, pages = 3 * ram.MOST_ROWS, 200 * ram.MOST_STRETCHES
+    rounds, pages = 3 * ram_map.MOST_ROWS, 200 * ram_map.MOST_STRETCHES
     random = np.random.default_rng(1)
     counts = RamByRound()
     expected = {}
@@ -61,8 +61,8 @@ def test_neighbours_are_joined_until_it_fits(tmp_path: Path) -> None:
         pass
     assert picture.first_round == 5
     assert (picture.rounds_per_row, picture.stretch) == (4, 256)
-    assert picture.visits.shape[0] <= ram.MOST_ROWS
-    assert picture.visits.shape[1] <= ram.MOST_STRETCHES + len(picture.blocks)
+    assert picture.visits.shape[0] <= ram_map.MOST_ROWS
+    assert picture.visits.shape[1] <= ram_map.MOST_STRETCHES + len(picture.blocks)
     columns = {name: column for name, column, _ in picture.blocks}
     visits, fake = np.zeros_like(picture.visits), np.zeros_like(picture.fake)
     for (number, block), (at, count, page_class) in expected.items():
@@ -105,7 +105,7 @@ def test_a_share_is_in_percent_and_what_was_not_visited_has_none(tmp_path: Path)
 
 
 def test_no_more_than_some_files_are_read_for_one_answer(tmp_path: Path) -> None:
-    files = ram.FILES_AT_ONCE + 3
+    files = ram_map.FILES_AT_ONCE + 3
     for number in range(1, files + 1):
         data = PageDataset(tmp_path)
         data._files = number

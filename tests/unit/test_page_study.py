@@ -11,11 +11,11 @@ import pytest
 from fakedirty.cli.main import main
 from fakedirty.errors import RecordError
 from fakedirty.model.sink import PageBatch
-from fakedirty.model.words import Disposition, PageClass
+from fakedirty.model.enums import Disposition, PageClass
 from fakedirty.record.page_study import HotPage, study
 from fakedirty.record.pages import PageDataset
 from fakedirty.record.recorder import Recorder
-from fakedirty.show.ram_picture import draw, text_rows
+from fakedirty.show.ram_map import draw, text_rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_migrations import made

@@ -15,11 +15,11 @@ from command_leaves import LEAVES
 from fakedirty.cli.main import main
 from fakedirty.cli.outlets import Outlets
 from fakedirty.errors import RecordError, UsageError
-from fakedirty.record.places import check_directory, check_file
+from fakedirty.record.output_checks import check_directory, check_file
 from fakedirty.record.trace_file import Replay, TraceWriter
-from fakedirty.service.configuration import parse
-from fakedirty.service.manager import Manager
-from fakedirty.service.upkeep import Upkeep
+from fakedirty.service.config import parse
+from fakedirty.service.sd_notify import Manager
+from fakedirty.service.maintenance import Upkeep
 
 TRACES = Path(__file__).parent / "traces"
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for mounts, and for rights to give up")

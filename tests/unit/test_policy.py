@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import QmpError
-from fakedirty.model.economy import economy
+from fakedirty.model.skip_economy import economy
 from fakedirty.model.events import RoundEnded
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
-from fakedirty.model.words import Kind, Mode
-from fakedirty.observe.target import Target
-from fakedirty.service.modes import State
-from fakedirty.service.policy import Policy
+from fakedirty.model.enums import Kind, Mode
+from fakedirty.observe.host.target import Target
+from fakedirty.service.mode_manager import State
+from fakedirty.service.skip_policy import Policy
 from made_migrations import START, again, bulk, made
 
 TARGET = Target(1, "web", Path("exe"), "qemu", 2, ())

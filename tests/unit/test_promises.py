@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 
 import pytest
-from fakedirty.model.words import Mode
-from fakedirty.service.promises import Written, read, write
+from fakedirty.model.enums import Mode
+from fakedirty.service.pending_reverts import Written, read, write
 
 TIMED = Written(4711, 99, (Mode.OFF, "xxh3-64"), (Mode.SKIP, "sha1"), 12.5)
 HELD = Written(4712, 100, (Mode.OBSERVE, "xxh3-64"), (Mode.SKIP, "xxh3-64"), None)

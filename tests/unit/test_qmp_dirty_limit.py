@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from fakedirty.model.events import MigrationStarted, RoundEnded, StateChanged
 from fakedirty.model.trace import Channel, TraceRecord
-from fakedirty.model.words import Level
-from fakedirty.observe import configuration, final_report
-from fakedirty.observe.qmp_level import QmpPoller
-from fakedirty.observe.reading import QmpTraceReader
-from fakedirty.observe.source import EndUnknown, Observed
-from fakedirty.qmp.history import COMMANDS
+from fakedirty.model.enums import Level
+from fakedirty.observe.host import migration_capabilities
+from fakedirty.qmp import final_report
+from fakedirty.observe.qmp_poller import QmpPoller
+from fakedirty.observe.decode.reader import QmpTraceReader
+from fakedirty.observe.interfaces import EndUnknown, Observed
+from fakedirty.qmp.rounds_command import COMMANDS
 from fakedirty.qmp.monitor import Address
 from qmp_server import qmp_server
 
@@ -122,6 +123,6 @@ def test_one_that_ended_unseen_is_not_told_of_and_the_next_is() -> None:
 
 
 def test_doctor_says_what_is_not_seen() -> None:
-    assert "query-migrate" in configuration.consequences(["dirty-limit"], Level.QMP)["dirty-limit"]
-    assert configuration.consequences(["dirty-limit"], Level.QMP, has_series=True) == {}
-    assert configuration.consequences(["events"], Level.QMP) == {}
+    assert "query-migrate" in migration_capabilities.consequences(["dirty-limit"], Level.QMP)["dirty-limit"]
+    assert migration_capabilities.consequences(["dirty-limit"], Level.QMP, has_series=True) == {}
+    assert migration_capabilities.consequences(["events"], Level.QMP) == {}

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import QmpError
-from fakedirty.qmp import diag
-from fakedirty.qmp.listening import TCP_ESTABLISHED, Listener, TcpRow, listeners, plain, tcp_rows
+from fakedirty.linux import sock_diag
+from fakedirty.linux.listening import TCP_ESTABLISHED, Listener, TcpRow, listeners, plain, tcp_rows
 from fakedirty.qmp.monitor import connect
-from fakedirty.qmp.place import AbstractSocket, Address, InheritedSocket, Place, TcpSocket, UnixSocket
-from fakedirty.qmp.process import Process, running
-from fakedirty.qmp.reach import routes
+from fakedirty.qmp.address import AbstractSocket, Address, InheritedSocket, Place, TcpSocket, UnixSocket
+from fakedirty.linux.process import Process, running
+from fakedirty.qmp.connect import routes
 
 UNIX = """\
 Num       RefCount Protocol Flags    Type St Inode Path
@@ -105,10 +105,10 @@ def test_a_process_that_has_ended_says_so(process: Process) -> None:
 def test_the_other_end_of_a_connection() -> None:
     one, other = socket.socketpair()
     with one, other:
-        assert diag.peer(os.fstat(one.fileno()).st_ino) == os.fstat(other.fileno()).st_ino
+        assert sock_diag.peer(os.fstat(one.fileno()).st_ino) == os.fstat(other.fileno()).st_ino
     with socket.socket(socket.AF_UNIX) as alone:
-        assert diag.peer(os.fstat(alone.fileno()).st_ino) is None
-    assert diag.peer(1) is None
+        assert sock_diag.peer(os.fstat(alone.fileno()).st_ino) is None
+    assert sock_diag.peer(1) is None
 
 
 def test_a_connection_that_nobody_has_accepted_has_no_other_end(tmp_path: Path) -> None:
@@ -117,20 +117,20 @@ def test_a_connection_that_nobody_has_accepted_has_no_other_end(tmp_path: Path) 
         listener.listen(1)
         client.connect(str(tmp_path / "s"))
         inode = os.fstat(client.fileno()).st_ino
-        assert diag.peer(inode) is None
+        assert sock_diag.peer(inode) is None
         accepted, _ = listener.accept()
         with accepted:
-            assert diag.peer(inode) == os.fstat(accepted.fileno()).st_ino
+            assert sock_diag.peer(inode) == os.fstat(accepted.fileno()).st_ino
 
 
 def test_the_file_of_a_socket(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as nameless:
         listener.bind(str(tmp_path / "s"))
         status = (tmp_path / "s").stat()
-        found = diag.file_of(os.fstat(listener.fileno()).st_ino)
+        found = sock_diag.file_of(os.fstat(listener.fileno()).st_ino)
         assert found
         assert found.inode == status.st_ino & 0xFFFFFFFF
-        assert diag.file_of(os.fstat(nameless.fileno()).st_ino) is None
+        assert sock_diag.file_of(os.fstat(nameless.fileno()).st_ino) is None
 
 
 def test_the_unit_of_the_service_lets_it_look_at_sockets() -> None:
@@ -146,9 +146,9 @@ def test_without_netlink_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> No
 
     one, other = socket.socketpair()
     with one, other:
-        monkeypatch.setattr(diag.socket, "socket", refuse)
-        assert diag.peer(os.fstat(one.fileno()).st_ino) is None
-        assert diag.file_of(os.fstat(one.fileno()).st_ino) is None
+        monkeypatch.setattr(sock_diag.socket, "socket", refuse)
+        assert sock_diag.peer(os.fstat(one.fileno()).st_ino) is None
+        assert sock_diag.file_of(os.fstat(one.fileno()).st_ino) is None
         monkeypatch.undo()
 
 

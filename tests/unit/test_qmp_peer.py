@@ -13,8 +13,8 @@ import pytest
 from fakedirty.qmp import peer
 from fakedirty.qmp.monitor import connect
 from fakedirty.qmp.peer import PeerError, doubt_by_threads
-from fakedirty.qmp.place import AbstractSocket, Address, Domain, Place, TcpSocket, UnixSocket
-from fakedirty.qmp.process import Process, start_ticks
+from fakedirty.qmp.address import AbstractSocket, Address, Domain, Place, TcpSocket, UnixSocket
+from fakedirty.linux.process import Process, start_ticks
 from qmp_server import qmp_server
 
 UUID = "7a0f7f71-496e-4142-a1e5-ba5bd800390c"

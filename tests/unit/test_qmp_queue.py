@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import QmpError
-from fakedirty.observe import staying
-from fakedirty.qmp.place import AbstractSocket, Address, Place, TcpSocket, UnixSocket
-from fakedirty.qmp.process import running
+from fakedirty.observe.host import monitor_sharing
+from fakedirty.qmp.address import AbstractSocket, Address, Place, TcpSocket, UnixSocket
+from fakedirty.linux.process import running
 from fakedirty.qmp.turn import turn
 
 BACKLOG = 1  # QEMU's
@@ -53,9 +53,9 @@ def test_looks_leave_room_for_a_manager(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_connection_stays_until_somebody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staying, "CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(monitor_sharing, "CHECK_SECONDS", 0.0)
     monitors = [Address(UnixSocket(str(tmp_path / name)), running(os.getpid())) for name in ("first", "second")]
-    it = staying.Staying(monitors)
+    it = monitor_sharing.Staying(monitors)
     with held(socket.AF_UNIX, str(tmp_path / "first")), socket.socket(socket.AF_UNIX) as second:
         second.bind(str(tmp_path / "second"))
         second.listen(BACKLOG)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from fakedirty.model.events import Event, EventsLost, MigrationStarted, RoundEnded
 from fakedirty.model.trace import Channel, Subject, TraceRecord
-from fakedirty.model.words import Kind, Level, Mode
-from fakedirty.observe import wire
-from fakedirty.observe.patched_reader import PatchedReader
-from fakedirty.observe.reading import reader
-from fakedirty.observe.round_records import HASHES, NOT_UNDERSTOOD, RecordedRound, recorded
+from fakedirty.model.enums import Kind, Level, Mode
+from fakedirty.observe.decode import wire
+from fakedirty.observe.decode.patched import PatchedReader
+from fakedirty.observe.decode.reader import reader
+from fakedirty.observe.decode.round_records import HASHES, NOT_UNDERSTOOD, RecordedRound, recorded
 
 MAIN, THREAD = 100, 101
 WHOLE = ctypes.sizeof(wire.MigrationRoundRecord)

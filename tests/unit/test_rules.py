@@ -12,9 +12,9 @@ import pytest
 import yaml
 from fakedirty.export.host import HOST
 from fakedirty.export.metrics import METRICS
-from fakedirty.observe.round_records import NOT_UNDERSTOOD
-from fakedirty.observe.wire import LOST_PLACES
-from fakedirty.service.configuration import Policy
+from fakedirty.observe.decode.round_records import NOT_UNDERSTOOD
+from fakedirty.observe.decode.wire import LOST_PLACES
+from fakedirty.service.config import Policy
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "dashboards/prometheus"

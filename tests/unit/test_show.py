@@ -8,10 +8,10 @@ import pytest
 from fakedirty.errors import FakedirtyError
 from fakedirty.model.events import EventsLost, MigrationStarted, RoundEnded, StateChanged
 from fakedirty.model.migration import Migration
-from fakedirty.model.words import Level
+from fakedirty.model.enums import Level
 from fakedirty.show.columns import NARROW, WIDE, fitting, width
 from fakedirty.show.compare import comparison
-from fakedirty.show.figures import compact, exact, milliseconds, seconds, size
+from fakedirty.format.numbers import compact, exact, milliseconds, seconds, size
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
 from hypothesis import given

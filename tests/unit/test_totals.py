@@ -18,7 +18,7 @@ from fakedirty.model.events import (
 from fakedirty.model.migration import IN_CHANNELS, Migration
 from fakedirty.model.round import Round, conserved
 from fakedirty.model.totals import Outcome
-from fakedirty.model.words import Kind, Level, Mode
+from fakedirty.model.enums import Kind, Level, Mode
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import START, made, tell

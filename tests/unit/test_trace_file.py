@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from fakedirty.errors import RecordError, UsageError
 from fakedirty.model.trace import Channel, Subject, TraceRecord
-from fakedirty.model.words import Level
+from fakedirty.model.enums import Level
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.reading import reader
+from fakedirty.observe.decode.reader import reader
 from fakedirty.record.manifest import Clock
 from fakedirty.record.trace_file import HEADER, Origin, Replay, TraceWriter
 from hypothesis import HealthCheck, given, settings

@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from fakedirty.lab.guest_content import CELLS
-from fakedirty.lab.guest_frames import FrameNumbers
-from fakedirty.lab.guest_workload import SETS
+from fakedirty.lab.guests.content import CELLS
+from fakedirty.lab.guests.page_frames import FrameNumbers
+from fakedirty.lab.guests.workload import SETS
 from fakedirty.lab.truth import PageRecords, Verdict, judge, switchover_rounds
-from fakedirty.model.words import Disposition, PageClass
+from fakedirty.model.enums import Disposition, PageClass
 
 PER_SET = 20
 BATCH = 8

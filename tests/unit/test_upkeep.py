@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from fakedirty.record.retention import Limits
-from fakedirty.service import upkeep
-from fakedirty.service.configuration import parse
-from fakedirty.service.manager import Manager
-from fakedirty.service.upkeep import Upkeep, limits_of
+from fakedirty.service import maintenance
+from fakedirty.service.config import parse
+from fakedirty.service.sd_notify import Manager
+from fakedirty.service.maintenance import Upkeep, limits_of
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_configuration_is_read_again(tmp_path: Path, caplog: pytest.LogCapture
 
 def test_what_is_not_due_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pruned: list[Limits] = []
-    monkeypatch.setattr(upkeep, "prune", lambda out, limits, busy: pruned.append(limits))
+    monkeypatch.setattr(maintenance, "prune", lambda out, limits, busy: pruned.append(limits))
     configuration = parse("record.keep_gib = 1\n")
     keeping = Upkeep(Manager({}), set, threading.Event(), out=tmp_path, configuration=configuration)
     for _ in range(3):
@@ -120,13 +120,13 @@ def test_a_clock_that_jumps_removes_nothing_by_age(tmp_path: Path, caplog: pytes
     configuration, recording = parse(file.read_text()), kept(out, 100)
 
     def keeping(ticks: int, jump: float) -> None:
-        upkeep = Upkeep(
+        maintenance = Upkeep(
             Manager({}), set, again, out=out, path=file, configuration=configuration, boot_time=lambda: booted[0]
         )
         booted[0] += jump
         for _ in range(ticks):
-            upkeep.tick()
-        upkeep.close()
+            maintenance.tick()
+        maintenance.close()
 
     keeping(3, -90 * 86400)
     assert recording.exists()

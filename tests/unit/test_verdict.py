@@ -6,9 +6,9 @@ import math
 from dataclasses import replace
 
 import pytest
-from fakedirty.model.dirtying import fitted, observed, saturated, steady
-from fakedirty.model.verdict import Verdict, verdict
-from fakedirty.show.verdict import in_words
+from fakedirty.model.working_set import fitted, observed, saturated, steady
+from fakedirty.model.forecast import Verdict, verdict
+from fakedirty.format.sentences import in_words
 from hypothesis import given
 from hypothesis import strategies as st
 from played_guests import PAGE, Guest, played

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from fakedirty.model.events import LimitsTold, RoundEnded
 from fakedirty.model.round import Round
-from fakedirty.model.verdict import Verdict, verdict
-from fakedirty.model.words import Kind, Mode
-from fakedirty.page.state import _no_verdict
-from fakedirty.show.verdict import in_words
+from fakedirty.model.forecast import Verdict, verdict
+from fakedirty.model.enums import Kind, Mode
+from fakedirty.web.ui.documents import _no_verdict
+from fakedirty.format.sentences import in_words
 from made_migrations import SECOND, START, made
 from played_guests import Guest, played
 

@@ -18,7 +18,7 @@ from fakedirty.record.rows import round_row, toggle_row
 from fakedirty.record.summary import summary
 from fakedirty.service import control
 from fakedirty.show.svg import svg
-from fakedirty.show.verdict import in_words
+from fakedirty.format.sentences import in_words
 from fakedirty.show.watch import Watched, screen
 from made_migrations import EVENTS, SECOND, START, made, tell
 from rich.cells import cell_len

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakedirty.carried import carried
+from fakedirty.package_files import carried
 from fakedirty.lab.qemu import releases
-from fakedirty.observe import bypass, stock, wire
+from fakedirty.observe.bpf import blind_spots, stock_probes
+from fakedirty.observe.decode import wire
 
 STRUCTS = {
     "round_record": wire.RoundRecord,
@@ -92,7 +93,7 @@ def test_numbers(compiled: dict[str, int]) -> None:
     assert {name: getattr(wire, name) for name in CONSTANTS} == {name: compiled[name] for name in CONSTANTS}
     assert compiled["LOST_PLACES"] == len(wire.LOST_PLACES)
     assert compiled["LOST_LATE"] == wire.LOST_LATE
-    assert compiled["CHUNK_PAGES"] == stock.CHUNK_PAGES
+    assert compiled["CHUNK_PAGES"] == stock_probes.CHUNK_PAGES
 
 
 def test_a_process_has_the_same_places_on_both_sides(compiled: dict[str, int]) -> None:
@@ -118,7 +119,7 @@ def test_a_key_has_the_lower_bits_of_its_migration_s_number(generation: int, bef
 
 def test_a_chunk_fits_a_size_of_the_allocator(compiled: dict[str, int]) -> None:
     element, list_node = 56, 8  # struct htab_elem with its padding, and what the allocator puts before it
-    assert element + list_node + compiled["sizeof chunk_key"] + 8 * stock.CHUNK_PAGES <= 4096
+    assert element + list_node + compiled["sizeof chunk_key"] + 8 * stock_probes.CHUNK_PAGES <= 4096
 
 
 def test_losses_of_an_older_trace_have_fewer_places() -> None:
@@ -129,7 +130,7 @@ def test_losses_of_an_older_trace_have_fewer_places() -> None:
 
 def test_every_bypass_has_its_program() -> None:
     programs = carried("probes", "stock.c").read_text()
-    assert all(f"\nBYPASS({bit})\n" in programs for bit in range(len(bypass.BYPASSES)))
+    assert all(f"\nBYPASS({bit})\n" in programs for bit in range(len(blind_spots.BYPASSES)))
 
 
 def test_decode_knows_an_event_by_its_header() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from fakedirty.record.campaign_columns import FACTORS, RUN, RUNS, SERVICE
+from .columns import FACTORS, RUN, RUNS, SERVICE
 from fakedirty.record.columns import ROUNDS, TEXT, TOGGLES, TRUTH, Column
 from fakedirty.record.load import load as load_recordings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fakedirty.errors import LabError
 
-from .service import Sample
+from .throughput import Sample
 
 OPERATIONS, ERROR = "operations", "error"
 POLL_SECONDS = 0.05

@@ -10,11 +10,11 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator
 
 from fakedirty.errors import UsageError
-from fakedirty.lab.guest_services import OWN_MIB, PORT, build_services
+from fakedirty.lab.guests.services import OWN_MIB, PORT, build_services
 
-from .checked import Table, refuse
+from .validation import Table, refuse
 from .operations import operations, wait_for_operations
-from .service import Meter
+from .throughput import Meter
 
 KEY_AND_HEADER_BYTES = 100  # what a store keeps with each value, about
 RECORD_BYTES = 1000  # as in ycsb.c

@@ -12,16 +12,16 @@ from typing import Any
 
 from fakedirty.errors import LabError, QmpError, TargetError, UsageError
 from fakedirty.lab.qemu import qemu_facts
-from fakedirty.model.words import Level
-from fakedirty.record.campaign_columns import SERVICE as SERVICE_COLUMNS
+from fakedirty.model.enums import Level
+from .columns import SERVICE as SERVICE_COLUMNS
 from fakedirty.record.durable import write_json, write_lines
 from fakedirty.record.manifest import versions
 from fakedirty.record.recorder import Recorder
 
-from .asking import LeftOut, is_patched, left_out
+from .supported import LeftOut, is_patched, left_out
 from .plan import Planned, plan
 from .preflight import check_accelerator, check_links, check_memory
-from .row import row_of
+from .run_row import row_of
 from .run import Circumstances, Seen, measure
 from .spec import CampaignFile, parse
 from .store import EXPERIMENT, SERVICE, Row, Store, write_row

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from fakedirty.errors import UsageError
 
-from .checked import Table, problems, refuse, unknown
+from .validation import Table, problems, refuse, unknown
 from .treatments import ARMS
 from .workloads import KINDS, Kind
 

@@ -17,7 +17,7 @@ from fakedirty.errors import RecordError, UsageError
 from fakedirty.record.durable import replacing, sync_directory, write_json
 from fakedirty.record.load import json_object
 
-from .asking import LeftOut
+from .supported import LeftOut
 from .plan import Planned
 
 FILE, PLAN, RUNS, RUN, EXPERIMENT, SERVICE = (

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fakedirty.errors import LabError
-from fakedirty.lab.guest_report import Sweeps, parse_report
+from fakedirty.lab.guests.serial_report import Sweeps, parse_report
 
-from .service import Meter, Sample
+from .throughput import Meter, Sample
 
 
 def sweep_meter() -> Meter:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fakedirty.lab.fuzz_plan import AUDIT_PARAMETER, WEAK_PARAMETER
+from fakedirty.lab.fuzz.plan import AUDIT_PARAMETER, WEAK_PARAMETER
 from fakedirty.lab.migrate import Settings
 from fakedirty.lab.treatments import ALONE, CONVERGENCE, Treatment
-from fakedirty.model.words import Level, Mode
+from fakedirty.model.enums import Level, Mode
 from fakedirty.qmp.parameters import HASH, MODE
 
 MIB = 1 << 20

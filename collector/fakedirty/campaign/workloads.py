@@ -9,14 +9,14 @@ from typing import Literal, Protocol
 
 from pydantic import Field, model_validator
 
-from fakedirty.lab.guest import build_guest
-from fakedirty.lab.guest_report import GuestReport, wait_for_report
-from fakedirty.lab.guest_workload import MIB_FRAMES, place, working_set_words
-from fakedirty.lab.guest_workload import Workload as PageSets
+from fakedirty.lab.guests.recipes import build_guest
+from fakedirty.lab.guests.serial_report import GuestReport, wait_for_report
+from fakedirty.lab.guests.workload import MIB_FRAMES, place, working_set_words
+from fakedirty.lab.guests.workload import Workload as PageSets
 
-from .checked import Table, refuse
+from .validation import Table, refuse
 from .programs import PROGRAMS, Program, ProgramLoad, check_room
-from .service import Meter
+from .throughput import Meter
 from .sweeps import sweep_meter
 
 SERIAL = "serial.log"

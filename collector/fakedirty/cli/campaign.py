@@ -8,16 +8,16 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from fakedirty.campaign.estimate import expected_seconds
+from fakedirty.campaign.duration_estimate import expected_seconds
 from fakedirty.campaign.frames import load
-from fakedirty.campaign.row import COMPLETED, FAILED, TIME_LIMIT
+from fakedirty.campaign.run_row import COMPLETED, FAILED, TIME_LIMIT
 from fakedirty.campaign.run import Circumstances
 from fakedirty.campaign.runner import Prepared, begin, carry_out, prepare, reopen
 from fakedirty.campaign.spec import CampaignFile, parse, read
 from fakedirty.campaign.store import Store
 from fakedirty.errors import LabError, RecordError
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.record.places import check_directory
+from fakedirty.record.output_checks import check_directory
 from fakedirty.show.terminal import Terminal
 
 from .campaign_export import export
@@ -161,7 +161,7 @@ def _status(arguments: argparse.Namespace, console: Terminal) -> int:
 def _report(arguments: argparse.Namespace, console: Terminal) -> int:
     check_directory(arguments.directory / "report", "the report")
     # what draws and compares takes a second to load
-    from fakedirty.campaign.report import write
+    from fakedirty.campaign.report.write import write
 
     try:
         written = write(load(arguments.directory), arguments.directory)

@@ -9,13 +9,13 @@ from typing import Self
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from fakedirty.campaign.asking import LeftOut
-from fakedirty.campaign.estimate import expected_seconds
+from fakedirty.campaign.supported import LeftOut
+from fakedirty.campaign.duration_estimate import expected_seconds
 from fakedirty.campaign.plan import Planned
-from fakedirty.campaign.row import COMPLETED, FAILED
+from fakedirty.campaign.run_row import COMPLETED, FAILED
 from fakedirty.campaign.spec import CampaignFile
 from fakedirty.campaign.store import Store
-from fakedirty.show.figures import milliseconds, size
+from fakedirty.format.numbers import milliseconds, size
 from fakedirty.show.terminal import Terminal
 
 REFRESHES = 1  # a second: what is shown is not to take the CPU of what is measured

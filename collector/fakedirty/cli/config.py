@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fakedirty.service.configuration import read
+from fakedirty.service.config import read
 from fakedirty.service.dictionary import example
 
 from .printing import print_line

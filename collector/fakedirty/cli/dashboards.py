@@ -9,11 +9,11 @@ import re
 from pathlib import Path
 
 from fakedirty.errors import UsageError
-from fakedirty.grafana.boards import boards, export
+from fakedirty.grafana.dashboards import boards, export
 from fakedirty.grafana.connection import connected
-from fakedirty.grafana.place import checked_token, parse_url, read_token
+from fakedirty.grafana.address import checked_token, parse_url, read_token
 from fakedirty.grafana.push import UNCHANGED, Push, Step, Wanted
-from fakedirty.record.places import check_directory
+from fakedirty.record.output_checks import check_directory
 
 from .printing import print_json, print_line, print_notice
 

@@ -12,14 +12,14 @@ from rich.text import Text
 
 from fakedirty.errors import LabError
 from fakedirty.lab.experiment import Experiment, run_experiment
-from fakedirty.lab.guest import GUESTS, BuiltGuest, build_guest
-from fakedirty.lab.guest_workload import REFERENCE
+from fakedirty.lab.guests.recipes import GUESTS, BuiltGuest, build_guest
+from fakedirty.lab.guests.workload import REFERENCE
 from fakedirty.lab.migrate import Settings
 from fakedirty.lab.qemu import qemu_binary, qemu_facts, stock_binary
 from fakedirty.lab.treatments import SKIP, UNPATCHED, VANILLA, Treatment
-from fakedirty.model.words import Level
+from fakedirty.model.enums import Level
 from fakedirty.record.durable import write_json
-from fakedirty.record.places import check_directory
+from fakedirty.record.output_checks import check_directory
 from fakedirty.record.recorder import Recorder
 from fakedirty.show.compare import comparison
 from fakedirty.show.table import LiveTable

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.lab.experiment import Result
-from fakedirty.lab.guest_report import GuestReport
+from fakedirty.lab.guests.serial_report import GuestReport
 from fakedirty.lab.treatments import Treatment
 from fakedirty.lab.truth import PageRecords, Verdict, judge, switchover_rounds
 from fakedirty.model.migration import Migration

@@ -24,10 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Build the guests that were named."""
-    from fakedirty.lab import guest_services
-    from fakedirty.lab.guest import GUESTS, build_guest
+    from fakedirty.lab.guests import services
+    from fakedirty.lab.guests.recipes import GUESTS, build_guest
 
     for name in arguments.names or GUESTS:
-        built = guest_services.build_services() if name == guest_services.NAME else build_guest(name)
+        built = services.build_services() if name == services.NAME else build_guest(name)
         print_line(f"{name}: {built.directory}")
     return 0

@@ -14,26 +14,26 @@ from functools import partial
 from pathlib import Path
 
 from fakedirty.errors import TargetError, UsageError
-from fakedirty.export import access
-from fakedirty.export.access import Access
-from fakedirty.export.serve import parse_address, serve
-from fakedirty.observe import levels
-from fakedirty.observe.attachments import Attachments
+from fakedirty.web import access
+from fakedirty.web.access import Access
+from fakedirty.web.serve import parse_address, serve
+from fakedirty.observe.host import levels
+from fakedirty.observe.bpf.attachments import Attachments
 from fakedirty.observe.fleet import Fleet
-from fakedirty.observe.limits import raise_descriptor_limit
+from fakedirty.linux.descriptor_limit import raise_descriptor_limit
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.sizes import with_page_ring
-from fakedirty.observe.target import Target
+from fakedirty.observe.bpf.buffer_sizes import with_page_ring
+from fakedirty.observe.host.target import Target
 from fakedirty.record.json_lines import JsonLines
-from fakedirty.record.places import check_directory, check_file
+from fakedirty.record.output_checks import check_directory, check_file
 from fakedirty.record.recorder import read_clock
 from fakedirty.record.retention import Limits
-from fakedirty.service.configuration import BEST, Configuration, Observing, read
+from fakedirty.service.config import BEST, Configuration, Observing, read
 from fakedirty.service.control import serving
-from fakedirty.service.desk import Desk
-from fakedirty.service.manager import Manager
-from fakedirty.service.policy import Policy
-from fakedirty.service.upkeep import Upkeep, limits_of
+from fakedirty.service.status_api import Desk
+from fakedirty.service.sd_notify import Manager
+from fakedirty.service.skip_policy import Policy
+from fakedirty.service.maintenance import Upkeep, limits_of
 from fakedirty.show.table import LiveTable
 
 from .observing import Observation, Reasons, observation_of
@@ -126,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
         outlets = Outlets(run_id, out=arguments.out, exports=bool(arguments.listen), json=arguments.json)
         if configuration is not None and configuration.grafana.url:
-            from fakedirty.grafana.telling import telling  # its client takes memory, which most do not need
+            from fakedirty.grafana.annotation_sink import telling  # its client takes memory, which most do not need
 
             grafana = configuration.grafana
             outlets.also(stack.enter_context(telling(grafana.place, Path(grafana.token_file), outlets.exporter.label)))

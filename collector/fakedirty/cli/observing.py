@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from fakedirty.errors import FakedirtyError, MissingError, QmpError, TargetError
-from fakedirty.model.names import visible
-from fakedirty.model.words import Level
-from fakedirty.observe import levels
-from fakedirty.observe.attachments import Attachments
-from fakedirty.observe.configuration import version_text
+from fakedirty.model.vm_names import visible
+from fakedirty.model.enums import Level
+from fakedirty.observe.host import levels
+from fakedirty.observe.bpf.attachments import Attachments
+from fakedirty.observe.host.migration_capabilities import version_text
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.plans import Plans
-from fakedirty.observe.sizes import with_page_ring
-from fakedirty.observe.target import Target
+from fakedirty.observe.bpf.probe_plans import Plans
+from fakedirty.observe.bpf.buffer_sizes import with_page_ring
+from fakedirty.observe.host.target import Target
 from fakedirty.qmp.peer import PeerError
-from fakedirty.qmp.place import Address
+from fakedirty.qmp.address import Address
 from fakedirty.qmp.turn import turn
 from fakedirty.record.recorder import read_clock
 from fakedirty.record.trace_file import Origin, TraceWriter

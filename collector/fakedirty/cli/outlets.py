@@ -7,18 +7,18 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from fakedirty.export.answering import Page
+from fakedirty.web.request_handler import Page
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import Attached
 from fakedirty.model.sink import OneAtATime, Sink
 from fakedirty.observe.live import LiveTrace
-from fakedirty.observe.target import Target
-from fakedirty.page.answer import pages_of
-from fakedirty.page.told import Witness
+from fakedirty.observe.host.target import Target
+from fakedirty.web.ui.routes import pages_of
+from fakedirty.web.ui.live_migrations import Witness
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.recorder import Recorder, read_clock
 from fakedirty.record.trace_file import Origin, TraceWriter
-from fakedirty.service.policy import Policy
+from fakedirty.service.skip_policy import Policy
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
 

@@ -15,8 +15,8 @@ from fakedirty.errors import MissingError, UsageError
 from fakedirty.record.load import load
 from fakedirty.record.page_study import PageStudy, Picture, study
 from fakedirty.record.pages import pages_of
-from fakedirty.record.places import check_file
-from fakedirty.show.ram_picture import draw, text_rows
+from fakedirty.record.output_checks import check_file
+from fakedirty.show.ram_map import draw, text_rows
 from fakedirty.show.terminal import Terminal
 
 from .printing import print_json

@@ -10,7 +10,7 @@ from pathlib import Path
 from fakedirty.model.sink import Sink
 from fakedirty.observe.observer import Observer
 from fakedirty.record.json_lines import JsonLines
-from fakedirty.record.places import check_directory
+from fakedirty.record.output_checks import check_directory
 from fakedirty.record.recorder import Recorder
 from fakedirty.record.trace_file import Replay
 from fakedirty.show.table import LiveTable

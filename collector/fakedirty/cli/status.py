@@ -12,7 +12,7 @@ from rich.table import Table
 
 from fakedirty.service.control import DEFAULT_SOCKET, ask
 from fakedirty.show.compare import VALID
-from fakedirty.show.figures import UNSEEN
+from fakedirty.format.numbers import UNSEEN
 from fakedirty.show.terminal import Terminal
 
 from .printing import print_json

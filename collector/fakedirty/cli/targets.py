@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from fakedirty.errors import TargetError
-from fakedirty.observe.select import named, only
-from fakedirty.observe.target import Target, by_pid, find_all
-from fakedirty.qmp.serving import serving
+from fakedirty.observe.host.select import named, only
+from fakedirty.observe.host.target import Target, by_pid, find_all
+from fakedirty.linux.socket_owner import serving
 
 
 def add_selectors(parser: argparse.ArgumentParser) -> None:

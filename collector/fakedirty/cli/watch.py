@@ -13,8 +13,8 @@ from rich.console import RenderableType
 from rich.live import Live
 
 from fakedirty.errors import UsageError
-from fakedirty.model.names import visible
-from fakedirty.record.places import check_file
+from fakedirty.model.vm_names import visible
+from fakedirty.record.output_checks import check_file
 from fakedirty.service.control import DEFAULT_SOCKET, ask
 from fakedirty.show.columns import NARROW
 from fakedirty.show.svg import svg

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from fakedirty.record.restore import round_of
-from fakedirty.show.figures import milliseconds, size
+from fakedirty.format.numbers import milliseconds, size
 from fakedirty.show.table import toggle_words
 from fakedirty.show.watch import Watched
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from .host import HOST
-from .kept import DEPARTED_VMS, KEPT, VMS_WITH_ROUNDS
+from .retained_vms import DEPARTED_VMS, KEPT, VMS_WITH_ROUNDS
 from .metrics import METRICS
-from .seen import ROUNDS_SHOWN
-from .serve import DEFAULT_HOST, DEFAULT_PORT
+from .tracked_migration import ROUNDS_SHOWN
+from fakedirty.web.serve import DEFAULT_HOST, DEFAULT_PORT
 
 HEAD = f"""# Metrics
 

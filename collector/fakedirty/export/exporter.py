@@ -21,14 +21,14 @@ from prometheus_client.samples import Sample
 
 from fakedirty.model.events import Event
 from fakedirty.model.migration import Migration
-from fakedirty.model.names import encodable
+from fakedirty.model.vm_names import encodable
 from fakedirty.model.sink import PageBatch
 
-from .guests import Guests, Process
+from .vm_labels import Guests, Process
 from .host import HOST, Attached, Build, Host, build, by_label
-from .kept import dropped, with_rounds
+from .retained_vms import dropped, with_rounds
 from .metrics import METRICS, Metric
-from .seen import ROUNDS_SHOWN, Seen
+from .tracked_migration import ROUNDS_SHOWN, Seen
 from .text import Described, Lines, Said, head, lines
 from .vm import Vm
 

@@ -9,7 +9,7 @@ from importlib import metadata
 
 from fakedirty import __version__
 
-from .guests import Process
+from .vm_labels import Process
 from .readers import Samples
 from .text import Described, Said, series
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fakedirty.model.economy import LAST_ROUNDS
+from fakedirty.model.skip_economy import LAST_ROUNDS
 from fakedirty.model.round import CLASSES, DISPOSITIONS
 
 from . import readers
-from .kept import VMS_WITH_ROUNDS
+from .retained_vms import VMS_WITH_ROUNDS
 from .readers import ByRound, EachRound, EachToggle, Read, by_round, column, columns, latest, reported_ms
-from .seen import ROUNDS_SHOWN
+from .tracked_migration import ROUNDS_SHOWN
 from .text import Described
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from fakedirty.model.economy import economy
+from fakedirty.model.skip_economy import economy
 from fakedirty.model.events import ModeChanged
 from fakedirty.model.round import Round
-from fakedirty.model.verdict import Estimate, Prediction
-from fakedirty.model.words import Mode
+from fakedirty.model.forecast import Estimate, Prediction
+from fakedirty.model.enums import Mode
 
-from .seen import ROUNDS_SHOWN, LabelValues, Seen
+from .tracked_migration import ROUNDS_SHOWN, LabelValues, Seen
 
 Samples = Iterator[tuple[LabelValues, float]]
 Read = Callable[[Seen], Samples]

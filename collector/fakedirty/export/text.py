@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from prometheus_client.core import Exemplar
 
-from fakedirty.model.names import encodable
+from fakedirty.model.vm_names import encodable
 
 # what a type is called in the format of Prometheus, which has fewer
 _PROMETHEUS = {"info": "gauge", "stateset": "gauge", "unknown": "untyped"}

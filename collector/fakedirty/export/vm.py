@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .count import Count, Tally, bounds
+from .totals import Count, Tally, bounds
 from .metrics import METRICS, Metric
 from .readers import ByRound, EachRound, EachToggle
 from .round_lines import RoundLines
-from .seen import LabelValues, Seen
+from .tracked_migration import LabelValues, Seen
 from .text import Lines, Said, lines, series
 
 

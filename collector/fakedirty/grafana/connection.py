@@ -10,7 +10,7 @@ from grafana_client import GrafanaApi
 from fakedirty import __version__
 from fakedirty.errors import GrafanaError
 
-from .place import Place
+from .address import Place
 
 SECONDS = 5.0  # to connect, and between two pieces of an answer
 

@@ -10,9 +10,9 @@ from grafana_client import GrafanaApi
 
 from fakedirty.errors import GrafanaError
 
-from .answers import expected, explained
-from .boards import Board
-from .place import Place
+from .errors import expected, explained
+from .dashboards import Board
+from .address import Place
 
 DATASOURCE_UID = "fakedirty-prometheus"
 DATASOURCE_NAME = "fakedirty Prometheus"

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import Sink
-from fakedirty.model.words import Level, Mode
+from fakedirty.model.enums import Level, Mode
 from fakedirty.qmp.mode import set_mode
 
-from .guest import BuiltGuest
-from .guest_report import GuestReport, read_report, wait_for_report
-from .guest_workload import Workload
+from fakedirty.lab.guests.recipes import BuiltGuest
+from fakedirty.lab.guests.serial_report import GuestReport, read_report, wait_for_report
+from fakedirty.lab.guests.workload import Workload
 from .machine import INCOMING, Machine, machine
-from .memory import MemoryReport, Side, compare_memory
+from .memory_compare import MemoryReport, Side, compare_memory
 from .migrate import Outcome, Settings, Step, migrate
 from .network import GIGABIT, End, shaped_network
-from .watch import watched
+from .observation import watched
 
 
 @dataclass(frozen=True, slots=True)

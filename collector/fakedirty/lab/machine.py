@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fakedirty.errors import LabError, QmpError
 from fakedirty.qmp.client import Qmp
-from fakedirty.qmp.process import running
+from fakedirty.linux.process import running
 
 from .leak_sanitizer import let_end, looks_for_leaks
 from .network import End

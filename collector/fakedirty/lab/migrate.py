@@ -12,7 +12,7 @@ from fakedirty.errors import LabError
 from fakedirty.qmp import refusals
 from fakedirty.qmp.client import Qmp, QmpClosedError, QmpRefusedError
 
-from .cleanup import once_cleaned_up
+from .cleanup_retry import once_cleaned_up
 from .machine import Machine
 
 PORT = 4444  # in a namespace of our own: nobody else has it

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from fakedirty.carried import carried
+from fakedirty.package_files import carried
 from fakedirty.errors import LabError, MissingError
 
 RELEASE = "10.0"  # of QEMU, where none is asked for

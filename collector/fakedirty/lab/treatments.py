@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from fakedirty.model.words import Level, Mode
+from fakedirty.model.enums import Level, Mode
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import set_mode
 from fakedirty.qmp.parameters import SWITCHOVER

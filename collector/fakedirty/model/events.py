@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .round import Round
-from .words import Mode
+from .enums import Mode
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,11 @@ from .events import (
     RoundsComplete,
     StateChanged,
 )
-from .outlook import Limits, Outlook
+from .live_forecast import Limits, Outlook
 from .round import OTHER_LAWS, Round, broken_law, known, uncounted
 from .totals import Ended, Outcome, Totals, check, number
-from .verdict import Refutation, Verdict
-from .words import Kind, Level, Mode
+from .forecast import Refutation, Verdict
+from .enums import Kind, Level, Mode
 
 # pages that multifd may hold: a packet of 128 of them for each channel that there can be, and one that is being filled
 IN_CHANNELS = 256 * 128

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .words import Kind, Mode
+from .enums import Kind, Mode
 
 
 @dataclass(frozen=True, slots=True)

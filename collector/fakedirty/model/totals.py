@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .round import CLASSES, Round, known
-from .words import Word
+from .enums import Word
 
 
 class Outcome(Word):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .words import Level, Word
+from .enums import Level, Word
 
 ASKED = "asked-ns"  # CLOCK_MONOTONIC; older traces do not have it
 

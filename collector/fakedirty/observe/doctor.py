@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import FakedirtyError, QmpError
-from fakedirty.model.words import Level
-from fakedirty.qmp.abilities import Abilities
-from fakedirty.qmp.place import Address
+from fakedirty.model.enums import Level
+from fakedirty.qmp.supported import Abilities
+from fakedirty.qmp.address import Address
 
-from . import capabilities, configuration, headers, host_checks, kernel, levels, packets, patched, stock
-from .attach import AttachPoint, Placed
-from .elf import Binary
-from .host_checks import HostCheck
-from .kernel import Kernel
-from .memory import ProcessMemory
-from .target import PROC, Target, find_all
+from fakedirty.linux import capabilities
+from .host import migration_capabilities, headers, host_checks, kernel, levels
+from .bpf import packet_writes, patched_probes, stock_probes
+from fakedirty.observe.bpf.attach_point import AttachPoint, Placed
+from fakedirty.observe.host.elf import Binary
+from fakedirty.observe.host.host_checks import HostCheck
+from fakedirty.observe.host.kernel import Kernel
+from fakedirty.observe.bpf.process_memory import ProcessMemory
+from fakedirty.observe.host.target import PROC, Target, find_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +112,13 @@ def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetRep
         reasons={str(level): why for level, why in choice.reasons.items()},
         version=answering.version if answering else None,
         capabilities=answering.capabilities if answering else None,
-        consequences=configuration.consequences(
+        consequences=migration_capabilities.consequences(
             answering.capabilities if answering else (),
             choice.level,
-            counts_channels=any(point.symbol == packets.WRITES for point in points),
+            counts_channels=any(point.symbol == packet_writes.WRITES for point in points),
             has_series=answering is not None and bool(answering.abilities.modes),
         ),
-        huge_pages=configuration.huge_pages(target.proc, target.pid),
+        huge_pages=migration_capabilities.huge_pages(target.proc, target.pid),
         attach_points=points,
         qmp=sockets,
         modes=list(answering.abilities.modes) if answering else None,
@@ -127,7 +129,7 @@ def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetRep
 def ask(address: Address) -> QmpSocket:
     """What the QEMU there says of itself."""
     try:
-        found = configuration.ask(address)
+        found = migration_capabilities.ask(address)
     except QmpError as error:
         return QmpSocket(str(address), str(error))
     return QmpSocket(str(address), "", found.version, found.capabilities, found.abilities)
@@ -139,9 +141,9 @@ def _instruments(target: Target, level: Level | None) -> tuple[str | None, list[
     try:
         with Binary(target.exe) as binary:
             if level is Level.PATCHED:
-                placed = patched.placed(binary)
+                placed = patched_probes.placed(binary)
             elif level in (Level.STOCK, Level.USDT):
-                placed = stock.placed(binary, ProcessMemory(target.proc, target.pid, binary), level)
+                placed = stock_probes.placed(binary, ProcessMemory(target.proc, target.pid, binary), level)
             return binary.build_id, [entry.point for entry in placed]
     except (FakedirtyError, OSError):  # it has just ended, or is another user's: the reasons say so
         return None, []

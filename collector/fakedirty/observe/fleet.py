@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from fakedirty.errors import FakedirtyError
 
 from .observer import POLL_SECONDS, Observer
-from .target import Finder, Target
+from fakedirty.observe.host.target import Finder, Target
 
 SEARCH_SECONDS = 0.5
 PAUSE_SECONDS = 0.2  # between two looks at whether it is to stop

@@ -13,33 +13,33 @@ from pathlib import Path
 
 from fakedirty.errors import QmpError, TargetError, UsageError
 from fakedirty.model.trace import Channel, Subject, TraceRecord
-from fakedirty.model.words import Level
-from fakedirty.qmp.answers import understanding
+from fakedirty.model.enums import Level
+from fakedirty.qmp.validation import understanding
 from fakedirty.qmp.mode import read_parameters
 from fakedirty.qmp.monitor import Address, Monitor
 from fakedirty.qmp.turn import in_turns
 
-from . import channels
-from .attachments import Attachments
-from .configuration import capabilities
-from .patched import PatchedProbes
-from .probing import Probes, ProbeTracer
-from .qmp_level import QmpPoller
-from .sizes import DEFAULT, Sizes
-from .source import Tracer
-from .staying import Staying
-from .stock import StockProbes
-from .target import Target
+from .decode import multifd
+from fakedirty.observe.bpf.attachments import Attachments
+from fakedirty.observe.host.migration_capabilities import capabilities
+from fakedirty.observe.bpf.patched_probes import PatchedProbes
+from fakedirty.observe.bpf.tracer import Probes, ProbeTracer
+from .qmp_poller import QmpPoller
+from fakedirty.observe.bpf.buffer_sizes import DEFAULT, Sizes
+from .interfaces import Tracer
+from fakedirty.observe.host.monitor_sharing import Staying
+from fakedirty.observe.bpf.stock_probes import StockProbes
+from fakedirty.observe.host.target import Target
 
-LIMITS = ("downtime-limit", "avail-switchover-bandwidth", *channels.PARAMETERS)  # of query-migrate-parameters
+LIMITS = ("downtime-limit", "avail-switchover-bandwidth", *multifd.PARAMETERS)  # of query-migrate-parameters
 
 
 def read_limits(qmp: Monitor) -> Mapping[str, object]:
     """What QEMU was told of its limits and its channels."""
     parameters = read_parameters(qmp)
     with understanding(qmp.path):
-        multifd = channels.MULTIFD in capabilities(qmp)
-    return {name: parameters[name] for name in LIMITS if name in parameters} | {channels.MULTIFD: multifd}
+        multifd = multifd.MULTIFD in capabilities(qmp)
+    return {name: parameters[name] for name in LIMITS if name in parameters} | {multifd.MULTIFD: multifd}
 
 
 class LiveTrace:

@@ -22,10 +22,10 @@ from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch, Sink
 from fakedirty.model.totals import Outcome
 from fakedirty.model.trace import Channel, Subject, TraceRecord
-from fakedirty.model.words import Level
+from fakedirty.model.enums import Level
 
-from .reading import reader
-from .source import EndUnknown, EndUnseen, Observed, Reader, SetUp, Trace
+from fakedirty.observe.decode.reader import reader
+from .interfaces import EndUnknown, EndUnseen, Observed, Reader, SetUp, Trace
 
 POLL_SECONDS = 0.1  # while a migration runs
 IDLE_SECONDS = 0.5

@@ -26,9 +26,9 @@ from fakedirty.errors import QmpError
 
 from . import peer
 from .holder import describe_holder
-from .place import Place
-from .process import Process
-from .reach import Link, Route, routes
+from .address import Place
+from fakedirty.linux.process import Process
+from .connect import Link, Route, routes
 
 T = TypeVar("T")
 Message = dict[str, Any]

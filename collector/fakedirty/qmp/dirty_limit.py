@@ -6,8 +6,8 @@ several vCPUs that write little, and it ends by SIGFPE, whoever asks. The series
 
 from __future__ import annotations
 
-from .answers import understanding
-from .history import history_command
+from .validation import understanding
+from .rounds_command import history_command
 from .monitor import Monitor
 
 CAPABILITY = "dirty-limit"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fakedirty.errors import QmpError
-from fakedirty.model.words import Mode
+from fakedirty.model.enums import Mode
 
 from . import refusals
-from .abilities import abilities
-from .answers import understanding
+from .supported import abilities
+from .validation import understanding
 from .client import QmpRefusedError
 from .monitor import Monitor
 from .parameters import HASH, MODE, SET

@@ -9,8 +9,8 @@ from typing import Any, Protocol, Self
 from fakedirty.errors import QmpError
 
 from .client import Qmp
-from .domain import DomainMonitor
-from .place import Address, Domain, Place
+from .libvirt import DomainMonitor
+from .address import Address, Domain, Place
 
 __all__ = ["ANSWER_SECONDS", "Address", "Monitor", "connect"]
 

@@ -17,14 +17,14 @@ from typing import Any
 
 from fakedirty.errors import QmpError
 
-from . import diag
-from .answers import understanding
+from fakedirty.linux import sock_diag
+from .validation import understanding
 from .holder import peer_of
-from .listening import TCP_ESTABLISHED, plain, tcp_rows
-from .network import within
-from .place import Place
-from .process import Process, others
-from .reach import Link
+from fakedirty.linux.listening import TCP_ESTABLISHED, plain, tcp_rows
+from fakedirty.linux.network_namespace import within
+from .address import Place
+from fakedirty.linux.process import Process, others
+from .connect import Link
 
 _WHOLE_HOST = "pid:[4026531836]"  # the kernel's own number for the first pid namespace
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
@@ -69,7 +69,7 @@ def _unix_peer(link: Link) -> int | None:
     """The inode of the other end; None where that is not said."""
     inode = os.fstat(link.socket.fileno()).st_ino
     try:
-        return within(link.network, lambda: diag.peer(inode))
+        return within(link.network, lambda: sock_diag.peer(inode))
     except OSError:
         return None
 

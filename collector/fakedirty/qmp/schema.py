@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .answers import understanding
+from .validation import understanding
 from .monitor import Monitor
 
 

@@ -15,7 +15,7 @@ from fakedirty.errors import QmpError
 
 from .monitor import Monitor, connect
 from .peer import PeerError
-from .place import Address, Domain
+from .address import Address, Domain
 
 T = TypeVar("T")
 

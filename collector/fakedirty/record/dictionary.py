@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .campaign_columns import CAMPAIGN_TABLES
+from fakedirty.campaign.columns import CAMPAIGN_TABLES
 from .columns import TABLES
 from .manifest import SCHEMA_VERSION
 

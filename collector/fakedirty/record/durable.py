@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from fakedirty.model.names import encodable
+from fakedirty.model.vm_names import encodable
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from fakedirty.errors import RecordError
-from fakedirty.model.words import Disposition, PageClass
+from fakedirty.model.enums import Disposition, PageClass
 
 from .pages import pages_of
 

@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from fakedirty.model.sink import PageBatch
-from fakedirty.model.words import Disposition, PageClass
+from fakedirty.model.enums import Disposition, PageClass
 
 from .durable import replacing
 

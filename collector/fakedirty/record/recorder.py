@@ -13,7 +13,7 @@ from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 
 from .manifest import Clock, Manifest
-from .writing import Writing
+from .migration_directory import Writing
 
 
 def read_clock() -> Clock:

@@ -15,8 +15,8 @@ from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
 from fakedirty.model.sink import Sink
 from fakedirty.model.totals import Outcome, Totals
-from fakedirty.model.verdict import Estimate, Refutation
-from fakedirty.model.words import Kind, Level, Mode
+from fakedirty.model.forecast import Estimate, Refutation
+from fakedirty.model.enums import Kind, Level, Mode
 
 from .load import json_object, load, rows
 from .manifest import Clock

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import conserved
 from fakedirty.model.totals import Outcome, expected_time_ns
-from fakedirty.model.verdict import Verdict
+from fakedirty.model.forecast import Verdict
 
 from .manifest import Clock, side
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from fakedirty.errors import RecordError
 from fakedirty.model.trace import Channel, Subject, TraceRecord
-from fakedirty.model.words import Level
+from fakedirty.model.enums import Level
 
 from .manifest import Clock, versions
 

@@ -11,11 +11,11 @@ import sys
 import textwrap
 from collections.abc import Iterator
 
-from .configuration import SECTIONS
+from .config import SECTIONS
 
 HEAD = """# Configuration
 
-Made from `fakedirty.service.configuration` by `python -m fakedirty.service.dictionary`; a test holds the two together.
+Made from `fakedirty.service.config` by `python -m fakedirty.service.dictionary`; a test holds the two together.
 
 `fakedirty observe --all --config FILE` reads it: TOML, a table for each section below. `fakedirty config check FILE`
 says what is wrong with a file, with line and key; `fakedirty config example` prints one with every option at its

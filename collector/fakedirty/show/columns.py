@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fakedirty.model.round import Round
-from fakedirty.model.words import Kind, Mode
+from fakedirty.model.enums import Kind, Mode
 
-from .figures import UNSEEN, compact, exact, seconds
+from fakedirty.format.numbers import UNSEEN, compact, exact, seconds
 
 SHORT_KINDS = {Kind.BULK: "bulk", Kind.ITERATIVE: "iter", Kind.SWITCHOVER: "swch"}
 SHORT_MODES = {Mode.OFF: "off", Mode.OBSERVE: "obs", Mode.SKIP: "skip"}

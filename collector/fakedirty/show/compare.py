@@ -10,7 +10,7 @@ from rich.text import Text
 
 from fakedirty.model.migration import Migration
 
-from .figures import UNSEEN, exact, milliseconds, size
+from fakedirty.format.numbers import UNSEEN, exact, milliseconds, size
 
 Value = Callable[[Migration], float | None]
 

@@ -14,7 +14,7 @@ from fakedirty.model.sink import PageBatch
 from fakedirty.model.totals import Outcome
 
 from .columns import Column, fitting
-from .figures import milliseconds, size
+from fakedirty.format.numbers import milliseconds, size
 from .terminal import harmless
 
 

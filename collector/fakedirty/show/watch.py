@@ -11,13 +11,13 @@ from rich.console import Group
 from rich.text import Text
 
 from fakedirty.model.round import Round
-from fakedirty.model.words import Kind
+from fakedirty.model.enums import Kind
 
 from .columns import Column, fitting
-from .figures import seconds, size
+from fakedirty.format.numbers import seconds, size
 from .table import heading, line
 from .terminal import harmless
-from .verdict import share
+from fakedirty.format.sentences import share
 
 BARS = "▁▂▃▄▅▆▇█"
 SHARES_SHOWN = 32  # rounds, in a line of bars

@@ -1,0 +1,26 @@
+"""A report as one HTML file that needs nothing else: no script, no address but those of its own pictures."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from .content import Content
+
+HERE = Path(__file__).parent
+TEMPLATE, STYLE = "report.html", "report.css"
+
+
+def html(content: Content) -> str:
+    """The whole of it. Everything that comes from the campaign is text, whatever it looks like."""
+    return _template().render(content=content, style=(HERE / STYLE).read_text(encoding="utf-8"))
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(TEMPLATE)

@@ -1,0 +1,167 @@
+"""The verdict in a sentence or two: why a migration does not converge, and whether skipping would help."""
+
+from __future__ import annotations
+
+from fakedirty.model.forecast import Estimate, Prediction, Refutation, Verdict
+
+SHORTEST_LIMIT = 0.001  # seconds: QEMU has whole milliseconds
+AS_LONG = 0.1  # of a time: QEMU counts a little less than it takes, without the headers
+GAIN = 0.95  # of the time as it is: what saves less is not worth a word
+
+
+def in_words(found: Verdict) -> str:
+    """What somebody reads who has no time for the figures."""
+    unchanged = f"{share(found.unchanged_ratio)} of what is sent again has not changed."
+    if found.refuted is not None:
+        return " ".join([refuted_words(found.refuted), _what_was_wrong(found), unchanged])
+    return " ".join([unchanged, *_plans(found)])
+
+
+def refuted_words(refuted: Refutation) -> str:
+    """What was expected, and did not come."""
+    if refuted.total_seconds is None:
+        return "It was expected not to converge, and it has."
+    return (
+        f"It was expected to end after {estimate_words(refuted.total_seconds)} in all, as its first "
+        f"{refuted.after_round} rounds had it, and has not: this verdict is withdrawn."
+    )
+
+
+def limit_words(found: Verdict) -> str:
+    """The downtime limit, and where it comes from if not from QEMU."""
+    words = seconds_words(found.downtime_limit_seconds)
+    return f"{words}, QEMU's default: the real one is not known" if found.limit_assumed else words
+
+
+def _what_was_wrong(found: Verdict) -> str:
+    if found.limit_assumed:
+        return f"The downtime limit, assumed to be {seconds_words(found.downtime_limit_seconds)}, is the first suspect."
+    return "The guest, the link or the limit is not what it was."
+
+
+def counted_otherwise(found: Verdict) -> bool:
+    """Whether QEMU takes sending for much longer, or shorter, than it is."""
+    return abs(found.counted_ratio - 1) > AS_LONG
+
+
+def _as_counted(found: Verdict, seconds: float) -> str:
+    return f", or {seconds_words(seconds * found.counted_ratio)} as QEMU counts" if counted_otherwise(found) else ""
+
+
+def share(ratio: float) -> str:
+    """A share that is 100% only where it is all."""
+    return "Over 99%" if 0.99 < ratio < 1 else f"{ratio:.0%}"
+
+
+def _plans(found: Verdict) -> list[str]:
+    if found.skipping:
+        return [_with_skip_on(found), _without(found)]
+    return [_as_it_is(found), _with_skip(found)]
+
+
+def _as_it_is(found: Verdict) -> str:
+    plan = found.as_is
+    if plan.total_seconds and plan.downtime_seconds:
+        return f"As it is, it {_converges(plan)} {_end(plan)}{_with_the_limit(found, plan)}."
+    return (
+        f"As it is, it {_does_not(found, plan)}: each round leaves {found.dirty_pages:,} dirty pages, which take "
+        f"{seconds_words(found.dirty_seconds)} at {found.link_rate / 1e6:.0f} MB/s"
+        f"{_as_counted(found, found.dirty_seconds)}{_no_longer(found)}."
+    )
+
+
+def _with_skip(found: Verdict) -> str:
+    skip, plain = found.with_skip, found.as_is
+    if not skip.total_seconds:
+        alone = f"those that have changed take {seconds_words(found.changed_seconds)} alone"
+        alone += _as_counted(found, found.changed_seconds)
+        would = _above(found, skip)
+        return f"Skip would help{would}: {alone}." if would else f"Skip would not help: {alone}."
+    if plain.total_seconds and skip.total_seconds.expected > GAIN * plain.total_seconds.expected:
+        return "Skip would gain little."
+    would = "would end" if skip.certain else "would probably end"
+    return f"With skip it {would} {_end(skip)}{_above(found, skip)}."
+
+
+def _with_skip_on(found: Verdict) -> str:
+    plan = found.with_skip
+    if plan.total_seconds:
+        return f"With skip on, it {_converges(plan)} {_end(plan)}{_with_the_limit(found, plan)}."
+    return (
+        f"Even with skip on, it {_does_not(found, plan)}: what changes in a round takes "
+        f"{seconds_words(found.changed_seconds)} at {found.link_rate / 1e6:.0f} MB/s"
+        f"{_as_counted(found, found.changed_seconds)}{_no_longer(found)}."
+    )
+
+
+def _without(found: Verdict) -> str:
+    plain, skip = found.as_is, found.with_skip
+    if not plain.total_seconds:
+        return "Without skip it would not converge." if skip.total_seconds else "Nor does it without skip."
+    if skip.total_seconds and skip.total_seconds.expected < GAIN * plain.total_seconds.expected:
+        return f"Without skip it would end {_end(plain)}{_above(found, plain)}."
+    return "Skip gains little."
+
+
+def _converges(plan: Prediction) -> str:
+    return "converges" if plan.certain else "probably converges"
+
+
+def _does_not(found: Verdict, plan: Prediction) -> str:
+    may = "does not converge" if plan.certain else "probably does not converge"
+    if not found.limit_assumed:
+        return may
+    least = plan.least_limit_seconds
+    return f"{may}{_by_default(found)}{f', but above {seconds_words(least.expected)}' if least else ''}"
+
+
+def _no_longer(found: Verdict) -> str:
+    if found.limit_assumed:  # it is named before
+        return ""
+    return f", and the guest may be stopped for no longer than {seconds_words(found.downtime_limit_seconds)}"
+
+
+def _with_the_limit(found: Verdict, plan: Prediction) -> str:
+    """For which limits it holds, where the limit is not known."""
+    if not found.limit_assumed:
+        return ""
+    least = plan.least_limit_seconds
+    if least is None:
+        return _by_default(found)
+    others = "other" if least.expected < SHORTEST_LIMIT else f"above {seconds_words(least.expected)}"
+    return f"{_by_default(found)}, or any {others}"
+
+
+def _by_default(found: Verdict) -> str:
+    return f" if the limit is QEMU's default of {seconds_words(found.downtime_limit_seconds)}"
+
+
+def _above(found: Verdict, plan: Prediction) -> str:
+    """The same, after the default was named."""
+    least = plan.least_limit_seconds
+    if not found.limit_assumed or least is None or least.expected < SHORTEST_LIMIT:
+        return ""
+    return f" if the limit is above {seconds_words(least.expected)}"
+
+
+def _end(plan: Prediction) -> str:
+    assert plan.total_seconds
+    assert plan.downtime_seconds
+    total, downtime = estimate_words(plan.total_seconds), estimate_words(plan.downtime_seconds)
+    return f"after {total} in all, with the guest stopped for {downtime}"
+
+
+def estimate_words(of: Estimate) -> str:
+    """The number, and where it may lie if that is far from it."""
+    if of.high is None:
+        return f"{seconds_words(of.expected)} (at best {seconds_words(of.low)})"
+    if of.high - of.low < 0.1 * of.expected:
+        return seconds_words(of.expected)
+    return f"{seconds_words(of.expected)} ({seconds_words(of.low)} to {seconds_words(of.high)})"
+
+
+def seconds_words(value: float) -> str:
+    """A time as a person says it."""
+    if value < 0.9995:
+        return f"{value * 1e3:.0f} ms"
+    return f"{value:.1f} s" if value < 120 else f"{value / 60:.0f} min"

@@ -1,0 +1,167 @@
+"""The convergence benchmark: each treatment on each mix of writes, measured alike and side by side."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakedirty.model.enums import Mode
+from fakedirty.qmp.rounds_command import read_history
+from fakedirty.qmp.parameters import MODE
+
+from fakedirty.lab.testbed import Bench, compared
+from .codec_speed import CodecSpeed
+from fakedirty.lab.guests.recipes import BuiltGuest
+from fakedirty.lab.guests.serial_report import GuestReport
+from fakedirty.lab.guests.workload import Workload
+from fakedirty.lab.machine import Machine
+from fakedirty.lab.migrate import Settings, migrate
+from fakedirty.lab.network import GIGABIT, shaped_network
+from fakedirty.lab.treatments import CONVERGENCE, Treatment
+
+GUEST_PAGE_BYTES = 4096
+PAGE_BYTES = GUEST_PAGE_BYTES + 8  # on the wire: a page of these guests, and what says where it goes
+DOWNTIME_LIMIT_MS = 300
+LINK_BITS = GIGABIT  # per second, where nothing else is asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """What a guest writes, sweep after sweep."""
+
+    name: str
+    workload: Workload
+
+    @property
+    def changed_pages(self) -> float:
+        """Pages that a sweep changes, on average: of those that are written in phases, half."""
+        return self.workload.changed + self.workload.phased / 2
+
+    @property
+    def fake_share(self) -> float:
+        """The share of the pages of a sweep that it does not change, on average."""
+        written = self.workload.fake + self.workload.changed + self.workload.phased
+        return 1 - self.changed_pages / written
+
+
+MIXES = (
+    Mix("60k/5k", Workload(fake=60_000, changed=5_000)),
+    Mix("20k/20k", Workload(fake=20_000, changed=20_000)),
+    Mix("60k/500", Workload(fake=60_000, changed=500)),
+    Mix("phases", Workload(phased=60_000, changed=500)),
+    Mix("0/5k", Workload(changed=5_000)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One migration of the benchmark; the three together name it."""
+
+    repetition: int
+    mix: str
+    treatment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What came of a job.
+
+    `total_seconds`, `downtime_ms`, `sent_bytes` (on the link, headers included) and `rounds` are those of its end, or
+    of the time limit where it did not converge; downtime is None then. `bulk_bytes` are those of RAM in round 1, and
+    `bulk_pages` the pages in it that are not zero. What the codec of the treatment does alone, to the guest's own pages
+    and in one thread, is in `codec_ratio` and `codec_bytes_per_second`: None where nothing is compressed.
+    """
+
+    job: Job
+    converged: bool
+    total_seconds: float
+    downtime_ms: int | None
+    sent_bytes: int
+    rounds: int
+    bulk_bytes: int
+    sweeps_per_second: float
+    memory_equal: bool
+    bulk_pages: int | None = None
+    codec_ratio: float | None = None
+    codec_bytes_per_second: float | None = None
+
+    def limit_seconds(self, mix: Mix, bytes_per_second: float) -> float:
+        """What the link itself allows: the bulk round and one pass of the changed pages, at line rate."""
+        return (self.bulk_bytes + mix.changed_pages * PAGE_BYTES / (self.codec_ratio or 1)) / bytes_per_second
+
+    def codec_seconds(self, mix: Mix, channels: int) -> float:
+        """What compressing the same takes at least, each channel with a core of its own; 0 where nothing is."""
+        if self.codec_bytes_per_second is None:
+            return 0.0
+        pages = (self.bulk_pages or 0) + mix.changed_pages
+        return pages * GUEST_PAGE_BYTES / (self.codec_bytes_per_second * channels)
+
+
+def jobs(
+    repetitions: int, seed: int, mixes: Sequence[Mix] = MIXES, treatments: Sequence[Treatment] = CONVERGENCE
+) -> Iterator[Job]:
+    """All jobs: in each repetition every treatment once on every mix, in an order drawn from the seed."""
+    chance = random.Random(seed)
+    for repetition in range(1, repetitions + 1):
+        for mix in mixes:
+            order = list(treatments)
+            chance.shuffle(order)
+            for treatment in order:
+                yield Job(repetition, mix.name, treatment.name)
+
+
+def measure(
+    job: Job,
+    mix: Mix,
+    treatment: Treatment,
+    qemu: Path,
+    guest: BuiltGuest,
+    *,
+    time_limit: float,
+    link_bits: int = LINK_BITS,
+    codec_speed: Callable[[Machine, GuestReport], CodecSpeed | None] = lambda _source, _report: None,
+) -> Measured:
+    """Boot the guest, migrate it once over the link, and compare its memory; `codec_speed` is asked before."""
+    settings = Settings(
+        DOWNTIME_LIMIT_MS,
+        parameters={MODE: str(treatment.mode or Mode.OFF), **treatment.parameters},
+        capabilities=treatment.capabilities,
+        shared=treatment.shared,
+    )
+    with shaped_network(link_bits) as network:
+        bench = Bench(qemu, guest, mix.workload, network, name=f"convergence-{treatment.name}")
+        reports: list[GuestReport] = []
+
+        def sweeping(report: GuestReport) -> bool:
+            reports[:] = [report]
+            return len(report.sweeps) > 1
+
+        with bench.source(sweeping) as source, bench.destination() as destination:
+            at_limit: list[tuple[int, int]] = []
+            codec = codec_speed(source, reports[0])
+
+            def look() -> tuple[int, int]:
+                return network.source.sent_bytes(), len(read_history(source.qmp)["rounds"])
+
+            outcome = migrate(
+                source, destination, settings, time_limit=time_limit, at_limit=lambda: at_limit.append(look())
+            )
+            sent, rounds = at_limit[0] if at_limit else look()
+            first = read_history(source.qmp)["rounds"][0]
+            equal = outcome.status == "completed" and compared(source, destination).equal
+    return Measured(
+        job,
+        converged=outcome.converged and outcome.status == "completed",
+        total_seconds=outcome.measured["total-time"] / 1000,
+        downtime_ms=outcome.measured.get("downtime") if outcome.converged else None,
+        sent_bytes=sent,
+        rounds=rounds,
+        bulk_bytes=int(first["transferred"]),
+        sweeps_per_second=reports[0].sweeps_per_second or 0.0,
+        memory_equal=equal,
+        bulk_pages=int(first["normal"]),
+        codec_ratio=codec.ratio if codec else None,
+        codec_bytes_per_second=codec.bytes_per_second if codec else None,
+    )

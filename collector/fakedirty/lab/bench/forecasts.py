@@ -1,0 +1,148 @@
+"""The verdict put to the test: frozen after round 2, and what then came of the migration, with skip and without.
+
+Each migration is observed from the start. One plan leaves it so, the other switches skip on when round 2 has ended.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakedirty.model.events import Event, RoundEnded
+from fakedirty.model.migration import Migration
+from fakedirty.model.sink import PageBatch
+from fakedirty.model.forecast import Estimate, Prediction
+from fakedirty.model.enums import Level, Mode
+from fakedirty.qmp.mode import set_mode
+
+from .convergence import DOWNTIME_LIMIT_MS, Mix
+from fakedirty.lab.experiment import Experiment, run_experiment
+from fakedirty.lab.guests.recipes import BuiltGuest
+from fakedirty.lab.guests.workload import Workload
+from fakedirty.lab.migrate import Settings, Step
+
+FROZEN_AFTER = 2  # rounds
+AS_IS, SKIP = "as-is", "skip"
+PLANS = (AS_IS, SKIP)
+LINKS = (1000, 400)  # Mbit/s
+
+#: Chosen before any of them was measured: what is silent, what changes, what is on the verge, what is slow.
+MIXES = (
+    Mix("60k/5k", Workload(fake=60_000, changed=5_000)),
+    Mix("60k/500", Workload(fake=60_000, changed=500)),
+    Mix("20k/20k", Workload(fake=20_000, changed=20_000)),
+    Mix("30k/8k", Workload(fake=30_000, changed=8_000)),
+    Mix("40k/12k", Workload(fake=40_000, changed=12_000)),
+    Mix("10k/5k", Workload(fake=10_000, changed=5_000)),
+    Mix("0/20k", Workload(changed=20_000)),
+    Mix("30k/10k, every 3 s", Workload(fake=30_000, changed=10_000, pause_ms=3_000)),
+    Mix("phases", Workload(phased=40_000, changed=500)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictJob:
+    """One migration; all of it together names it."""
+
+    repetition: int
+    mix: str
+    mbit: int
+    plan: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was predicted of a job, and what came of it; times in seconds, None where there was no end.
+
+    Without a verdict (`judged` is false) it had come to its end before round 2 was over.
+    """
+
+    job: VerdictJob
+    judged: bool
+    predicted: bool
+    certain: bool
+    total_low: float | None
+    total_expected: float | None
+    total_high: float | None
+    downtime_expected: float | None
+    converged: bool
+    total_seconds: float | None
+    downtime_seconds: float | None
+    memory_equal: bool
+
+
+class Frozen:
+    """The sink that keeps the verdict after so many rounds."""
+
+    def __init__(self, after: int = FROZEN_AFTER) -> None:
+        self._after = after
+        self.predictions: dict[str, Prediction] = {}
+
+    def started(self, migration: Migration) -> None:
+        """Nothing yet."""
+
+    def changed(self, migration: Migration, event: Event) -> None:
+        """Keep it, once."""
+        due = isinstance(event, RoundEnded) and event.round.round == self._after
+        if due and (found := migration.verdict) is not None and found.after_round == self._after:
+            self.predictions = {AS_IS: found.as_is, SKIP: found.with_skip}
+
+    def pages(self, migration: Migration, batch: PageBatch) -> None:
+        """Nothing."""
+
+    def ended(self, migration: Migration) -> None:
+        """Nothing."""
+
+
+def verdict_jobs(repetitions: int, seed: int, mixes: Sequence[Mix] = MIXES) -> Iterator[VerdictJob]:
+    """All jobs, in an order drawn from the seed within each repetition."""
+    chance = random.Random(seed)
+    for repetition in range(1, repetitions + 1):
+        jobs = [VerdictJob(repetition, mix.name, mbit, plan) for mix in mixes for mbit in LINKS for plan in PLANS]
+        chance.shuffle(jobs)
+        yield from jobs
+
+
+def check_verdict(job: VerdictJob, qemu: Path, guest: BuiltGuest, *, time_limit: float) -> Checked:
+    """Boot the guest, migrate it by its plan, and compare its memory."""
+    [mix] = [each for each in MIXES if each.name == job.mix]
+    skip = [Step(lambda qmp: set_mode(qmp, Mode.SKIP), after_round=FROZEN_AFTER)]
+    frozen = Frozen()
+    result = run_experiment(
+        Experiment(
+            "verdict",
+            qemu,
+            guest,
+            mix.workload,
+            Level.PATCHED,
+            Mode.OBSERVE,
+            Settings(DOWNTIME_LIMIT_MS),
+            skip if job.plan == SKIP else (),
+            time_limit=time_limit,
+            bits_per_second=job.mbit * 1_000_000,
+        ),
+        [frozen],
+    )
+    outcome, prediction = result.outcome, frozen.predictions.get(job.plan)
+    total = prediction.total_seconds if prediction else None
+    converged = outcome.converged and outcome.status == "completed"
+    return Checked(
+        job,
+        judged=prediction is not None,
+        predicted=prediction is not None and prediction.converges,
+        certain=prediction is not None and prediction.certain,
+        total_low=total.low if total else None,
+        total_expected=total.expected if total else None,
+        total_high=total.high if total else None,
+        downtime_expected=_expected(prediction.downtime_seconds if prediction else None),
+        converged=converged,
+        total_seconds=outcome.measured["total-time"] / 1e3 if converged else None,
+        downtime_seconds=outcome.measured["downtime"] / 1e3 if converged else None,
+        memory_equal=result.memory is not None and result.memory.equal,
+    )
+
+
+def _expected(estimate: Estimate | None) -> float | None:
+    return None if estimate is None else estimate.expected

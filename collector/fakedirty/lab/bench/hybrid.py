@@ -1,0 +1,140 @@
+"""The benchmark of hybrid migrations: what postcopy has to fetch with skip and its sweeps, and without.
+
+The guest runs on at the destination, so that it misses pages there as it would anywhere. Afterwards it is stopped, and
+its memory held against what it must have written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fakedirty.errors import LabError
+from fakedirty.model.enums import Level, Mode
+from fakedirty.qmp.rounds_command import read_history
+from fakedirty.qmp.parameters import MODE
+
+from fakedirty.lab.testbed import Bench
+from .convergence import DOWNTIME_LIMIT_MS, Mix
+from fakedirty.lab.fuzz.route import SWEEP_PARAMETER
+from fakedirty.lab.guests.recipes import BuiltGuest
+from fakedirty.lab.guests.content import PAGE_WORDS, check_content
+from fakedirty.lab.guests.serial_report import GuestReport
+from fakedirty.lab.guests.workload import REFERENCE
+from fakedirty.lab.machine import Machine
+from fakedirty.lab.memory_compare import Side, block_content
+from fakedirty.lab.migrate import Settings, migrate
+from fakedirty.lab.network import shaped_network
+from .order import shuffled
+from fakedirty.lab.treatments import Treatment
+
+MIX = Mix("60k/5k", REFERENCE)
+AFTER = 2  # rounds of pre-copy
+MBIT = 400  # per second, where nothing else is asked for: one pass of what changes takes longer than the downtime limit
+RAM = "pc.ram"
+
+_OFF = Treatment(
+    "off",
+    "mode off",
+    Level.QMP,
+    Mode.OFF,
+    capabilities={"postcopy-ram": True},
+    postcopy_after=AFTER,
+)
+SWEPT, UNSWEPT = "skip, sweeps", "skip, no sweep"
+ARMS = (
+    _OFF,
+    replace(_OFF, name=UNSWEPT, summary="skip, no sweep", mode=Mode.SKIP, parameters={SWEEP_PARAMETER: False}),
+    replace(_OFF, name=SWEPT, summary="skip, both sweeps", mode=Mode.SKIP, parameters={SWEEP_PARAMETER: True}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HybridJob:
+    """One migration of the benchmark."""
+
+    repetition: int
+    arm: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hybrid:
+    """What came of it.
+
+    `left_pages` were left to postcopy: None where pre-copy came to its end before. `requests` are pages that the guest
+    missed at the destination, `postcopy_bytes` what was sent in that phase, `swept_pages` what sweeps took out before.
+    `downtime_ms` is QEMU's. `blackout_ms` is from the stop of the source to the start of the destination, by the
+    events of both.
+    """
+
+    job: HybridJob
+    total_seconds: float
+    downtime_ms: int
+    blackout_ms: float
+    rounds: int
+    left_pages: int | None
+    requests: int
+    postcopy_bytes: int
+    swept_pages: int
+    memory_right: bool
+
+
+def hybrid_jobs(repetitions: int, seed: int) -> Iterator[HybridJob]:
+    """In each repetition every arm once, in an order drawn from the seed."""
+    return (HybridJob(repetition, arm.name) for repetition, arm in shuffled(repetitions, seed, ARMS))
+
+
+def measure_hybrid(job: HybridJob, qemu: Path, guest: BuiltGuest, *, time_limit: float, link_bits: int) -> Hybrid:
+    """Boot the guest, migrate it by the arm, and hold its memory against the law of its pages."""
+    [arm] = [each for each in ARMS if each.name == job.arm]
+    settings = Settings(
+        DOWNTIME_LIMIT_MS,
+        parameters={MODE: str(arm.mode), **arm.parameters},
+        capabilities=arm.capabilities,
+    )
+    with shaped_network(link_bits) as network:
+        bench = Bench(qemu, guest, MIX.workload, network, name="hybrid")
+        reports: list[GuestReport] = []
+
+        def sweeping(report: GuestReport) -> bool:
+            reports[:] = [report]
+            return len(report.sweeps) > 1
+
+        with bench.source(sweeping) as source, bench.destination(runs=True) as destination:
+            outcome = migrate(source, destination, settings, time_limit=time_limit, steps=arm.steps)
+            if outcome.status != "completed":
+                why = outcome.final.get("error-desc", "no reason given")
+                raise LabError(f"the migration of arm {job.arm} is {outcome.status}: {why}")
+            stopped = moment(source.qmp.drain_events(), "STOP")
+            resumed = moment(destination.qmp.drain_events(), "RESUME")
+            history, ram = read_history(source.qmp), outcome.final["ram"]
+            return Hybrid(
+                job,
+                total_seconds=outcome.final["total-time"] / 1000,
+                downtime_ms=int(outcome.final["downtime"]),
+                blackout_ms=(resumed - stopped) * 1000,
+                rounds=len(history["rounds"]),
+                left_pages=int(history["postcopy"]["pages"]) if "postcopy" in history else None,
+                requests=int(ram["postcopy-requests"]),
+                postcopy_bytes=int(ram["postcopy-bytes"]),
+                swept_pages=int(outcome.final.get("fake-dirty", {}).get("swept", 0)),
+                memory_right=_memory_right(destination, reports[0]),
+            )
+
+
+def moment(events: Sequence[Mapping[str, Any]], name: str) -> float:
+    """When the last event of that name came about, in seconds of QEMU's own clock. LabError where there is none."""
+    stamps = [event["timestamp"] for event in events if event["event"] == name]
+    if not stamps:
+        raise LabError(f"there was no event {name}")
+    return float(stamps[-1]["seconds"]) + float(stamps[-1]["microseconds"]) / 1e6
+
+
+def _memory_right(destination: Machine, report: GuestReport) -> bool:
+    destination.qmp.execute("stop")
+    content = block_content(Side(destination.qmp, destination.pid), RAM)
+    return check_content(np.frombuffer(content, np.uint32).reshape(-1, PAGE_WORDS), report).right

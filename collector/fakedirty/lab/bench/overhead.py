@@ -1,0 +1,241 @@
+"""The overhead benchmark: what being observed costs a migration at full speed, and what it costs the collector."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import geometric_mean, mean, median
+
+from fakedirty.errors import LabError
+from fakedirty.model.enums import Level
+from fakedirty.record.load import load
+
+from fakedirty.lab.testbed import Bench
+from .full_speed import FULL, LOCKED, Spent, one_pass, prepare, sink, take_mode
+from fakedirty.lab.guests.recipes import BuiltGuest
+from fakedirty.lab.machine import Machine
+from .order import shuffled
+
+PAIRS = 6  # of passes, one observed and one not, right after each other
+ATTACH_SECONDS = 60.0
+END_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class OverheadArm:
+    """A way of being observed, in a mode. `turns` is how often in a repetition: what costs little takes long to see.
+
+    With `beside` the guest is not observed itself: it runs the executable of one that is, by probes that lie on it.
+    """
+
+    name: str
+    mode: str
+    level: Level
+    more: tuple[str, ...] = ()
+    turns: int = 1
+    beside: bool = False
+
+
+ARMS = (
+    OverheadArm("patched", "observe", Level.PATCHED, turns=4),
+    OverheadArm("patched, pages", "observe", Level.PATCHED, ("--pages",), turns=4),
+    OverheadArm("qmp", "off", Level.QMP),
+    OverheadArm("usdt", "off", Level.USDT),
+    OverheadArm("usdt, pages", "off", Level.USDT, ("--pages",)),
+    OverheadArm("stock", "off", Level.STOCK),
+    OverheadArm("stock, pages", "off", Level.STOCK, ("--pages",)),
+    OverheadArm("stock, 1/16", "off", Level.STOCK, ("--sample", "1/16")),
+    OverheadArm("beside usdt", "off", Level.USDT, beside=True),
+    OverheadArm("beside stock", "off", Level.STOCK, beside=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OverheadJob:
+    """Passes of one arm, in turns with unobserved ones."""
+
+    repetition: int
+    arm: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """What observed passes took beside unobserved ones of the same seconds.
+
+    `time_share` and `thread_share` are by what share of itself a pass gets longer, and the CPU time of its migration
+    thread grows; `added_ns` is that CPU time by page: medians of the pairs, and the mean of both guests. Seconds, pages
+    and the collector's CPU time are the medians of a pass; `collector_bytes` is its largest resident memory,
+    `grown_bytes` by how much that grew over the passes; lost events are those of all passes.
+    """
+
+    job: OverheadJob
+    time_share: float
+    thread_share: float
+    added_ns: float
+    pass_seconds: float
+    base_pass_seconds: float
+    pages: int
+    collector_seconds: float
+    collector_bytes: int
+    grown_bytes: int
+    lost_events: int
+
+
+def overhead_jobs(repetitions: int, seed: int) -> Iterator[OverheadJob]:
+    """In each repetition every arm as often as it has turns, in an order drawn from the seed."""
+    turns = [(arm.name, turn) for arm in ARMS for turn in range(1, arm.turns + 1)]
+    return (OverheadJob(repetition, name, turn) for repetition, (name, turn) in shuffled(repetitions, seed, turns))
+
+
+@contextmanager
+def overhead_bench(qemu: Path, guest: BuiltGuest) -> Iterator[Callable[[OverheadJob], Overhead]]:
+    """Two stopped guests, and what measures a job on them: each is observed for a while, and the other is not."""
+    arms = {arm.name: arm for arm in ARMS}
+    with ExitStack() as stack:
+        uri = stack.enter_context(sink())
+        one, other = (
+            stack.enter_context(Bench(qemu, guest, FULL, network=None, more=LOCKED, name=name).source())
+            for name in ("overhead-1", "overhead-2")
+        )
+        for source in (one, other):
+            prepare(source.qmp, running=False)
+
+        def measure(job: OverheadJob) -> Overhead:
+            arm = arms[job.arm]
+            for source in (one, other):
+                take_mode(source.qmp, arm.mode)
+            measured = _beside if arm.beside else _observed
+            return _joined(job, [measured(arm, one, other, uri), measured(arm, other, one, uri)])
+
+        yield measure
+
+
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    """Pairs of passes, the first of each observed, and what that took the collector."""
+
+    pairs: Sequence[tuple[Spent, Spent]]
+    collector_seconds: Sequence[float]
+    peak: int
+    grown: int
+    lost: int
+
+    def ratio(self, figure: Callable[[Spent], float]) -> float:
+        """Of the observed one of a pair to the other."""
+        return median(figure(own) / figure(base) for own, base in self.pairs)
+
+
+def _joined(job: OverheadJob, parts: Sequence[_Observed]) -> Overhead:
+    """Both guests together: whatever one of them is slower by in itself cancels out."""
+    pairs = [pair for part in parts for pair in part.pairs]
+    added = [median(own.thread_seconds - base.thread_seconds for own, base in part.pairs) for part in parts]
+    pages = pairs[0][0].pages
+    return Overhead(
+        job,
+        time_share=geometric_mean(part.ratio(lambda spent: spent.pass_seconds) for part in parts) - 1,
+        thread_share=geometric_mean(part.ratio(lambda spent: spent.thread_seconds) for part in parts) - 1,
+        added_ns=mean(added) / pages * 1e9,
+        pass_seconds=median(own.pass_seconds for own, _ in pairs),
+        base_pass_seconds=median(base.pass_seconds for _, base in pairs),
+        pages=pages,
+        collector_seconds=median(seconds for part in parts for seconds in part.collector_seconds),
+        collector_bytes=max(part.peak for part in parts),
+        grown_bytes=max(part.grown for part in parts),
+        lost_events=sum(part.lost for part in parts),
+    )
+
+
+def _observed(arm: OverheadArm, source: Machine, other: Machine, uri: str) -> _Observed:
+    """By a collector in a process of its own, that records to files; a first pass of each is not counted."""
+    with tempfile.TemporaryDirectory(prefix="fakedirty-") as directory, ExitStack() as stack:
+        out = Path(directory) / "out"
+        collector = stack.enter_context(_collector(source, arm, out))
+        pairs, seconds, peaks = [], [], []
+        for number in range(1 + PAIRS):
+            base = one_pass(other, uri) if number % 2 else None
+            before = _cpu_seconds(collector.pid)
+            own = one_pass(source, uri)
+            _await_end(out, number + 1)
+            seconds.append(_cpu_seconds(collector.pid) - before)
+            pairs.append((own, base or one_pass(other, uri)))
+            peaks.append(_peak_bytes(collector.pid))
+        migrations = load(out).migrations
+        if arm.level is not Level.QMP and not migrations["rounds"].all():
+            raise LabError(f"{arm.name}: the collector saw no round")
+        lost = int(migrations["lost_events"].sum())
+        return _Observed(pairs[1:], seconds[1:], peaks[-1], peaks[-1] - peaks[0], lost)
+
+
+def _beside(arm: OverheadArm, source: Machine, other: Machine, uri: str) -> _Observed:
+    """Passes of a guest while probes lie on its executable that observe the other one, and while none do."""
+    command = [sys.executable, "-m", "fakedirty.lab.bench.second_collector", str(other.pid), str(arm.level)]
+    pairs, seconds, peaks = [], [], []
+    for number in range(1 + PAIRS):
+        base = one_pass(source, uri) if number % 2 else None
+        with _attached(command) as collector:
+            before = _cpu_seconds(collector.pid)
+            own = one_pass(source, uri)
+            seconds.append(_cpu_seconds(collector.pid) - before)
+            peaks.append(_peak_bytes(collector.pid))
+        pairs.append((own, base or one_pass(source, uri)))
+    return _Observed(pairs[1:], seconds[1:], max(peaks), 0, 0)
+
+
+def _collector(source: Machine, arm: OverheadArm, out: Path) -> AbstractContextManager[subprocess.Popen[str]]:
+    """``fakedirty observe``, attached."""
+    command = [sys.executable, "-m", "fakedirty.cli.main", "observe", "--pid", str(source.pid), "--json"]
+    command += ["--level", str(arm.level), "--qmp", str(source.observer_socket), "--out", str(out), *arm.more]
+    return _attached(command)
+
+
+@contextmanager
+def _attached(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """A collector as a process, once it is attached."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr
+        deadline = time.monotonic() + ATTACH_SECONDS
+        said: list[str] = []
+        while not any(line.startswith("attached") for line in said):
+            said.append(process.stderr.readline())
+            if not said[-1] or time.monotonic() > deadline:
+                raise LabError(f"the collector did not attach: {''.join(said).strip()}")
+        yield process
+        process.send_signal(signal.SIGTERM)
+        process.wait(END_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stderr
+        process.stderr.close()
+
+
+def _await_end(out: Path, migrations: int) -> None:
+    """Until the collector has written all of so many migrations."""
+    deadline = time.monotonic() + END_SECONDS
+    while len(list(out.glob("*/*/migration.json"))) < migrations or list(out.glob("*/*.partial")):
+        if time.monotonic() > deadline:
+            raise LabError(f"the collector did not end its recording within {END_SECONDS:g} s")
+        time.sleep(0.02)
+
+
+def _cpu_seconds(pid: int, proc: Path = Path("/proc")) -> float:
+    """Time on a CPU of all threads of a process so far: counted, where /proc/PID/stat has it by sampling."""
+    tasks = (proc / str(pid) / "task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def _peak_bytes(pid: int, proc: Path = Path("/proc")) -> int:
+    """The largest resident memory of a process so far."""
+    for line in (proc / str(pid) / "status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) << 10
+    raise LabError(f"/proc/{pid}/status has no VmHWM")

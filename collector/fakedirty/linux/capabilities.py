@@ -1,0 +1,34 @@
+"""Which capabilities observing needs, and which of them this process lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fakedirty.observe.host.uprobe_permission import may_create_uprobes
+
+# number in linux/capability.h, and what needs it
+NEEDED = {
+    "CAP_BPF": (39, "load BPF programs"),
+    "CAP_PERFMON": (38, "attach them to another process"),
+    "CAP_SYS_PTRACE": (19, "read the memory and the executable of another user's process"),
+    "CAP_SYS_ADMIN": (21, "create uprobes, which this kernel asks it for"),
+}
+_ADMIN_INCLUDES = frozenset({"CAP_BPF", "CAP_PERFMON"})
+
+
+def missing(
+    status: Path = Path("/proc/self/status"), can_create: Callable[[], bool] = may_create_uprobes
+) -> dict[str, str]:
+    """The capabilities that are not effective and needed here, each with what needs it."""
+    effective = 0
+    for line in status.read_text().splitlines():
+        if line.startswith("CapEff:"):
+            effective = int(line.split()[1], 16)
+    lacking = {name: purpose for name, (number, purpose) in NEEDED.items() if not effective >> number & 1}
+    if "CAP_SYS_ADMIN" not in lacking:
+        return {name: purpose for name, purpose in lacking.items() if name not in _ADMIN_INCLUDES}
+    # who lacks CAP_PERFMON cannot tell whether the kernel asks for more than that
+    if "CAP_PERFMON" in lacking or can_create():
+        del lacking["CAP_SYS_ADMIN"]
+    return lacking

@@ -1,0 +1,245 @@
+"""The probes of one build of QEMU, and the processes that are observed through them.
+
+A probe belongs to an executable, not to a process. Where every QEMU of a host is observed, programs are compiled once
+for a build and attached once to each executable of it, and the kernel asks a map which of its processes are meant.
+Where one QEMU is observed, they are attached to it alone, and others of its build pay nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import secrets
+import struct
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fakedirty.model.trace import Channel, TraceRecord
+
+from fakedirty.observe.host import headers
+from fakedirty.observe.decode import wire
+from .attach_point import Placed
+from .program import Bpf
+from .dispatcher import Dispatcher
+from .feed import Feed
+from fakedirty.observe.host.layered_files import inode, is_probed, runs_file_of
+from fakedirty.linux.descriptor_limit import demand_descriptors
+from .observed_processes import PROCESSES, Observed
+from fakedirty.observe.destinations import Peers
+from .buffer_sizes import RING_PAGE, Sizes
+from .process_slots import Slots
+from fakedirty.observe.host.target import Target
+from .uprobe import EVERY_PROCESS, attach, detach
+
+_OPENING = struct.Struct("<QHH")  # how every event opens: time, kind and slot
+_RUNSTATE_PID = wire.RunStateEvent.pid.offset
+_CHANNELS = {wire.EVENT_BATCH: Channel.PAGES, wire.EVENT_RUNSTATE: Channel.RUNSTATE}
+_SEED_BITS = 62  # of the hash of pages, where the kernel hashes
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What is compiled for the processes of a build: probe files, what is appended to them, definitions, sizes."""
+
+    files: tuple[str, ...]
+    appended: str
+    defines: tuple[tuple[str, int], ...]
+    pages: bool
+    sizes: Sizes
+    kept: tuple[str, ...]  # maps in which the level keeps what belongs to one migration, by ``struct chunk_key``
+    steps: tuple[str, ...] = ()  # programs that others go on to, by their index in the map `steps`
+
+
+class Attachment:
+    """One build's programs in the kernel. Every method may be called from any thread."""
+
+    def __init__(self, build: Build, dispatcher: Dispatcher, every_process: bool, peers: Peers) -> None:
+        self._build = build
+        self._dispatcher = dispatcher
+        self._every_process = every_process
+        self._peers = peers
+        self._lock = threading.RLock()
+        self._feeds: dict[int, Feed] = {}  # by slot, of which a feed has several where destinations are followed
+        self._members: dict[int, int] = {}  # slot by process id, destinations that are followed too
+        self._scopes: dict[object, dict[tuple[str, int], int]] = {}  # descriptors of what is attached, by where
+        self._placed: dict[int, object] = {}  # scope by process id
+        self._slots = Slots(PROCESSES)
+        defines = {"PAGES": int(build.pages), "PROCESSES": PROCESSES, "SEED": secrets.randbits(_SEED_BITS)}
+        defines |= {**build.sizes.defines(), **dict(build.defines)}
+        self._bpf = Bpf(build.files, headers.find(), defines, build.appended)
+        try:
+            self._bpf.open_rings(["events", "pages"] if build.pages else ["events"])
+            self._observed = Observed(self._bpf)
+            for index, program in enumerate(build.steps):
+                self._bpf.map("steps").insert(struct.pack("<I", index), struct.pack("<I", self._bpf.program(program)))
+            dispatcher.add(self)
+        except BaseException:
+            self._bpf.close()
+            raise
+
+    @property
+    def processes(self) -> int:
+        """How many are observed."""
+        return len(self._feeds)
+
+    def admit(self, target: Target, placed: Sequence[Placed]) -> Feed:
+        """Attach what is not attached yet, and keep a slot for a process."""
+        with self._lock:
+            slot = self._admit(target, placed)
+            feed = self._feeds[slot] = Feed(slot, self._build.sizes.page_ring * RING_PAGE)
+        self._peers.join(target.pid, feed)
+        return feed
+
+    def enter(self, target: Target, feed: Feed) -> None:
+        """Let the programs count for a process that has been admitted, from the return on.
+
+        The kernel lets this wait for all CPUs, so it is done for several processes at a time.
+        """
+        self._observed.enter(target, feed.slot)
+
+    def follow(self, target: Target, placed: Sequence[Placed], feed: Feed) -> None:
+        """Let a feed have the run states of another process too: a destination of its guest."""
+        if not self._every_process:  # else it is observed for itself, or will be
+            with self._lock:
+                slot = self._admit(target, placed)
+                self._feeds[slot] = feed
+            try:
+                self._observed.enter(target, slot)
+            except BaseException:
+                with self._lock:
+                    del self._feeds[slot], self._members[target.pid]
+                    self._detach(target.pid)
+                raise
+        self._peers.join(target.pid, feed)
+
+    def leave(self, feed: Feed, pids: Iterable[int]) -> None:
+        """Let the programs count for these processes no more; several at a time, as with :meth:`enter`."""
+        for pid in pids:
+            if (slot := self._slot(feed, pid)) is not None:
+                self._observed.leave(pid, slot)
+
+    def release(self, feed: Feed, pids: Iterable[int]) -> None:
+        """Forget processes that have left: what was sent goes, and the probes with the last one of an executable."""
+        with self._lock:
+            for pid in pids:
+                self._peers.part(pid, feed)
+                if pid in self._members and self._slot(feed, pid) is None:  # another process has that id by now
+                    continue
+                self._members.pop(pid, None)
+                self._detach(pid)
+            self.forget(feed, None)
+            for slot in [slot for slot, each in self._feeds.items() if each is feed]:
+                del self._feeds[slot]  # and somebody else's from now on
+
+    def probes(self, pids: Iterable[int]) -> int:
+        """How many are attached for these processes, those that others share with them included."""
+        with self._lock:
+            scopes = {scope for pid in pids if (scope := self._placed.get(pid)) is not None}
+            return sum(len(self._scopes[scope]) for scope in scopes)
+
+    def lost(self, feed: Feed, pids: Iterable[int]) -> list[int]:
+        """How many events of a process were lost so far, by place."""
+        total = [0] * len(wire.LOST_PLACES)
+        total[wire.LOST_LATE] = feed.late
+        for pid in pids:
+            slot = self._slot(feed, pid)
+            if slot is not None and (lost := self._observed.lost(pid, slot)) is not None:
+                total = [sum(pair) for pair in zip(total, lost, strict=True)]
+        return total
+
+    def forget(self, feed: Feed, before: int | None) -> None:
+        """Delete what was kept of migrations before a generation; None: of all of them."""
+        for name in self._build.kept:
+            kept = self._bpf.map(name)
+            with self._lock:
+                for raw in kept.keys(ctypes.sizeof(wire.ChunkKey)):
+                    key = wire.ChunkKey.from_buffer_copy(raw)
+                    if key.slot == feed.slot and (before is None or key.is_before(before)):
+                        kept.delete(raw)
+
+    def fileno(self) -> int:
+        """As a source of the dispatcher."""
+        return self._bpf.fileno()
+
+    def drain(self) -> None:
+        """Hand on to each process what is its own."""
+        taken = self._bpf.take()
+        parts: dict[Feed, list[TraceRecord]] = {}
+        # a copy of each: a part of the whole reading would keep all of it, for as long as one guest's reader is late
+        for raw in taken.get("pages", ()):
+            time_ns, kind, slot = _OPENING.unpack_from(raw)
+            if (feed := self._feeds.get(slot)) is not None:
+                record = TraceRecord(time_ns, _CHANNELS[kind], memoryview(bytes(raw)))
+                parts.setdefault(feed, []).append(record)
+        for raw in taken["events"]:
+            time_ns, kind, slot = _OPENING.unpack_from(raw)
+            record = TraceRecord(time_ns, _CHANNELS.get(kind, Channel.EVENT), bytes(raw))
+            if kind == wire.EVENT_RUNSTATE:
+                (pid,) = struct.unpack_from("<I", raw, _RUNSTATE_PID)
+                for feed in self._peers.of(pid):
+                    parts.setdefault(feed, []).append(record)
+            elif (feed := self._feeds.get(slot)) is not None:
+                parts.setdefault(feed, []).append(record)
+        for feed, records in parts.items():
+            feed.put(records)
+
+    def close(self) -> None:
+        """Detach everything."""
+        self._dispatcher.remove(self)
+        with self._lock:
+            detach(descriptor for scope in self._scopes.values() for descriptor in scope.values())
+            self._scopes.clear()
+            self._observed.close()
+            self._bpf.close()
+
+    def _slot(self, feed: Feed, pid: int) -> int | None:
+        """Of a process that a feed is of; None where another process has its id by now."""
+        slot = self._members.get(pid)
+        return slot if slot is not None and self._feeds.get(slot) is feed else None
+
+    def _admit(self, target: Target, placed: Sequence[Placed]) -> int:
+        """Attach, and find the process a slot, which is nobody's yet."""
+        slot = self._slots.free(self._feeds, target)
+        self._attach(target, placed)
+        self._members[target.pid] = slot
+        return slot
+
+    def _detach(self, pid: int) -> None:
+        """A process is none of those that want its probes."""
+        scope = self._placed.pop(pid, None)
+        if scope is not None and scope not in self._placed.values():
+            detach(self._scopes.pop(scope).values())
+
+    def _attach(self, target: Target, placed: Sequence[Placed]) -> None:
+        """In the order given; what fails is undone."""
+        scope = self._scope(target, placed)
+        pid = EVERY_PROCESS if self._every_process else target.pid
+        attached = self._scopes.setdefault(scope, {})
+        missing = [each for each in placed if (each.program, each.point.offset) not in attached]
+        done: list[tuple[str, int]] = []
+        try:
+            if missing:
+                demand_descriptors(2 * len(missing), f"attaching to {target.program}")
+            for each in missing:
+                place = each.program, each.point.offset
+                program = self._bpf.program(each.program)
+                attached[place] = attach(program, target.exe, each.point.offset, pid, each.semaphore)
+                done.append(place)
+        except BaseException:
+            detach(attached.pop(place) for place in done)
+            if not attached:
+                self._scopes.pop(scope, None)
+            raise
+        self._placed[target.pid] = scope
+
+    def _scope(self, target: Target, placed: Sequence[Placed]) -> object:
+        """Where the probes of a process lie: on itself alone, or on the file that it runs, which may have inodes."""
+        if not self._every_process:
+            return target.pid
+        scope = inode(target.exe)
+        if scope not in self._scopes and placed and is_probed(target, placed[0].point.address):
+            run = {other: pid for pid, other in self._placed.items() if (target.proc / str(pid) / "exe").exists()}
+            for other, pid in run.items():
+                if runs_file_of(target, pid):
+                    return other
+        return scope

@@ -1,0 +1,96 @@
+"""All that this process has in the kernel: the probes of each build, and the thread that reads what they report."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from .attach_point import Placed
+from .attachment import Attachment, Build
+from .dispatcher import Dispatcher
+from .feed import Feed
+from fakedirty.linux.descriptor_limit import DESCRIPTORS_OF_A_QEMU, demand_descriptors
+from fakedirty.observe.destinations import Peers
+from .probe_plans import Plans
+from fakedirty.observe.host.target import Target, find_all
+from .uprobe import BpfError
+
+REFUSED_SECONDS = 30.0  # for which what was refused is not tried again
+MAPS = 12  # descriptors of a build's maps and ring buffers
+
+_OF_THE_PROCESS = (errno.ENOENT, errno.ESRCH)  # reasons that hold for one process alone
+
+
+class Attachments:
+    """One attachment for each build and its options.
+
+    With `every_process` probes are attached to executables, else to the one process that is observed. `find` gives the
+    QEMUs of the host, among which destinations are.
+    """
+
+    def __init__(self, every_process: bool = False, find: Callable[[], Iterable[Target]] = find_all) -> None:
+        self.plans = Plans()
+        self.find = find
+        self._every_process = every_process
+        self._lock = threading.Lock()
+        self._by_build: dict[object, Attachment] = {}
+        self._refused: dict[object, tuple[float, BpfError]] = {}  # when, and why, by build
+        self._peers = Peers()
+        self._dispatcher: Dispatcher | None = None
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """The thread that reads; it begins with the first that wants it."""
+        if self._dispatcher is None:
+            self._dispatcher = Dispatcher()
+        return self._dispatcher
+
+    def observe(self, target: Target, build: Build, placed: Sequence[Placed]) -> tuple[Attachment, Feed]:
+        """Observe a process by the programs of its build, which are compiled if they are not yet."""
+        with self._lock:
+            demand_descriptors(DESCRIPTORS_OF_A_QEMU, f"observing {target.program} (pid {target.pid})")
+            attachment = self._by_build.get(build)
+            fresh = attachment is None
+            if attachment is None:
+                self._check_refusal(build)
+                demand_descriptors(MAPS + 2 * len(placed), f"attaching to {target.program}")
+            try:
+                attachment = attachment or Attachment(build, self.dispatcher, self._every_process, self._peers)
+                feed = attachment.admit(target, placed)
+            except BaseException as error:
+                if isinstance(error, BpfError) and error.errno not in _OF_THE_PROCESS:
+                    self._refused[build] = time.monotonic(), error
+                if fresh and attachment is not None:
+                    attachment.close()
+                raise
+            self._by_build[build] = attachment
+        try:
+            attachment.enter(target, feed)
+        except BaseException:
+            self.release(attachment, feed, (target.pid,))
+            raise
+        return attachment, feed
+
+    def _check_refusal(self, build: Build) -> None:
+        """What the kernel has just refused for one QEMU is not compiled again for each of a hundred others."""
+        when, error = self._refused.get(build, (-REFUSED_SECONDS, None))
+        if error is not None and time.monotonic() - when < REFUSED_SECONDS:
+            raise BpfError(str(error), error.errno)
+
+    def release(self, attachment: Attachment, feed: Feed, pids: Iterable[int]) -> None:
+        """Observe a process no more; with the last one of a build its programs go."""
+        pids = tuple(pids)
+        attachment.leave(feed, pids)
+        with self._lock:
+            attachment.release(feed, pids)
+            if not attachment.processes:
+                attachment.close()
+                self._by_build = {key: each for key, each in self._by_build.items() if each is not attachment}
+
+    def close(self) -> None:
+        """End the thread; all processes have been released."""
+        if self._dispatcher is not None:
+            self._dispatcher.close()
+            self._dispatcher = None

@@ -1,0 +1,73 @@
+"""The argument descriptions of USDT probes, turned into C: ``8@%rdi 4@-20(%rbp)`` as a call of a handler.
+
+bcc can do this too, but enables a probe only by writing its semaphore into the process's memory, where it
+would stay raised if the collector were killed. The kernel counts the semaphore itself (ref_ctr_offset).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from fakedirty.errors import TargetError
+
+from .attach_point import Placed, at
+from fakedirty.observe.host.elf import Binary, UsdtLocation
+
+_ARGUMENT = re.compile(
+    r"(?P<size>-?\d)@(?:\$(?P<constant>-?\w+)"
+    r"|%(?P<register>\w+)"
+    r"|(?P<offset>-?\w*)\(%(?P<base>\w+)(?:,%(?P<index>\w+)(?:,(?P<scale>\d))?)?\))$"
+)
+
+# registers as they are named in an instruction, by the field of struct pt_regs that holds them
+_LETTERED = {name: name for name in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp")}
+_REGISTERS = {
+    **{f"{prefix}{name}": field for name, field in _LETTERED.items() for prefix in ("r", "e", "")},
+    **{f"{letter}l": f"{letter}x" for letter in "abcd"},
+    **{f"{name}l": name for name in ("si", "di", "bp", "sp")},
+    **{f"r{number}{suffix}": f"r{number}" for number in range(8, 16) for suffix in ("", "d", "w", "b")},
+}
+_TYPES = {1: "u8", 2: "u16", 4: "u32", 8: "u64", -1: "s8", -2: "s16", -4: "s32", -8: "s64"}
+
+
+def placed(binary: Binary, names: Iterable[str]) -> list[Placed]:
+    """A program for every location of the named probes; the kernel holds their semaphores while it is attached."""
+    return [
+        Placed(
+            function := f"usdt_{name}_{number}",
+            at(binary, name, location.address),
+            binary.offset(location.semaphore) if location.semaphore else 0,
+            program(location, function),
+        )
+        for name in names
+        for number, location in enumerate(binary.usdt[name])
+    ]
+
+
+def program(location: UsdtLocation, function: str) -> str:
+    """A BPF program `function` that calls the handler named as the probe with this location's arguments."""
+    arguments = [argument for argument in location.arguments.split(" ") if argument]
+    names = [f"arg{number}" for number in range(1, len(arguments) + 1)]
+    fetches = [f"    {_fetch(location, text, name)}" for text, name in zip(arguments, names, strict=True)]
+    call = ", ".join(["ctx", *names])
+    body = "\n".join([*fetches, f"    return {location.name}({call});"])
+    return f"int {function}(struct pt_regs *ctx)\n{{\n{body}\n}}\n"
+
+
+def _fetch(location: UsdtLocation, text: str, name: str) -> str:
+    match = _ARGUMENT.match(text)
+    if match is None:
+        raise TargetError(f"argument {text!r} of USDT probe {location.name} is of a form that is not known")
+    kind = _TYPES[int(match["size"])]
+    if match["constant"]:
+        return f"u64 {name} = ({kind}){match['constant']};"
+    if match["register"]:
+        return f"u64 {name} = ({kind})ctx->{_REGISTERS[match['register']]};"
+    address = f"ctx->{_REGISTERS[match['base']]} + {match['offset'] or 0}"
+    if match["index"]:
+        address += f" + ctx->{_REGISTERS[match['index']]} * {match['scale'] or 1}"
+    return (
+        f"{kind} {name}_raw = 0; bpf_probe_read_user(&{name}_raw, sizeof({name}_raw), (void *)({address})); "
+        f"u64 {name} = {name}_raw;"
+    )

@@ -1,0 +1,124 @@
+"""The model's view of what a patched QEMU's trace events say. Pure: wire in, model out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fakedirty.model.events import (
+    Event,
+    EventsLost,
+    MigrationStarted,
+    ModeChanged,
+    RoundEnded,
+    RoundsComplete,
+    StateChanged,
+)
+from fakedirty.model.migration import ENDED
+from fakedirty.model.round import CLASSES, DISPOSITIONS
+from fakedirty.model.enums import Kind, Mode
+
+from . import wire
+from .round_records import NOT_UNDERSTOOD, RecordedRound, RoundOnWire, recorded
+from fakedirty.observe.interfaces import SetUp
+
+_SEEN = ("visited_pages", *CLASSES, *DISPOSITIONS)
+
+
+class PatchedReader:
+    """Pure: events of the wire in, events of the model out.
+
+    QEMU's state event names no side, and an incoming migration passes through the same states. Only an
+    outgoing one has a thread of its own that sets `active`, and only it has rounds and modes.
+
+    A migration that fails is `failed` before its cleanup, on the main thread, ends its last round. A record of a round
+    has the start of its migration: one that began before the last end is of the migration that ended, and of no other.
+    """
+
+    def __init__(self, tgid: int) -> None:
+        self._tgid = tgid
+        self._setup_ns: int | None = None
+        self._end_ns: int | None = None  # of the last migration that has ended, whatever it was
+        self._started_ns: int | None = None  # of the one that runs, or ran last, as its rounds say
+        self._thread = 0  # that was seen to make it
+        self._running = False
+        self._follows = False  # the last round of the one that has ended is to come
+        self._closed = False  # what was the last round can be no other's than the last
+        self._incomplete = False  # the round now open began unseen
+
+    def take(self, event: wire.Wire) -> Iterator[Event | SetUp]:
+        """The events of the model that one event of the wire stands for."""
+        match event:
+            case wire.StateEvent():
+                yield from self._state(event)
+            case wire.ModeEvent():
+                yield from self._mode(event)
+            case wire.RoundEvent() | wire.MigrationRoundEvent():
+                if (record := recorded(event)) is not None:
+                    yield from self._ended(event, record)
+                else:
+                    yield EventsLost(event.header.time_ns, 1, NOT_UNDERSTOOD)
+
+    def _state(self, event: wire.StateEvent) -> Iterator[Event | SetUp]:
+        time_ns, state = event.header.time_ns, event.state.decode()
+        if not self._running:
+            if state == "setup":
+                self._setup_ns = time_ns
+                if self._end_ns is not None:
+                    yield SetUp(time_ns)
+            elif state in ENDED:  # an incoming migration, or one that failed before it began
+                self._setup_ns, self._end_ns = None, time_ns
+            elif state == "active" and event.header.tid != self._tgid:
+                yield from self._start(event.header)
+        if self._running:
+            self._closed = self._closed or state.startswith("postcopy")
+            ended = state in ENDED
+            self._follows = ended and state != "completed" and not self._closed
+            yield StateChanged(time_ns, state, self._follows)
+            if ended:
+                self._running, self._setup_ns, self._end_ns = False, None, time_ns
+
+    def _mode(self, event: wire.ModeEvent) -> Iterator[Event]:
+        time_ns, tid = event.header.time_ns, event.header.tid
+        late = not self._running and self._setup_ns is None and self._end_ns is not None and tid == self._thread
+        # adopted in the setup, where QEMU still has the number of the last round of the migration before
+        number = 0 if not self._running and self._setup_ns is not None else event.round
+        if not late:
+            yield from self._start(event.header)
+        modes = [Mode(Mode.parse(word.decode())) for word in (event.from_mode, event.to_mode)]
+        yield ModeChanged(time_ns, number, modes[0], modes[1], event.hash.decode() or None)
+
+    def _ended(self, event: RoundOnWire, record: RecordedRound) -> Iterator[Event]:
+        started_ns = record.migration_start_ns
+        by_main = event.header.tid == self._tgid  # which ends what a migration left open, when that is over
+        if self._end_ns is not None and started_ns <= self._end_ns:
+            if self._follows and not self._running and self._started_ns in (None, started_ns):
+                # a thread of multifd may have set the state while the migration's own still ends a round
+                self._follows = not (by_main or record.round.kind is Kind.SWITCHOVER)
+                yield self._round(event, record)
+                if not self._follows:
+                    yield RoundsComplete(event.header.time_ns)
+            return
+        if by_main and not self._running:
+            return
+        if self._running and self._started_ns not in (None, started_ns):
+            self._running = False  # its end was not seen, nor the setup of this one
+        yield from self._start(event.header)
+        self._started_ns = started_ns
+        self._closed = by_main or record.round.kind is Kind.SWITCHOVER
+        yield self._round(event, record)
+
+    def _start(self, header: wire.EventHeader) -> Iterator[Event]:
+        if self._running:
+            return
+        self._running, self._follows, self._closed = True, False, False
+        self._started_ns, self._thread = None, header.tid
+        self._incomplete = self._setup_ns is None
+        yield MigrationStarted(self._setup_ns or header.time_ns, partial=self._incomplete)
+        self._setup_ns = None
+
+    def _round(self, event: RoundOnWire, record: RecordedRound) -> RoundEnded:
+        flaw = "the observer came in the middle of this round" if self._incomplete else ""
+        trusted = record.classified and not flaw
+        seen = {column: int(getattr(event.seen, column)) for column in _SEEN} if trusted else {}
+        self._incomplete = False
+        return RoundEnded(event.header.time_ns, record.round, seen, flaw, exact=record.exact)

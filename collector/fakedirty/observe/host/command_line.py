@@ -1,0 +1,158 @@
+"""What the command line of a QEMU says, and the files that it names with ``-readconfig``."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from fakedirty.model.vm_names import visible
+from fakedirty.linux.process import Process
+
+Keys = Mapping[str, str]
+
+_SECTION = re.compile(r'^\s*\[\s*([\w-]+)(?:\s+"([^"]*)")?\s*\]\s*$')
+_SETTING = re.compile(r'^\s*([\w.-]+)\s*=\s*"([^"]*)"\s*$')
+_HELP = re.compile(r"(^|,|=)(help|\?)$")
+# options that print what there is to choose from; a name, a path or a line for the kernel may be "help", too
+_PRINTING = (
+    *("accel", "audio", "audiodev", "chardev", "cpu", "d", "device", "display", "M", "machine", "net", "netdev", "nic"),
+    *("object", "soundhw", "tpmdev", "trace", "vga", "watchdog"),
+)
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
+_LARGEST_FILE = 1 << 20  # bytes: a configuration has some hundred
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """The words of a process, and the groups of options of the files that they name.
+
+    `unread` says of files that cannot be read why, by name.
+    """
+
+    words: Sequence[str]
+    sections: Sequence[tuple[str, Keys]] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+    def values(self, option: str) -> Iterator[str]:
+        """What is given with an option, each time."""
+        for name, value in itertools.pairwise(self.words):
+            if name in (f"-{option}", f"--{option}"):
+                yield value
+
+    def has(self, option: str) -> bool:
+        """Whether an option is given."""
+        return any(word in (f"-{option}", f"--{option}") for word in self.words)
+
+    def groups(self, option: str, first: str) -> Iterator[Keys]:
+        """The keys of an option, each time; those of files come as QEMU reads them, and all of them last."""
+        for value in self.values(option):
+            yield keys(value, first)
+        for name, section in self.sections:
+            if name == option:
+                yield section
+
+    @cached_property
+    def vm(self) -> str | None:
+        """The name of the VM, the last one where it has several."""
+        names = [name for group in self.groups("name", "guest") if (name := group.get("guest"))]
+        return visible(names[-1]) if names else None
+
+    @property
+    def only_prints(self) -> bool:
+        """Whether it asks for a list or a version, and runs no VM."""
+        if any(self.has(option) for option in ("version", "help", "h")):
+            return True
+        return any(_HELP.search(value) for option in _PRINTING for value in self.values(option))
+
+    @property
+    def incoming(self) -> bool:
+        """Whether it was started to wait for a migration."""
+        return self.has("incoming")
+
+
+def read(process: Process) -> CommandLine:
+    """That of a process; its files are looked for in its own directory and root."""
+    words = process.words()
+    sections: list[tuple[str, Keys]] = []
+    unread = {}
+    for name, value in itertools.pairwise(words):
+        if name in ("-readconfig", "--readconfig"):
+            try:
+                sections += parse(_text(value, process))
+            except OSError as error:
+                unread[value] = error.strerror or str(error)
+    return CommandLine(words, sections, unread)
+
+
+def keys(value: str, first: str) -> dict[str, str]:
+    """``a,b=c`` as a mapping; a first part without a key gets the name `first`. ``,,`` is a comma."""
+    parts = [part.replace("\0", ",") for part in value.replace(",,", "\0").split(",")]
+    return dict((first, part) if number == 0 and "=" not in part else _pair(part) for number, part in enumerate(parts))
+
+
+def is_on(group: Keys, name: str) -> bool:
+    """Whether a switch is on, as QEMU spells it: ``server``, ``server=on``; ``noserver`` turns it off."""
+    if f"no{name}" in group:
+        return False
+    return group.get(name) in ("", "on", "yes", "true", "y")
+
+
+def parse(text: str) -> Iterator[tuple[str, Keys]]:
+    """The groups of options of a configuration file, by the option that each stands for."""
+    section: tuple[str, dict[str, str]] | None = None
+    for line in text.splitlines():
+        if match := _SECTION.match(line):
+            if section:
+                yield section
+            section = match[1], ({"id": match[2]} if match[2] else {})
+        elif section and (match := _SETTING.match(line)):
+            section[1][match[1]] = match[2]
+    if section:
+        yield section
+
+
+def _pair(part: str) -> tuple[str, str]:
+    key, _equals, value = part.partition("=")
+    return key, value
+
+
+def _text(name: str, process: Process) -> str:
+    """A file as the process had it when it started, as far as it still has it. Raises OSError."""
+    problem: OSError | None = None
+    for path in _places(name, process):
+        try:
+            return _content(path).decode(errors="replace")
+        except OSError as error:
+            problem = problem or error
+    raise problem or FileNotFoundError(name)
+
+
+def _content(path: Path) -> bytes:
+    """Of a file; to open or read what is none (a pipe, a device) may wait for ever, or do something."""
+    found = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            raise OSError(errno.EINVAL, "it is no file that can be read again")
+        with open(f"/proc/self/fd/{found}", "rb") as file:
+            return file.read(_LARGEST_FILE)
+    finally:
+        os.close(found)
+
+
+def _places(name: str, process: Process) -> Iterable[Path]:
+    directory = process.directory
+    if match := _DESCRIPTOR.fullmatch(name):  # whose it is depends on who opens it
+        return (directory / "fd" / match[1],)
+    if name.startswith("/"):
+        there = process.seen(name)
+        return (there, Path(name)) if process.shares("mnt") else (there,)
+    # one that has become a daemon has left its directory, but not the environment that it was started with
+    started = process.environment("PWD")
+    return (directory / "cwd" / name, *(_places(f"{started}/{name}", process) if started else ()))

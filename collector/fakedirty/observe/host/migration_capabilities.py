@@ -1,0 +1,99 @@
+"""What of a QEMU's configuration decides about what can be counted: capabilities that are on, and huge pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fakedirty.model.enums import Level
+from fakedirty.qmp import dirty_limit
+from fakedirty.qmp.supported import Abilities, abilities
+from fakedirty.qmp.validation import understanding
+from fakedirty.qmp.monitor import Address, Monitor
+from fakedirty.qmp.turn import TASK_SECONDS, turn
+
+from fakedirty.observe.bpf import blind_spots
+
+#: capabilities of migration by which pages take another way, and that way where the probes can be passed by
+WAYS = {
+    "multifd": blind_spots.MULTIFD,
+    "xbzrle": blind_spots.XBZRLE,
+    "compress": blind_spots.COMPRESSION,
+    "mapped-ram": blind_spots.MAPPED_RAM,
+}
+_POSTCOPY = "postcopy-ram"
+BASE_PAGE = 4096
+
+
+def version(qmp: Monitor) -> str:
+    """QEMU's version, with its package's."""
+    return version_text(qmp.execute("query-version"))
+
+
+def version_text(answer: Any) -> str:
+    """What query-version answers, as people write it."""
+    numbers = ".".join(str(answer["qemu"][part]) for part in ("major", "minor", "micro"))
+    return f"{numbers} {answer['package']}".strip()
+
+
+def capabilities(qmp: Monitor) -> list[str]:
+    """The capabilities of migration that are on."""
+    answer: Any = qmp.execute("query-migrate-capabilities")
+    return [str(entry["capability"]) for entry in answer if entry["state"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a QEMU reports of itself: version, capabilities that are on, and to what the series can be set in it."""
+
+    version: str
+    capabilities: list[str]
+    abilities: Abilities
+
+
+def ask(address: Address, timeout: float = TASK_SECONDS) -> Configuration:
+    """That of the QEMU there, within `timeout` seconds; QmpError says why it does not answer."""
+    with turn([address], timeout) as qmp, understanding(address):
+        return Configuration(version(qmp), capabilities(qmp), abilities(qmp))
+
+
+def consequences(
+    enabled: Iterable[str], level: Level | None, *, counts_channels: bool = False, has_series: bool = False
+) -> dict[str, str]:
+    """What capabilities mean for the counts of a level, by capability; those that change nothing are left out.
+
+    Args:
+        enabled: the capabilities that are on.
+        level: that of the observer.
+        counts_channels: the executable is one in which packets of multifd are seen.
+        has_series: this QEMU is one with the series.
+    """
+    found = {}
+    if level is Level.QMP and dirty_limit.CAPABILITY in enabled and not has_series:
+        return {dirty_limit.CAPABILITY: f"no migration is seen at level {level}: {dirty_limit.REASON}"}
+    if level not in blind_spots.PAST:
+        return {}
+    past = blind_spots.PAST[level] - ({blind_spots.MULTIFD} if counts_channels else set())
+    for name in enabled:
+        if WAYS.get(name) in past:
+            found[name] = f"no share at level {level}: {blind_spots.BYPASSES[WAYS[name]][1]}"
+        elif name == "xbzrle":
+            found[name] = f"at level {level} pages are classed, but not told by whether xbzrle made deltas of them"
+        elif name == _POSTCOPY:
+            found[name] = f"no share at level {level} from the switch to postcopy on"
+    return found
+
+
+_KERNEL_PAGE = re.compile(r"^KernelPageSize:\s+(\d+) kB", re.MULTILINE)
+
+
+def huge_pages(proc: Path, pid: int) -> list[int]:
+    """Sizes in bytes of the huge pages that a process has mapped; empty also where that may not be read."""
+    try:
+        smaps = (proc / str(pid) / "smaps").read_text()
+    except OSError:
+        return []
+    return sorted({size for match in _KERNEL_PAGE.findall(smaps) if (size := int(match) << 10) > BASE_PAGE})

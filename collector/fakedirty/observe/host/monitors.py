@@ -1,0 +1,101 @@
+"""The control monitors of a QEMU, as its command line and its configuration name them.
+
+Only what they call a control monitor is one: a process listens at other sockets too (VNC, serial lines, migration), and
+to connect there has effects.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from fakedirty.qmp.address import (AbstractSocket, Address, Domain, InheritedSocket, Place, TcpSocket, UnixSocket, Unreachable)
+from fakedirty.linux.process import Process
+
+from .command_line import CommandLine, Keys, is_on, keys
+
+_LIBVIRTS_MONITOR = "charmonitor"
+_LIBVIRTS_QUESTIONS = re.compile(r"/qmp-[^/]+/qmp\.monitor$")
+_SHORT = ("qmp", "qmp-pretty")
+
+
+def monitors(line: CommandLine, process: Process) -> tuple[Address, ...]:
+    """Where they are, the best first: a QEMU of libvirt's is reached through libvirt, which holds its monitor."""
+    places = dict.fromkeys(_places(line))
+    ranks = (Domain, (UnixSocket, AbstractSocket, InheritedSocket, TcpSocket), Unreachable)
+    return tuple(Address(place, process) for rank in ranks for place in places if isinstance(place, rank))
+
+
+def _places(line: CommandLine) -> Iterator[Place]:
+    chardevs = {group.get("id", ""): group for group in line.groups("chardev", "backend")}
+    for option in _SHORT:
+        for value in line.values(option):
+            name = value.removeprefix("chardev:")
+            if value.startswith("chardev:"):
+                yield from _of_chardev(name, chardevs, line)
+            elif value != "none":
+                yield _of_short(option, value)
+    for group in line.groups("mon", "chardev"):
+        if group.get("mode") == "control":
+            yield from _of_chardev(group.get("chardev", ""), chardevs, line)
+    for name, why in line.unread.items():
+        yield Unreachable(
+            f"-readconfig {name}", f"monitors that it may name are not known, as it cannot be read ({why})"
+        )
+
+
+def _of_chardev(name: str, chardevs: dict[str, Keys], line: CommandLine) -> Iterator[Place]:
+    group = chardevs.get(name)
+    if group is None:
+        yield Unreachable(f"chardev {name}", "nothing says what it is")
+    elif name == _LIBVIRTS_MONITOR and "fd" in group and (uuids := list(line.values("uuid"))):
+        # libvirt starts it with a socket of its own, and stays connected to it
+        yield Domain(uuids[-1])
+    elif group.get("backend") != "socket":
+        yield Unreachable(f"chardev {name}", f"it is no socket, but of the kind {group.get('backend', 'unknown')}")
+    else:
+        yield _socket(f"chardev {name}", group)
+
+
+def _of_short(option: str, value: str) -> Place:
+    """``unix:path,server=on`` and the like, as ``-qmp`` and ``-monitor`` have them."""
+    kind, colon, rest = value.partition(":")
+    name = f"-{option} {value}"
+    if kind == "unix" and colon:
+        return _socket(name, keys(rest, "path"))
+    if kind == "tcp" and colon:
+        group = keys(rest, "address")
+        host, _, port = group.get("address", "").rpartition(":")
+        return _socket(name, {"host": host.strip("[]"), "port": port} | group)
+    return Unreachable(name, f"it is no socket, but of the kind {kind.partition(',')[0]}")
+
+
+def _socket(name: str, group: Keys) -> Place:
+    """What a chardev of the kind ``socket`` is."""
+    if why := _no_server(group):
+        return Unreachable(name, why)
+    if group.get("fd", "").isdigit():
+        return InheritedSocket(int(group["fd"]))
+    if "path" in group and is_on(group, "abstract"):
+        return AbstractSocket(group["path"], tight="tight" not in group or is_on(group, "tight"))
+    if "path" in group:
+        if _LIBVIRTS_QUESTIONS.search(group["path"]):
+            return Unreachable(name, "libvirt asks this QEMU what it can do, and nothing else is to disturb that")
+        return UnixSocket(group["path"])
+    to = group.get("to", "")
+    return TcpSocket(group.get("host", ""), group["port"], int(to) if to.isdigit() else None)
+
+
+def _no_server(group: Keys) -> str:
+    """Why nobody can be a plain client of it; empty where one can."""
+    if not is_on(group, "server"):
+        where = group.get("path") or f"{group.get('host', '')}:{group.get('port', group.get('fd', ''))}"
+        return f"it is a client itself, of whoever listens at {where}: nothing is ever sent there"
+    for wrapped in ("telnet", "websocket", "tn3270"):
+        if is_on(group, wrapped):
+            return f"it wants its clients to speak {wrapped}"
+    if group.get("tls-creds"):
+        return "it wants its clients to speak TLS"
+    if "fd" in group and not group["fd"].isdigit():
+        return f"which socket the name {group['fd']} stands for is not known"
+    return "" if {"fd", "path", "port"} & group.keys() else "nothing says where it listens"

@@ -1,0 +1,88 @@
+"""The directory of one migration while it is being written: every finished round is on disk at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fakedirty.model.events import Event, ModeChanged, RoundEnded
+from fakedirty.model.migration import Migration
+from fakedirty.model.sink import PageBatch
+
+from .columns import ROUNDS, TOGGLES, Column
+from .durable import Lines, sync_directory, write_json, write_lines
+from .manifest import Clock, Manifest
+from .directory_names import PARTIAL, safe_name
+from .pages import PageDataset
+from .rows import Row, round_row, toggle_row
+from .summary import summary
+
+
+class Writing:
+    """``OUT/<vm>/<start>-<migration_id>.partial/`` until :meth:`finish`. Every method may raise OSError."""
+
+    def __init__(self, out: Path, manifest: Manifest, migration: Migration, clock: Clock) -> None:
+        self._run_id = manifest.run_id
+        self._migration = migration
+        self._clock = clock
+        start = clock.date(migration.start_ns).strftime("%Y%m%dT%H%M%SZ")
+        self.final = _vacant(out / safe_name(migration.vm) / f"{start}-{safe_name(migration.migration_id)}")
+        self.directory = self.final.with_name(self.final.name + PARTIAL)
+        self.directory.mkdir(parents=True)
+        self._manifest = manifest
+        self._write_manifest()
+        self._rounds = Lines(self.directory / "rounds.csv", [column.name for column in ROUNDS])
+        self._toggles = Lines(self.directory / "toggles.csv", [column.name for column in TOGGLES])
+        self._pages = PageDataset(self.directory)
+
+    def take(self, event: Event) -> None:
+        """Write what `event`, already applied to the migration, has added to it."""
+        match event:
+            case RoundEnded():
+                self._pages.flush()  # first: a round that is in rounds.csv has all its pages on disk
+                row = round_row(self._run_id, self._migration, self._migration.rounds[-1])
+                self._rounds.append(_values(ROUNDS, row))
+            case ModeChanged():
+                self._toggles.append(_values(TOGGLES, toggle_row(self._run_id, self._migration, event)))
+
+    def pages(self, batch: PageBatch) -> None:
+        """Take page records."""
+        self._pages.append(batch)
+
+    def finish(self) -> Path:
+        """Write the summary and give the directory its final name, which is returned."""
+        self._pages.flush()
+        self.close(sync=True)
+        self._read_back()
+        self._write_manifest()  # QEMU's monitor may have answered since
+        write_json(self.directory / "migration.json", summary(self._run_id, self._migration, self._clock))
+        sync_directory(self.directory)
+        self.directory.rename(self.final)
+        sync_directory(self.final.parent)
+        return self.final
+
+    def _write_manifest(self) -> None:
+        write_json(self.directory / "manifest.json", self._manifest.of(self._migration, self._clock))
+
+    def _read_back(self) -> None:
+        """Write the toggles once more, now that it is known what QEMU said after them."""
+        rows = [_values(TOGGLES, toggle_row(self._run_id, self._migration, each)) for each in self._migration.toggles]
+        if rows:
+            write_lines(self.directory / "toggles.csv", [column.name for column in TOGGLES], rows)
+
+    def close(self, sync: bool = False) -> None:
+        """Close the files; the directory keeps its name and what is in it."""
+        self._rounds.close(sync)
+        self._toggles.close(sync)
+
+
+def _values(columns: tuple[Column, ...], row: Row) -> list[object]:
+    return [row[column.name] for column in columns]
+
+
+def _vacant(path: Path) -> Path:
+    """`path`, or the first of `path`-2, `path`-3 … that nothing has taken, finished or not."""
+    candidate, number = path, 1
+    while candidate.exists() or candidate.with_name(candidate.name + PARTIAL).exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate

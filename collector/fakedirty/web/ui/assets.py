@@ -1,0 +1,54 @@
+"""Files that the page is made of: its own, and BokehJS from the installed package; there are no others."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from fakedirty.errors import MissingError
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file in a package."""
+
+    package: str
+    name: str
+    content_type: str
+
+
+ASSETS = {
+    "/": Asset("fakedirty.web.ui", "page.html", "text/html; charset=utf-8"),
+    "/page/page.js": Asset("fakedirty.web.ui", "page.js", "text/javascript; charset=utf-8"),
+    "/page/page.css": Asset("fakedirty.web.ui", "page.css", "text/css; charset=utf-8"),
+    "/page/icon.svg": Asset("fakedirty.web.ui", "icon.svg", "image/svg+xml"),
+    "/page/bokeh.js": Asset("bokeh", "server/static/js/bokeh.min.js", "text/javascript; charset=utf-8"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What is sent, and its ETag; `zipped` is the same in gzip."""
+
+    plain: bytes
+    zipped: bytes
+    tag: str
+
+
+def body(content: bytes, level: int = 1) -> Body:
+    """Made once for all who ask."""
+    return Body(content, gzip.compress(content, level), f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"')
+
+
+@cache
+def asset(path: str) -> Body:
+    """That at a path of the table; the package that it is in is found, and not imported."""
+    of = ASSETS[path]
+    found = find_spec(of.package)
+    if found is None or not found.submodule_search_locations:
+        raise MissingError(f"the page needs the Python package {of.package}, which is not installed")
+    return body(Path(found.submodule_search_locations[0], of.name).read_bytes(), level=6)

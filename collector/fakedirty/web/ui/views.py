@@ -1,0 +1,102 @@
+"""What the page is answered with: looked up among those that run, and those that have been recorded."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from fakedirty.export.host import Attached
+from fakedirty.record.restore import restore
+
+from .assets import Body, body
+from .ram_map import RamByRound
+from .recorded import Recorded
+from .documents import Plain, details, overview
+from .live_migrations import Witness
+
+KEPT = 8  # answers, and maps, of the migrations that were looked at last
+
+Kept_ = TypeVar("Kept_")
+
+
+class Desk:
+    """Each method is called by one thread at a time, but two of them may be at once."""
+
+    def __init__(
+        self, witness: Witness, recorded: Recorded, attached: Callable[[], Iterable[Attached]], host: str
+    ) -> None:
+        self._witness = witness
+        self._recorded = recorded
+        self._attached = attached
+        self._host = host
+        self._details: _Latest[tuple[str, Body]] = _Latest()
+        self._maps: _Latest[_Map] = _Latest()
+
+    def overview(self) -> Body:
+        """All migrations."""
+        return _body(overview(self._host, self._witness.all(), self._recorded.listing(), self._attached()))
+
+    def details(self, key: str) -> Body:
+        """One of them; KeyError if it is not known."""
+        if (told := self._witness.all().get(key)) is not None:
+            return self._made(key, told.stamp, lambda: details(told.migration, told))
+        found = self._recorded.listing().found[key]
+        return self._made(key, found.stamp, lambda: details(restore(found.directory)))
+
+    def _made(self, key: str, stamp: str, make: Callable[[], Plain]) -> Body:
+        """As it was made for that stamp, or anew."""
+        kept = self._details.get(key)
+        if kept is None or kept[0] != stamp:
+            kept = stamp, _body({**make(), "stamp": stamp})
+            self._details.keep(key, kept)
+        return kept[1]
+
+    def ram(self, key: str) -> Body:
+        """Its RAM by round, as far as it has been read; empty where there are no page records."""
+        found = self._recorded.listing().found.get(key)
+        if found is None or not found.directory.exists():  # it has just begun, or got its final name
+            found = self._recorded.listing(fresh=True).found.get(key)
+        if found is None and key not in self._witness.all():
+            raise KeyError(key)
+        known = self._maps.get(key) or _Map()
+        if found is not None:
+            picture = known.counts.read(found.directory)
+            if known.files != known.counts.files:
+                known.files = known.counts.files
+                known.body = _body({} if picture is None else picture.plain())
+            self._maps.keep(key, known)
+        return known.body
+
+
+def _body(plain: Plain) -> Body:
+    return body(json.dumps(plain, allow_nan=False).encode())
+
+
+@dataclass(slots=True)
+class _Map:
+    """What has been counted, and how it was written after so many files."""
+
+    counts: RamByRound = field(default_factory=RamByRound)
+    files: int = 0
+    body: Body = field(default_factory=lambda: _body({}))
+
+
+class _Latest(Generic[Kept_]):
+    """What was asked for last, by key."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Kept_] = OrderedDict()
+
+    def get(self, key: str) -> Kept_ | None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def keep(self, key: str, kept: Kept_) -> None:
+        self._kept[key] = kept
+        self._kept.move_to_end(key)
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
