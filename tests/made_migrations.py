@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from fakedirty.model.enums import Disposition, Kind, Level, Mode, PageClass
 from fakedirty.model.events import (
     Closed,
     Event,
@@ -18,7 +19,6 @@ from fakedirty.model.events import (
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
 from fakedirty.model.sink import PageBatch, Sink
-from fakedirty.model.enums import Disposition, Kind, Level, Mode, PageClass
 
 SECOND = 10**9
 START = 5_000 * SECOND

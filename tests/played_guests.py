@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fakedirty.model.round import Round
 from fakedirty.model.enums import Kind, Mode
+from fakedirty.model.round import Round
 
 WHOLE = 4096  # what QEMU takes a page for when it decides
 PAGE = WHOLE + 8  # on the wire, as it is

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fakedirty.package_files import carried
 from fakedirty.errors import LabError
 from fakedirty.lab.qemu import BINARY, cache_directory
+from fakedirty.package_files import carried
 from variants import Edit, Variant
 
 

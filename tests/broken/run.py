@@ -21,12 +21,12 @@ from pathlib import Path
 
 import pytest
 from building import Workshop
-from fakedirty.package_files import carried
 from fakedirty.errors import FakedirtyError, LabError
 from fakedirty.lab.fuzz.campaign import fuzz, possible
 from fakedirty.lab.fuzz.plan import Possible
 from fakedirty.lab.fuzz.run import Fuzzed
 from fakedirty.lab.qemu import RELEASE, releases
+from fakedirty.package_files import carried
 from plans import indexes_of
 from variants import VARIANTS, MovedError, Variant, of_release
 

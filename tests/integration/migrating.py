@@ -16,15 +16,15 @@ from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.serial_report import wait_until_ready
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine, machine
+from fakedirty.model.enums import Kind, Level
 from fakedirty.model.events import Event
 from fakedirty.model.migration import ENDED, Migration
 from fakedirty.model.round import Round
 from fakedirty.model.sink import PageBatch
-from fakedirty.model.enums import Kind, Level
-from fakedirty.observe.live import LiveTrace
-from fakedirty.observe.observer import Observer, Tap
 from fakedirty.observe.bpf.buffer_sizes import DEFAULT, Sizes
 from fakedirty.observe.host.target import by_pid
+from fakedirty.observe.live import LiveTrace
+from fakedirty.observe.observer import Observer, Tap
 
 #: Sweeps take a few milliseconds, rounds at SLOW half a second and more: every set is in every round.
 WORKLOAD = Workload(fake=300, changed=200, untouched=500, pause_ms=5, memory_mib=64)

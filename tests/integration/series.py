@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from fakedirty.lab.testbed import Bench, compared
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import PATIENCE_MS, Step
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.model.round import broken_law
+from fakedirty.lab.testbed import Bench, compared
 from fakedirty.model.enums import Mode
+from fakedirty.model.round import broken_law
 from fakedirty.observe.decode.qmp_history import history_round
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import set_mode

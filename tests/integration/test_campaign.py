@@ -11,8 +11,8 @@ from pathlib import Path
 
 import fakedirty
 import pytest
-from fakedirty.campaign.supported import left_out
 from fakedirty.campaign.spec import parse
+from fakedirty.campaign.supported import left_out
 from fakedirty.campaign.treatments import ARMS
 from fakedirty.cli.main import main
 from fakedirty.lab.qemu import qemu_binary, stock_binary

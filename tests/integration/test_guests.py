@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from fakedirty.package_files import carried
 from fakedirty.errors import LabError, UsageError
-from fakedirty.lab.guests.recipes import GUESTS, BuiltGuest, build_guest
+from fakedirty.lab.guests.accelerator import choose_accelerator
 from fakedirty.lab.guests.content import PAGE_BYTES, check_content, status_of
 from fakedirty.lab.guests.page_frames import frame_numbers
-from fakedirty.lab.guests.accelerator import choose_accelerator
+from fakedirty.lab.guests.recipes import GUESTS, BuiltGuest, build_guest
 from fakedirty.lab.guests.serial_report import GuestReport, read_report, wait_for_report
 from fakedirty.lab.guests.workload import PROBE, Workload, place
 from fakedirty.lab.machine import INCOMING, Machine, machine
 from fakedirty.lab.migrate import Settings, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import stock_binary
+from fakedirty.package_files import carried
 
 SMALL = Workload(fake=300, changed=200, zero=100, aba=100, phased=100, untouched=200, pause_ms=5, memory_mib=64)
 STRIDED = Workload(fake=100, changed=50, zero=50, aba=50, phased=50, untouched=50, pause_ms=5, memory_mib=64, stride=3)

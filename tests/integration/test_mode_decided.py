@@ -12,8 +12,8 @@ from fakedirty.cli.main import main
 from fakedirty.lab.cleanup_retry import once_cleaned_up
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.enums import Level
-from fakedirty.qmp.rounds_command import COMMANDS, history_command
 from fakedirty.qmp.mode import read_mode
+from fakedirty.qmp.rounds_command import COMMANDS, history_command
 from fakedirty.record.load import load
 from fakedirty.record.recorder import Recorder
 from migrating import Notes, Pair, capable, observed, pair, wait

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakedirty.package_files import carried
+from fakedirty.model.enums import Level
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
-from fakedirty.model.enums import Level
+from fakedirty.observe.bpf.buffer_sizes import DEFAULT, Sizes
 from fakedirty.observe.decode import wire
+from fakedirty.observe.host.target import by_pid
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.bpf.buffer_sizes import DEFAULT, Sizes
-from fakedirty.observe.host.target import by_pid
+from fakedirty.package_files import carried
 from migrating import Notes, running, wait
 
 THREADS = 8

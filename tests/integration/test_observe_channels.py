@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakedirty.model.migration import Migration
 from fakedirty.model.enums import Level
+from fakedirty.model.migration import Migration
 from fakedirty.observe.bpf import packet_writes
 from fakedirty.observe.decode import wire
 from fakedirty.observe.host.elf import Binary
+from fakedirty.observe.host.target import by_pid
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.host.target import by_pid
 from migrating import Notes, running, wait
 
 ACTIVE, COMPLETED, CANCELLED = 2, 3, 5  # of played_channels.c

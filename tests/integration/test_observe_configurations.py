@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.model.migration import Migration
 from fakedirty.model.enums import Level
+from fakedirty.model.migration import Migration
 from migrating import CRAWL, SLOW, Notes, capable, observed, pair, wait
 
 LEVELS = pytest.mark.parametrize("level", [Level.STOCK, Level.USDT], ids=str)

@@ -16,9 +16,9 @@ from fakedirty.model.enums import Level
 from fakedirty.observe import doctor
 from fakedirty.observe.host import levels
 from fakedirty.observe.host.elf import Binary
+from fakedirty.observe.host.target import Target, by_pid, find_all
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.host.target import Target, by_pid, find_all
 from migrating import SLOW, Notes, observed, pair, running, wait
 
 # a mount namespace in which the executable lies where nothing is outside, and a pid namespace

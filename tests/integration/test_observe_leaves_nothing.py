@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.enums import Level
-from fakedirty.observe.host.elf import Binary
-from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.bpf.process_memory import ProcessMemory
-from fakedirty.observe.observer import Observer
+from fakedirty.observe.host.elf import Binary
 from fakedirty.observe.host.target import PROC, Target, by_pid
+from fakedirty.observe.live import LiveTrace
+from fakedirty.observe.observer import Observer
 from in_kernel import held
 from migrating import pair, wait
 

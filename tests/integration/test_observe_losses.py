@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from fakedirty.cli.observe import INVALID, verdict
 from fakedirty.lab.qemu import qemu_binary, stock_binary
-from fakedirty.model.migration import Migration
 from fakedirty.model.enums import Level
+from fakedirty.model.migration import Migration
+from fakedirty.observe.bpf.buffer_sizes import Sizes
+from fakedirty.observe.decode.wire import LOST_PLACES
+from fakedirty.observe.host.target import by_pid
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.bpf.buffer_sizes import Sizes
-from fakedirty.observe.host.target import by_pid
-from fakedirty.observe.decode.wire import LOST_PLACES
 from migrating import SLOW, Notes, Pair, observed, pair, running, wait
 
 EVENTS, PAGES, UNREADABLE, TABLE, LATE, _BATCHES = LOST_PLACES

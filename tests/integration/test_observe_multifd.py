@@ -17,13 +17,13 @@ from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import Settings
 from fakedirty.lab.qemu import qemu_binary, stock_binary
+from fakedirty.model.enums import Level
 from fakedirty.model.migration import Migration
 from fakedirty.model.totals import Outcome
-from fakedirty.model.enums import Level
 from fakedirty.observe import doctor
+from fakedirty.observe.host.target import by_pid
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.host.target import by_pid
 from judging import judged
 from migrating import SLOW, WORKLOAD, Notes, Pair, capable, check_rounds, observed, pair, running, wait
 

@@ -10,9 +10,9 @@ import pytest
 from fakedirty.errors import RecordError
 from fakedirty.lab.guests.serial_report import read_report
 from fakedirty.lab.qemu import qemu_binary
+from fakedirty.model.enums import Kind, Level, Mode, PageClass
 from fakedirty.model.events import Event, FinalReport, RoundEnded
 from fakedirty.model.migration import Migration
-from fakedirty.model.enums import Kind, Level, Mode, PageClass
 from fakedirty.observe.decode import wire
 from fakedirty.observe.host.target import by_pid
 from migrating import CRAWL, SLOW, WORKLOAD, Notes, observed, pair, wait

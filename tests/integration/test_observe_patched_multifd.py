@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pytest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.qemu import qemu_binary
+from fakedirty.model.enums import Disposition, Level, PageClass
 from fakedirty.model.events import Event, RoundEnded
 from fakedirty.model.migration import ENDED, Migration
-from fakedirty.model.enums import Disposition, Level, PageClass
 from fakedirty.observe.decode import wire
 from fakedirty.qmp.rounds_command import read_history
 from fakedirty.record.pages import pages_of

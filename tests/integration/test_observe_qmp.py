@@ -8,8 +8,8 @@ import pytest
 from fakedirty.errors import QmpError
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.enums import Level
-from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.host.target import by_pid
+from fakedirty.observe.live import LiveTrace
 from fakedirty.qmp.client import Qmp
 from migrating import SLOW, Notes, observed, pair, wait
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.model.sampling import wilson
 from fakedirty.model.enums import Level
+from fakedirty.model.sampling import wilson
+from fakedirty.observe.host.target import by_pid
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.host.target import by_pid
 from migrating import SLOW, Notes, observed, pair, running, wait
 
 

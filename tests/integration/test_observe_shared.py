@@ -18,17 +18,17 @@ from pathlib import Path
 import pytest
 from fakedirty.errors import TargetError
 from fakedirty.lab.qemu import qemu_binary, stock_binary
-from fakedirty.model.trace import Channel
 from fakedirty.model.enums import Level
-from fakedirty.observe.decode import wire
+from fakedirty.model.trace import Channel
 from fakedirty.observe.bpf.attachment import Attachment
 from fakedirty.observe.bpf.attachments import Attachments
-from fakedirty.observe.live import LiveTrace
-from fakedirty.observe.bpf.observed_processes import PROCESSES
-from fakedirty.observe.observer import Observer
 from fakedirty.observe.bpf.buffer_sizes import DEFAULT, Sizes
-from fakedirty.observe.host.target import Target, by_pid, find_all
+from fakedirty.observe.bpf.observed_processes import PROCESSES
 from fakedirty.observe.bpf.uprobe import BpfError, attach
+from fakedirty.observe.decode import wire
+from fakedirty.observe.host.target import Target, by_pid, find_all
+from fakedirty.observe.live import LiveTrace
+from fakedirty.observe.observer import Observer
 from in_kernel import exists, held, maps
 from migrating import SLOW, Notes, Pair, pair, running, wait
 

@@ -11,9 +11,9 @@ import pytest
 from fakedirty.cli.main import main
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.enums import Level
+from fakedirty.observe.host.target import by_pid
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.host.target import by_pid
 from fakedirty.qmp.client import Qmp
 from migrating import Notes, running, wait
 from sole_socket import Sole, managed, manager_that_stays, sole

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakedirty.lab.qemu import qemu_binary, stock_binary
+from fakedirty.model.enums import Kind, Level
 from fakedirty.model.events import FinalReport
 from fakedirty.model.migration import Migration
-from fakedirty.model.enums import Kind, Level
 from fakedirty.observe import doctor, observer
 from fakedirty.observe.decode.pages import NOWHERE
-from fakedirty.observe.host.target import by_pid
 from fakedirty.observe.decode.wire import PAGE_RECORD
+from fakedirty.observe.host.target import by_pid
 from migrating import CRAWL, PATIENCE_SECONDS, SLOW, WORKLOAD, Notes, capable, observed, pair, wait
 
 Observed = tuple[Path, Level]

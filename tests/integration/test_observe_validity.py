@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from fakedirty.lab.cleanup_retry import once_cleaned_up
 from fakedirty.lab.qemu import qemu_binary, stock_binary
+from fakedirty.model.enums import Level
 from fakedirty.model.migration import Migration
 from fakedirty.model.totals import Outcome
-from fakedirty.model.enums import Level
+from fakedirty.observe.host.target import by_pid
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.host.target import by_pid
 from fakedirty.qmp.rounds_command import read_history
 from fakedirty.record.load import load
 from fakedirty.record.recorder import Recorder

@@ -22,21 +22,21 @@ import pytest
 import yaml
 from certificates import certificate, needs_openssl, users_file
 from dashboard_queries import DASHBOARDS, Query, chosen, queries
-from fakedirty.web.access import Access
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import Attached
-from fakedirty.web.serve import serve
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import INCOMING, machine
 from fakedirty.lab.migrate import Settings, Step, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.model.events import LimitsTold, RoundEnded
 from fakedirty.model.enums import Mode
+from fakedirty.model.events import LimitsTold, RoundEnded
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import set_mode
 from fakedirty.record.load import load
+from fakedirty.web.access import Access
+from fakedirty.web.serve import serve
 from made_migrations import EVENTS, SECOND, START, again, made, tell
 from observing import observe
 from scraping import PATIENCE, ask, fetch, prometheus, values, wait_for

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from disks import grow
-from fakedirty.lab.testbed import Bench
-from fakedirty.lab.tcp_connections import connections, shut
 from fakedirty.lab.machine import Machine, machine
 from fakedirty.lab.migrate import PATIENCE_MS, PAUSED, PORT, Settings, Step, migrate
 from fakedirty.lab.qemu import qemu_binary
+from fakedirty.lab.tcp_connections import connections, shut
+from fakedirty.lab.testbed import Bench
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from held import Held, held
 from migrating import wait

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
-from fakedirty.lab.testbed import Bench
 from fakedirty.lab.fuzz.small_sockets import MUCH_STATE, small_buffers
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import PAUSED, PORT, POSTCOPY, Outcome, Settings, Step, migrate, set_up
 from fakedirty.lab.migration_thread import waits_to_send
+from fakedirty.lab.testbed import Bench
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from migrating import wait
 from series import SLOW, assert_equal, bench, rounds, setting

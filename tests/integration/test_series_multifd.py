@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from fakedirty.lab.tcp_connections import connections, shut
 from fakedirty.lab.migrate import PORT, Settings, Step, migrate
+from fakedirty.lab.tcp_connections import connections, shut
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp
 from migrating import wait

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
-from fakedirty.lab.tcp_connections import connections, shut
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import PORT, Settings, Step, migrate
+from fakedirty.lab.tcp_connections import connections, shut
 from fakedirty.qmp.client import Qmp
 from migrating import wait
 from series import SLOW, WORKLOAD, assert_equal, pair

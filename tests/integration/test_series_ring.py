@@ -9,15 +9,15 @@ import re
 from dataclasses import replace
 
 import pytest
-from fakedirty.lab.testbed import Bench
 from fakedirty.lab.fuzz.draw import AVAILABLE
-from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.accelerator import accelerated_by, choose_accelerator, ring_refused
+from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import PATIENCE_MS, Settings, Step, migrate
 from fakedirty.lab.network import GIGABIT
 from fakedirty.lab.qemu import qemu_binary
+from fakedirty.lab.testbed import Bench
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp
 from series import assert_equal, bench, let_through, rounds, toggling

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from fakedirty.export.exporter import Exporter
+from fakedirty.format.sentences import in_words
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.enums import Level
-from fakedirty.format.sentences import in_words
 from migrating import Notes, observed, pair, wait
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF")

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.model.migration import Migration
 from fakedirty.model.enums import Level
+from fakedirty.model.migration import Migration
 from migrating import WORKLOAD, Notes, capable, observed, pair, wait
 
 MANY = replace(WORKLOAD, fake=2_000, changed=4_000, untouched=4_000)

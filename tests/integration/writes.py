@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from fakedirty.lab.testbed import Bench
 from fakedirty.lab.bench.full_speed import LOCKED, one_pass, prepare, sink, take_mode
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
+from fakedirty.lab.testbed import Bench
 from library_calls import counting
 
 PASSES = 5

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.accelerator import choose_accelerator
+from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.enums import Level, Mode
 from test_guest_truth import BAREMETAL, bare_metal_is_classified_from_outside, linux_is_classified, migrated

@@ -16,8 +16,8 @@ from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.enums import Disposition, Kind, Level, Mode, PageClass
 from fakedirty.observe.bpf.attachment import Attachment
-from fakedirty.observe.decode.pages import NOWHERE
 from fakedirty.observe.bpf.buffer_sizes import Sizes
+from fakedirty.observe.decode.pages import NOWHERE
 from fakedirty.observe.decode.wire import PAGE_RECORD
 from fakedirty.record.load import load
 from migrating import CRAWL, PATIENCE_SECONDS, SLOW, Notes, Pair, capable, observed, pair, wait

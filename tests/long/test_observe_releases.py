@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from fakedirty.model.enums import Level
 from fakedirty.observe import doctor
+from fakedirty.observe.host.target import find_all
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.host.target import find_all
 from migrating import SLOW, Notes, capable, check_rounds, pair, running, wait
 from mirrors import bootstrap
 

@@ -16,15 +16,15 @@ import pytest
 from browser import Tab, browser
 from fakedirty.cli.main import main
 from fakedirty.export.exporter import Exporter
-from fakedirty.web.serve import serve
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.model.events import RoundEnded
 from fakedirty.model.enums import PageClass
-from fakedirty.web.ui.routes import pages_of
-from fakedirty.web.ui.live_migrations import Witness, key_of
+from fakedirty.model.events import RoundEnded
 from fakedirty.record.directory_names import safe_name
 from fakedirty.record.recorder import Recorder
+from fakedirty.web.serve import serve
+from fakedirty.web.ui.live_migrations import Witness, key_of
+from fakedirty.web.ui.routes import pages_of
 from made_migrations import EVENTS, LOSS, SECOND, START, again, batch, bulk, made, tell
 from migrating import pair
 from PIL import Image

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 import pytest
-from fakedirty.lab.testbed import Bench, compared
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.serial_report import GuestReport
 from fakedirty.lab.guests.workload import Workload, linux_words
@@ -20,6 +19,7 @@ from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import Settings, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
+from fakedirty.lab.testbed import Bench, compared
 from fakedirty.observe.bpf.ram_blocks import ram_blocks
 from hinted import PAGE, recording
 from series import let_through, rounds

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from answering import Answers, asking
-from fakedirty.lab.testbed import Bench
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import UNLIMITED, Outcome, Settings, Step, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
+from fakedirty.lab.testbed import Bench
 from hugepages import huge_pages, on_huge_pages
 from series import assert_equal, rounds, setting
 

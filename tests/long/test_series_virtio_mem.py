@@ -9,7 +9,6 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from fakedirty.lab.testbed import Bench, compared
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.serial_report import GuestReport
 from fakedirty.lab.guests.workload import Workload, linux_words
@@ -17,6 +16,7 @@ from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import Settings, Step, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
+from fakedirty.lab.testbed import Bench, compared
 from fakedirty.qmp.client import Qmp
 from migrating import wait
 from series import let_through, rounds

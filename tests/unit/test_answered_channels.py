@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from fakedirty.model.events import LimitsTold, StateChanged
 from fakedirty.model.trace import Channel, TraceRecord
-from fakedirty.observe.live import read_limits
 from fakedirty.observe.decode.reader import LimitsReader
+from fakedirty.observe.live import read_limits
 from fakedirty.qmp.monitor import Address, connect
 from fakedirty.record.load import load
 from fakedirty.record.manifest import Clock

@@ -10,7 +10,16 @@ from types import SimpleNamespace
 
 import pytest
 from fakedirty.cli.bench import command
-from fakedirty.cli.bench.report import (convergence_tables, cost_line, cost_tables, interval, overhead_tables, scrape_line, scrape_tables, spread)
+from fakedirty.cli.bench.report import (
+    convergence_tables,
+    cost_line,
+    cost_tables,
+    interval,
+    overhead_tables,
+    scrape_line,
+    scrape_tables,
+    spread,
+)
 from fakedirty.cli.bench.results import Results
 from fakedirty.cli.main import main
 from fakedirty.errors import LabError
@@ -19,7 +28,16 @@ from fakedirty.lab.bench import overhead
 from fakedirty.lab.bench.convergence import MIXES, PAGE_BYTES, Job, Measured, jobs
 from fakedirty.lab.bench.cost import ARMS, Cost, CostJob, cost_jobs, paired
 from fakedirty.lab.bench.full_speed import Spent, thread_seconds
-from fakedirty.lab.bench.scrape_speed import (NEWS, ROUNDS, VMS, WAYS, ScrapeJob, ScrapeSpeed, measure_scrapes, scrape_jobs)
+from fakedirty.lab.bench.scrape_speed import (
+    NEWS,
+    ROUNDS,
+    VMS,
+    WAYS,
+    ScrapeJob,
+    ScrapeSpeed,
+    measure_scrapes,
+    scrape_jobs,
+)
 from fakedirty.lab.treatments import CONVERGENCE
 from rich.console import Console
 

@@ -23,11 +23,11 @@ from fakedirty.lab.bench.codec_speed import CODECS, measure_codec
 from fakedirty.lab.bench.convergence import Job, Measured
 from fakedirty.lab.bench.cost import ARMS, CHANNELS, COMPARED, MULTIFD, Cost, CostJob
 from fakedirty.lab.bench.full_speed import channel_seconds, sink
-from fakedirty.lab.guests.content import filling
-from fakedirty.lab.guests.workload import linux_words
 from fakedirty.lab.bench.hybrid import Hybrid, HybridJob, hybrid_jobs, moment
 from fakedirty.lab.bench.scaling import Scaling, ScalingJob, most_speedup, scaling_jobs
 from fakedirty.lab.bench.step_speed import PROGRAM, StepJob, StepSpeed, measure_step, step_jobs
+from fakedirty.lab.guests.content import filling
+from fakedirty.lab.guests.workload import linux_words
 from fakedirty.lab.treatments import COMPRESSION_TREATMENTS
 from rich.console import Console
 from rich.table import Table

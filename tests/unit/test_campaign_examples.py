@@ -13,8 +13,8 @@ import pytest
 from campaign_directory import lay_out
 from campaign_frames import campaign
 from fakedirty.campaign.report.cells import cells, treatments
-from fakedirty.campaign.report.compare import differences, medians
 from fakedirty.campaign.report.columns import REPORT_TABLES
+from fakedirty.campaign.report.compare import differences, medians
 from fakedirty.campaign.report.statistics import coverage, smallest_p
 from fakedirty.cli.main import main
 

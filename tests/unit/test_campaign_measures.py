@@ -6,18 +6,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from fakedirty.campaign.operations import operations
+from fakedirty.campaign.columns import RUNS
 from fakedirty.campaign.observed_downtime import outside_downtime_ms
+from fakedirty.campaign.operations import operations
 from fakedirty.campaign.plan import Planned
-from fakedirty.campaign.run_row import row_of
 from fakedirty.campaign.run import Seen
-from fakedirty.campaign.throughput import DESTINATION, SOURCE, Follower, Heard, Meter, Sample, followed, medians
+from fakedirty.campaign.run_row import row_of
 from fakedirty.campaign.spec import parse
 from fakedirty.campaign.sweeps import sweep_meter
 from fakedirty.campaign.thread_time import MIGRATION, VCPUS, ThreadTimes
+from fakedirty.campaign.throughput import DESTINATION, SOURCE, Follower, Heard, Meter, Sample, followed, medians
 from fakedirty.errors import LabError
 from fakedirty.lab.migrate import Outcome
-from fakedirty.campaign.columns import RUNS
 from made_migrations import made, tell
 
 SPEC = parse("name = 'x'\ntime_limit_seconds = 9\n[factors]\nworkload = ['idle']\ntreatment = ['skip']\n").spec

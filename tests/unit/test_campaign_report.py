@@ -18,9 +18,9 @@ from fakedirty.campaign.report.cells import cells, treatments
 from fakedirty.campaign.report.compare import differences, medians
 from fakedirty.campaign.report.drawing import label
 from fakedirty.campaign.report.inputs import plan_of
+from fakedirty.campaign.report.markdown import plain
 from fakedirty.campaign.report.metrics import HEADLINES
 from fakedirty.campaign.report.write import write
-from fakedirty.campaign.report.markdown import plain
 from fakedirty.errors import RecordError
 
 NASTY = '<img src=x onerror="document.title=1">$x$ & "ü|`\'\x07</script>'

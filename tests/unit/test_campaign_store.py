@@ -8,16 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from fakedirty.campaign.supported import LeftOut
+from fakedirty.campaign.columns import RUNS
 from fakedirty.campaign.frames import load, long_form
 from fakedirty.campaign.plan import Planned, plan
-from fakedirty.campaign.run_row import row_of
 from fakedirty.campaign.run import Seen
+from fakedirty.campaign.run_row import row_of
 from fakedirty.campaign.spec import Spec, parse
 from fakedirty.campaign.store import Row, Store, write_row
+from fakedirty.campaign.supported import LeftOut
 from fakedirty.cli.main import main
 from fakedirty.errors import RecordError, UsageError
-from fakedirty.campaign.columns import RUNS
 
 TEXT = """\
 name = "kept"

@@ -15,9 +15,9 @@ import pytest
 import yaml
 from fakedirty import __version__
 from fakedirty.cli import observe, status
-from fakedirty.web.serve import DEFAULT_HOST, DEFAULT_PORT, parse_address
 from fakedirty.service.config import read
 from fakedirty.service.control import DEFAULT_SOCKET
+from fakedirty.web.serve import DEFAULT_HOST, DEFAULT_PORT, parse_address
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import FakedirtyError, QmpError, UsageError
+from fakedirty.linux.process import start_ticks
 from fakedirty.model.enums import Level
+from fakedirty.observe.host.target import Target
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.host.target import Target
-from fakedirty.linux.process import start_ticks
 from fakedirty.record.recorder import read_clock
 from fakedirty.service.control import Asker
 from fakedirty.service.status_api import Desk

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fakedirty.campaign.columns import CAMPAIGN_TABLES
 from fakedirty.export import dictionary as metrics
 from fakedirty.model.round import Round
 from fakedirty.record import dictionary as columns
-from fakedirty.campaign.columns import CAMPAIGN_TABLES
 from fakedirty.record.columns import IDENTITY, MIGRATIONS, ROUNDS, TABLES
 from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row, toggle_row

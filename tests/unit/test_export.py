@@ -14,9 +14,9 @@ from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import HOST, Build
 from fakedirty.export.metrics import METRICS
 from fakedirty.export.tracked_migration import ROUNDS_SHOWN
-from fakedirty.web.serve import parse_address, serve
-from fakedirty.model.events import FinalReport, LimitsTold, MigrationStarted, ModeChanged, RoundEnded, StateChanged
 from fakedirty.model.enums import Mode
+from fakedirty.model.events import FinalReport, LimitsTold, MigrationStarted, ModeChanged, RoundEnded, StateChanged
+from fakedirty.web.serve import parse_address, serve
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import EVENTS, LOSS, REPORT, SECOND, START, again, batch, bulk, made, tell, unseen

@@ -9,11 +9,11 @@ import pytest
 from certificates import users_file
 from fakedirty.cli.main import main
 from fakedirty.errors import UsageError
-from fakedirty.web.access import Access, check, permitted
 from fakedirty.export.exporter import Exporter
+from fakedirty.service.config import parse
+from fakedirty.web.access import Access, check, permitted
 from fakedirty.web.serve import serve
 from fakedirty.web.users import users_of
-from fakedirty.service.config import parse
 
 CERTIFICATE, KEY, CA, USERS = (Path(f"/etc/fakedirty/{name}") for name in ("tls.crt", "tls.key", "ca.crt", "users"))
 TLS = Access(CERTIFICATE, KEY)

@@ -18,11 +18,11 @@ from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import Attached
 from fakedirty.export.retained_vms import DEPARTED_VMS, KEPT
 from fakedirty.export.tracked_migration import ROUNDS_SHOWN
-from fakedirty.web.serve import serve
+from fakedirty.model.enums import Level
 from fakedirty.model.events import RoundEnded
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
-from fakedirty.model.enums import Level
+from fakedirty.web.serve import serve
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import EVENTS, START, again, bulk, made, tell, unseen

@@ -11,8 +11,8 @@ from fakedirty import __version__
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import Attached, Build, build
 from fakedirty.export.text import Described, Said, head, lines, number, series
-from fakedirty.model.events import Event, RoundEnded
 from fakedirty.model.enums import Mode
+from fakedirty.model.events import Event, RoundEnded
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import EVENTS, LOSS, START, again, made, tell, unseen

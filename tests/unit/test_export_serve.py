@@ -23,10 +23,10 @@ from urllib.parse import urlsplit
 import pytest
 from certificates import Pair, certificate, needs_openssl, users_file
 from fakedirty.errors import UsageError
+from fakedirty.export.exporter import Exporter
 from fakedirty.web import server as serving
 from fakedirty.web.access import Access
 from fakedirty.web.request_handler import Answer
-from fakedirty.export.exporter import Exporter
 from fakedirty.web.serve import serve
 from fakedirty.web.server import Server
 from made_migrations import made, tell

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import TargetError
-from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.enums import Level
+from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.observe.fleet import Fleet
-from fakedirty.observe.observer import Observer
 from fakedirty.observe.host.target import Target
+from fakedirty.observe.observer import Observer
 
 PATIENCE_SECONDS = 20
 

@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 from fakedirty.export.exporter import Exporter
+from fakedirty.format.sentences import in_words
+from fakedirty.model.enums import Level
 from fakedirty.model.events import LimitsTold, MigrationStarted, RoundEnded, StateChanged
+from fakedirty.model.forecast import Estimate, Verdict, verdict
 from fakedirty.model.forecast_check import Forecast
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
 from fakedirty.model.trace import Channel, Subject, TraceRecord
-from fakedirty.model.forecast import Estimate, Verdict, verdict
-from fakedirty.model.enums import Level
-from fakedirty.observe.observer import Observer
 from fakedirty.observe.decode.reader import LimitsReader
-from fakedirty.web.ui.documents import details
-from fakedirty.web.ui.live_migrations import Told
+from fakedirty.observe.observer import Observer
 from fakedirty.record.manifest import Clock
 from fakedirty.record.recorder import Recorder
 from fakedirty.record.restore import restore
-from fakedirty.format.sentences import in_words
+from fakedirty.web.ui.documents import details
+from fakedirty.web.ui.live_migrations import Told
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import SECOND, START, made

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise, permutations
 
 import pytest
-from fakedirty.lab.fuzz.draw import (AVAILABLE, LEAST_BANDWIDTH, NEVER_ENOUGH, OF_THE_LINK, TIMED_SECONDS, draw, most_mib)
+from fakedirty.lab.fuzz.draw import AVAILABLE, LEAST_BANDWIDTH, NEVER_ENOUGH, OF_THE_LINK, TIMED_SECONDS, draw, most_mib
 from fakedirty.lab.fuzz.draw_toggles import ROUNDS
 from fakedirty.lab.fuzz.memory_layouts import ARGUMENTS, ONE_BLOCK
 from fakedirty.lab.fuzz.plan import Plan, Possible

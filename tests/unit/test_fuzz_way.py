@@ -9,14 +9,36 @@ from pathlib import Path
 import pytest
 from fakedirty.cli.fuzz import drawn_from, summary
 from fakedirty.lab.fuzz import draw_route
-from fakedirty.lab.fuzz.breaks import (ALL, BREAKS, FULL, IN_POSTCOPY, KILLED, KILLED_IN_POSTCOPY, KILLED_IN_STOP, OF_POSTCOPY, ONE)
+from fakedirty.lab.fuzz.breaks import (
+    ALL,
+    BREAKS,
+    FULL,
+    IN_POSTCOPY,
+    KILLED,
+    KILLED_IN_POSTCOPY,
+    KILLED_IN_STOP,
+    OF_POSTCOPY,
+    ONE,
+)
 from fakedirty.lab.fuzz.coverage import BULK, Coverage
 from fakedirty.lab.fuzz.draw import draw
 from fakedirty.lab.fuzz.draw_route import CREEPING
 from fakedirty.lab.fuzz.multifd import COMPRESSIONS
 from fakedirty.lab.fuzz.plan import Plan, Possible
+from fakedirty.lab.fuzz.route import (
+    DIRECT,
+    FILE,
+    LIMITS_MS,
+    POSTCOPY,
+    PREEMPT,
+    SWEEP_PARAMETER,
+    SWEPT,
+    UNSWEPT,
+    WITH_MULTIFD,
+    File,
+    Hybrid,
+)
 from fakedirty.lab.fuzz.run import Fuzzed, _settings
-from fakedirty.lab.fuzz.route import (DIRECT, FILE, LIMITS_MS, POSTCOPY, PREEMPT, SWEEP_PARAMETER, SWEPT, UNSWEPT, WITH_MULTIFD, File, Hybrid)
 from fakedirty.lab.migrate import PAUSED
 from fakedirty.lab.migrate import POSTCOPY as ACTIVE
 

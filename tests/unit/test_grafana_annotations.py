@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import GrafanaError
-from fakedirty.grafana.annotations import Annotation, Annotator
-from fakedirty.grafana.outbox import Outbox
 from fakedirty.grafana.address import parse_url
 from fakedirty.grafana.annotation_sink import poster
-from fakedirty.model.migration import Migration
+from fakedirty.grafana.annotations import Annotation, Annotator
+from fakedirty.grafana.outbox import Outbox
 from fakedirty.model.enums import Level
+from fakedirty.model.migration import Migration
 from grafana_server import TOKEN, Grafana, serving
 from made_migrations import EVENTS, LOSS, START, made, tell
 

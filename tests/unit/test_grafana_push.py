@@ -12,8 +12,8 @@ import pytest
 from certificates import certificate, needs_openssl
 from fakedirty.cli.main import main
 from fakedirty.errors import UsageError
-from fakedirty.grafana.dashboards import boards
 from fakedirty.grafana.address import parse_url
+from fakedirty.grafana.dashboards import boards
 from grafana_server import TOKEN, Grafana, serving
 
 JSON = Path(__file__).parents[2] / "dashboards/json"

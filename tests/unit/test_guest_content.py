@@ -6,7 +6,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from fakedirty.errors import LabError
-from fakedirty.lab.guests.content import (CELLS, PAGE_WORDS, PHASE_SWEEPS, STATUS_MAGIC, cell, check_content, filling, pattern, phased)
+from fakedirty.lab.guests.content import (
+    CELLS,
+    PAGE_WORDS,
+    PHASE_SWEEPS,
+    STATUS_MAGIC,
+    cell,
+    check_content,
+    filling,
+    pattern,
+    phased,
+)
 from fakedirty.lab.guests.serial_report import GuestReport, parse_report
 from fakedirty.lab.guests.workload import SETS
 

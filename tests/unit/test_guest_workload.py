@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from fakedirty.errors import UsageError
 from fakedirty.lab.guests.page_frames import Frames, frame_numbers
-from fakedirty.lab.guests.workload import (BAREMETAL_FIRST, PROBE, REFERENCE, SETS, Workload, baremetal_words, linux_words)
+from fakedirty.lab.guests.workload import (
+    BAREMETAL_FIRST,
+    PROBE,
+    REFERENCE,
+    SETS,
+    Workload,
+    baremetal_words,
+    linux_words,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from fakedirty.package_files import carried
 from fakedirty.cli.doctor import healthy, report
-from fakedirty.observe.host import host_checks, kernel, levels
-from fakedirty.observe.doctor import Examination
-from fakedirty.observe.host.host_checks import HostCheck
 from fakedirty.linux.seccomp import refused_calls
+from fakedirty.observe.doctor import Examination
+from fakedirty.observe.host import host_checks, kernel, levels
+from fakedirty.observe.host.host_checks import HostCheck
+from fakedirty.package_files import carried
 
 MACHINES = Path(__file__).parent / "machines"
 REFUSED: dict[str, Mapping[str, str]] = {

@@ -14,9 +14,9 @@ from fakedirty.lab.memory_compare import ComparedBlock, DifferingPage, MemoryRep
 from fakedirty.lab.migrate import Outcome
 from fakedirty.lab.treatments import SKIP, VANILLA
 from fakedirty.lab.truth import SetVerdict, Verdict
+from fakedirty.model.enums import Kind, Level, Mode
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
-from fakedirty.model.enums import Kind, Level, Mode
 
 ENDED = {"status": "completed", "total-time": 3000, "downtime": 40, "ram": {"transferred": 300}}
 AT_LIMIT = {"status": "active", "total-time": 2000, "ram": {"transferred": 200}}

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from fakedirty.model.enums import Kind, Level
 from fakedirty.model.events import Event, MigrationStarted, RoundEnded, StateChanged
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.totals import Outcome
 from fakedirty.model.trace import Channel, Subject, TraceRecord
-from fakedirty.model.enums import Kind, Level
 from fakedirty.observe.decode import wire
-from fakedirty.observe.observer import LAST_ROUND_SECONDS, Observer
 from fakedirty.observe.decode.patched import PatchedReader
 from fakedirty.observe.decode.qmp_history import HistoryReader
 from fakedirty.observe.interfaces import SetUp
+from fakedirty.observe.observer import LAST_ROUND_SECONDS, Observer
 
 MAIN, THREAD, NEXT = 100, 101, 102
 SECOND = 10**9

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from fakedirty.model.enums import Disposition, Kind, Level, Mode, PageClass, Word
 from fakedirty.model.events import EventsLost, FinalReport, MigrationStarted, ModeChanged, RoundEnded, StateChanged
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import ACCOUNTED, CLASSES, DISPOSITIONS, LAWS, MARKED, Round, broken_law, conserved
-from fakedirty.model.enums import Disposition, Kind, Level, Mode, PageClass, Word
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import EVENTS, LOSS, REPORT, SECOND, START, again, bulk, made, tell, unseen

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from fakedirty.errors import QmpError
+from fakedirty.linux.process import running
 from fakedirty.model.enums import Mode
 from fakedirty.observe.host.target import Target
 from fakedirty.qmp.parameters import HASH, MODE
-from fakedirty.linux.process import running
 from fakedirty.service import mode_manager as subject
 from fakedirty.service.mode_manager import Doing, Modes
 from fakedirty.service.pending_reverts import State, read

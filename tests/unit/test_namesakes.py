@@ -16,22 +16,22 @@ from fakedirty.cli.watching import Memory
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import Attached
 from fakedirty.grafana.annotations import Annotation, Annotator
+from fakedirty.model.enums import Level
 from fakedirty.model.events import Event, GuestArrived, StateChanged
 from fakedirty.model.migration import Migration
-from fakedirty.model.vm_names import encodable, visible
 from fakedirty.model.trace import Channel, TraceRecord
-from fakedirty.model.enums import Level
+from fakedirty.model.vm_names import encodable, visible
 from fakedirty.observe.decode.reader import RunStateReader
+from fakedirty.observe.decode.wire import RunStateEvent
 from fakedirty.observe.host.select import named
 from fakedirty.observe.host.target import Target, by_pid, find_all
-from fakedirty.observe.decode.wire import RunStateEvent
-from fakedirty.web.ui.recorded import Recorded
-from fakedirty.web.ui.documents import overview
-from fakedirty.web.ui.live_migrations import Witness
 from fakedirty.record.load import load
 from fakedirty.record.manifest import Clock
 from fakedirty.record.recorder import Recorder
 from fakedirty.show.watch import Watched, told_apart
+from fakedirty.web.ui.documents import overview
+from fakedirty.web.ui.live_migrations import Witness
+from fakedirty.web.ui.recorded import Recorded
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import EVENTS, SECOND, START, made, tell

@@ -10,12 +10,12 @@ from fakedirty.errors import TargetError
 from fakedirty.observe.bpf import attachments as module
 from fakedirty.observe.bpf.attachment import Build
 from fakedirty.observe.bpf.attachments import Attachments
-from fakedirty.observe.bpf.feed import Feed
-from fakedirty.observe.destinations import Peers
 from fakedirty.observe.bpf.buffer_sizes import DEFAULT
+from fakedirty.observe.bpf.feed import Feed
 from fakedirty.observe.bpf.process_slots import Slots
-from fakedirty.observe.host.target import Target
 from fakedirty.observe.bpf.uprobe import BpfError, refusal
+from fakedirty.observe.destinations import Peers
+from fakedirty.observe.host.target import Target
 
 BUILD = Build(("rings.c",), "", (), pages=False, sizes=DEFAULT, kept=())
 

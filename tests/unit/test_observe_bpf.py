@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import pytest
 from fakedirty.observe.bpf import program
 from fakedirty.observe.bpf.program import Bpf
-from fakedirty.observe.host.headers import Headers
 from fakedirty.observe.bpf.uprobe import BpfError
+from fakedirty.observe.host.headers import Headers
 
 
 def compile_by(function: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> Bpf:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import TargetError, UsageError
+from fakedirty.linux import capabilities
 from fakedirty.model.enums import Level
 from fakedirty.observe.bpf import blind_spots
-from fakedirty.linux import capabilities
-from fakedirty.observe.host import migration_capabilities, levels
-from fakedirty.observe.live import LiveTrace
+from fakedirty.observe.host import levels, migration_capabilities
 from fakedirty.observe.host.target import Target
+from fakedirty.observe.live import LiveTrace
 
 
 def status(path: Path, effective: int) -> Path:

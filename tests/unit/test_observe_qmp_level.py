@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fakedirty.model.enums import Kind, Mode
 from fakedirty.model.events import MigrationStarted, ModeChanged, RoundEnded, StateChanged
 from fakedirty.model.trace import Channel, TraceRecord
-from fakedirty.model.enums import Kind, Mode
 from fakedirty.observe.decode.qmp_history import HistoryReader, history_round
 from fakedirty.observe.decode.qmp_stock import PollReader
 from fakedirty.observe.decode.reader import QmpTraceReader

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fakedirty.model.enums import Kind, Level, Mode
 from fakedirty.model.events import (
     Event,
     EventsLost,
@@ -18,16 +19,15 @@ from fakedirty.model.events import (
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.trace import Channel, Subject, TraceRecord
-from fakedirty.model.enums import Kind, Level, Mode
 from fakedirty.observe.bpf import blind_spots
-from fakedirty.observe.decode import wire
 from fakedirty.observe.bpf.loss_counters import LossReader
+from fakedirty.observe.bpf.stock_probes import CHUNK_PAGES, chunks
+from fakedirty.observe.decode import wire
 from fakedirty.observe.decode.pages import NOWHERE, PageNames
 from fakedirty.observe.decode.patched import PatchedReader
 from fakedirty.observe.decode.reader import page_batch, reader
-from fakedirty.observe.interfaces import EndUnseen
-from fakedirty.observe.bpf.stock_probes import CHUNK_PAGES, chunks
 from fakedirty.observe.decode.stock import StockReader
+from fakedirty.observe.interfaces import EndUnseen
 from hypothesis import given
 from hypothesis import strategies as st
 

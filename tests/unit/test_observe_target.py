@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import QmpError, TargetError
+from fakedirty.linux.process import Process
 from fakedirty.observe.host import emulator, target
+from fakedirty.qmp.address import AbstractSocket, Address, Domain, InheritedSocket, Place, TcpSocket, UnixSocket
 from fakedirty.qmp.libvirt import host_of
 from fakedirty.qmp.monitor import connect
-from fakedirty.qmp.address import AbstractSocket, Address, Domain, InheritedSocket, Place, TcpSocket, UnixSocket
-from fakedirty.linux.process import Process
 
 STAT = "{pid} (qemu (odd) name) S {parent} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0 0"
 EMULATOR = b"\x7fELF...\0QEMU emulator version\0usage: %s [options] [disk_image]\0"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import TargetError
-from fakedirty.observe.host import levels
 from fakedirty.observe.bpf import patched_probes, usdt
+from fakedirty.observe.host import levels
 from fakedirty.observe.host.elf import Binary, UsdtLocation
 
 PROBED = """

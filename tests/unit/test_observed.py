@@ -8,11 +8,11 @@ from typing import cast
 
 import pytest
 from fakedirty.errors import TargetError
-from fakedirty.observe.decode import wire
-from fakedirty.observe.bpf.program import BpfMap, OwnMap
 from fakedirty.observe.bpf.observed_processes import Observed
-from fakedirty.observe.host.target import Target
+from fakedirty.observe.bpf.program import BpfMap, OwnMap
 from fakedirty.observe.bpf.uprobe import BpfError
+from fakedirty.observe.decode import wire
+from fakedirty.observe.host.target import Target
 
 VALUE_BYTES = 64
 

@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 
 import pytest
+from fakedirty.model.enums import Level
 from fakedirty.model.events import Event
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.trace import Channel, Subject, TraceRecord
-from fakedirty.model.enums import Level
 from fakedirty.observe.decode import wire
 from fakedirty.observe.observer import KEPT, Observer
 

@@ -18,8 +18,8 @@ from fakedirty.cli.main import COMMANDS
 from fakedirty.export.metrics import METRICS
 from fakedirty.export.readers import ByRound
 from fakedirty.export.tracked_migration import ROUNDS_SHOWN
-from fakedirty.model.round import CLASSES, DISPOSITIONS
 from fakedirty.model.enums import Kind
+from fakedirty.model.round import CLASSES, DISPOSITIONS
 from fakedirty.service.config import parse
 
 ROOT = Path(__file__).parents[2]

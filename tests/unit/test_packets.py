@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from fakedirty.model.enums import Level
 from fakedirty.observe.bpf import stock_probes
-from fakedirty.observe.host.elf import Binary
-from fakedirty.observe.bpf.process_memory import ProcessMemory
 from fakedirty.observe.bpf.packet_writes import QUEUES, WRITES, calls
+from fakedirty.observe.bpf.process_memory import ProcessMemory
+from fakedirty.observe.host.elf import Binary
 
 # in the order of their addresses; those whose names begin with a dot have no symbol
 BUILD = (

@@ -23,21 +23,21 @@ from urllib.parse import urlsplit
 import pytest
 from certificates import users_file
 from fakedirty.cli.main import main
-from fakedirty.web.access import Access
-from fakedirty.web.request_handler import Asked
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import Attached
-from fakedirty.web.serve import serve
+from fakedirty.model.enums import Kind
 from fakedirty.model.events import EventsLost, GuestStopped, RoundEnded, StateChanged
 from fakedirty.model.migration import Migration
-from fakedirty.model.enums import Kind
-from fakedirty.web.ui import assets, recorded, live_migrations
-from fakedirty.web.ui.routes import pages_of
-from fakedirty.web.ui.recorded import Recorded
-from fakedirty.web.ui.plot_columns import MOST_ROUNDS, rounds_series, sums_series
+from fakedirty.record.recorder import Recorder
+from fakedirty.web.access import Access
+from fakedirty.web.request_handler import Asked
+from fakedirty.web.serve import serve
+from fakedirty.web.ui import assets, live_migrations, recorded
 from fakedirty.web.ui.documents import ROUNDS_LISTED, details
 from fakedirty.web.ui.live_migrations import Witness, key_of
-from fakedirty.record.recorder import Recorder
+from fakedirty.web.ui.plot_columns import MOST_ROUNDS, rounds_series, sums_series
+from fakedirty.web.ui.recorded import Recorded
+from fakedirty.web.ui.routes import pages_of
 from made_migrations import EVENTS, LOSS, SECOND, START, again, bulk, made, tell, unseen
 
 PACKAGE = Path(assets.__file__).parent

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from fakedirty.web.ui import assets
 from fakedirty.format.palette import PALETTES, PATTERNS
+from fakedirty.web.ui import assets
 
 CSS = (Path(assets.__file__).parent / "page.css").read_text()
 

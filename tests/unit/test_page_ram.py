@@ -9,11 +9,11 @@ import pytest
 from fakedirty.cli.main import main
 from fakedirty.errors import RecordError
 from fakedirty.model.enums import PageClass
-from fakedirty.web.ui import ram_map
-from fakedirty.web.ui.ram_map import Picture, RamByRound
 from fakedirty.record.page_study import study
 from fakedirty.record.pages import PageDataset, pages_of
 from fakedirty.record.recorder import Recorder
+from fakedirty.web.ui import ram_map
+from fakedirty.web.ui.ram_map import Picture, RamByRound
 from made_migrations import EVENTS, batch, made
 
 TRACE = Path(__file__).parent / "traces" / "patched.trace"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from fakedirty.cli.main import main
 from fakedirty.errors import RecordError
-from fakedirty.model.sink import PageBatch
 from fakedirty.model.enums import Disposition, PageClass
+from fakedirty.model.sink import PageBatch
 from fakedirty.record.page_study import HotPage, study
 from fakedirty.record.pages import PageDataset
 from fakedirty.record.recorder import Recorder

@@ -18,8 +18,8 @@ from fakedirty.errors import RecordError, UsageError
 from fakedirty.record.output_checks import check_directory, check_file
 from fakedirty.record.trace_file import Replay, TraceWriter
 from fakedirty.service.config import parse
-from fakedirty.service.sd_notify import Manager
 from fakedirty.service.maintenance import Upkeep
+from fakedirty.service.sd_notify import Manager
 
 TRACES = Path(__file__).parent / "traces"
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for mounts, and for rights to give up")

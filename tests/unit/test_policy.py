@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import QmpError
-from fakedirty.model.skip_economy import economy
+from fakedirty.model.enums import Kind, Mode
 from fakedirty.model.events import RoundEnded
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
-from fakedirty.model.enums import Kind, Mode
+from fakedirty.model.skip_economy import economy
 from fakedirty.observe.host.target import Target
 from fakedirty.service.mode_manager import State
 from fakedirty.service.skip_policy import Policy

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from fakedirty.package_files import carried
 from fakedirty.cli import qemu as command
 from fakedirty.errors import LabError, MissingError
 from fakedirty.lab.qemu import BINARY, RELEASE, Builds, built_binary, qemu_binary, releases, unpatched_binary
+from fakedirty.package_files import carried
 
 SCRIPT = carried("qemu-patches") / "build.sh"
 # what apt says, as far as build.sh asks: a mirror, and the versions of a suite's source package

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakedirty.model.enums import Level
 from fakedirty.model.events import MigrationStarted, RoundEnded, StateChanged
 from fakedirty.model.trace import Channel, TraceRecord
-from fakedirty.model.enums import Level
-from fakedirty.observe.host import migration_capabilities
-from fakedirty.qmp import final_report
-from fakedirty.observe.qmp_poller import QmpPoller
 from fakedirty.observe.decode.reader import QmpTraceReader
+from fakedirty.observe.host import migration_capabilities
 from fakedirty.observe.interfaces import EndUnknown, Observed
-from fakedirty.qmp.rounds_command import COMMANDS
+from fakedirty.observe.qmp_poller import QmpPoller
+from fakedirty.qmp import final_report
 from fakedirty.qmp.monitor import Address
+from fakedirty.qmp.rounds_command import COMMANDS
 from qmp_server import qmp_server
 
 COMPLETED = {"status": "completed", "total-time": 7, "ram": {}}

@@ -12,10 +12,10 @@ import pytest
 from fakedirty.errors import QmpError
 from fakedirty.linux import sock_diag
 from fakedirty.linux.listening import TCP_ESTABLISHED, Listener, TcpRow, listeners, plain, tcp_rows
-from fakedirty.qmp.monitor import connect
-from fakedirty.qmp.address import AbstractSocket, Address, InheritedSocket, Place, TcpSocket, UnixSocket
 from fakedirty.linux.process import Process, running
+from fakedirty.qmp.address import AbstractSocket, Address, InheritedSocket, Place, TcpSocket, UnixSocket
 from fakedirty.qmp.connect import routes
+from fakedirty.qmp.monitor import connect
 
 UNIX = """\
 Num       RefCount Protocol Flags    Type St Inode Path

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from fakedirty.errors import QmpError
 from fakedirty.model.enums import Mode
-from fakedirty.qmp.supported import Abilities, abilities
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import read_mode, set_mode, supports
 from fakedirty.qmp.refusals import SwitchoverDecidedError, not_built_in, not_cleaned_up, switchover_decided
+from fakedirty.qmp.supported import Abilities, abilities
 from qmp_server import Refused, qmp_server
 
 TODAY, BEFORE = "query-migration-rounds", "query-fake-dirty-rounds"

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakedirty.linux.process import Process, start_ticks
 from fakedirty.qmp import peer
+from fakedirty.qmp.address import AbstractSocket, Address, Domain, Place, TcpSocket, UnixSocket
 from fakedirty.qmp.monitor import connect
 from fakedirty.qmp.peer import PeerError, doubt_by_threads
-from fakedirty.qmp.address import AbstractSocket, Address, Domain, Place, TcpSocket, UnixSocket
-from fakedirty.linux.process import Process, start_ticks
 from qmp_server import qmp_server
 
 UUID = "7a0f7f71-496e-4142-a1e5-ba5bd800390c"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import QmpError
+from fakedirty.linux.process import running
 from fakedirty.observe.host import monitor_sharing
 from fakedirty.qmp.address import AbstractSocket, Address, Place, TcpSocket, UnixSocket
-from fakedirty.linux.process import running
 from fakedirty.qmp.turn import turn
 
 BACKLOG = 1  # QEMU's

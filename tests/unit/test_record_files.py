@@ -18,8 +18,8 @@ from fakedirty.model.events import FinalReport, MigrationStarted, RoundEnded, St
 from fakedirty.model.round import Round
 from fakedirty.record import load as loading
 from fakedirty.record.columns import MIGRATIONS, ROUNDS, TOGGLES, Column
-from fakedirty.record.manifest import Clock
 from fakedirty.record.directory_names import LONGEST, safe_name
+from fakedirty.record.manifest import Clock
 from fakedirty.record.recorder import Recorder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import fakedirty
 import pytest
-from fakedirty.model.sink import PageBatch
 from fakedirty.model.enums import Disposition, PageClass
+from fakedirty.model.sink import PageBatch
 from fakedirty.observe.decode.wire import PAGE_RECORD
 from fakedirty.record.columns import PAGES
 from fakedirty.record.pages import RECORD, SCHEMA, PageDataset, pages_of

@@ -6,9 +6,9 @@ import ctypes
 from typing import Any
 
 import pytest
+from fakedirty.model.enums import Kind, Level, Mode
 from fakedirty.model.events import Event, EventsLost, MigrationStarted, RoundEnded
 from fakedirty.model.trace import Channel, Subject, TraceRecord
-from fakedirty.model.enums import Kind, Level, Mode
 from fakedirty.observe.decode import wire
 from fakedirty.observe.decode.patched import PatchedReader
 from fakedirty.observe.decode.reader import reader

@@ -7,9 +7,9 @@ import random
 
 import pytest
 from fakedirty.cli.observe import _sample
+from fakedirty.model.enums import Kind
 from fakedirty.model.round import CLASSES, Round, broken_law
 from fakedirty.model.sampling import estimated, wilson
-from fakedirty.model.enums import Kind
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,12 +6,12 @@ import io
 
 import pytest
 from fakedirty.errors import FakedirtyError
+from fakedirty.format.numbers import compact, exact, milliseconds, seconds, size
+from fakedirty.model.enums import Level
 from fakedirty.model.events import EventsLost, MigrationStarted, RoundEnded, StateChanged
 from fakedirty.model.migration import Migration
-from fakedirty.model.enums import Level
 from fakedirty.show.columns import NARROW, WIDE, fitting, width
 from fakedirty.show.compare import comparison
-from fakedirty.format.numbers import compact, exact, milliseconds, seconds, size
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
 from hypothesis import given

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from fakedirty.model.enums import Kind, Level, Mode
 from fakedirty.model.events import (
     Closed,
     Event,
@@ -18,7 +19,6 @@ from fakedirty.model.events import (
 from fakedirty.model.migration import IN_CHANNELS, Migration
 from fakedirty.model.round import Round, conserved
 from fakedirty.model.totals import Outcome
-from fakedirty.model.enums import Kind, Level, Mode
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import START, made, tell

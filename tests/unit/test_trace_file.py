@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from fakedirty.errors import RecordError, UsageError
-from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.enums import Level
-from fakedirty.observe.observer import Observer
+from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.observe.decode.reader import reader
+from fakedirty.observe.observer import Observer
 from fakedirty.record.manifest import Clock
 from fakedirty.record.trace_file import HEADER, Origin, Replay, TraceWriter
 from hypothesis import HealthCheck, given, settings

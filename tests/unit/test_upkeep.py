@@ -12,8 +12,8 @@ import pytest
 from fakedirty.record.retention import Limits
 from fakedirty.service import maintenance
 from fakedirty.service.config import parse
-from fakedirty.service.sd_notify import Manager
 from fakedirty.service.maintenance import Upkeep, limits_of
+from fakedirty.service.sd_notify import Manager
 
 
 @pytest.fixture

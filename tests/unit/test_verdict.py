@@ -6,9 +6,9 @@ import math
 from dataclasses import replace
 
 import pytest
-from fakedirty.model.working_set import fitted, observed, saturated, steady
-from fakedirty.model.forecast import Verdict, verdict
 from fakedirty.format.sentences import in_words
+from fakedirty.model.forecast import Verdict, verdict
+from fakedirty.model.working_set import fitted, observed, saturated, steady
 from hypothesis import given
 from hypothesis import strategies as st
 from played_guests import PAGE, Guest, played

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakedirty.model.events import LimitsTold, RoundEnded
-from fakedirty.model.round import Round
-from fakedirty.model.forecast import Verdict, verdict
-from fakedirty.model.enums import Kind, Mode
-from fakedirty.web.ui.documents import _no_verdict
 from fakedirty.format.sentences import in_words
+from fakedirty.model.enums import Kind, Mode
+from fakedirty.model.events import LimitsTold, RoundEnded
+from fakedirty.model.forecast import Verdict, verdict
+from fakedirty.model.round import Round
+from fakedirty.web.ui.documents import _no_verdict
 from made_migrations import SECOND, START, made
 from played_guests import Guest, played
 

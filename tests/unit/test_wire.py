@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakedirty.package_files import carried
 from fakedirty.lab.qemu import releases
 from fakedirty.observe.bpf import blind_spots, stock_probes
 from fakedirty.observe.decode import wire
+from fakedirty.package_files import carried
 
 STRUCTS = {
     "round_record": wire.RoundRecord,

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from fakedirty.lab.machine import Machine
+from fakedirty.model.enums import Level
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import Sink
 from fakedirty.model.trace import Channel, Subject, TraceRecord
-from fakedirty.model.enums import Level
-from fakedirty.observe.observer import Observer
 from fakedirty.observe.host.target import by_pid
+from fakedirty.observe.observer import Observer
 from fakedirty.qmp.rounds_command import history_command, read_history, with_postcopy
 
 STATUS = "query-migrate"

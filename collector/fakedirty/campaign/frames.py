@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from .columns import FACTORS, RUN, RUNS, SERVICE
 from fakedirty.record.columns import ROUNDS, TEXT, TOGGLES, TRUTH, Column
 from fakedirty.record.load import load as load_recordings
 
+from .columns import FACTORS, RUN, RUNS, SERVICE
 from .store import SERVICE as SERVICE_FILE
 from .store import Store
 

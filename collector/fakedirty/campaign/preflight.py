@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from fakedirty.errors import LabError, UsageError
-from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.accelerator import choose_accelerator
+from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.network import shaped_network
 
 from .spec import CampaignFile, Spec

@@ -12,26 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import LabError
-from fakedirty.lab.testbed import compared
 from fakedirty.lab.machine import INCOMING, Machine, machine
 from fakedirty.lab.memory_compare import MemoryReport
 from fakedirty.lab.migrate import Outcome, Step, migrate
 from fakedirty.lab.network import End, shaped_network
 from fakedirty.lab.observation import Watch, watched
+from fakedirty.lab.testbed import compared
+from fakedirty.model.enums import Level
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import Sink
-from fakedirty.model.enums import Level
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import read_parameters
 
-from .supported import set_toggle
+from .control_arm import Unwatched, unwatched
 from .observed_downtime import outside_downtime_ms
 from .plan import Planned
-from .throughput import DESTINATION, SOURCE, Follower, Heard, followed
 from .spec import CampaignFile, Toggle
+from .supported import set_toggle
 from .thread_time import MIGRATION, VCPUS, ThreadTimes, thread_times
+from .throughput import DESTINATION, SOURCE, Follower, Heard, followed
 from .treatments import ARMS
-from .control_arm import Unwatched, unwatched
 from .workloads import Load
 
 VM = "guest"

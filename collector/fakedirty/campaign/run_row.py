@@ -6,14 +6,14 @@ from dataclasses import asdict
 from datetime import datetime
 
 from fakedirty.model.migration import Migration
-from .columns import RUNS, SUMMED
 
+from .columns import RUNS, SUMMED
 from .plan import Planned
 from .run import Seen
-from .throughput import medians
 from .spec import Spec
 from .store import Row
 from .thread_time import MIGRATION, VCPUS
+from .throughput import medians
 
 COMPLETED, TIME_LIMIT, FAILED = "completed", "time-limit", "failed"
 

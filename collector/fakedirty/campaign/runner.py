@@ -13,18 +13,18 @@ from typing import Any
 from fakedirty.errors import LabError, QmpError, TargetError, UsageError
 from fakedirty.lab.qemu import qemu_facts
 from fakedirty.model.enums import Level
-from .columns import SERVICE as SERVICE_COLUMNS
 from fakedirty.record.durable import write_json, write_lines
 from fakedirty.record.manifest import versions
 from fakedirty.record.recorder import Recorder
 
-from .supported import LeftOut, is_patched, left_out
+from .columns import SERVICE as SERVICE_COLUMNS
 from .plan import Planned, plan
 from .preflight import check_accelerator, check_links, check_memory
-from .run_row import row_of
 from .run import Circumstances, Seen, measure
+from .run_row import row_of
 from .spec import CampaignFile, parse
 from .store import EXPERIMENT, SERVICE, Row, Store, write_row
+from .supported import LeftOut, is_patched, left_out
 from .treatments import ARMS
 
 FULL = (errno.ENOSPC, errno.EDQUOT)

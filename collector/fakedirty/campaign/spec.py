@@ -14,8 +14,8 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from fakedirty.errors import UsageError
 
-from .validation import Table, problems, refuse, unknown
 from .treatments import ARMS
+from .validation import Table, problems, refuse, unknown
 from .workloads import KINDS, Kind
 
 ROUND = re.compile(r"round (\d+)")

@@ -17,8 +17,8 @@ from fakedirty.errors import RecordError, UsageError
 from fakedirty.record.durable import replacing, sync_directory, write_json
 from fakedirty.record.load import json_object
 
-from .supported import LeftOut
 from .plan import Planned
+from .supported import LeftOut
 
 FILE, PLAN, RUNS, RUN, EXPERIMENT, SERVICE = (
     "campaign.toml",

@@ -13,10 +13,10 @@ from fakedirty.model.enums import Level
 from fakedirty.observe.host.elf import Binary
 from fakedirty.observe.host.levels import demand
 from fakedirty.observe.host.target import by_pid
-from fakedirty.qmp.supported import abilities
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.mode import supports
 from fakedirty.qmp.parameters import HASH, MODE
+from fakedirty.qmp.supported import abilities
 
 from .spec import Spec, Toggle
 from .treatments import Arm

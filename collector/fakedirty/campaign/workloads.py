@@ -14,10 +14,10 @@ from fakedirty.lab.guests.serial_report import GuestReport, wait_for_report
 from fakedirty.lab.guests.workload import MIB_FRAMES, place, working_set_words
 from fakedirty.lab.guests.workload import Workload as PageSets
 
-from .validation import Table, refuse
 from .programs import PROGRAMS, Program, ProgramLoad, check_room
-from .throughput import Meter
 from .sweeps import sweep_meter
+from .throughput import Meter
+from .validation import Table, refuse
 
 SERIAL = "serial.log"
 REPORT_MS = 100  # as all guests of a campaign

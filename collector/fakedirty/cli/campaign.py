@@ -10,8 +10,8 @@ from pathlib import Path
 
 from fakedirty.campaign.duration_estimate import expected_seconds
 from fakedirty.campaign.frames import load
-from fakedirty.campaign.run_row import COMPLETED, FAILED, TIME_LIMIT
 from fakedirty.campaign.run import Circumstances
+from fakedirty.campaign.run_row import COMPLETED, FAILED, TIME_LIMIT
 from fakedirty.campaign.runner import Prepared, begin, carry_out, prepare, reopen
 from fakedirty.campaign.spec import CampaignFile, parse, read
 from fakedirty.campaign.store import Store

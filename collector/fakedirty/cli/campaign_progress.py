@@ -9,12 +9,12 @@ from typing import Self
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from fakedirty.campaign.supported import LeftOut
 from fakedirty.campaign.duration_estimate import expected_seconds
 from fakedirty.campaign.plan import Planned
 from fakedirty.campaign.run_row import COMPLETED, FAILED
 from fakedirty.campaign.spec import CampaignFile
 from fakedirty.campaign.store import Store
+from fakedirty.campaign.supported import LeftOut
 from fakedirty.format.numbers import milliseconds, size
 from fakedirty.show.terminal import Terminal
 

@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 
 from fakedirty.errors import UsageError
-from fakedirty.grafana.dashboards import boards, export
-from fakedirty.grafana.connection import connected
 from fakedirty.grafana.address import checked_token, parse_url, read_token
+from fakedirty.grafana.connection import connected
+from fakedirty.grafana.dashboards import boards, export
 from fakedirty.grafana.push import UNCHANGED, Push, Step, Wanted
 from fakedirty.record.output_checks import check_directory
 

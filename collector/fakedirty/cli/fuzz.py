@@ -11,15 +11,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from fakedirty.errors import LabError, UsageError
-from fakedirty.lab.fuzz.campaign import fuzz, possible
 from fakedirty.lab.fuzz.accepted import forbidden
 from fakedirty.lab.fuzz.breaks import BREAKS, KILLED_IN_POSTCOPY
+from fakedirty.lab.fuzz.campaign import fuzz, possible
 from fakedirty.lab.fuzz.checks import LEAST_ROUNDS
 from fakedirty.lab.fuzz.coverage import ENOUGH, Coverage
 from fakedirty.lab.fuzz.plan import DIRTY_LIMIT, MOST_VCPUS, RING, Possible
 from fakedirty.lab.fuzz.predictions import LATE, LEAST_LIMIT_SECONDS, Predictions, ranges
-from fakedirty.lab.fuzz.run import LEAST_SKIPPED, Fuzzed
 from fakedirty.lab.fuzz.route import File
+from fakedirty.lab.fuzz.run import LEAST_SKIPPED, Fuzzed
 from fakedirty.lab.qemu import qemu_binary, qemu_facts
 from fakedirty.model.enums import Mode
 from fakedirty.record.manifest import versions

@@ -14,27 +14,27 @@ from functools import partial
 from pathlib import Path
 
 from fakedirty.errors import TargetError, UsageError
-from fakedirty.web import access
-from fakedirty.web.access import Access
-from fakedirty.web.serve import parse_address, serve
-from fakedirty.observe.host import levels
-from fakedirty.observe.bpf.attachments import Attachments
-from fakedirty.observe.fleet import Fleet
 from fakedirty.linux.descriptor_limit import raise_descriptor_limit
-from fakedirty.observe.observer import Observer
+from fakedirty.observe.bpf.attachments import Attachments
 from fakedirty.observe.bpf.buffer_sizes import with_page_ring
+from fakedirty.observe.fleet import Fleet
+from fakedirty.observe.host import levels
 from fakedirty.observe.host.target import Target
+from fakedirty.observe.observer import Observer
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.output_checks import check_directory, check_file
 from fakedirty.record.recorder import read_clock
 from fakedirty.record.retention import Limits
 from fakedirty.service.config import BEST, Configuration, Observing, read
 from fakedirty.service.control import serving
-from fakedirty.service.status_api import Desk
+from fakedirty.service.maintenance import Upkeep, limits_of
 from fakedirty.service.sd_notify import Manager
 from fakedirty.service.skip_policy import Policy
-from fakedirty.service.maintenance import Upkeep, limits_of
+from fakedirty.service.status_api import Desk
 from fakedirty.show.table import LiveTable
+from fakedirty.web import access
+from fakedirty.web.access import Access
+from fakedirty.web.serve import parse_address, serve
 
 from .observing import Observation, Reasons, observation_of
 from .outlets import Outlets

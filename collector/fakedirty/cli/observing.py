@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from fakedirty.errors import FakedirtyError, MissingError, QmpError, TargetError
-from fakedirty.model.vm_names import visible
 from fakedirty.model.enums import Level
-from fakedirty.observe.host import levels
+from fakedirty.model.vm_names import visible
 from fakedirty.observe.bpf.attachments import Attachments
+from fakedirty.observe.bpf.buffer_sizes import with_page_ring
+from fakedirty.observe.bpf.probe_plans import Plans
+from fakedirty.observe.host import levels
 from fakedirty.observe.host.migration_capabilities import version_text
+from fakedirty.observe.host.target import Target
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.bpf.probe_plans import Plans
-from fakedirty.observe.bpf.buffer_sizes import with_page_ring
-from fakedirty.observe.host.target import Target
-from fakedirty.qmp.peer import PeerError
 from fakedirty.qmp.address import Address
+from fakedirty.qmp.peer import PeerError
 from fakedirty.qmp.turn import turn
 from fakedirty.record.recorder import read_clock
 from fakedirty.record.trace_file import Origin, TraceWriter

@@ -7,20 +7,20 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from fakedirty.web.request_handler import Page
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import Attached
 from fakedirty.model.sink import OneAtATime, Sink
-from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.host.target import Target
-from fakedirty.web.ui.routes import pages_of
-from fakedirty.web.ui.live_migrations import Witness
+from fakedirty.observe.live import LiveTrace
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.recorder import Recorder, read_clock
 from fakedirty.record.trace_file import Origin, TraceWriter
 from fakedirty.service.skip_policy import Policy
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
+from fakedirty.web.request_handler import Page
+from fakedirty.web.ui.live_migrations import Witness
+from fakedirty.web.ui.routes import pages_of
 
 from .printing import print_notice
 

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from fakedirty.errors import MissingError, UsageError
 from fakedirty.record.load import load
+from fakedirty.record.output_checks import check_file
 from fakedirty.record.page_study import PageStudy, Picture, study
 from fakedirty.record.pages import pages_of
-from fakedirty.record.output_checks import check_file
 from fakedirty.show.ram_map import draw, text_rows
 from fakedirty.show.terminal import Terminal
 

@@ -14,13 +14,13 @@ from rich.text import Text
 
 from fakedirty.errors import RecordError, UsageError
 from fakedirty.format.harmless import harmless
+from fakedirty.format.numbers import UNSEEN, milliseconds, size
 from fakedirty.model.vm_names import visible
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.load import load, rows
 from fakedirty.record.output_checks import check_file
 from fakedirty.record.restore import clock_of, manifest_of, restore
 from fakedirty.show.compare import comparison
-from fakedirty.format.numbers import UNSEEN, milliseconds, size
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from rich.table import Table
 
+from fakedirty.format.numbers import UNSEEN
 from fakedirty.service.control import DEFAULT_SOCKET, ask
 from fakedirty.show.compare import VALID
-from fakedirty.format.numbers import UNSEEN
 from fakedirty.show.terminal import Terminal
 
 from .printing import print_json

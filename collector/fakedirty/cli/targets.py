@@ -8,7 +8,7 @@ from pathlib import Path
 from fakedirty.errors import TargetError
 from fakedirty.observe.host.select import named, only
 from fakedirty.observe.host.target import Target, by_pid, find_all
-from fakedirty.linux.socket_owner import serving
+from fakedirty.qmp.socket_owner import serving
 
 
 def add_selectors(parser: argparse.ArgumentParser) -> None:

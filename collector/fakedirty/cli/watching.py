@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from fakedirty.record.restore import round_of
 from fakedirty.format.numbers import milliseconds, size
+from fakedirty.record.restore import round_of
 from fakedirty.show.table import toggle_words
 from fakedirty.show.watch import Watched
 

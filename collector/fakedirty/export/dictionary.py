@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from .host import HOST
-from .retained_vms import DEPARTED_VMS, KEPT, VMS_WITH_ROUNDS
-from .metrics import METRICS
-from .tracked_migration import ROUNDS_SHOWN
 from fakedirty.web.serve import DEFAULT_HOST, DEFAULT_PORT
+
+from .host import HOST
+from .metrics import METRICS
+from .retained_vms import DEPARTED_VMS, KEPT, VMS_WITH_ROUNDS
+from .tracked_migration import ROUNDS_SHOWN
 
 HEAD = f"""# Metrics
 

@@ -21,16 +21,16 @@ from prometheus_client.samples import Sample
 
 from fakedirty.model.events import Event
 from fakedirty.model.migration import Migration
-from fakedirty.model.vm_names import encodable
 from fakedirty.model.sink import PageBatch
+from fakedirty.model.vm_names import encodable
 
-from .vm_labels import Guests, Process
 from .host import HOST, Attached, Build, Host, build, by_label
-from .retained_vms import dropped, with_rounds
 from .metrics import METRICS, Metric
-from .tracked_migration import ROUNDS_SHOWN, Seen
+from .retained_vms import dropped, with_rounds
 from .text import Described, Lines, Said, head, lines
+from .tracked_migration import ROUNDS_SHOWN, Seen
 from .vm import Vm
+from .vm_labels import Guests, Process
 
 FAMILIES: dict[str, Callable[[str, str], Family]] = {
     "counter": CounterMetricFamily,

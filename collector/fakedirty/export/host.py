@@ -9,9 +9,9 @@ from importlib import metadata
 
 from fakedirty import __version__
 
-from .vm_labels import Process
 from .readers import Samples
 from .text import Described, Said, series
+from .vm_labels import Process
 
 
 @dataclass(frozen=True, slots=True)

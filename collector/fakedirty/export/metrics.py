@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fakedirty.model.skip_economy import LAST_ROUNDS
 from fakedirty.model.round import CLASSES, DISPOSITIONS
+from fakedirty.model.skip_economy import LAST_ROUNDS
 
 from . import readers
-from .retained_vms import VMS_WITH_ROUNDS
 from .readers import ByRound, EachRound, EachToggle, Read, by_round, column, columns, latest, reported_ms
-from .tracked_migration import ROUNDS_SHOWN
+from .retained_vms import VMS_WITH_ROUNDS
 from .text import Described
+from .tracked_migration import ROUNDS_SHOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from fakedirty.model.skip_economy import economy
-from fakedirty.model.events import ModeChanged
-from fakedirty.model.round import Round
-from fakedirty.model.forecast import Estimate, Prediction
 from fakedirty.model.enums import Mode
+from fakedirty.model.events import ModeChanged
+from fakedirty.model.forecast import Estimate, Prediction
+from fakedirty.model.round import Round
+from fakedirty.model.skip_economy import economy
 
 from .tracked_migration import ROUNDS_SHOWN, LabelValues, Seen
 

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from fakedirty.web.request_handler import Answer, Asked, Page
+
 from .exporter import Exporter
 
 GZIP_LEVEL = 1  # metrics are so repetitive that more effort saves little and costs much

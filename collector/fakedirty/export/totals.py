@@ -10,8 +10,8 @@ from prometheus_client.core import Exemplar
 
 from .metrics import Metric
 from .readers import Samples
-from .tracked_migration import LabelValues
 from .text import Lines
+from .tracked_migration import LabelValues
 
 
 @dataclass(slots=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .totals import Count, Tally, bounds
 from .metrics import METRICS, Metric
 from .readers import ByRound, EachRound, EachToggle
 from .round_lines import RoundLines
-from .tracked_migration import LabelValues, Seen
 from .text import Lines, Said, lines, series
+from .totals import Count, Tally, bounds
+from .tracked_migration import LabelValues, Seen
 
 
 class Vm:

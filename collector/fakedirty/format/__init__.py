@@ -1,1 +1,1 @@
-"""TODO."""
+"""Values as text for people: numbers, sentences, colours, and text from outside made harmless."""

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .annotations import Annotation, Annotator, Label, own_name
-from .errors import expected, explained
-from .connection import connected
-from .outbox import Outbox
 from .address import Place, read_token
+from .annotations import Annotation, Annotator, Label, own_name
+from .connection import connected
+from .errors import expected, explained
+from .outbox import Outbox
 
 WHAT = "telling of a migration"
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from fakedirty.model.events import Event, ModeChanged
 from fakedirty.model.migration import Migration
-from fakedirty.model.vm_names import encodable
 from fakedirty.model.sink import PageBatch
+from fakedirty.model.vm_names import encodable
 
 TAG_LENGTH = 100  # what Grafana has room for
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty import __version__
-from fakedirty.package_files import carried
 from fakedirty.errors import UsageError
+from fakedirty.package_files import carried
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from grafana_client import GrafanaApi
 
 from fakedirty.errors import GrafanaError
 
-from .errors import expected, explained
-from .dashboards import Board
 from .address import Place
+from .dashboards import Board
+from .errors import expected, explained
 
 DATASOURCE_UID = "fakedirty-prometheus"
 DATASOURCE_NAME = "fakedirty Prometheus"

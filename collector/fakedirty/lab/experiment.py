@@ -8,14 +8,14 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fakedirty.model.migration import Migration
-from fakedirty.model.sink import Sink
-from fakedirty.model.enums import Level, Mode
-from fakedirty.qmp.mode import set_mode
-
 from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.serial_report import GuestReport, read_report, wait_for_report
 from fakedirty.lab.guests.workload import Workload
+from fakedirty.model.enums import Level, Mode
+from fakedirty.model.migration import Migration
+from fakedirty.model.sink import Sink
+from fakedirty.qmp.mode import set_mode
+
 from .machine import INCOMING, Machine, machine
 from .memory_compare import MemoryReport, Side, compare_memory
 from .migrate import Outcome, Settings, Step, migrate

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import LabError, QmpError
-from fakedirty.qmp.client import Qmp
 from fakedirty.linux.process import running
+from fakedirty.qmp.client import Qmp
 
 from .leak_sanitizer import let_end, looks_for_leaks
 from .network import End

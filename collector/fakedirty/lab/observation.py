@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fakedirty.errors import FakedirtyError, LabError
+from fakedirty.model.enums import Level
 from fakedirty.model.events import Event
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch, Sink
-from fakedirty.model.enums import Level
+from fakedirty.observe.host.target import by_pid
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.host.target import by_pid
 
 END_SECONDS = 60.0  # for the observer to tell the end of a migration that has ended, on a loaded machine
 

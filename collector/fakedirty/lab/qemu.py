@@ -9,8 +9,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from fakedirty.package_files import carried
 from fakedirty.errors import LabError, MissingError
+from fakedirty.package_files import carried
 
 RELEASE = "10.0"  # of QEMU, where none is asked for
 BINARY = "qemu-system-x86_64"

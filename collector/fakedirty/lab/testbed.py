@@ -11,6 +11,7 @@ from pathlib import Path
 from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.serial_report import GuestReport, wait_for_report
 from fakedirty.lab.guests.workload import Workload
+
 from .machine import INCOMING, RUNNING, Machine, machine
 from .memory_compare import MemoryReport, Side, compare_memory
 from .network import End, Network

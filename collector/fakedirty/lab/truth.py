@@ -20,9 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fakedirty.model.enums import Disposition, Kind, PageClass, Word
-
 from fakedirty.lab.guests.page_frames import FrameNumbers
+from fakedirty.model.enums import Disposition, Kind, PageClass, Word
 
 Numbers = npt.NDArray[np.int64]
 Truths = npt.NDArray[np.bool_]

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Processes, sockets, namespaces and limits, as the kernel and ``/proc`` show them."""

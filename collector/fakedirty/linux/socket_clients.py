@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from .listening import CONNECTED, listeners, unix_rows
 from fakedirty.qmp.address import Address, Domain, TcpSocket, Unreachable
-from .process import Process
 from fakedirty.qmp.connect import meant
+
+from .listening import CONNECTED, listeners, unix_rows
+from .process import Process
 
 
 def clients(process: Process, names: Collection[bytes]) -> Mapping[bytes, frozenset[int]]:

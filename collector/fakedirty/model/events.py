@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .round import Round
 from .enums import Mode
+from .round import Round
 
 
 @dataclass(frozen=True, slots=True)

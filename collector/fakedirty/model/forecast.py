@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from .working_set import Dirtying, fitted, observed, saturated, steady
-from .round import Round
 from .enums import Kind, Mode
+from .round import Round
+from .working_set import Dirtying, fitted, observed, saturated, steady
 
 DOWNTIME_LIMIT_SECONDS = 0.3  # QEMU's default, which is assumed where QEMU's own answer is not known
 RECENT_ROUNDS = 8  # are looked at: what a guest writes changes

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from .enums import Kind
+from .forecast import Refutation, Verdict, verdict
 from .forecast_check import Forecast, refuted_by_its_end
 from .round import Round
-from .forecast import Refutation, Verdict, verdict
-from .enums import Kind
 
 LOOKED_AT = 64  # rounds, for a verdict
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .enums import Kind, Level, Mode
 from .events import (
     Closed,
     Event,
@@ -21,11 +22,10 @@ from .events import (
     RoundsComplete,
     StateChanged,
 )
+from .forecast import Refutation, Verdict
 from .live_forecast import Limits, Outlook
 from .round import OTHER_LAWS, Round, broken_law, known, uncounted
 from .totals import Ended, Outcome, Totals, check, number
-from .forecast import Refutation, Verdict
-from .enums import Kind, Level, Mode
 
 # pages that multifd may hold: a packet of 128 of them for each channel that there can be, and one that is being filled
 IN_CHANNELS = 256 * 128

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .round import Round
 from .enums import Kind, Mode
+from .round import Round
 
 LAST_ROUNDS = 3  # what a guest writes changes
 RECENT_ROUNDS = 64  # in which the link is looked for

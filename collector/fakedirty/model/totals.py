@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .round import CLASSES, Round, known
 from .enums import Word
+from .round import CLASSES, Round, known
 
 
 class Outcome(Word):

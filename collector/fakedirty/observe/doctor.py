@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import FakedirtyError, QmpError
-from fakedirty.model.enums import Level
-from fakedirty.qmp.supported import Abilities
-from fakedirty.qmp.address import Address
-
 from fakedirty.linux import capabilities
-from .host import migration_capabilities, headers, host_checks, kernel, levels
-from .bpf import packet_writes, patched_probes, stock_probes
+from fakedirty.model.enums import Level
 from fakedirty.observe.bpf.attach_point import AttachPoint, Placed
+from fakedirty.observe.bpf.process_memory import ProcessMemory
 from fakedirty.observe.host.elf import Binary
 from fakedirty.observe.host.host_checks import HostCheck
 from fakedirty.observe.host.kernel import Kernel
-from fakedirty.observe.bpf.process_memory import ProcessMemory
 from fakedirty.observe.host.target import PROC, Target, find_all
+from fakedirty.qmp.address import Address
+from fakedirty.qmp.supported import Abilities
+
+from .bpf import packet_writes, patched_probes, stock_probes
+from .host import headers, host_checks, kernel, levels, migration_capabilities
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from fakedirty.errors import FakedirtyError
+from fakedirty.observe.host.target import Finder, Target
 
 from .observer import POLL_SECONDS, Observer
-from fakedirty.observe.host.target import Finder, Target
 
 SEARCH_SECONDS = 0.5
 PAUSE_SECONDS = 0.2  # between two looks at whether it is to stop

@@ -12,24 +12,24 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fakedirty.errors import QmpError, TargetError, UsageError
-from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.enums import Level
-from fakedirty.qmp.validation import understanding
+from fakedirty.model.trace import Channel, Subject, TraceRecord
+from fakedirty.observe.bpf.attachments import Attachments
+from fakedirty.observe.bpf.buffer_sizes import DEFAULT, Sizes
+from fakedirty.observe.bpf.patched_probes import PatchedProbes
+from fakedirty.observe.bpf.stock_probes import StockProbes
+from fakedirty.observe.bpf.tracer import Probes, ProbeTracer
+from fakedirty.observe.host.migration_capabilities import capabilities
+from fakedirty.observe.host.monitor_sharing import Staying
+from fakedirty.observe.host.target import Target
 from fakedirty.qmp.mode import read_parameters
 from fakedirty.qmp.monitor import Address, Monitor
 from fakedirty.qmp.turn import in_turns
+from fakedirty.qmp.validation import understanding
 
 from .decode import multifd
-from fakedirty.observe.bpf.attachments import Attachments
-from fakedirty.observe.host.migration_capabilities import capabilities
-from fakedirty.observe.bpf.patched_probes import PatchedProbes
-from fakedirty.observe.bpf.tracer import Probes, ProbeTracer
-from .qmp_poller import QmpPoller
-from fakedirty.observe.bpf.buffer_sizes import DEFAULT, Sizes
 from .interfaces import Tracer
-from fakedirty.observe.host.monitor_sharing import Staying
-from fakedirty.observe.bpf.stock_probes import StockProbes
-from fakedirty.observe.host.target import Target
+from .qmp_poller import QmpPoller
 
 LIMITS = ("downtime-limit", "avail-switchover-bandwidth", *multifd.PARAMETERS)  # of query-migrate-parameters
 
@@ -38,8 +38,8 @@ def read_limits(qmp: Monitor) -> Mapping[str, object]:
     """What QEMU was told of its limits and its channels."""
     parameters = read_parameters(qmp)
     with understanding(qmp.path):
-        multifd = multifd.MULTIFD in capabilities(qmp)
-    return {name: parameters[name] for name in LIMITS if name in parameters} | {multifd.MULTIFD: multifd}
+        on = multifd.MULTIFD in capabilities(qmp)
+    return {name: parameters[name] for name in LIMITS if name in parameters} | {multifd.MULTIFD: on}
 
 
 class LiveTrace:

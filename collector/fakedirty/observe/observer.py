@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from fakedirty.errors import FakedirtyError
+from fakedirty.model.enums import Level
 from fakedirty.model.events import (
     Closed,
     DestinationFound,
@@ -22,9 +23,8 @@ from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch, Sink
 from fakedirty.model.totals import Outcome
 from fakedirty.model.trace import Channel, Subject, TraceRecord
-from fakedirty.model.enums import Level
-
 from fakedirty.observe.decode.reader import reader
+
 from .interfaces import EndUnknown, EndUnseen, Observed, Reader, SetUp, Trace
 
 POLL_SECONDS = 0.1  # while a migration runs

@@ -18,13 +18,12 @@ from typing import Any
 
 from fakedirty.errors import QmpError, TargetError
 from fakedirty.model.trace import ASKED, Channel, TraceRecord
-from fakedirty.qmp import dirty_limit
-from fakedirty.qmp.validation import understanding
-from fakedirty.qmp.rounds_command import history_command, in_answers, with_postcopy
-from fakedirty.qmp.monitor import Address, Monitor, connect
-from fakedirty.qmp.turn import in_turns, turn
-
 from fakedirty.observe.host.monitor_sharing import Staying
+from fakedirty.qmp import dirty_limit
+from fakedirty.qmp.monitor import Address, Monitor, connect
+from fakedirty.qmp.rounds_command import history_command, in_answers, with_postcopy
+from fakedirty.qmp.turn import in_turns, turn
+from fakedirty.qmp.validation import understanding
 
 POLL_SECONDS = 0.1  # between two looks, on a connection that stays
 LOOK_SECONDS = 1.0  # and on one that does not

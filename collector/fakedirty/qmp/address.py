@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.format.harmless import harmless
-
 from fakedirty.linux.process import Process
 
 

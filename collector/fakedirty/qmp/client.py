@@ -23,12 +23,12 @@ from typing import Any, NoReturn, Self, TypeVar
 from qemu.qmp import ConnectError, ExecuteError, QMPClient, QMPError
 
 from fakedirty.errors import QmpError
+from fakedirty.linux.process import Process
 
 from . import peer
-from .holder import describe_holder
 from .address import Place
-from fakedirty.linux.process import Process
 from .connect import Link, Route, routes
+from .holder import describe_holder
 
 T = TypeVar("T")
 Message = dict[str, Any]

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from fakedirty.errors import QmpError
 from fakedirty.format.harmless import harmless
-
 from fakedirty.linux import sock_diag
-from .holder import describe_holder
 from fakedirty.linux.listening import Listener, listeners, plain, tcp_waiting
 from fakedirty.linux.network_namespace import within
-from .address import AbstractSocket, InheritedSocket, Place, TcpSocket, UnixSocket, Unreachable
 from fakedirty.linux.process import Process
+
+from .address import AbstractSocket, InheritedSocket, Place, TcpSocket, UnixSocket, Unreachable
+from .holder import describe_holder
 
 RETRY_SECONDS = 0.05
 _SUN_PATH = 108  # bytes of a Unix address

@@ -6,9 +6,9 @@ several vCPUs that write little, and it ends by SIGFPE, whoever asks. The series
 
 from __future__ import annotations
 
-from .validation import understanding
-from .rounds_command import history_command
 from .monitor import Monitor
+from .rounds_command import history_command
+from .validation import understanding
 
 CAPABILITY = "dirty-limit"
 REASON = f"query-migrate may end a QEMU that has {CAPABILITY} on and not the patch that mends it"

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fakedirty.errors import QmpError
+
 from . import dirty_limit
-from .validation import understanding
-from .rounds_command import history_command, with_postcopy
 from .monitor import Address, Monitor
+from .rounds_command import history_command, with_postcopy
 from .turn import in_turns
+from .validation import understanding
 
 _TRIES = 50
 _PAUSE_SECONDS = 0.02  # between two turns, which is a turn for whoever waits; QEMU may be ended soon (libvirt does)

@@ -18,12 +18,12 @@ from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from fakedirty.errors import QmpError
+from fakedirty.linux.process import Process
 
 from . import peer
-from .validation import understanding
-from .client import QmpClosedError, QmpRefusedError
 from .address import Domain
-from fakedirty.linux.process import Process
+from .client import QmpClosedError, QmpRefusedError
+from .validation import understanding
 
 T = TypeVar("T")
 

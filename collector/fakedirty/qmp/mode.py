@@ -8,11 +8,11 @@ from fakedirty.errors import QmpError
 from fakedirty.model.enums import Mode
 
 from . import refusals
-from .supported import abilities
-from .validation import understanding
 from .client import QmpRefusedError
 from .monitor import Monitor
 from .parameters import HASH, MODE, SET
+from .supported import abilities
+from .validation import understanding
 
 #: the mode, and the hash; None where QEMU has one alone, which it does not name
 State = tuple[Mode, str | None]

@@ -8,9 +8,9 @@ from typing import Any, Protocol, Self
 
 from fakedirty.errors import QmpError
 
+from .address import Address, Domain, Place
 from .client import Qmp
 from .libvirt import DomainMonitor
-from .address import Address, Domain, Place
 
 __all__ = ["ANSWER_SECONDS", "Address", "Monitor", "connect"]
 

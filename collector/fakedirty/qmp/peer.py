@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import QmpError
-
 from fakedirty.linux import sock_diag
-from .validation import understanding
-from .holder import peer_of
 from fakedirty.linux.listening import TCP_ESTABLISHED, plain, tcp_rows
 from fakedirty.linux.network_namespace import within
-from .address import Place
 from fakedirty.linux.process import Process, others
+
+from .address import Place
 from .connect import Link
+from .holder import peer_of
+from .validation import understanding
 
 _WHOLE_HOST = "pid:[4026531836]"  # the kernel's own number for the first pid namespace
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid

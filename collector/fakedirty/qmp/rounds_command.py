@@ -7,8 +7,8 @@ from typing import Any
 
 from fakedirty.errors import QmpError
 
-from .validation import understanding
 from .monitor import Monitor
+from .validation import understanding
 
 #: of today, and of the series before it
 COMMANDS = ("query-migration-rounds", "query-fake-dirty-rounds")

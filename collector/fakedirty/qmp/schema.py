@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .validation import understanding
 from .monitor import Monitor
+from .validation import understanding
 
 
 class Schema:

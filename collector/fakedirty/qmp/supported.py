@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from fakedirty.model.enums import Mode
 
-from .validation import understanding
-from .rounds_command import COMMANDS
 from .monitor import Monitor
 from .parameters import HASH, MODE, SET
+from .rounds_command import COMMANDS
 from .schema import Schema
+from .validation import understanding
 
 
 @dataclass(frozen=True, slots=True)

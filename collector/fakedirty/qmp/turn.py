@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from fakedirty.errors import QmpError
 
+from .address import Address, Domain
 from .monitor import Monitor, connect
 from .peer import PeerError
-from .address import Address, Domain
 
 T = TypeVar("T")
 

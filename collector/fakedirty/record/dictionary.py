@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fakedirty.campaign.columns import CAMPAIGN_TABLES
+
 from .columns import TABLES
 from .manifest import SCHEMA_VERSION
 

@@ -9,9 +9,9 @@ from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 
 from .columns import ROUNDS, TOGGLES, Column
+from .directory_names import PARTIAL, safe_name
 from .durable import Lines, sync_directory, write_json, write_lines
 from .manifest import Clock, Manifest
-from .directory_names import PARTIAL, safe_name
 from .pages import PageDataset
 from .rows import Row, round_row, toggle_row
 from .summary import summary

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from fakedirty.model.sink import PageBatch
 from fakedirty.model.enums import Disposition, PageClass
+from fakedirty.model.sink import PageBatch
 
 from .durable import replacing
 

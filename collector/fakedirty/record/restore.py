@@ -10,13 +10,13 @@ from typing import Any
 import pandas as pd
 
 from fakedirty.errors import RecordError
+from fakedirty.model.enums import Kind, Level, Mode
 from fakedirty.model.events import Closed, Event, MigrationStarted, ModeChanged, RoundEnded
+from fakedirty.model.forecast import Estimate, Refutation
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
 from fakedirty.model.sink import Sink
 from fakedirty.model.totals import Outcome, Totals
-from fakedirty.model.forecast import Estimate, Refutation
-from fakedirty.model.enums import Kind, Level, Mode
 
 from .load import json_object, load, rows
 from .manifest import Clock

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from fakedirty.model.forecast import Verdict
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import conserved
 from fakedirty.model.totals import Outcome, expected_time_ns
-from fakedirty.model.forecast import Verdict
 
 from .manifest import Clock, side
 

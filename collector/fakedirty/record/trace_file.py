@@ -17,8 +17,8 @@ from typing import Any, Self
 import pyarrow as pa
 
 from fakedirty.errors import RecordError
-from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.model.enums import Level
+from fakedirty.model.trace import Channel, Subject, TraceRecord
 
 from .manifest import Clock, versions
 

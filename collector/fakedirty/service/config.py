@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import UsageError
-from fakedirty.web.access import FILES, Access, permitted
-from fakedirty.web.serve import parse_address
 from fakedirty.grafana.address import Place, parse_url
 from fakedirty.model.skip_economy import LAST_ROUNDS
-from fakedirty.observe.host.levels import LEVELS
 from fakedirty.observe.bpf.buffer_sizes import with_page_ring
+from fakedirty.observe.host.levels import LEVELS
+from fakedirty.web.access import FILES, Access, permitted
+from fakedirty.web.serve import parse_address
 
 from .control import DEFAULT_SOCKET
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from fakedirty.errors import FakedirtyError
-from fakedirty.model.skip_economy import Economy, economy
+from fakedirty.model.enums import Mode
 from fakedirty.model.events import Event, RoundEnded
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
-from fakedirty.model.enums import Mode
+from fakedirty.model.skip_economy import Economy, economy
 from fakedirty.observe.host.target import Target
 from fakedirty.qmp.mode import State
 

@@ -11,19 +11,19 @@ from typing import Any
 
 from fakedirty import __version__
 from fakedirty.errors import QmpError, UsageError
-from fakedirty.model.migration import Migration
+from fakedirty.format.sentences import in_words
+from fakedirty.linux.socket_clients import free_first
 from fakedirty.model.enums import Mode
-from fakedirty.observe.live import LiveTrace
-from fakedirty.observe.observer import Observer
+from fakedirty.model.migration import Migration
 from fakedirty.observe.host.select import named
 from fakedirty.observe.host.target import Target, find_all
-from fakedirty.linux.socket_clients import free_first
+from fakedirty.observe.live import LiveTrace
+from fakedirty.observe.observer import Observer
 from fakedirty.qmp.mode import State, spelled
 from fakedirty.qmp.turn import CHANGE_SECONDS, turn
 from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row, toggle_row
 from fakedirty.record.summary import summary
-from fakedirty.format.sentences import in_words
 
 from .control import Asker, Handler, Held
 from .mode_manager import Doing, Modes

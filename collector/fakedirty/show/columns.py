@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fakedirty.model.round import Round
-from fakedirty.model.enums import Kind, Mode
-
 from fakedirty.format.numbers import UNSEEN, compact, exact, seconds
+from fakedirty.model.enums import Kind, Mode
+from fakedirty.model.round import Round
 
 SHORT_KINDS = {Kind.BULK: "bulk", Kind.ITERATIVE: "iter", Kind.SWITCHOVER: "swch"}
 SHORT_MODES = {Mode.OFF: "off", Mode.OBSERVE: "obs", Mode.SKIP: "skip"}

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from fakedirty.model.migration import Migration
-
 from fakedirty.format.numbers import UNSEEN, exact, milliseconds, size
+from fakedirty.model.migration import Migration
 
 Value = Callable[[Migration], float | None]
 

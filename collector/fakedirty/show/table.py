@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from fakedirty.format.numbers import milliseconds, size
 from fakedirty.model.events import Event, EventsLost, MigrationStarted, ModeChanged, RoundEnded
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
@@ -14,7 +15,6 @@ from fakedirty.model.sink import PageBatch
 from fakedirty.model.totals import Outcome
 
 from .columns import Column, fitting
-from fakedirty.format.numbers import milliseconds, size
 from .terminal import harmless
 
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from rich.console import Group
 from rich.text import Text
 
-from fakedirty.model.round import Round
+from fakedirty.format.numbers import seconds, size
+from fakedirty.format.sentences import share
 from fakedirty.model.enums import Kind
+from fakedirty.model.round import Round
 
 from .columns import Column, fitting
-from fakedirty.format.numbers import seconds, size
 from .table import heading, line
 from .terminal import harmless
-from fakedirty.format.sentences import share
 
 BARS = "▁▂▃▄▅▆▇█"
 SHARES_SHOWN = 32  # rounds, in a line of bars

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The HTTP server of metrics and of the web page: requests, TLS and users."""

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from fakedirty.errors import UsageError
+from fakedirty.export.exporter import Exporter
+from fakedirty.export.scrape import metrics_page
 
 from .access import Access, check, is_loopback, permitted
 from .request_handler import Answer, Asked, Page
-from fakedirty.export.exporter import Exporter
-from fakedirty.export.scrape import metrics_page
 from .server import Server
 from .tls import certificates
 from .users import users_of

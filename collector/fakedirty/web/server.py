@@ -13,8 +13,8 @@ import threading
 import time
 from collections.abc import Mapping
 
-from .request_handler import Answering, Page
 from .reloading import Fresh
+from .request_handler import Answering, Page
 from .users import Users
 
 MOST_CLIENTS = 32  # at once, as each may hold an answer of megabytes; others wait in the backlog

@@ -11,8 +11,8 @@ from fakedirty.format.numbers import compact
 
 from .cells import Cell
 from .drawing import Drawing, canvas, label
-from .metrics import Metric, numbers
 from .fills import CLASSES, CUT_OFF, MEASURED, TEXT
+from .metrics import Metric, numbers
 from .statistics import median
 
 ROW, AROUND = 0.3, 0.95  # inches

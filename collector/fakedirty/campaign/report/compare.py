@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from .cells import Cell
-from .metrics import METRICS, Metric, Sample
 from .columns import DIFFERENCES, MEDIANS
+from .metrics import METRICS, Metric, Sample
 from .statistics import cliffs_delta, holm, median, paired
 
 Row = dict[str, object]

@@ -9,13 +9,23 @@ import pandas as pd
 
 from . import findings
 from .cells import BASELINE, Cell, cells, treatments
-from .drawing import Drawing
 from .charts import by_treatment, fake_pages
-from .time_charts import rounds_over_time, service_over_time
+from .drawing import Drawing
 from .inputs import Frames, Plan, order_of
 from .methods import KEY, METHODS
 from .metrics import HEADLINES
-from .tables import (Sheet, audit_sheet, difference_sheet, fact_sheet, left_out_sheet, median_sheet, outcome_sheet, run_sheet, unfinished_sheet)
+from .tables import (
+    Sheet,
+    audit_sheet,
+    difference_sheet,
+    fact_sheet,
+    left_out_sheet,
+    median_sheet,
+    outcome_sheet,
+    run_sheet,
+    unfinished_sheet,
+)
+from .time_charts import rounds_over_time, service_over_time
 
 AUDITED = "With fake-dirty-audit QEMU keeps a copy of every page, and counts what a hash takes for equal and is not."
 NOT_AUDITED = "No run was audited (fake-dirty-audit)."

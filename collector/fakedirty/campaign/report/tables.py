@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fakedirty.record.load import rows as rows_of
 from fakedirty.format.numbers import UNSEEN
+from fakedirty.record.load import rows as rows_of
 
 from .cells import FACTORS, Cell, said
 from .metrics import HEADLINES, METRICS, numbers

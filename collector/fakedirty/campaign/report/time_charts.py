@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from fakedirty.campaign.throughput import DESTINATION, SOURCE
 from fakedirty.format.numbers import compact
 
 from .cells import Cell
 from .drawing import Canvas, Drawing, canvas, label
-from .metrics import METRICS, TOTAL_TIME, numbers
 from .fills import ARRIVED, CLASSES, MARK, MEASURED, QUIET, TEXT, UNTOLD
-from fakedirty.campaign.throughput import DESTINATION, SOURCE
+from .metrics import METRICS, TOTAL_TIME, numbers
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -10,9 +10,9 @@ from fakedirty.record.durable import replacing
 
 from .cells import cells, treatments
 from .compare import differences, medians
-from .inputs import Frames, order_of, plan_of
 from .content import baseline_of, content
 from .html import html
+from .inputs import Frames, order_of, plan_of
 from .markdown import markdown
 
 REPORT = "report"

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from fakedirty.cli.printing import print_json
+from fakedirty.cli.termination import tidy_when_terminated
 from fakedirty.errors import LabError, UsageError
 from fakedirty.lab.bench import compression, convergence
 from fakedirty.lab.bench.cost import ARMS
@@ -15,12 +17,10 @@ from fakedirty.record.manifest import versions
 from fakedirty.record.output_checks import check_directory
 from fakedirty.show.terminal import Terminal
 
+from .benchmark import Benchmark
 from .costs import COSTS
 from .migrations import MIGRATIONS
 from .results import Results, row_of
-from .benchmark import Benchmark
-from fakedirty.cli.printing import print_json
-from fakedirty.cli.termination import tidy_when_terminated
 
 NAME = "bench"
 HELP = "measure convergence and cost: treatments side by side, again and again"

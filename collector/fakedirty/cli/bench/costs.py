@@ -10,9 +10,18 @@ from fakedirty.lab.bench import cost, hash_speed, overhead, scaling, scrape_spee
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.qemu import qemu_binary, qemu_facts, unpatched_binary
 
-from .report import (cost_line, cost_tables, hash_line, hash_tables, overhead_line, overhead_tables, scrape_line, scrape_tables)
-from .scaling import scaling_line, scaling_tables, step_line, step_tables
 from .benchmark import Benchmark
+from .report import (
+    cost_line,
+    cost_tables,
+    hash_line,
+    hash_tables,
+    overhead_line,
+    overhead_tables,
+    scrape_line,
+    scrape_tables,
+)
+from .scaling import scaling_line, scaling_tables, step_line, step_tables
 
 
 def _cost(arguments: argparse.Namespace) -> Benchmark:

@@ -8,17 +8,17 @@ from contextlib import nullcontext
 from typing import Any
 
 from fakedirty.errors import UsageError
-from fakedirty.lab.bench import compression, convergence, hybrid, forecasts
+from fakedirty.lab.bench import compression, convergence, forecasts, hybrid
 from fakedirty.lab.bench.convergence import Mix
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.qemu import qemu_binary, qemu_facts
 from fakedirty.lab.treatments import COMPRESSION_TREATMENTS, CONVERGENCE, Treatment
 
+from .benchmark import Benchmark
 from .compression import compression_line, compression_tables
+from .forecasts import verdict_line, verdict_tables
 from .hybrid import hybrid_line, hybrid_tables
 from .report import convergence_line, convergence_tables
-from .forecasts import verdict_line, verdict_tables
-from .benchmark import Benchmark
 
 MBIT = 1_000_000
 

@@ -11,9 +11,9 @@ from rich.table import Table
 from fakedirty.lab.bench import overhead
 from fakedirty.lab.bench.convergence import Measured, Mix
 from fakedirty.lab.bench.cost import ARMS, COMPARED, Cost, paired
-from fakedirty.lab.guests.content import PAGE_BYTES
 from fakedirty.lab.bench.hash_speed import READ, HashSpeed
 from fakedirty.lab.bench.scrape_speed import NEWS, WAYS, ScrapeSpeed
+from fakedirty.lab.guests.content import PAGE_BYTES
 
 RESAMPLES, RESAMPLE_SEED = 10_000, 1
 

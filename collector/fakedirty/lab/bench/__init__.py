@@ -1,1 +1,1 @@
-"""TODO."""
+"""Benchmarks: what is measured, side by side, and in which order."""

@@ -12,16 +12,17 @@ from statistics import median
 
 import numpy as np
 
-from . import convergence
-from .codec_speed import CodecSpeed, measure_codec
-from .convergence import Job, Measured, Mix
-from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.content import PAGE_BYTES
+from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.serial_report import GuestReport
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.memory_compare import Side, block_content
 from fakedirty.lab.treatments import Treatment
+
+from . import convergence
+from .codec_speed import CodecSpeed, measure_codec
+from .convergence import Job, Measured, Mix
 
 MBIT = 400  # per second: of the link, where nothing else is asked for
 RAM = "pc.ram"

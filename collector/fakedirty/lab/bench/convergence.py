@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedirty.model.enums import Mode
-from fakedirty.qmp.rounds_command import read_history
-from fakedirty.qmp.parameters import MODE
-
-from fakedirty.lab.testbed import Bench, compared
-from .codec_speed import CodecSpeed
 from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.serial_report import GuestReport
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import Settings, migrate
 from fakedirty.lab.network import GIGABIT, shaped_network
+from fakedirty.lab.testbed import Bench, compared
 from fakedirty.lab.treatments import CONVERGENCE, Treatment
+from fakedirty.model.enums import Mode
+from fakedirty.qmp.parameters import MODE
+from fakedirty.qmp.rounds_command import read_history
+
+from .codec_speed import CodecSpeed
 
 GUEST_PAGE_BYTES = 4096
 PAGE_BYTES = GUEST_PAGE_BYTES + 8  # on the wire: a page of these guests, and what says where it goes

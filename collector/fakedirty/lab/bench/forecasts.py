@@ -10,18 +10,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedirty.model.events import Event, RoundEnded
-from fakedirty.model.migration import Migration
-from fakedirty.model.sink import PageBatch
-from fakedirty.model.forecast import Estimate, Prediction
-from fakedirty.model.enums import Level, Mode
-from fakedirty.qmp.mode import set_mode
-
-from .convergence import DOWNTIME_LIMIT_MS, Mix
 from fakedirty.lab.experiment import Experiment, run_experiment
 from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import Settings, Step
+from fakedirty.model.enums import Level, Mode
+from fakedirty.model.events import Event, RoundEnded
+from fakedirty.model.forecast import Estimate, Prediction
+from fakedirty.model.migration import Migration
+from fakedirty.model.sink import PageBatch
+from fakedirty.qmp.mode import set_mode
+
+from .convergence import DOWNTIME_LIMIT_MS, Mix
 
 FROZEN_AFTER = 2  # rounds
 AS_IS, SKIP = "as-is", "skip"

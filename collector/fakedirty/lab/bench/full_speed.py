@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import LabError
-from fakedirty.qmp.client import Qmp
-from fakedirty.qmp.parameters import MODE, SET, SWITCHOVER
-
 from fakedirty.lab.cleanup_retry import once_cleaned_up
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import ENDED, PAUSED, UNLIMITED
 from fakedirty.lab.treatments import CHANNELS
+from fakedirty.qmp.client import Qmp
+from fakedirty.qmp.parameters import MODE, SET, SWITCHOVER
 
 CHANNEL_THREADS = "mig/src/send_"  # and the number of the channel
 MIGRATION_THREADS = ("mig/src/main", "live_migration")  # its name over the versions of QEMU, with debug-threads=on

@@ -14,23 +14,23 @@ from typing import Any
 import numpy as np
 
 from fakedirty.errors import LabError
-from fakedirty.model.enums import Level, Mode
-from fakedirty.qmp.rounds_command import read_history
-from fakedirty.qmp.parameters import MODE
-
-from fakedirty.lab.testbed import Bench
-from .convergence import DOWNTIME_LIMIT_MS, Mix
 from fakedirty.lab.fuzz.route import SWEEP_PARAMETER
-from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.content import PAGE_WORDS, check_content
+from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.serial_report import GuestReport
 from fakedirty.lab.guests.workload import REFERENCE
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.memory_compare import Side, block_content
 from fakedirty.lab.migrate import Settings, migrate
 from fakedirty.lab.network import shaped_network
-from .order import shuffled
+from fakedirty.lab.testbed import Bench
 from fakedirty.lab.treatments import Treatment
+from fakedirty.model.enums import Level, Mode
+from fakedirty.qmp.parameters import MODE
+from fakedirty.qmp.rounds_command import read_history
+
+from .convergence import DOWNTIME_LIMIT_MS, Mix
+from .order import shuffled
 
 MIX = Mix("60k/5k", REFERENCE)
 AFTER = 2  # rounds of pre-copy

@@ -14,13 +14,13 @@ from pathlib import Path
 from statistics import geometric_mean, mean, median
 
 from fakedirty.errors import LabError
+from fakedirty.lab.guests.recipes import BuiltGuest
+from fakedirty.lab.machine import Machine
+from fakedirty.lab.testbed import Bench
 from fakedirty.model.enums import Level
 from fakedirty.record.load import load
 
-from fakedirty.lab.testbed import Bench
 from .full_speed import FULL, LOCKED, Spent, one_pass, prepare, sink, take_mode
-from fakedirty.lab.guests.recipes import BuiltGuest
-from fakedirty.lab.machine import Machine
 from .order import shuffled
 
 PAIRS = 6  # of passes, one observed and one not, right after each other

@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import LabError
-from fakedirty.qmp.rounds_command import read_history
-from fakedirty.qmp.parameters import SET
-
+from fakedirty.lab.guests.recipes import BuiltGuest
+from fakedirty.lab.machine import Machine
+from fakedirty.lab.migrate import PAUSED
 from fakedirty.lab.testbed import Bench
+from fakedirty.qmp.parameters import SET
+from fakedirty.qmp.rounds_command import read_history
+
 from .full_speed import (
     ALL_FAKE,
     LOCKED,
@@ -32,9 +35,6 @@ from .full_speed import (
     take_mode,
     thread_seconds,
 )
-from fakedirty.lab.guests.recipes import BuiltGuest
-from fakedirty.lab.machine import Machine
-from fakedirty.lab.migrate import PAUSED
 from .order import shuffled
 
 ARMS = {"no multifd": 0, "1 channel": 1, "2 channels": 2}  # channels by arm

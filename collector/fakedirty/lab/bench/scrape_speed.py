@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 from fakedirty.errors import LabError
 from fakedirty.export.exporter import Exporter
-from fakedirty.web.serve import serve
+from fakedirty.model.enums import Kind, Level, Mode
 from fakedirty.model.events import Event, FinalReport, ModeChanged, RoundEnded, StateChanged
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
-from fakedirty.model.enums import Kind, Level, Mode
+from fakedirty.web.serve import serve
 
 VMS = (1, 50, 200, 500)
 ROUNDS = 70  # of each migration: more than are shown

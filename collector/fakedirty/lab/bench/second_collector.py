@@ -11,9 +11,9 @@ import threading
 
 from fakedirty.model.enums import Level
 from fakedirty.observe.bpf.attachments import Attachments
+from fakedirty.observe.host.target import by_pid
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.host.target import by_pid
 
 
 def main(pid: int, level: Level) -> None:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Random migrations: drawn from a seed, carried out, and every page and every count checked."""

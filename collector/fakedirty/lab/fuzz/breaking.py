@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 from fakedirty.errors import LabError
-from fakedirty.qmp.client import Qmp, QmpRefusedError
-
-from fakedirty.lab.tcp_connections import connections, shut
-from .breaks import ALL, FULL, IN_POSTCOPY, KILLED, KILLED_IN_POSTCOPY, KILLED_IN_STOP, Break
-from .coverage import BULK, LATER, SWITCHOVER
-from .small_sockets import small_buffers
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import ENDED, PAUSED, PORT, POSTCOPY
 from fakedirty.lab.migration_thread import waits_to_send
+from fakedirty.lab.tcp_connections import connections, shut
+from fakedirty.qmp.client import Qmp, QmpRefusedError
+
+from .breaks import ALL, FULL, IN_POSTCOPY, KILLED, KILLED_IN_POSTCOPY, KILLED_IN_STOP, Break
+from .coverage import BULK, LATER, SWITCHOVER
+from .small_sockets import small_buffers
 
 RUNS_ON_SECONDS = 20.0  # an ended migration lets the guest run again when its thread is done
 MENDED_SECONDS = 60.0  # generous: a loaded machine takes its time to see that a link is gone

@@ -6,24 +6,24 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fakedirty.errors import LabError
+from fakedirty.lab.guests.accelerator import choose_accelerator, ring_refused
+from fakedirty.lab.guests.recipes import BuiltGuest, build_guest
+from fakedirty.lab.guests.workload import PROBE
+from fakedirty.lab.machine import INCOMING, machine
+from fakedirty.lab.network import shaped_network
+from fakedirty.lab.testbed import Bench
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp, QmpRefusedError
-from fakedirty.qmp.rounds_command import COMMANDS, history_command
 from fakedirty.qmp.mode import read_mode
 from fakedirty.qmp.parameters import HASH, MODE, SET
+from fakedirty.qmp.rounds_command import COMMANDS, history_command
 from fakedirty.qmp.schema import Schema
 
-from fakedirty.lab.testbed import Bench
 from .accepted import accepted
 from .draw import draw, most_mib
 from .memory_layouts import ARGUMENTS, HUGE_PAGES, reserved_huge_pages
 from .plan import AUDIT_PARAMETER, DIRTY_LIMIT, MOST_VCPUS, RING, WEAK_PARAMETER, Possible
 from .run import Fuzzed, run_plan
-from fakedirty.lab.guests.recipes import BuiltGuest, build_guest
-from fakedirty.lab.guests.accelerator import choose_accelerator, ring_refused
-from fakedirty.lab.guests.workload import PROBE
-from fakedirty.lab.machine import INCOMING, machine
-from fakedirty.lab.network import shaped_network
 
 GUEST = "baremetal"  # writes nothing but what it is told, and starts at once
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fakedirty.lab.migrate import Outcome
 from fakedirty.model.round import Round, broken_law
 from fakedirty.observe.decode.qmp_history import history_round
-
-from fakedirty.lab.migrate import Outcome
 
 LEAST_ROUNDS = 3
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from fakedirty.lab.guests.content import PAGE_BYTES
+
 from .chance import Chance
 from .moment import Moment
 from .plan import DIRTY_LIMIT, Attempt, Change, Plan
-from fakedirty.lab.guests.content import PAGE_BYTES
 
 RING_SHARE = 3 / 4  # of plans for KVM
 LIMIT_SHARE = 3 / 5  # of those with a ring

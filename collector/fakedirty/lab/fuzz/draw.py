@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from fakedirty.lab.guests.content import PAGE_BYTES
+from fakedirty.lab.guests.workload import BAREMETAL_FIRST, BAREMETAL_RESERVED_TOP, MIB_FRAMES, Workload
+from fakedirty.lab.migrate import PAUSED, UNLIMITED
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.parameters import SWITCHOVER
 
 from .chance import Chance
 from .coverage import BLOCKS_CHANGED, CACHE_RESIZED, SWITCHOVER_CHANGED
-from .draw_toggles import Hash, Walk
+from .dirty_ring import Reporting, draw_reporting
 from .draw_route import CREEPING, LAST_SECONDS, draw_ways, with_breaks, with_kills, with_postcopy
+from .draw_toggles import Hash, Walk
 from .memory_layouts import ONE_BLOCK
 from .moment import Moment
 from .plan import MOST_VCPUS, Attempt, Change, Plan, Possible
-from .dirty_ring import Reporting, draw_reporting
 from .route import File, Hybrid
-from fakedirty.lab.guests.content import PAGE_BYTES
-from fakedirty.lab.guests.workload import BAREMETAL_FIRST, BAREMETAL_RESERVED_TOP, MIB_FRAMES, Workload
-from fakedirty.lab.migrate import PAUSED, UNLIMITED
 
 MEMORY_MIB = 8  # the size of a guest is a multiple of it
 MOST = {"fake": 2500, "changed": 400, "zero": 500, "aba": 500, "phased": 600, "untouched": 600}

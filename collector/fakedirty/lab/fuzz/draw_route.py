@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fakedirty.lab.migrate import PAUSED, POSTCOPY
+
 from .breaks import IN_POSTCOPY, KILLED_IN_POSTCOPY, KILLED_IN_STOP, Break, draw_break
 from .chance import Chance
 from .moment import Moment
 from .multifd import Multifd, draw_multifd
 from .plan import Attempt, Possible
 from .route import WITH_MULTIFD, File, Hybrid, Way, draw_way
-from fakedirty.lab.migrate import PAUSED, POSTCOPY
 
 LAST_SECONDS = (
     0.02  # for a toggle to be taken before the migration is let through; what waits to be adopted delays that

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fakedirty.lab.guests.workload import Workload
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.parameters import SWITCHOVER
 
@@ -13,7 +14,6 @@ from .memory_layouts import ONE_BLOCK
 from .moment import Moment
 from .multifd import WITHOUT, Multifd
 from .route import Way
-from fakedirty.lab.guests.workload import Workload
 
 AUDIT_PARAMETER = "fake-dirty-audit"
 DIRTY_LIMIT = "dirty-limit"  # a capability, and the name of its feature

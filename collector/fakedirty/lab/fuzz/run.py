@@ -12,29 +12,29 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import LabError, QmpError
+from fakedirty.lab.guests.accelerator import accelerated_by
+from fakedirty.lab.machine import Machine
+from fakedirty.lab.memory_compare import MemoryReport
+from fakedirty.lab.migrate import PAUSED, PORT, Outcome, Settings, Step, migrate
+from fakedirty.lab.testbed import Bench, compared
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp, QmpRefusedError
-from fakedirty.qmp.rounds_command import read_history
 from fakedirty.qmp.mode import read_parameters
 from fakedirty.qmp.parameters import SWITCHOVER
+from fakedirty.qmp.rounds_command import read_history
 
-from fakedirty.lab.testbed import Bench, compared
-from .breaks import IN_POSTCOPY, KILLED, KILLED_IN_POSTCOPY
 from .breaking import ARRIVED, ArrivedError, Breaking, StrandedError, check_runs_on
+from .breaks import IN_POSTCOPY, KILLED, KILLED_IN_POSTCOPY
 from .checks import LEAST_ROUNDS, check_decided, check_history, check_switchover, expectation
 from .coverage import FORCED, Taken
 from .memory_layouts import ARGUMENTS
 from .moment import Moment
 from .plan import DIRTY_LIMIT, Attempt, Change, Plan
 from .predictions import Predicted
+from .route import File, Hybrid
 from .small_sockets import MUCH_STATE
 from .stranded import check_stranded
 from .toggling import Toggling
-from .route import File, Hybrid
-from fakedirty.lab.guests.accelerator import accelerated_by
-from fakedirty.lab.machine import Machine
-from fakedirty.lab.memory_compare import MemoryReport
-from fakedirty.lab.migrate import PAUSED, PORT, Outcome, Settings, Step, migrate
 
 REFUSED = "Connection refused"
 UNCONNECTED, LOST = "not connected", "lost"  # beside QEMU's own words for how a migration ended

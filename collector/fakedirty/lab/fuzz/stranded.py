@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 
 from fakedirty.errors import LabError
+from fakedirty.lab.leak_sanitizer import let_end
+from fakedirty.lab.machine import Machine
 from fakedirty.model.enums import Mode
 from fakedirty.qmp import refusals
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.parameters import MODE, SET
 
 from .breaking import BROKEN
-from fakedirty.lab.leak_sanitizer import let_end
-from fakedirty.lab.machine import Machine
 
 STOPPED = "finish-migrate"  # what query-status says of a guest that is stopped for a migration
 NOBODY = "Connection refused"

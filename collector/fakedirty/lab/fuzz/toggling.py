@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from fakedirty.lab.cleanup_retry import once_cleaned_up
+from fakedirty.lab.migrate import PAUSED
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import read_mode
 from fakedirty.qmp.parameters import HASH, MODE
 
-from fakedirty.lab.cleanup_retry import once_cleaned_up
 from .coverage import AUDIT, BEFORE, BETWEEN, BULK, CANCELLED, LATER, RETRIED, SWITCHOVER, Taken, toggle_kinds
 from .plan import AUDIT_PARAMETER, Toggle
-from fakedirty.lab.migrate import PAUSED
 
 ADOPT_SECONDS = 0.3  # an iteration, and the rest that a limited bandwidth brings; longer, and it is not counted
 ADOPT_POLL_SECONDS = 0.01

@@ -10,10 +10,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from fakedirty.package_files import carried
 from fakedirty.errors import LabError
-
 from fakedirty.lab.qemu import cache_directory
+from fakedirty.package_files import carried
 
 BUILD_SECONDS = 600  # the kernel package may come over a slow line
 

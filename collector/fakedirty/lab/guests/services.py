@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .recipes import MACHINE
 from .build import built
+from .recipes import MACHINE
 
 NAME = "services"
 FILES = ("kernel", "initrd")

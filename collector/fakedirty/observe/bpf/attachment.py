@@ -14,21 +14,21 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from fakedirty.linux.descriptor_limit import demand_descriptors
 from fakedirty.model.trace import Channel, TraceRecord
-
-from fakedirty.observe.host import headers
 from fakedirty.observe.decode import wire
+from fakedirty.observe.destinations import Peers
+from fakedirty.observe.host import headers
+from fakedirty.observe.host.layered_files import inode, is_probed, runs_file_of
+from fakedirty.observe.host.target import Target
+
 from .attach_point import Placed
-from .program import Bpf
+from .buffer_sizes import RING_PAGE, Sizes
 from .dispatcher import Dispatcher
 from .feed import Feed
-from fakedirty.observe.host.layered_files import inode, is_probed, runs_file_of
-from fakedirty.linux.descriptor_limit import demand_descriptors
 from .observed_processes import PROCESSES, Observed
-from fakedirty.observe.destinations import Peers
-from .buffer_sizes import RING_PAGE, Sizes
 from .process_slots import Slots
-from fakedirty.observe.host.target import Target
+from .program import Bpf
 from .uprobe import EVERY_PROCESS, attach, detach
 
 _OPENING = struct.Struct("<QHH")  # how every event opens: time, kind and slot

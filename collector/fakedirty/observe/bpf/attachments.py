@@ -7,14 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from fakedirty.linux.descriptor_limit import DESCRIPTORS_OF_A_QEMU, demand_descriptors
+from fakedirty.observe.destinations import Peers
+from fakedirty.observe.host.target import Target, find_all
+
 from .attach_point import Placed
 from .attachment import Attachment, Build
 from .dispatcher import Dispatcher
 from .feed import Feed
-from fakedirty.linux.descriptor_limit import DESCRIPTORS_OF_A_QEMU, demand_descriptors
-from fakedirty.observe.destinations import Peers
 from .probe_plans import Plans
-from fakedirty.observe.host.target import Target, find_all
 from .uprobe import BpfError
 
 REFUSED_SECONDS = 30.0  # for which what was refused is not tried again

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 
 from fakedirty.errors import TargetError
-
 from fakedirty.observe.host.elf import Binary
+
 from .process_memory import ProcessMemory
 
 _NAME = re.compile(r"[a-z][a-z-]*$")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fakedirty.model.events import EventsLost
-
 from fakedirty.observe.decode.wire import LOST_PLACES
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fakedirty.errors import TargetError
-
-from fakedirty.observe.decode import wire
-from .program import BpfMap, OwnMap
 from fakedirty.linux.descriptor_limit import demand_descriptors
+from fakedirty.observe.decode import wire
 from fakedirty.observe.host.target import Target
+
+from .program import BpfMap, OwnMap
 
 PROCESSES = 4096  # slots of a build; the first is nobody's
 

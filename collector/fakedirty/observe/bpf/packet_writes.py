@@ -11,8 +11,9 @@ import struct
 from collections.abc import Iterator
 from itertools import pairwise
 
-from .attach_point import AttachPoint, at
 from fakedirty.observe.host.elf import Binary
+
+from .attach_point import AttachPoint, at
 
 WRITES = "qio_channel_writev_full_all"  # its second argument is the buffers, the third how many there are
 QUEUES = "multifd_queue_page"

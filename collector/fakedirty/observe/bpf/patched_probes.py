@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from . import usdt
-from .attach_point import Placed
 from fakedirty.observe.host.elf import Binary
 from fakedirty.observe.host.levels import ROUND_PROBES
+from fakedirty.observe.host.target import Target
+
+from . import usdt
+from .attach_point import Placed
 from .process_memory import ProcessMemory
 from .tracer import Plan
-from fakedirty.observe.host.target import Target
 
 HANDLED = ("fake_dirty_batch", "fake_dirty_mode", "migrate_set_state")
 

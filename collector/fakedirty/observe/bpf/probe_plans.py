@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fakedirty.errors import FakedirtyError, TargetError
-
 from fakedirty.observe.host.elf import Binary
-from .process_memory import Linked, ProcessMemory
 from fakedirty.observe.host.target import Target
+
+from .process_memory import Linked, ProcessMemory
 
 MOST = 64  # results, of executables and questions
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Container
 
 from fakedirty.errors import TargetError
-
 from fakedirty.observe.host.target import Target
 
 

@@ -15,11 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from fakedirty.package_files import carried
 from fakedirty.errors import MissingError
-
-from fakedirty.observe.host.headers import Headers
 from fakedirty.linux.descriptor_limit import demand_descriptors
+from fakedirty.observe.host.headers import Headers
+from fakedirty.package_files import carried
+
 from .ring_buffer import Ring
 from .uprobe import BpfError, refusal
 

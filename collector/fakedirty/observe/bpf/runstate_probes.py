@@ -15,17 +15,17 @@ from dataclasses import dataclass
 
 from fakedirty.errors import FakedirtyError, QmpError
 from fakedirty.model.trace import Channel, TraceRecord
-from fakedirty.qmp.validation import understanding
+from fakedirty.observe.host.elf import Binary
+from fakedirty.observe.host.target import YOUNG_SECONDS, Target
 from fakedirty.qmp.monitor import Address, Monitor
 from fakedirty.qmp.turn import TRIES, in_turns
+from fakedirty.qmp.validation import understanding
 
 from . import enum_names
 from .attach_point import Placed, choose
-from .program import now_ns
-from fakedirty.observe.host.elf import Binary
-from .process_memory import ProcessMemory
 from .probe_plans import Plans, once_loaded
-from fakedirty.observe.host.target import YOUNG_SECONDS, Target
+from .process_memory import ProcessMemory
+from .program import now_ns
 
 SEARCH_SECONDS = 0.25
 

@@ -12,22 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import QmpError, TargetError
-from fakedirty.model.migration import ENDED
 from fakedirty.model.enums import Level
-from fakedirty.qmp.validation import understanding
+from fakedirty.model.migration import ENDED
+from fakedirty.observe.decode.stock import PAGE_BITS
+from fakedirty.observe.host import levels
+from fakedirty.observe.host.elf import Binary
+from fakedirty.observe.host.target import Target
 from fakedirty.qmp.monitor import Address
 from fakedirty.qmp.turn import TASK_SECONDS, turn
+from fakedirty.qmp.validation import understanding
 
 from . import blind_spots, enum_names, packet_writes, usdt
-from fakedirty.observe.host import levels
 from .attach_point import Placed, choose
-from .ram_blocks import ram_blocks
-from fakedirty.observe.host.elf import Binary
-from .process_memory import ProcessMemory
-from .tracer import Plan
 from .buffer_sizes import DEFAULT, Sizes
-from fakedirty.observe.decode.stock import PAGE_BITS
-from fakedirty.observe.host.target import Target
+from .process_memory import ProcessMemory
+from .ram_blocks import ram_blocks
+from .tracer import Plan
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,9 @@ _STEPS = ("multifd_hashes", "multifd_pages")  # that it goes on to, in the order
 # function of QEMU, program of stock.c or multifd.c, arguments that the program reads; in the order of attaching. The
 # start of a migration comes last: one that begins before it is found by its pages, and counted as joined late
 _Entry = tuple[str, str, tuple[int, ...]]
-_WAYS: tuple[_Entry, ...] = tuple((symbol, f"bypass_{bit}", ()) for bit, (symbol, _why) in enumerate(blind_spots.BYPASSES))
+_WAYS: tuple[_Entry, ...] = tuple(
+    (symbol, f"bypass_{bit}", ()) for bit, (symbol, _why) in enumerate(blind_spots.BYPASSES)
+)
 _ZERO_TESTS: tuple[_Entry, ...] = tuple((symbol, "tested", (1, 2)) for symbol in levels.ZERO_TESTS)
 FUNCTIONS: dict[Level, tuple[_Entry, ...]] = {
     Level.STOCK: (

@@ -9,25 +9,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from fakedirty.model.enums import Level
 from fakedirty.model.migration import ENDED
 from fakedirty.model.trace import Channel, TraceRecord
-from fakedirty.model.enums import Level
+from fakedirty.observe.decode import wire
+from fakedirty.observe.host import levels
+from fakedirty.observe.host.elf import Binary
+from fakedirty.observe.host.target import Target
+from fakedirty.qmp import final_report
 from fakedirty.qmp.monitor import Address
 
-from fakedirty.qmp import final_report
-from fakedirty.observe.host import levels
-from fakedirty.observe.decode import wire
 from .attach_point import Placed
 from .attachment import Attachment, Build
 from .attachments import Attachments
-from .program import now_ns
-from fakedirty.observe.host.elf import Binary
-from .feed import Feed
-from .process_memory import ProcessMemory
-from .probe_plans import once_loaded
-from .runstate_probes import RunStates, peer, run_state_plan, waits
 from .buffer_sizes import Sizes
-from fakedirty.observe.host.target import Target
+from .feed import Feed
+from .probe_plans import once_loaded
+from .process_memory import ProcessMemory
+from .program import now_ns
+from .runstate_probes import RunStates, peer, run_state_plan, waits
 
 _RINGS, _RUNSTATE = "rings.c", "runstate.c"
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable
 
 from fakedirty.errors import TargetError
+from fakedirty.observe.host.elf import Binary, UsdtLocation
 
 from .attach_point import Placed, at
-from fakedirty.observe.host.elf import Binary, UsdtLocation
 
 _ARGUMENT = re.compile(
     r"(?P<size>-?\d)@(?:\$(?P<constant>-?\w+)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fakedirty.model.enums import Kind, Mode
 from fakedirty.model.events import (
     Event,
     EventsLost,
@@ -15,11 +16,10 @@ from fakedirty.model.events import (
 )
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import CLASSES, DISPOSITIONS
-from fakedirty.model.enums import Kind, Mode
+from fakedirty.observe.interfaces import SetUp
 
 from . import wire
 from .round_records import NOT_UNDERSTOOD, RecordedRound, RoundOnWire, recorded
-from fakedirty.observe.interfaces import SetUp
 
 _SEEN = ("visited_pages", *CLASSES, *DISPOSITIONS)
 

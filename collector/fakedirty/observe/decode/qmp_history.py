@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fakedirty.model.enums import Kind, Mode
 from fakedirty.model.events import Event, MigrationStarted, ModeChanged, RoundEnded, RoundsComplete, StateChanged
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import Round
-from fakedirty.model.enums import Kind, Mode
-
-from fakedirty.observe.outgoing import Outgoing, Sight
 from fakedirty.observe.interfaces import EndUnknown
+from fakedirty.observe.outgoing import Outgoing, Sight
 
 # columns of a round by the names that QEMU's history gives them
 _PAGES = ("dirty", "forced", "visited", "normal", "zero", "xbzrle", "unchanged", "left", "hinted")

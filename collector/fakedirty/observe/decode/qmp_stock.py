@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fakedirty.model.enums import Kind
 from fakedirty.model.events import Event, MigrationStarted, RoundEnded, StateChanged
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import Round
-from fakedirty.model.enums import Kind
-
-from fakedirty.observe.outgoing import Outgoing, Sight
 from fakedirty.observe.interfaces import EndUnknown
+from fakedirty.observe.outgoing import Outgoing, Sight
 
 _GROWING = ("dirty-sync-count", "normal", "duplicate", "transferred")
 _TIMES = ("total-time", "setup-time", "downtime")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fakedirty.errors import UsageError
+from fakedirty.model.enums import Level
 from fakedirty.model.events import (
     DestinationFound,
     GuestArrived,
@@ -18,18 +19,17 @@ from fakedirty.model.events import (
 )
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.trace import ASKED, Channel, Subject, TraceRecord
-from fakedirty.model.enums import Level
-from fakedirty.qmp.validation import understanding
+from fakedirty.observe.bpf.loss_counters import LossReader
+from fakedirty.observe.interfaces import EndUnseen, Observed, Reader
 from fakedirty.qmp.rounds_command import in_answers
+from fakedirty.qmp.validation import understanding
 
 from . import wire
 from .multifd import channels, compressed
-from fakedirty.observe.bpf.loss_counters import LossReader
 from .pages import PageNames
 from .patched import PatchedReader
 from .qmp_history import HistoryReader
 from .qmp_stock import PollReader
-from fakedirty.observe.interfaces import EndUnseen, Observed, Reader
 from .stock import StockReader
 
 _ARRIVED = ("running", "paused", "suspended")  # what a QEMU that waited is next; anything else, and it waited in vain

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fakedirty.model.round import CLASSES, DISPOSITIONS, MARKED, Round
 from fakedirty.model.enums import Kind, Mode
+from fakedirty.model.round import CLASSES, DISPOSITIONS, MARKED, Round
 
 from . import wire
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from fakedirty.model.enums import Kind, Level
 from fakedirty.model.events import Event, MigrationStarted, RoundEnded, StateChanged
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import CLASSES, Round
 from fakedirty.model.sampling import estimated
-from fakedirty.model.enums import Kind, Level
-
 from fakedirty.observe.bpf import blind_spots
-from . import wire
 from fakedirty.observe.interfaces import SetUp
+
+from . import wire
 
 PAGE_BITS = 12  # of every target whose executable the stock level accepts; the probe counts other sizes
 _END_SECONDS = 0.5  # between the last page and the last state
@@ -117,7 +117,9 @@ class StockReader:
         elif self._sample > 1:
             classes = estimated(classes, visited)
         # at level usdt a page that xbzrle makes a delta of, or finds unchanged, is counted before that
-        deltas = bool(counts.bypassed >> blind_spots.XBZRLE & 1) or (self._level is Level.USDT and not self._sees_xbzrle)
+        deltas = bool(counts.bypassed >> blind_spots.XBZRLE & 1) or (
+            self._level is Level.USDT and not self._sees_xbzrle
+        )
         unsent = None if blind or deltas or not self._sees_xbzrle else 0
         ended = Round(
             round=counts.round,

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from fakedirty.model.vm_names import visible
 from fakedirty.linux.process import Process
+from fakedirty.model.vm_names import visible
 
 Keys = Mapping[str, str]
 

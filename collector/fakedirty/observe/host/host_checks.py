@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedirty.observe.bpf.program import COMPILING
 from fakedirty.linux.descriptor_limit import DESCRIPTORS_OF_A_QEMU, RESERVE
 from fakedirty.linux.seccomp import refused_calls
+from fakedirty.observe.bpf.program import COMPILING
 
 # what attaching takes
 DESCRIPTORS_ONCE = 32 + RESERVE + COMPILING  # of the process, with metrics and files

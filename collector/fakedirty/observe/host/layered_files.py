@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from fakedirty.errors import FakedirtyError
+from fakedirty.observe.bpf.process_memory import ProcessMemory
+from fakedirty.observe.bpf.uprobe import breakpoint_at
 
 from .elf import Binary
-from fakedirty.observe.bpf.process_memory import ProcessMemory
 from .target import Target
-from fakedirty.observe.bpf.uprobe import breakpoint_at
 
 _BREAKPOINT = b"\xcc"
 

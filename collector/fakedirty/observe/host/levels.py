@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import FakedirtyError, MissingError, TargetError
-from fakedirty.model.enums import Level
-
 from fakedirty.linux import capabilities
+from fakedirty.model.enums import Level
+from fakedirty.observe.bpf.probe_plans import Plans
+
 from . import headers, host_checks
 from .elf import Binary
 from .host_checks import HostCheck
-from fakedirty.observe.bpf.probe_plans import Plans
 from .target import Target
 
 # functions that tell a zero page, over the versions: a QEMU has some of them

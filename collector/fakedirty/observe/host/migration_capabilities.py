@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.model.enums import Level
-from fakedirty.qmp import dirty_limit
-from fakedirty.qmp.supported import Abilities, abilities
-from fakedirty.qmp.validation import understanding
-from fakedirty.qmp.monitor import Address, Monitor
-from fakedirty.qmp.turn import TASK_SECONDS, turn
-
 from fakedirty.observe.bpf import blind_spots
+from fakedirty.qmp import dirty_limit
+from fakedirty.qmp.monitor import Address, Monitor
+from fakedirty.qmp.supported import Abilities, abilities
+from fakedirty.qmp.turn import TASK_SECONDS, turn
+from fakedirty.qmp.validation import understanding
 
 #: capabilities of migration by which pages take another way, and that way where the probes can be passed by
 WAYS = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from fakedirty.linux.socket_clients import are_seen, clients
 from fakedirty.linux.listening import listeners
-from fakedirty.qmp.address import Address, Domain
 from fakedirty.linux.process import Process
+from fakedirty.linux.socket_clients import are_seen, clients
+from fakedirty.qmp.address import Address, Domain
 from fakedirty.qmp.connect import Queue, meant, queue_of
 
 CHECK_SECONDS = 1.0

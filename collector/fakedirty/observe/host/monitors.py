@@ -9,8 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from fakedirty.qmp.address import (AbstractSocket, Address, Domain, InheritedSocket, Place, TcpSocket, UnixSocket, Unreachable)
 from fakedirty.linux.process import Process
+from fakedirty.qmp.address import (
+    AbstractSocket,
+    Address,
+    Domain,
+    InheritedSocket,
+    Place,
+    TcpSocket,
+    UnixSocket,
+    Unreachable,
+)
 
 from .command_line import CommandLine, Keys, is_on, keys
 

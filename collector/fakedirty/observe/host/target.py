@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import TargetError
-from fakedirty.qmp.address import Address, Unreachable
 from fakedirty.linux.process import Process, start_ticks
+from fakedirty.qmp.address import Address, Unreachable
 
 from . import command_line, emulator
 from .monitors import monitors

@@ -7,16 +7,16 @@ from typing import Any
 
 from fakedirty import __version__
 from fakedirty.export.host import Attached
-from fakedirty.model.migration import Migration
-from fakedirty.model.forecast import Verdict
-from fakedirty.show.columns import WIDE
 from fakedirty.format.numbers import UNSEEN, compact, exact, milliseconds, seconds, size
-from fakedirty.show.table import toggle_words
 from fakedirty.format.sentences import counted_otherwise, estimate_words, in_words, limit_words, seconds_words
+from fakedirty.model.forecast import Verdict
+from fakedirty.model.migration import Migration
+from fakedirty.show.columns import WIDE
+from fakedirty.show.table import toggle_words
 
-from .recorded import Found, Listing
-from .plot_columns import marks, rounds_series, sums_series
 from .live_migrations import KEPT, Told
+from .plot_columns import marks, rounds_series, sums_series
+from .recorded import Found, Listing
 
 Plain = dict[str, Any]
 

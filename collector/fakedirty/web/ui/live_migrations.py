@@ -9,8 +9,8 @@ from dataclasses import astuple, dataclass
 
 from fakedirty.model.events import Event
 from fakedirty.model.migration import Migration
-from fakedirty.model.vm_names import encodable
 from fakedirty.model.sink import PageBatch
+from fakedirty.model.vm_names import encodable
 from fakedirty.record.manifest import Clock
 from fakedirty.record.recorder import read_clock
 

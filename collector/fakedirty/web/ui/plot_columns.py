@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fakedirty.format.numbers import UNSEEN, exact, seconds, size
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import CLASSES, Round
-from fakedirty.format.numbers import UNSEEN, exact, seconds, size
 
 MOST_ROUNDS = 1000  # the latest: more cannot be told apart
 DRAWN = 0.95  # of a round's time: the gap tells it from the next one

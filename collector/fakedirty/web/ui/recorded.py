@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import RecordError
-from fakedirty.record.load import json_object
 from fakedirty.record.directory_names import PARTIAL
+from fakedirty.record.load import json_object
 
 from .live_migrations import key_of
 

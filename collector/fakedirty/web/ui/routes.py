@@ -18,14 +18,14 @@ from urllib.parse import parse_qs
 from prometheus_client.exposition import gzip_accepted
 
 from fakedirty.errors import FakedirtyError
-from fakedirty.web.request_handler import Answer, Asked, Page
 from fakedirty.export.host import Attached
+from fakedirty.web.request_handler import Answer, Asked, Page
 
 from .assets import ASSETS, Body, asset, body
-from .views import Desk
+from .live_migrations import Witness
 from .plots import plots
 from .recorded import Recorded
-from .live_migrations import Witness
+from .views import Desk
 
 JSON = "application/json"
 PATIENCE_SECONDS = 1.0  # that one waits for another's answer of the same kind to be made

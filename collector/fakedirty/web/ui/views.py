@@ -12,10 +12,10 @@ from fakedirty.export.host import Attached
 from fakedirty.record.restore import restore
 
 from .assets import Body, body
-from .ram_map import RamByRound
-from .recorded import Recorded
 from .documents import Plain, details, overview
 from .live_migrations import Witness
+from .ram_map import RamByRound
+from .recorded import Recorded
 
 KEPT = 8  # answers, and maps, of the migrations that were looked at last
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 from fakedirty.errors import QmpError
+from fakedirty.linux import sock_diag
+from fakedirty.linux.listening import listeners
+from fakedirty.linux.network_namespace import within
+from fakedirty.linux.process import Process
+from fakedirty.linux.sock_diag import SocketFile
 
-from . import sock_diag
-from fakedirty.qmp.client import Qmp
-from .sock_diag import SocketFile
-from .listening import listeners
-from .network_namespace import within
-from .process import Process
-from fakedirty.qmp.turn import TASK_SECONDS
+from .client import Qmp
+from .turn import TASK_SECONDS
 
 
 def serving(path: Path, processes: Collection[Process]) -> Process:
@@ -42,8 +43,12 @@ def _listening(path: Path, processes: Collection[Process]) -> Process | None:
     for process in processes:
         inodes = [each.inode for each in (listeners(process) or {}).values() if each.name]
         try:
-            if inodes and wanted in within(process, lambda inodes=inodes: [sock_diag.file_of(inode) for inode in inodes]):  # type: ignore[misc]
+            if inodes and wanted in within(process, partial(_files, inodes)):
                 return process
         except OSError:  # it is in a network namespace that may not be entered
             continue
     return None
+
+
+def _files(inodes: Sequence[int]) -> list[SocketFile | None]:
+    return [sock_diag.file_of(inode) for inode in inodes]
