@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from fakedirty.format.harmless import harmless
+from .harmless import harmless
 
 
 class FakedirtyError(Exception):

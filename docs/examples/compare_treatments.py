@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 
 import pandas as pd
-from fakedirty.campaign.cells import cells, treatments
-from fakedirty.campaign.compare import differences
+from fakedirty.campaign.report.cells import cells, treatments
+from fakedirty.campaign.report.compare import differences
 from fakedirty.campaign.frames import load
-from fakedirty.campaign.spoken import difference_words
+from fakedirty.campaign.report.sentences import difference_words
 
 CELL = ["workload", "memory_mib", "mbit", "vcpus"]
 

@@ -29,8 +29,8 @@ def test_every_command_has_its_parts_and_is_called_what_it_calls_itself(name: st
 
 def test_no_command_is_left_out() -> None:
     found = {
-        path.stem
-        for path in Path(frame.__file__).parent.glob("*.py")
+        path.stem if path.stem != "command" else path.parent.name
+        for path in Path(frame.__file__).parent.rglob("*.py")
         if "\ndef add_arguments(" in path.read_text() and path.stem != "main"
     }
     assert found == set(COMMANDS)

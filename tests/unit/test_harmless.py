@@ -16,7 +16,7 @@ import pytest
 from fakedirty.cli.main import main
 from fakedirty.cli.standard_streams import harmless_streams, show_warnings
 from fakedirty.errors import FakedirtyError, UsageError
-from fakedirty.format.harmless import harmless, harmless_lines
+from fakedirty.harmless import harmless, harmless_lines
 from fakedirty.show.svg import svg
 from fakedirty.show.terminal import Terminal
 from harm import FORGED, HOSTILE, harm

@@ -107,7 +107,7 @@ def test_the_calls_that_are_tried_do_nothing_and_are_answered() -> None:
 FILTERED = """
 import ctypes, json, struct, sys
 from dataclasses import asdict
-from fakedirty.observe import host_checks
+from fakedirty.observe.host import host_checks
 program = b"".join(struct.pack("HBBI", *each) for each in (
     (0x20, 0, 0, 0),  # the number of the call
     (0x15, 0, 1, int(sys.argv[1])),

@@ -11,15 +11,16 @@ import fakedirty
 
 ROOT = Path(fakedirty.__file__).parent
 RANKS = {
-    **dict.fromkeys(("observe", "record", "export", "show", "grafana"), 4),
-    "harmless": 0,
-    "errors": 1,
-    "carried": 2,
-    "model": 2,
+    "errors": 0,
+    "package_files": 1,
+    "model": 1,
+    "format": 2,
+    "linux": 2,
     "qmp": 3,
+    **dict.fromkeys(("observe", "record", "export", "show", "grafana"), 4),
     "lab": 5,
     "service": 5,
-    "page": 5,
+    "web": 5,
     "campaign": 6,
     "cli": 7,
 }

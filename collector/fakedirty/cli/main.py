@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from fakedirty import __version__
 from fakedirty.errors import FakedirtyError, MissingError, UsageError
-from fakedirty.format.harmless import harmless
+from fakedirty.harmless import harmless
 
 from .printing import print_notice
 from .standard_streams import harmless_streams, show_fault, show_warnings

@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import TextIO
 
-from fakedirty.format.harmless import harmless
+from fakedirty.harmless import harmless
 
 _WRITING = threading.Lock()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-from fakedirty.format.harmless import HarmlessStream, harmless
+from fakedirty.harmless import HarmlessStream, harmless
 
 
 @contextmanager

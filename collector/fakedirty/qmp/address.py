@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedirty.format.harmless import harmless
+from fakedirty.harmless import harmless
 from fakedirty.linux.process import Process
 
 

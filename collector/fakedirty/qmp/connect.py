@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import QmpError
-from fakedirty.format.harmless import harmless
+from fakedirty.harmless import harmless
 from fakedirty.linux import sock_diag
 from fakedirty.linux.listening import Listener, listeners, plain, tcp_waiting
 from fakedirty.linux.network_namespace import within

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedirty.format.harmless import harmless
+from fakedirty.harmless import harmless
 
 TABLE_SECONDS = 1.0  # for which a table of the host's sockets is good enough: many monitors may be held at a time
 

@@ -11,7 +11,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from fakedirty.errors import FakedirtyError
-from fakedirty.format.harmless import below, harmless, harmless_lines
+from fakedirty.harmless import below, harmless, harmless_lines
 
 __all__ = ["Terminal", "harmless"]
 

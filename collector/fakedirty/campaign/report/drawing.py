@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fakedirty.format.harmless import harmless
+from fakedirty.harmless import harmless
 
 from .fills import GRID, GROUND, QUIET, TEXT
 
