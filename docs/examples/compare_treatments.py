@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 
 import pandas as pd
+from fakedirty.campaign.frames import load
 from fakedirty.campaign.report.cells import cells, treatments
 from fakedirty.campaign.report.compare import differences
-from fakedirty.campaign.frames import load
 from fakedirty.campaign.report.sentences import difference_words
 
 CELL = ["workload", "memory_mib", "mbit", "vcpus"]

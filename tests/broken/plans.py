@@ -8,8 +8,8 @@ from itertools import count, islice
 from fakedirty.lab.fuzz.coverage import BLOCKS_CHANGED
 from fakedirty.lab.fuzz.draw import draw
 from fakedirty.lab.fuzz.multifd import Multifd
-from fakedirty.lab.fuzz.plan import Plan, Possible
-from fakedirty.lab.fuzz.route import File, Hybrid
+from fakedirty.lab.fuzz.plan import Plan, Possibilities
+from fakedirty.lab.fuzz.route import FileRoute, HybridRoute
 
 MOST_DRAWN = 50  # plans for each one that is wanted
 
@@ -19,7 +19,7 @@ def _with(has: Callable[[Multifd], bool]) -> Callable[[Plan], bool]:
 
 
 def _file(plan: Plan) -> bool:
-    return isinstance(plan.way, File)
+    return isinstance(plan.way, FileRoute)
 
 
 def _changes(plan: Plan, feature: str) -> bool:
@@ -42,13 +42,13 @@ PLANS: dict[str, Callable[[Plan], bool]] = {
     "file": _file,
     "file with multifd": lambda plan: _file(plan) and plan.multifd is not None,
     "file without multifd": lambda plan: _file(plan) and plan.multifd is None,
-    "file with direct-io": lambda plan: isinstance(plan.way, File) and plan.way.direct,
-    "postcopy": lambda plan: isinstance(plan.way, Hybrid),
-    "postcopy with multifd": lambda plan: isinstance(plan.way, Hybrid) and plan.multifd is not None,
+    "file with direct-io": lambda plan: isinstance(plan.way, FileRoute) and plan.way.direct,
+    "postcopy": lambda plan: isinstance(plan.way, HybridRoute),
+    "postcopy with multifd": lambda plan: isinstance(plan.way, HybridRoute) and plan.multifd is not None,
 }
 
 
-def indexes_of(plans: str, seed: int, most: int, allowed: Possible) -> list[int]:
+def indexes_of(plans: str, seed: int, most: int, allowed: Possibilities) -> list[int]:
     """The first `most` migrations of a seed whose plans are of that kind; none where QEMU allows none."""
     drawn = islice(count(), most * MOST_DRAWN)
     return list(islice((index for index in drawn if PLANS[plans](draw(seed, index, allowed))), most))

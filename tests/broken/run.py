@@ -23,8 +23,8 @@ import pytest
 from building import Workshop
 from fakedirty.errors import FakedirtyError, LabError
 from fakedirty.lab.fuzz.campaign import fuzz, possible
-from fakedirty.lab.fuzz.plan import Possible
-from fakedirty.lab.fuzz.run import Fuzzed
+from fakedirty.lab.fuzz.plan import Possibilities
+from fakedirty.lab.fuzz.run import FuzzResult
 from fakedirty.lab.qemu import RELEASE, releases
 from fakedirty.package_files import carried
 from plans import indexes_of
@@ -109,7 +109,7 @@ def _passes(test: str, binary: Path, show_failure: bool = False) -> bool:
     return passes
 
 
-def _search(variant: Variant, binary: Path, seed: int, indexes: Sequence[int], allowed: Possible) -> int | None:
+def _search(variant: Variant, binary: Path, seed: int, indexes: Sequence[int], allowed: Possibilities) -> int | None:
     """The first of the migrations that shows what the variant breaks, if one is found."""
     for fuzzed in fuzz(binary, seed, indexes, allowed):
         if shown := _shown(variant, fuzzed):
@@ -121,14 +121,14 @@ def _search(variant: Variant, binary: Path, seed: int, indexes: Sequence[int], a
     return None
 
 
-def _shown(variant: Variant, fuzzed: Fuzzed) -> str:
+def _shown(variant: Variant, fuzzed: FuzzResult) -> str:
     """What a migration shows of a variant: a page that is wrong, or what else is, where the variant may leave that."""
     if fuzzed.memory is not None and not fuzzed.memory.equal:
         return "" if variant.counted else str(fuzzed.memory)
     return fuzzed.wrong[0] if fuzzed.wrong and (variant.counted or variant.stuck) else ""
 
 
-def _told(fuzzed: Fuzzed) -> bool:
+def _told(fuzzed: FuzzResult) -> bool:
     """Say what is wrong with a migration, if anything."""
     for wrong in fuzzed.wrong:
         print(f"  migration {fuzzed.plan.index} is wrong: {wrong}", flush=True)

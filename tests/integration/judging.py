@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from fakedirty.lab.experiment import Experiment, Result, run_experiment
-from fakedirty.lab.truth import PageRecords, Verdict, judge, switchover_rounds
+from fakedirty.lab.truth import ClassScore, PageRecords, judge, switchover_rounds
 from fakedirty.record.load import Recording, load
 from fakedirty.record.recorder import Recorder
 
 
-def judged(experiment: Experiment, out: Path) -> tuple[Result, Recording, Verdict]:
+def judged(experiment: Experiment, out: Path) -> tuple[Result, Recording, ClassScore]:
     """Run it: memory is equal, every round valid, every visit on record, and every page of the sets visited."""
     recorder = Recorder(out, "truth")
     result = run_experiment(experiment, [recorder])

@@ -21,7 +21,7 @@ from fakedirty.model.events import Event
 from fakedirty.model.migration import ENDED, Migration
 from fakedirty.model.round import Round
 from fakedirty.model.sink import PageBatch
-from fakedirty.observe.bpf.buffer_sizes import DEFAULT, Sizes
+from fakedirty.observe.bpf.buffer_sizes import DEFAULT, BufferSizes
 from fakedirty.observe.host.target import by_pid
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer, Tap
@@ -152,7 +152,7 @@ def observed(
     *,
     pages: bool = False,
     tap: Tap | None = None,
-    sizes: Sizes = DEFAULT,
+    sizes: BufferSizes = DEFAULT,
     stalled: threading.Event | None = None,
 ) -> Iterator[Observer]:
     """An attached observer that runs in a thread until the block is left; while it is `stalled`, it reads nothing."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import count, islice
 
 import pytest
-from fakedirty.lab.fuzz.breaking import FAILED, STRANDED
-from fakedirty.lab.fuzz.breaks import KILLED_IN_POSTCOPY, KILLED_IN_STOP
 from fakedirty.lab.fuzz.campaign import fuzz, possible
 from fakedirty.lab.fuzz.draw import AVAILABLE, NEVER_ENOUGH, draw
+from fakedirty.lab.fuzz.fault_injection import FAILED, STRANDED
+from fakedirty.lab.fuzz.faults import KILLED_IN_POSTCOPY, KILLED_IN_STOP
 from fakedirty.lab.fuzz.plan import Plan
 from fakedirty.lab.qemu import qemu_binary
 

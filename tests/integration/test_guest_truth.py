@@ -11,7 +11,7 @@ from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import Settings
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.lab.truth import Verdict
+from fakedirty.lab.truth import ClassScore
 from fakedirty.model.enums import Level, Mode, PageClass
 from judging import judged
 
@@ -32,7 +32,7 @@ def migrated(
     *,
     accelerator: str = "tcg",
     level: Level = Level.PATCHED,
-) -> tuple[Result, Verdict]:
+) -> tuple[Result, ClassScore]:
     """A migration with page records, and the judgement of the records."""
     experiment = Experiment(
         vm=name,

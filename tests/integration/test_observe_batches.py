@@ -12,7 +12,7 @@ import pytest
 from fakedirty.model.enums import Level
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
-from fakedirty.observe.bpf.buffer_sizes import DEFAULT, Sizes
+from fakedirty.observe.bpf.buffer_sizes import DEFAULT, BufferSizes
 from fakedirty.observe.decode import wire
 from fakedirty.observe.host.target import by_pid
 from fakedirty.observe.live import LiveTrace
@@ -25,7 +25,7 @@ PACKET = 16  # pages: few, for threads to meet often
 FACTOR = 0x9E3779B97F4A7C15  # of played_batches.c
 PACKETS = 10_000  # of each thread, in each round
 ROUNDS = 2
-WHOLE = Sizes(page_ring=1 << 15)  # all page records, however late their reader is
+WHOLE = BufferSizes(page_ring=1 << 15)  # all page records, however late their reader is
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def play(
     packets: int,
     *,
     pages: bool,
-    sizes: Sizes = DEFAULT,
+    sizes: BufferSizes = DEFAULT,
     before: Callable[[LiveTrace], None] = lambda trace: None,
 ) -> Notes:
     """A migration of some rounds, in each of which all threads report pages at once."""
@@ -126,7 +126,7 @@ def occupy(trace: LiveTrace) -> None:
 @pytest.mark.parametrize("pages", [True, False], ids=["pages", "counts"])
 def test_a_batch_that_finds_no_room_is_counted_as_lost(player: Path, tmp_path: Path, pages: bool) -> None:
     packets = 100
-    notes = play(player, tmp_path, packets, pages=pages, sizes=Sizes(batches=1), before=occupy)
+    notes = play(player, tmp_path, packets, pages=pages, sizes=BufferSizes(batches=1), before=occupy)
     [migration] = notes.over
     assert migration.lost_events == {wire.LOST_PLACES[-1]: ROUNDS * THREADS * packets}
     assert notes.batches == []
@@ -137,7 +137,7 @@ def test_a_batch_that_finds_no_room_is_counted_as_lost(player: Path, tmp_path: P
 
 def test_nothing_is_left_of_threads_that_are_done(tmp_path: Path) -> None:
     """The table has room for one: threads, each round's another one, take it one after the other."""
-    notes = play(built(tmp_path, threads=1), tmp_path, 100, pages=False, sizes=Sizes(batches=1))
+    notes = play(built(tmp_path, threads=1), tmp_path, 100, pages=False, sizes=BufferSizes(batches=1))
     [migration] = notes.over
     assert migration.lost_events == {}
     assert flaws(migration) == [""] * ROUNDS

@@ -11,7 +11,7 @@ from fakedirty.cli.observe import INVALID, verdict
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.enums import Level
 from fakedirty.model.migration import Migration
-from fakedirty.observe.bpf.buffer_sizes import Sizes
+from fakedirty.observe.bpf.buffer_sizes import BufferSizes
 from fakedirty.observe.decode.wire import LOST_PLACES
 from fakedirty.observe.host.target import by_pid
 from fakedirty.observe.live import LiveTrace
@@ -45,7 +45,7 @@ def lost(migration: Migration, *where: str) -> int:
 def test_a_reader_that_stalls_loses_page_records_and_no_round(level: Level, tmp_path: Path) -> None:
     notes, stalled = Notes(), threading.Event()
     stalled.set()
-    sizes = Sizes(page_ring=4)  # three batches in the ring buffer, and three that wait for the reader
+    sizes = BufferSizes(page_ring=4)  # three batches in the ring buffer, and three that wait for the reader
     with (
         pair(BINARIES[level](), tmp_path) as vm,
         observed(vm.source, level, [notes], pages=True, sizes=sizes, stalled=stalled),
@@ -65,7 +65,7 @@ def test_a_reader_that_stalls_loses_page_records_and_no_round(level: Level, tmp_
 @pytest.mark.parametrize("level", [Level.USDT, Level.STOCK], ids=str)
 def test_a_table_that_is_too_small_for_the_guest(level: Level, tmp_path: Path) -> None:
     notes = Notes()
-    with pair(BINARIES[level](), tmp_path) as vm, observed(vm.source, level, [notes], sizes=Sizes(chunks=8)):
+    with pair(BINARIES[level](), tmp_path) as vm, observed(vm.source, level, [notes], sizes=BufferSizes(chunks=8)):
         migrate(vm, 2, level)
         wait(lambda: len(notes.over) == 1)
     [migration] = notes.over

@@ -12,7 +12,7 @@ from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.enums import Level
 from fakedirty.observe.observer import Observer
 from fakedirty.record.recorder import Recorder, read_clock
-from fakedirty.record.trace_file import Origin, Replay, TraceWriter
+from fakedirty.record.trace_file import Replay, TraceOrigin, TraceWriter
 from migrating import SLOW, Notes, observed, pair, wait
 
 #: by name: the QEMU, the level, whether its pages are recorded, and the mode that it is toggled to on the way
@@ -29,7 +29,7 @@ COMPARED = ("rounds.csv", "toggles.csv", "migration.json")
 def record(name: str, directory: Path) -> Path:
     """Two migrations of one QEMU, the first cancelled; `directory` gets the trace, and under ``live`` the recording."""
     qemu, level, pages, mode = CASES[name]
-    origin = Origin(f"trace-{name}", read_clock(), ("tests", name))
+    origin = TraceOrigin(f"trace-{name}", read_clock(), ("tests", name))
     recorder = Recorder(directory / "live", origin.run_id, {}, lambda: origin.clock)
     notes = Notes()
     (directory / "guests").mkdir()

@@ -22,7 +22,7 @@ from fakedirty.model.enums import Level
 from fakedirty.model.trace import Channel
 from fakedirty.observe.bpf.attachment import Attachment
 from fakedirty.observe.bpf.attachments import Attachments
-from fakedirty.observe.bpf.buffer_sizes import DEFAULT, Sizes
+from fakedirty.observe.bpf.buffer_sizes import DEFAULT, BufferSizes
 from fakedirty.observe.bpf.observed_processes import PROCESSES
 from fakedirty.observe.bpf.uprobe import BpfError, attach
 from fakedirty.observe.decode import wire
@@ -62,7 +62,7 @@ def observed(
     attachments: Attachments,
     notes: Notes,
     *,
-    sizes: Sizes = DEFAULT,
+    sizes: BufferSizes = DEFAULT,
     stalled: threading.Event | None = None,
 ) -> AbstractContextManager[Observer]:
     trace = LiveTrace(
@@ -198,7 +198,7 @@ def test_a_file_whose_links_or_rights_change_is_counted_once(tmp_path: Path, mon
 def test_what_one_loses_is_not_lost_to_the_other(level: Level, tmp_path: Path) -> None:
     notes, stalled = [Notes(), Notes()], threading.Event()
     stalled.set()
-    sizes = Sizes(page_ring=64)  # a quarter of a MiB, of which one guest's records fill many
+    sizes = BufferSizes(page_ring=64)  # a quarter of a MiB, of which one guest's records fill many
     with (
         two(level, tmp_path) as vms,
         shared() as attachments,

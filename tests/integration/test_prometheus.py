@@ -23,7 +23,7 @@ import yaml
 from certificates import certificate, needs_openssl, users_file
 from dashboard_queries import DASHBOARDS, Query, chosen, queries
 from fakedirty.export.exporter import Exporter
-from fakedirty.export.host import Attached
+from fakedirty.export.host import AttachedCounts
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import INCOMING, machine
@@ -31,7 +31,7 @@ from fakedirty.lab.migrate import Settings, Step, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.enums import Mode
-from fakedirty.model.events import LimitsTold, RoundEnded
+from fakedirty.model.events import LimitsRead, RoundEnded
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import set_mode
 from fakedirty.record.load import load
@@ -119,11 +119,11 @@ def check_rules(address: str, vm: str) -> None:
 
 
 def test_hand_made_migrations(tmp_path: Path) -> None:
-    exporter = Exporter(attached=lambda: [Attached(NAME, 1, "patched", 7, "10.0.2")])
+    exporter = Exporter(attached=lambda: [AttachedCounts(NAME, 1, "patched", 7, "10.0.2")])
     migration = made(NAME)
     with serve(exporter, port=0) as url, prometheus(urllib.parse.urlsplit(url).netloc, tmp_path) as address:
         since = time.time()
-        tell(migration, [exporter], (*EVENTS[:4], LimitsTold(START + 5 * SECOND, 1_000, channels=1)), end=False)
+        tell(migration, [exporter], (*EVENTS[:4], LimitsRead(START + 5 * SECOND, 1_000, channels=1)), end=False)
         for _ in range(5):
             scraped(address)
         more = [RoundEnded(START + number * SECOND, again(number, skip=True)) for number in (4, 5)]

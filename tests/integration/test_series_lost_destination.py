@@ -15,7 +15,7 @@ from fakedirty.lab.fuzz.small_sockets import MUCH_STATE, small_buffers
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import PAUSED, PORT, POSTCOPY, Outcome, Settings, Step, migrate, set_up
 from fakedirty.lab.migration_thread import waits_to_send
-from fakedirty.lab.testbed import Bench
+from fakedirty.lab.testbed import Testbed
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from migrating import wait
 from series import SLOW, assert_equal, bench, rounds, setting
@@ -33,7 +33,7 @@ HYBRID = {"postcopy-ram": True, "pause-before-switchover": True}
 
 
 @contextmanager
-def narrow() -> Iterator[Bench]:
+def narrow() -> Iterator[Testbed]:
     """The bench with a guest whose devices have much state, and sockets that take little."""
     with bench(more=MUCH_STATE) as both:
         assert both.network

@@ -9,7 +9,7 @@ from statistics import median
 from fakedirty.lab.bench.full_speed import LOCKED, one_pass, prepare, sink, take_mode
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
-from fakedirty.lab.testbed import Bench
+from fakedirty.lab.testbed import Testbed
 from library_calls import counting
 
 PASSES = 5
@@ -30,7 +30,7 @@ class Writes:
 def writes(qemu: Path, workload: Workload, modes: tuple[str | None, ...]) -> dict[str | None, int]:
     """For each mode, None where the QEMU has none, the median of some passes in turns. The first ones do not count."""
     found: dict[str | None, list[Writes]] = {mode: [] for mode in modes}
-    bench = Bench(qemu, build_guest("baremetal"), workload, network=None, more=LOCKED, name="writes")
+    bench = Testbed(qemu, build_guest("baremetal"), workload, network=None, more=LOCKED, name="writes")
     with sink() as uri, bench.source() as source, counting(source.pid, "sendmsg") as count:
         prepare(source.qmp, running=False)
         for _ in range(PASSES + 1):

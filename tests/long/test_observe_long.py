@@ -16,7 +16,7 @@ from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.enums import Disposition, Kind, Level, Mode, PageClass
 from fakedirty.observe.bpf.attachment import Attachment
-from fakedirty.observe.bpf.buffer_sizes import Sizes
+from fakedirty.observe.bpf.buffer_sizes import BufferSizes
 from fakedirty.observe.decode.pages import NOWHERE
 from fakedirty.observe.decode.wire import PAGE_RECORD
 from fakedirty.record.load import load
@@ -62,7 +62,7 @@ def test_a_ring_of_events_that_is_too_small(level: Level, tmp_path: Path, monkey
 
     monkeypatch.setattr(Attachment, "drain", late)
     stalled.set()
-    with pair(qemu_binary(), tmp_path) as vm, observed(vm.source, level, [notes], sizes=Sizes(event_ring=1)):
+    with pair(qemu_binary(), tmp_path) as vm, observed(vm.source, level, [notes], sizes=BufferSizes(event_ring=1)):
         # a crawl of many rounds: the ring has room for a dozen
         vm.migrate(max_bandwidth=3 * SLOW, downtime_limit=1)
         vm.wait_for_syncs(40)

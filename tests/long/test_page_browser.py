@@ -23,7 +23,7 @@ from fakedirty.model.events import RoundEnded
 from fakedirty.record.directory_names import safe_name
 from fakedirty.record.recorder import Recorder
 from fakedirty.web.serve import serve
-from fakedirty.web.ui.live_migrations import Witness, key_of
+from fakedirty.web.ui.live_migrations import LiveMigrations, key_of
 from fakedirty.web.ui.routes import pages_of
 from made_migrations import EVENTS, LOSS, SECOND, START, again, batch, bulk, made, tell
 from migrating import pair
@@ -40,9 +40,9 @@ LINK = 20_000_000  # bytes a second
 
 
 @contextmanager
-def page(directory: Path) -> Iterator[tuple[str, Witness]]:
+def page(directory: Path) -> Iterator[tuple[str, LiveMigrations]]:
     """The page of what is recorded in `directory`, and of what the witness is told."""
-    witness = Witness()
+    witness = LiveMigrations()
     with serve(Exporter(), port=0, pages=pages_of(witness, directory, list, "host.example")) as url:
         yield url.removesuffix("metrics"), witness
 

@@ -18,7 +18,7 @@ from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import UNLIMITED, Outcome, Settings, Step, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.lab.testbed import Bench
+from fakedirty.lab.testbed import Testbed
 from hugepages import huge_pages, on_huge_pages
 from series import assert_equal, rounds, setting
 
@@ -112,7 +112,7 @@ def migrated(case: Case) -> tuple[Answers, Answers, Outcome, Sequence[Mapping[st
     )
     steps = [Step(setting(toggle), after_round=number) for number, toggle in enumerate(case.toggles, 2)]
     with shaped_network(WIRE_BITS) as network:
-        bench = Bench(qemu_binary(), build_guest("baremetal"), case.workload, network, more=more, name="responsive")
+        bench = Testbed(qemu_binary(), build_guest("baremetal"), case.workload, network, more=more, name="responsive")
         with bench.source() as source, bench.destination() as destination:
             with asking(source.observer_socket) as idle:
                 time.sleep(BASELINE_SECONDS)  # a span to measure in, nothing that is waited for

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from fakedirty.model.events import LimitsTold, StateChanged
+from fakedirty.model.events import LimitsRead, StateChanged
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.observe.decode.reader import LimitsReader
 from fakedirty.observe.live import read_limits
@@ -44,7 +44,7 @@ def test_what_qemu_says_of_its_channels(
 
     record = TraceRecord(1, Channel.LIMITS, json.dumps({"downtime-limit": 40} | answer).encode())
     [told] = LimitsReader(Nothing()).take(record)  # type: ignore[arg-type]
-    assert told == LimitsTold(1, 40, None, channels, compressed)
+    assert told == LimitsRead(1, 40, None, channels, compressed)
 
 
 @pytest.mark.parametrize("on", [True, False])
@@ -61,7 +61,7 @@ def test_a_migration_has_the_channels_that_it_began_with() -> None:
     """QEMU reads them at the start: what is set later is for the next migration."""
     migration = made()
     for channels, compressed in ((None, None), (2, True), (8, False)):
-        migration.apply(LimitsTold(START, 300, None, channels, compressed))
+        migration.apply(LimitsRead(START, 300, None, channels, compressed))
     assert (migration.channels, migration.compressed) == (2, True)
     assert (migration.limits.channels, migration.limits.compressed) == (2, True)
 
@@ -70,7 +70,7 @@ def test_a_migration_has_the_channels_that_it_began_with() -> None:
 def test_they_are_recorded(channels: int | None, compressed: bool | None, tmp_path: Path) -> None:
     migration, recorder = made(), Recorder(tmp_path, "run", clock=lambda: CLOCK)
     recorder.started(migration)
-    for event in (*EVENTS[:4], LimitsTold(START, 300, None, channels, compressed)):
+    for event in (*EVENTS[:4], LimitsRead(START, 300, None, channels, compressed)):
         migration.apply(event)
         recorder.changed(migration, event)
     migration.apply(StateChanged(START + 60 * SECOND, "cancelled"))

@@ -25,9 +25,9 @@ from fakedirty.cli.main import main
 from fakedirty.errors import LabError
 from fakedirty.export.tracked_migration import ROUNDS_SHOWN
 from fakedirty.lab.bench import overhead
-from fakedirty.lab.bench.convergence import MIXES, PAGE_BYTES, Job, Measured, jobs
+from fakedirty.lab.bench.convergence import MIXES, PAGE_BYTES, ConvergenceJob, ConvergenceRun, jobs
 from fakedirty.lab.bench.cost import ARMS, Cost, CostJob, cost_jobs, paired
-from fakedirty.lab.bench.full_speed import Spent, thread_seconds
+from fakedirty.lab.bench.full_speed import TimeSpent, thread_seconds
 from fakedirty.lab.bench.scrape_speed import (
     NEWS,
     ROUNDS,
@@ -46,9 +46,9 @@ LINE = 125_000_000.0  # bytes/s
 
 def made(
     treatment: str, seconds: float, *, mix: str = "60k/5k", repetition: int = 1, converged: bool = True
-) -> Measured:
-    return Measured(
-        Job(repetition, mix, treatment),
+) -> ConvergenceRun:
+    return ConvergenceRun(
+        ConvergenceJob(repetition, mix, treatment),
         converged=converged,
         total_seconds=seconds,
         downtime_ms=42 if converged else None,
@@ -85,8 +85,8 @@ def test_the_limit_is_the_bulk_round_and_one_pass_of_what_changes() -> None:
 
 def test_a_run_is_the_same_when_it_is_read_again(tmp_path: Path) -> None:
     run = made("vanilla", 25.0, converged=False)
-    Results(tmp_path, {}, {}, Measured, Job).add(run.job, run)
-    assert Results(tmp_path, {}, {}, Measured, Job).runs == {run.job: run}
+    Results(tmp_path, {}, {}, ConvergenceRun, ConvergenceJob).add(run.job, run)
+    assert Results(tmp_path, {}, {}, ConvergenceRun, ConvergenceJob).runs == {run.job: run}
 
 
 def test_a_table_has_medians_with_ranges_and_says_who_did_not_end() -> None:
@@ -195,7 +195,7 @@ def test_being_observed_is_compared_with_the_same_mode_unobserved() -> None:
     """A 10 ms longer pass of a million pages, half of it on the CPU: 5 ns a page."""
     drawn = list(overhead.overhead_jobs(3, seed=3))
     assert len(set(drawn)) == len(drawn) == 3 * sum(arm.turns for arm in overhead.ARMS)
-    passes = [(Spent(1.01, 0.505, 1_000_000), Spent(1.0, 0.5, 1_000_000))] * 3
+    passes = [(TimeSpent(1.01, 0.505, 1_000_000), TimeSpent(1.0, 0.5, 1_000_000))] * 3
     parts = [overhead._Observed(passes, [0.25] * 3, 100 << 20, 1 << 20, 1)] * 2
     runs = [overhead._joined(job, parts) for job in drawn]
     console = Console(width=200)
@@ -214,7 +214,7 @@ def test_being_observed_is_compared_with_the_same_mode_unobserved() -> None:
 
 
 def test_what_one_guest_is_slower_by_in_itself_cancels_out() -> None:
-    slow, fast = Spent(1.2, 0.6, 1000), Spent(1.0, 0.5, 1000)
+    slow, fast = TimeSpent(1.2, 0.6, 1000), TimeSpent(1.0, 0.5, 1000)
     parts = [overhead._Observed([pair] * 3, [0.1], 1, 0, 0) for pair in ((slow, fast), (fast, slow))]
     made = overhead._joined(overhead.OverheadJob(1, "patched", 1), parts)
     assert made.time_share == pytest.approx(0)

@@ -20,7 +20,7 @@ from fakedirty.cli.main import main
 from fakedirty.errors import LabError
 from fakedirty.lab.bench import compression, hybrid, scaling
 from fakedirty.lab.bench.codec_speed import CODECS, measure_codec
-from fakedirty.lab.bench.convergence import Job, Measured
+from fakedirty.lab.bench.convergence import ConvergenceJob, ConvergenceRun
 from fakedirty.lab.bench.cost import ARMS, CHANNELS, COMPARED, MULTIFD, Cost, CostJob
 from fakedirty.lab.bench.full_speed import channel_seconds, sink
 from fakedirty.lab.bench.hybrid import Hybrid, HybridJob, hybrid_jobs, moment
@@ -46,10 +46,10 @@ def shown(tables: Iterable[Table]) -> list[str]:
     return capture.get().splitlines()
 
 
-def made(treatment: str, seconds: float, *, rounds: int = 5, converged: bool = True, **fields: Any) -> Measured:
+def made(treatment: str, seconds: float, *, rounds: int = 5, converged: bool = True, **fields: Any) -> ConvergenceRun:
     codec = TREATMENTS[treatment].codec
-    return Measured(
-        Job(1, MIX.name, treatment),
+    return ConvergenceRun(
+        ConvergenceJob(1, MIX.name, treatment),
         converged=converged,
         total_seconds=seconds,
         downtime_ms=200 if converged else None,
@@ -140,10 +140,10 @@ def test_a_table_compares_with_skip_and_with_compression_alone() -> None:
 
 def test_a_run_of_before_there_was_compression_is_read(tmp_path: Path) -> None:
     run = made("skip", 2.0, bulk_pages=None)
-    Results(tmp_path, {}, {}, Measured, Job).add(run.job, run)
+    Results(tmp_path, {}, {}, ConvergenceRun, ConvergenceJob).add(run.job, run)
     file = tmp_path / "runs.jsonl"
     file.write_text(file.read_text().split(', "bulk_pages"')[0] + "}\n")
-    assert Results(tmp_path, {}, {}, Measured, Job).runs == {run.job: run}
+    assert Results(tmp_path, {}, {}, ConvergenceRun, ConvergenceJob).runs == {run.job: run}
 
 
 def gone_over(arm: str, left: int | None, requests: int = 0, *, right: bool = True) -> Hybrid:

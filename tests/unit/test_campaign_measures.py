@@ -9,19 +9,28 @@ import pytest
 from fakedirty.campaign.columns import RUNS
 from fakedirty.campaign.observed_downtime import outside_downtime_ms
 from fakedirty.campaign.operations import operations
-from fakedirty.campaign.plan import Planned
-from fakedirty.campaign.run import Seen
+from fakedirty.campaign.plan import PlannedRun
+from fakedirty.campaign.run import RunResult
 from fakedirty.campaign.run_row import row_of
 from fakedirty.campaign.spec import parse
 from fakedirty.campaign.sweeps import sweep_meter
 from fakedirty.campaign.thread_time import MIGRATION, VCPUS, ThreadTimes
-from fakedirty.campaign.throughput import DESTINATION, SOURCE, Follower, Heard, Meter, Sample, followed, medians
+from fakedirty.campaign.throughput import (
+    DESTINATION,
+    SOURCE,
+    Meter,
+    Sample,
+    ThroughputReader,
+    ThroughputSamples,
+    followed,
+    medians,
+)
 from fakedirty.errors import LabError
 from fakedirty.lab.migrate import Outcome
 from made_migrations import made, tell
 
 SPEC = parse("name = 'x'\ntime_limit_seconds = 9\n[factors]\nworkload = ['idle']\ntreatment = ['skip']\n").spec
-RUN = Planned("0001", 1, "idle", 64, "skip", 1000, 1, 1)
+RUN = PlannedRun("0001", 1, "idle", 64, "skip", 1000, 1, 1)
 INFO = {
     "status": "completed",
     "total-time": 2000,
@@ -45,7 +54,7 @@ def test_sweeps_are_differences_of_lines() -> None:
 
 def test_a_file_is_followed_as_it_grows(tmp_path: Path) -> None:
     file = tmp_path / "serial.log"
-    follower = Follower(SOURCE, file, sweep_meter())
+    follower = ThroughputReader(SOURCE, file, sweep_meter())
     follower.look(0.0)
     file.write_text("guest: sweeps 40 1000 30\nguest: sweeps 90 20")
     follower.look(1.0)
@@ -54,7 +63,7 @@ def test_a_file_is_followed_as_it_grows(tmp_path: Path) -> None:
         more.write("00 25\r\n")
     follower.look(2.0)
     follower.look(3.0)
-    assert follower.heard == [Heard(SOURCE, 2.0, Sample(50.0, 20_000.0, 25_000.0))]
+    assert follower.heard == [ThroughputSamples(SOURCE, 2.0, Sample(50.0, 20_000.0, 25_000.0))]
 
 
 @pytest.mark.parametrize(
@@ -64,15 +73,18 @@ def test_a_file_is_followed_as_it_grows(tmp_path: Path) -> None:
 def test_a_guest_that_stops_working_fails_what_runs_meanwhile(meter: Meter, line: str, tmp_path: Path) -> None:
     file = tmp_path / "service.log"
     told = pytest.raises(LabError, match=r"cannot do what it was told: (ycsb ended: )?no server")
-    with told, followed([Follower(SOURCE, file, meter)]):
+    with told, followed([ThroughputReader(SOURCE, file, meter)]):
         file.write_text(line)
-    with pytest.raises(ValueError, match="the first"), followed([Follower(SOURCE, file, meter)]):
+    with pytest.raises(ValueError, match="the first"), followed([ThroughputReader(SOURCE, file, meter)]):
         raise ValueError("the first")
 
 
 def test_service_is_told_apart_by_when_and_where() -> None:
-    heard = [Heard(SOURCE, at, Sample(rate)) for at, rate in ((1, 100.0), (2, 100.0), (4, 60.0), (5, 80.0), (9, 1.0))]
-    heard += [Heard(DESTINATION, at, Sample(rate)) for at, rate in ((7, 90.0), (8, 94.0), (9, 92.0))]
+    heard = [
+        ThroughputSamples(SOURCE, at, Sample(rate))
+        for at, rate in ((1, 100.0), (2, 100.0), (4, 60.0), (5, 80.0), (9, 1.0))
+    ]
+    heard += [ThroughputSamples(DESTINATION, at, Sample(rate)) for at, rate in ((7, 90.0), (8, 94.0), (9, 92.0))]
     found = medians(heard, start=3.0, end=6.0)
     assert (found.before, found.during, found.after) == (100.0, 70.0, 92.0)
     assert found.degradation == pytest.approx(0.3)
@@ -113,18 +125,23 @@ def test_downtime_from_outside_is_from_stop_to_arrival() -> None:
     assert outside_downtime_ms(source, [event("MIGRATION", 9, 5, status="postcopy-active"), *there]) is None
 
 
-def row(seen: Seen, error: str = "") -> dict[str, object]:
+def row(seen: RunResult, error: str = "") -> dict[str, object]:
     return row_of(RUN, SPEC, seen, started_at=datetime(2026, 1, 1, tzinfo=UTC), wall_seconds=8.0, error=error)
 
 
 def test_a_row_has_every_column_and_no_other() -> None:
-    for seen in (Seen(), Seen(outcome=Outcome("completed", True, 9.0, INFO, INFO), migration=tell(made(), []))):
+    for seen in (
+        RunResult(),
+        RunResult(outcome=Outcome("completed", True, 9.0, INFO, INFO), migration=tell(made(), [])),
+    ):
         assert list(row(seen)) == [column.name for column in RUNS]
 
 
 def test_a_completed_run_has_its_times_and_its_sums() -> None:
     migration = tell(made(), [])
-    found = row(Seen(outcome=Outcome("completed", True, 9.0, INFO, INFO), migration=migration, link_bytes=125_000_000))
+    found = row(
+        RunResult(outcome=Outcome("completed", True, 9.0, INFO, INFO), migration=migration, link_bytes=125_000_000)
+    )
     assert (found["outcome"], found["converged"], found["total_time_ms"], found["downtime_ms"]) == (
         *("completed", True),
         *(2000, 42),
@@ -140,7 +157,7 @@ def test_a_completed_run_has_its_times_and_its_sums() -> None:
 def test_a_run_at_the_time_limit_is_censored() -> None:
     """Its times are not known, and rounds after the limit are not counted."""
     migration = tell(made(), [])
-    found = row(Seen(outcome=Outcome("completed", False, 9.0, INFO, INFO), migration=migration, measured_rounds=1))
+    found = row(RunResult(outcome=Outcome("completed", False, 9.0, INFO, INFO), migration=migration, measured_rounds=1))
     assert (found["outcome"], found["converged"], found["total_time_ms"], found["downtime_ms"]) == (
         *("time-limit", False),
         *(None, None),
@@ -150,9 +167,9 @@ def test_a_run_at_the_time_limit_is_censored() -> None:
 
 
 def test_a_failed_run_has_its_reason() -> None:
-    assert (row(Seen(), "no guest")["outcome"], row(Seen(), "no guest")["reason"]) == ("failed", "no guest")
+    assert (row(RunResult(), "no guest")["outcome"], row(RunResult(), "no guest")["reason"]) == ("failed", "no guest")
     info = {"status": "failed", "error-desc": "Broken pipe"}
-    found = row(Seen(outcome=Outcome("failed", True, 9.0, info, info)))
+    found = row(RunResult(outcome=Outcome("failed", True, 9.0, info, info)))
     assert (found["outcome"], found["reason"], found["converged"], found["memory_equal"]) == (
         *("failed", "Broken pipe"),
         *(False, None),

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from fakedirty.campaign.columns import RUNS
 from fakedirty.campaign.frames import load, long_form
-from fakedirty.campaign.plan import Planned, plan
-from fakedirty.campaign.run import Seen
+from fakedirty.campaign.plan import PlannedRun, plan
+from fakedirty.campaign.run import RunResult
 from fakedirty.campaign.run_row import row_of
 from fakedirty.campaign.spec import Spec, parse
 from fakedirty.campaign.store import Row, Store, write_row
-from fakedirty.campaign.supported import LeftOut
+from fakedirty.campaign.supported import UnsupportedTreatment
 from fakedirty.cli.main import main
 from fakedirty.errors import RecordError, UsageError
 
@@ -28,7 +28,7 @@ memory_mib = [160]
 treatment = ["vanilla", "skip"]
 """
 SPEC = parse(TEXT).spec
-LEFT_OUT = LeftOut("multifd+zstd", "QEMU refused it: <no> zstd")
+LEFT_OUT = UnsupportedTreatment("multifd+zstd", "QEMU refused it: <no> zstd")
 
 
 def begun(directory: Path, file: Path) -> Store:
@@ -44,14 +44,14 @@ def store(tmp_path: Path) -> Store:
     return begun(tmp_path / "out", tmp_path / "kept.toml")
 
 
-def failed(planned: Planned, spec: Spec, why: str) -> Row:
+def failed(planned: PlannedRun, spec: Spec, why: str) -> Row:
     """The row of a run that did not get anywhere."""
     from datetime import UTC, datetime
 
-    return row_of(planned, spec, Seen(), started_at=datetime(2026, 1, 1, tzinfo=UTC), wall_seconds=1.5, error=why)
+    return row_of(planned, spec, RunResult(), started_at=datetime(2026, 1, 1, tzinfo=UTC), wall_seconds=1.5, error=why)
 
 
-def make(store: Store, planned: Planned) -> None:
+def make(store: Store, planned: PlannedRun) -> None:
     """Put a run in its place."""
     with store.writing(planned.run) as directory:
         write_row(directory, failed(planned, SPEC, "the guest is not there"))

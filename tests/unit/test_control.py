@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from fakedirty.errors import FakedirtyError, TargetError, UsageError
 from fakedirty.service import control
-from fakedirty.service.control import Asker, Held, NoServiceError, ask, asking, serving
+from fakedirty.service.control import Caller, Held, NoServiceError, ask, asking, serving
 
 
 class Office:
     """Handlers that note what they were asked."""
 
     def __init__(self) -> None:
-        self.askers: list[Asker] = []
+        self.askers: list[Caller] = []
         self.released = threading.Event()
         self.handlers = {
             "status": self.status,
@@ -32,20 +32,20 @@ class Office:
             "bug": self.bug,
         }
 
-    def status(self, request: Mapping[str, Any], asker: Asker) -> object:
+    def status(self, request: Mapping[str, Any], asker: Caller) -> object:
         self.askers.append(asker)
         return {"pid": os.getpid()}
 
-    def echo(self, request: Mapping[str, Any], asker: Asker) -> object:
+    def echo(self, request: Mapping[str, Any], asker: Caller) -> object:
         return request["text"]
 
-    def fail(self, request: Mapping[str, Any], asker: Asker) -> object:
+    def fail(self, request: Mapping[str, Any], asker: Caller) -> object:
         raise TargetError("no VM named wbe runs here; did you mean web?")
 
-    def bug(self, request: Mapping[str, Any], asker: Asker) -> object:
+    def bug(self, request: Mapping[str, Any], asker: Caller) -> object:
         raise ZeroDivisionError
 
-    def hold(self, request: Mapping[str, Any], asker: Asker) -> object:
+    def hold(self, request: Mapping[str, Any], asker: Caller) -> object:
         return Held("held", self.released.set)
 
 
@@ -72,7 +72,7 @@ def raw(path: Path, data: bytes) -> dict[str, Any]:
 
 def test_who_asks_is_known_and_answered(office: Office, path: Path) -> None:
     assert ask("status", path=path) == {"pid": os.getpid()}
-    assert office.askers == [Asker(os.getpid(), os.geteuid())]
+    assert office.askers == [Caller(os.getpid(), os.geteuid())]
     assert ask("echo", path=path, text="wörd\n") == "wörd\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755

@@ -15,21 +15,21 @@ from fakedirty.observe.host.target import Target
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.record.recorder import read_clock
-from fakedirty.service.control import Asker
-from fakedirty.service.status_api import Desk
+from fakedirty.service.control import Caller
+from fakedirty.service.status_api import StatusApi
 
 PID = os.getpid()
 TICKS = start_ticks(Path("/proc/self/stat").read_text())
 WEB = Target(PID, "web", Path("/proc/self/exe"), "qemu", TICKS, ())
-ASKER = Asker(PID, 0)
+ASKER = Caller(PID, 0)
 
 
-def desk(observed: Sequence[Target], running: Sequence[Target]) -> Desk:
+def desk(observed: Sequence[Target], running: Sequence[Target]) -> StatusApi:
     observers = [Observer(LiveTrace(target, Level.STOCK), []) for target in observed]
-    return Desk("run", lambda: observers, read_clock, find=lambda: running)
+    return StatusApi("run", lambda: observers, read_clock, find=lambda: running)
 
 
-def refusal(at: Desk, **request: object) -> FakedirtyError:
+def refusal(at: StatusApi, **request: object) -> FakedirtyError:
     with pytest.raises(FakedirtyError) as error:
         at.handlers["mode"]({"mode": "skip", **request}, ASKER)
     return error.value

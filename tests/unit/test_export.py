@@ -15,7 +15,7 @@ from fakedirty.export.host import HOST, Build
 from fakedirty.export.metrics import METRICS
 from fakedirty.export.tracked_migration import ROUNDS_SHOWN
 from fakedirty.model.enums import Mode
-from fakedirty.model.events import FinalReport, LimitsTold, MigrationStarted, ModeChanged, RoundEnded, StateChanged
+from fakedirty.model.events import FinalReport, LimitsRead, MigrationStarted, ModeChanged, RoundEnded, StateChanged
 from fakedirty.web.serve import parse_address, serve
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,7 +100,7 @@ def test_channels_hash_at_once(channels: int | None, seconds: float | None) -> N
     to = exporter()
     rounds = [replace(again(number, skip=True), hash_seconds=0.2) for number in (2, 3, 4)]
     events = [RoundEnded(START, each) for each in (bulk(), *rounds)]
-    tell(made(), [to], [MigrationStarted(START), LimitsTold(START, 300, None, channels, False), *events])
+    tell(made(), [to], [MigrationStarted(START), LimitsRead(START, 300, None, channels, False), *events])
     assert value(scrape(to), "skip_hash_seconds") == (seconds and pytest.approx(seconds))
     assert value(scrape(to), "skip_saved_seconds") is not None
     assert value(scrape(to), "hash_seconds_total") == pytest.approx(0.625), "as rounds have it"

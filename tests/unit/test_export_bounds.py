@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from fakedirty.export import retained_vms
 from fakedirty.export.exporter import Exporter
-from fakedirty.export.host import Attached
+from fakedirty.export.host import AttachedCounts
 from fakedirty.export.retained_vms import DEPARTED_VMS, KEPT
 from fakedirty.export.tracked_migration import ROUNDS_SHOWN
 from fakedirty.model.enums import Level
@@ -36,11 +36,11 @@ class Hosted:
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
-        self.attached: list[Attached] = []
+        self.attached: list[AttachedCounts] = []
         self.exporter = Exporter(lambda: self.now, lambda: self.attached)
 
     def attach(self, *vms: str) -> None:
-        self.attached = [Attached(vm, number, "qmp", 0) for number, vm in enumerate(vms)]
+        self.attached = [AttachedCounts(vm, number, "qmp", 0) for number, vm in enumerate(vms)]
 
     def values(self, name: str, label: str = "vm") -> dict[str, float]:
         """Of one metric, by one of its labels."""

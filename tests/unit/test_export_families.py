@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import pytest
 from fakedirty import __version__
 from fakedirty.export.exporter import Exporter
-from fakedirty.export.host import Attached, Build, build
+from fakedirty.export.host import AttachedCounts, Build, build
 from fakedirty.export.text import Described, Said, head, lines, number, series
 from fakedirty.model.enums import Mode
 from fakedirty.model.events import Event, RoundEnded
@@ -67,7 +67,7 @@ def test_the_last_migration_is_an_info() -> None:
 
 
 def test_the_qemus_that_are_observed() -> None:
-    attached = [Attached("web", 7, "patched", 12, "10.0.3"), Attached("db", 8, "qmp", 0)]
+    attached = [AttachedCounts("web", 7, "patched", 12, "10.0.3"), AttachedCounts("db", 8, "qmp", 0)]
     exporter = Exporter(attached=lambda: attached)
     found = families(exporter)
     assert found["fakedirty_observed_qemus"].samples[0].value == 2
@@ -97,8 +97,12 @@ def names(text: str) -> Iterable[str]:
 def test_no_series_is_there_twice() -> None:
     """Prometheus refuses all of a scrape in which one is."""
     attached = [
-        *(Attached("web", 7, "patched", 12), Attached("web", 8, "qmp", 0), Attached("web", 7, "stock", 3)),
-        *(Attached("vm-\udcfe", 9, "qmp", 0), Attached("vm-\udcff", 9, "qmp", 0)),
+        *(
+            AttachedCounts("web", 7, "patched", 12),
+            AttachedCounts("web", 8, "qmp", 0),
+            AttachedCounts("web", 7, "stock", 3),
+        ),
+        *(AttachedCounts("vm-\udcfe", 9, "qmp", 0), AttachedCounts("vm-\udcff", 9, "qmp", 0)),
     ]
     exporter = Exporter(attached=lambda: attached)
     twice = [RoundEnded(START, again(2, skip=True)), RoundEnded(START, again(2, skip=False))]
@@ -122,7 +126,7 @@ IDS = st.text("0123456789abcdef", max_size=8)
 @given(st.lists(st.tuples(st.text(max_size=5), IDS, st.lists(st.sampled_from(EVERYTHING))), max_size=3))
 def test_it_is_written_as_prometheus_client_writes_it(told: list[tuple[str, str, list[Event]]]) -> None:
     """But for the order of labels: both are read by its parsers, and say the same."""
-    exporter = Exporter(attached=lambda: [Attached(vm, 1, "qmp", 0, version) for vm, version, _ in told])
+    exporter = Exporter(attached=lambda: [AttachedCounts(vm, 1, "qmp", 0, version) for vm, version, _ in told])
     for vm, migration_id, events in told:
         tell(made(vm, migration_id), [exporter], events)
     registry = CollectorRegistry()

@@ -11,9 +11,9 @@ import pytest
 from fakedirty.export.exporter import Exporter
 from fakedirty.format.sentences import in_words
 from fakedirty.model.enums import Level
-from fakedirty.model.events import LimitsTold, MigrationStarted, RoundEnded, StateChanged
-from fakedirty.model.forecast import Estimate, Verdict, verdict
-from fakedirty.model.forecast_check import Forecast
+from fakedirty.model.events import LimitsRead, MigrationStarted, RoundEnded, StateChanged
+from fakedirty.model.forecast import Estimate, Forecast, verdict
+from fakedirty.model.forecast_check import ForecastCheck
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
 from fakedirty.model.trace import Channel, Subject, TraceRecord
@@ -23,7 +23,7 @@ from fakedirty.record.manifest import Clock
 from fakedirty.record.recorder import Recorder
 from fakedirty.record.restore import restore
 from fakedirty.web.ui.documents import details
-from fakedirty.web.ui.live_migrations import Told
+from fakedirty.web.ui.live_migrations import LiveMigration
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import SECOND, START, made
@@ -38,7 +38,7 @@ def went(rounds: Iterable[Round], limit_ms: int | None = None) -> Migration:
     """A migration of these rounds, told of as they ended."""
     migration = made()
     if limit_ms is not None:
-        migration.apply(LimitsTold(START, limit_ms))
+        migration.apply(LimitsRead(START, limit_ms))
     for each in rounds:
         migration.apply(ended(each))
     return migration
@@ -116,7 +116,7 @@ def test_a_limit_that_nobody_knew_refutes_the_verdict() -> None:
     assert 'fakedirty_verdict_unchanged_ratio{vm="vm"}' in text
     for forecast in ("converges", "total_time_seconds", "downtime_seconds", "least_limit_seconds"):
         assert f"fakedirty_verdict_{forecast}{{" not in text
-    page = details(migration, Told(migration, CLOCK))
+    page = details(migration, LiveMigration(migration, CLOCK))
     assert page["verdict"] == words(migration)
     assert not [name for name, _ in page["verdict_figures"] if "skip" in name]
 
@@ -129,7 +129,7 @@ def test_before_it_is_refuted_it_is_exported_with_its_limit() -> None:
     assert 'fakedirty_verdict_converges{vm="vm",plan="as-is"} 1' in text
     assert 'fakedirty_verdict_limit_seconds{vm="vm",source="assumed"} 0.3' in text
     assert 'fakedirty_verdict_refuted{vm="vm"} 0' in text
-    migration.apply(LimitsTold(START + 5 * SECOND, 300))
+    migration.apply(LimitsRead(START + 5 * SECOND, 300))
     assert 'fakedirty_verdict_limit_seconds{vm="vm",source="qemu"} 0.3' in exporter.text()
 
 
@@ -140,11 +140,11 @@ def test_a_round_that_does_not_end_refutes_it_too() -> None:
     exporter.started(migration)
     migration.passed(START + 5 * SECOND)
     assert not migration.refuted
-    stamp = Told(migration, CLOCK).stamp
+    stamp = LiveMigration(migration, CLOCK).stamp
     assert 'fakedirty_verdict_converges{vm="vm",plan="as-is"} 1' in exporter.text()
     migration.passed(START + 60 * SECOND)
     assert migration.refuted
-    assert Told(migration, CLOCK).stamp != stamp
+    assert LiveMigration(migration, CLOCK).stamp != stamp
     assert 'fakedirty_verdict_converges{vm="vm",plan="as-is"}' not in exporter.text()
     assert "The guest, the link or the limit is not what it was." in words(migration)
 
@@ -162,15 +162,15 @@ def test_a_limit_that_becomes_known_late_begins_anew() -> None:
     rounds, _ = played(SMALL, 30)
     migration = went(rounds)
     assert migration.refuted
-    migration.apply(LimitsTold(START + 60 * SECOND, 20))
+    migration.apply(LimitsRead(START + 60 * SECOND, 20))
     assert not migration.refuted
     assert "does not converge: each round leaves 6,000 dirty pages" in words(migration)
-    migration.apply(LimitsTold(START + 60 * SECOND, 300))
+    migration.apply(LimitsRead(START + 60 * SECOND, 300))
     assert not migration.refuted, "nothing was predicted by this limit yet"
     assert "it converges" in words(migration) or "it probably converges" in words(migration)
 
 
-def predicting(end: float | None, after: int = 2) -> Verdict:
+def predicting(end: float | None, after: int = 2) -> Forecast:
     """One that expects the end at that time, or none."""
     found = verdict(played(SMALL, 3)[0], 0.3)
     assert found
@@ -181,7 +181,7 @@ def predicting(end: float | None, after: int = 2) -> Verdict:
 
 def refuted_at(ends: Mapping[float, float | None]) -> float | None:
     """When the verdicts, by the time at which each was made, are refuted first."""
-    forecast = Forecast()
+    forecast = ForecastCheck()
     for now, end in ends.items():
         forecast.take(predicting(end), now, "a limit")
         if forecast.refutation(predicting(end), now) is not None:
@@ -223,7 +223,7 @@ def test_what_comes_true_is_never_withdrawn(pages: int, changed: float, sweep: f
     if total is None:
         return
     migration = made()
-    migration.apply(LimitsTold(START, 300))
+    migration.apply(LimitsRead(START, 300))
     for each in rounds:
         migration.apply(ended(each))
         assert not migration.refuted
@@ -290,7 +290,7 @@ def test_the_rate_is_read_with_the_limit(answer: dict[str, int], rate: int | Non
             return ()
 
     record = TraceRecord(1, Channel.LIMITS, json.dumps({"downtime-limit": 40} | answer).encode())
-    assert list(LimitsReader(Nothing()).take(record)) == [LimitsTold(1, 40, rate)]  # type: ignore[arg-type]
+    assert list(LimitsReader(Nothing()).take(record)) == [LimitsRead(1, 40, rate)]  # type: ignore[arg-type]
 
 
 def test_time_passes_by_the_ticks_of_a_trace() -> None:

@@ -8,11 +8,11 @@ import pytest
 from fakedirty.lab.fuzz.coverage import ENOUGH, HASH_CHANGE, KINDS, SWITCHOVER, Coverage, Taken, toggle_kinds
 from fakedirty.lab.fuzz.draw import draw
 from fakedirty.lab.fuzz.memory_layouts import ARGUMENTS
-from fakedirty.lab.fuzz.plan import Possible
+from fakedirty.lab.fuzz.plan import Possibilities
 from fakedirty.model.enums import Mode
 
-ONE = Possible(("xxh3-64",))
-TWO = Possible(("xxh3-64", "sha1"), ("tcg", "kvm"), audit=True, memories=tuple(ARGUMENTS))
+ONE = Possibilities(("xxh3-64",))
+TWO = Possibilities(("xxh3-64", "sha1"), ("tcg", "kvm"), audit=True, memories=tuple(ARGUMENTS))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_holes_are_the_cells_below_enough() -> None:
 
 
 @pytest.mark.parametrize("possible", [ONE, TWO])
-def test_every_feature_of_a_plan_has_a_row(possible: Possible) -> None:
+def test_every_feature_of_a_plan_has_a_row(possible: Possibilities) -> None:
     rows = set(Coverage(possible).features)
     for index in range(50):
         plan = draw(1, index, possible)

@@ -8,9 +8,9 @@ import pytest
 from fakedirty.lab.fuzz.coverage import Coverage
 from fakedirty.lab.fuzz.draw import draw
 from fakedirty.lab.fuzz.multifd import COMPRESSIONS, SECTION, WITHOUT, Multifd
-from fakedirty.lab.fuzz.plan import Possible
+from fakedirty.lab.fuzz.plan import Possibilities
 
-WITH = Possible(("xxh3-64",), compressions=COMPRESSIONS)
+WITH = Possibilities(("xxh3-64",), compressions=COMPRESSIONS)
 PLANS = [draw(3, index, WITH) for index in range(200)]
 
 

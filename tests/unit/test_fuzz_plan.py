@@ -9,13 +9,13 @@ import pytest
 from fakedirty.lab.fuzz.draw import AVAILABLE, LEAST_BANDWIDTH, NEVER_ENOUGH, OF_THE_LINK, TIMED_SECONDS, draw, most_mib
 from fakedirty.lab.fuzz.draw_toggles import ROUNDS
 from fakedirty.lab.fuzz.memory_layouts import ARGUMENTS, ONE_BLOCK
-from fakedirty.lab.fuzz.plan import Plan, Possible
+from fakedirty.lab.fuzz.plan import Plan, Possibilities
 from fakedirty.lab.guests.workload import baremetal_words
 from fakedirty.lab.migrate import PAUSED, UNLIMITED
 from fakedirty.model.enums import Mode
 
-ONE = Possible(("xxh3-64",))
-MANY = Possible(
+ONE = Possibilities(("xxh3-64",))
+MANY = Possibilities(
     ("xxh3-64", "sha1", "crc32"),
     ("tcg", "kvm"),
     {"fake-dirty-allow-weak-hash": True},
@@ -129,7 +129,7 @@ def test_a_toggle_that_comes_too_late_is_one_more_where_qemu_refuses_it() -> Non
 
 
 def test_a_block_of_ram_comes_in_some_attempts_each_with_a_name_of_its_own() -> None:
-    attempts = [plan.attempts for plan in (draw(7, index, Possible(("xxh3-64",))) for index in range(200))]
+    attempts = [plan.attempts for plan in (draw(7, index, Possibilities(("xxh3-64",))) for index in range(200))]
     named = [
         [
             str(change.parameters["id"])

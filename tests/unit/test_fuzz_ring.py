@@ -10,12 +10,12 @@ from fakedirty.cli.fuzz import drawn_from, summary
 from fakedirty.lab.fuzz.coverage import Coverage
 from fakedirty.lab.fuzz.dirty_ring import LIMIT_SECONDS, RINGS
 from fakedirty.lab.fuzz.draw import draw
-from fakedirty.lab.fuzz.plan import DIRTY_LIMIT, RING, Plan, Possible
-from fakedirty.lab.fuzz.run import Fuzzed
+from fakedirty.lab.fuzz.plan import DIRTY_LIMIT, RING, Plan, Possibilities
+from fakedirty.lab.fuzz.run import FuzzResult
 from fakedirty.lab.guests.accelerator import accelerated_by, ring_refused
 from fakedirty.lab.guests.recipes import GUESTS, BuiltGuest
 
-BITMAP = Possible(("xxh3-64", "sha1"), ("tcg", "kvm"), audit=True, decides=True)
+BITMAP = Possibilities(("xxh3-64", "sha1"), ("tcg", "kvm"), audit=True, decides=True)
 RINGED = replace(BITMAP, ring=True)
 BOTH = [(draw(7, index, BITMAP), draw(7, index, RINGED)) for index in range(400)]
 LIMITED = [(before, plan) for before, plan in BOTH if plan.capabilities.get(DIRTY_LIMIT)]
@@ -66,7 +66,7 @@ def test_each_is_a_row_where_kvm_has_a_ring() -> None:
 
 def test_how_often_vcpus_were_held_back_is_said_where_any_could_be() -> None:
     (_before, plan), *_ = LIMITED
-    done = [Fuzzed(plan, limited=True), Fuzzed(plan), Fuzzed(draw(7, 0, BITMAP))]
+    done = [FuzzResult(plan, limited=True), FuzzResult(plan), FuzzResult(draw(7, 0, BITMAP))]
     assert "migrations with dirty-limit: 2; in which it held vCPUs back: 1" in summary(done, Coverage(RINGED))
     assert not any(DIRTY_LIMIT in line for line in summary(done[2:], Coverage(BITMAP)))
 

@@ -7,17 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from fakedirty.cli.fuzz import failure, lacking, summary, table
-from fakedirty.lab.fuzz.breaks import KILLED_IN_POSTCOPY
 from fakedirty.lab.fuzz.checks import check_history
 from fakedirty.lab.fuzz.coverage import ENOUGH, Coverage, Taken
 from fakedirty.lab.fuzz.draw import draw
-from fakedirty.lab.fuzz.plan import Possible
+from fakedirty.lab.fuzz.faults import KILLED_IN_POSTCOPY
+from fakedirty.lab.fuzz.plan import Possibilities
 from fakedirty.lab.fuzz.predictions import Predicted
-from fakedirty.lab.fuzz.run import Fuzzed
+from fakedirty.lab.fuzz.run import FuzzResult
 from fakedirty.lab.memory_compare import ComparedBlock, DifferingPage, MemoryReport
 from fakedirty.lab.migrate import Outcome
 
-POSSIBLE = Possible(("xxh3-64",))
+POSSIBLE = Possibilities(("xxh3-64",))
 PAGES = ("forced", "xbzrle", "unchanged", "left", "hinted", "first", "changed", "fake")
 EQUAL = MemoryReport((ComparedBlock("pc.ram", 512, "a", "a"),), ())
 DIFFERENT = MemoryReport((ComparedBlock("pc.ram", 512, "a", "b"),), (DifferingPage("pc.ram", 7, 9),))
@@ -41,8 +41,8 @@ def outcome(status: str = "completed", normal: int = 14, **totals: int) -> Outco
     return Outcome(status, True, 1.0, info, info)
 
 
-def fuzzed(**results: Any) -> Fuzzed:
-    return Fuzzed(draw(3, 5, POSSIBLE), **results)
+def fuzzed(**results: Any) -> FuzzResult:
+    return FuzzResult(draw(3, 5, POSSIBLE), **results)
 
 
 def test_rounds_that_add_up() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fakedirty.lab.fuzz.checks import check_decided, check_switchover, expectation
 from fakedirty.lab.fuzz.draw import AVAILABLE, draw
-from fakedirty.lab.fuzz.plan import Possible
+from fakedirty.lab.fuzz.plan import Possibilities
 from fakedirty.model.enums import Mode
 
 FINAL = {"fake-dirty": {"expected": 300}}
@@ -51,7 +51,7 @@ def test_what_a_switchover_was_decided_by_stays_where_qemu_keeps_it() -> None:
 
 
 def test_a_guest_stands_still_where_nothing_is_toggled_any_more() -> None:
-    possible = Possible(("xxh3-64", "sha1"))
+    possible = Possibilities(("xxh3-64", "sha1"))
     plans = [draw(7, index, possible) for index in range(200)]
     still = [plan for plan in plans if plan.attempts[-1].still]
     assert 20 <= len(still) <= 60

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from fakedirty.lab.fuzz.coverage import CANCELLED, FORCED, SWITCHOVER, Taken
 from fakedirty.lab.fuzz.plan import Toggle
-from fakedirty.lab.fuzz.toggling import Toggling
+from fakedirty.lab.fuzz.toggling import ToggleDriver
 from fakedirty.lab.migrate import PAUSED
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp
@@ -26,8 +26,8 @@ class Stopped:
         return info("off", "md5") if command == "query-migrate" else {}
 
 
-def toggled(*toggles: Toggle) -> Toggling:
-    toggling = Toggling(("tcg",), retried=False)
+def toggled(*toggles: Toggle) -> ToggleDriver:
+    toggling = ToggleDriver(("tcg",), retried=False)
     for toggle in toggles:
         toggling.set(toggle, cast(Qmp, Stopped()))
     return toggling

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from fakedirty.cli.fuzz import drawn_from, summary
 from fakedirty.lab.fuzz import draw_route
-from fakedirty.lab.fuzz.breaks import (
+from fakedirty.lab.fuzz.coverage import BULK, Coverage
+from fakedirty.lab.fuzz.draw import draw
+from fakedirty.lab.fuzz.draw_route import CREEPING
+from fakedirty.lab.fuzz.faults import (
     ALL,
     BREAKS,
     FULL,
@@ -20,11 +23,8 @@ from fakedirty.lab.fuzz.breaks import (
     OF_POSTCOPY,
     ONE,
 )
-from fakedirty.lab.fuzz.coverage import BULK, Coverage
-from fakedirty.lab.fuzz.draw import draw
-from fakedirty.lab.fuzz.draw_route import CREEPING
 from fakedirty.lab.fuzz.multifd import COMPRESSIONS
-from fakedirty.lab.fuzz.plan import Plan, Possible
+from fakedirty.lab.fuzz.plan import Plan, Possibilities
 from fakedirty.lab.fuzz.route import (
     DIRECT,
     FILE,
@@ -35,18 +35,18 @@ from fakedirty.lab.fuzz.route import (
     SWEPT,
     UNSWEPT,
     WITH_MULTIFD,
-    File,
-    Hybrid,
+    FileRoute,
+    HybridRoute,
 )
-from fakedirty.lab.fuzz.run import Fuzzed, _settings
+from fakedirty.lab.fuzz.run import FuzzResult, _settings
 from fakedirty.lab.migrate import PAUSED
 from fakedirty.lab.migrate import POSTCOPY as ACTIVE
 
-WITHOUT = Possible(("xxh3-64", "sha1"), audit=True, decides=True)
+WITHOUT = Possibilities(("xxh3-64", "sha1"), audit=True, decides=True)
 WITH = replace(WITHOUT, compressions=COMPRESSIONS, ways=(FILE, DIRECT, POSTCOPY, PREEMPT))
 PLANS = [draw(11, index, WITH) for index in range(300)]
-FILES = [plan for plan in PLANS if isinstance(plan.way, File)]
-HYBRIDS = [plan for plan in PLANS if isinstance(plan.way, Hybrid)]
+FILES = [plan for plan in PLANS if isinstance(plan.way, FileRoute)]
+HYBRIDS = [plan for plan in PLANS if isinstance(plan.way, HybridRoute)]
 BROKEN = [(plan, attempt, attempt.broken) for plan in PLANS for attempt in plan.attempts if attempt.broken]
 
 
@@ -54,12 +54,12 @@ def test_each_way_is_drawn_and_most_go_over_a_connection() -> None:
     ways = Counter(type(plan.way).__name__ for plan in PLANS)
     assert ways["NoneType"] > ways["File"] > 40
     assert ways["Hybrid"] > 30
-    assert {(plan.multifd is not None, plan.way.direct) for plan in FILES if isinstance(plan.way, File)} == {
+    assert {(plan.multifd is not None, plan.way.direct) for plan in FILES if isinstance(plan.way, FileRoute)} == {
         (False, False),
         (True, False),
         (True, True),
     }
-    drawn = {(plan.way.preempt, plan.way.sweep) for plan in HYBRIDS if isinstance(plan.way, Hybrid)}
+    drawn = {(plan.way.preempt, plan.way.sweep) for plan in HYBRIDS if isinstance(plan.way, HybridRoute)}
     assert len(drawn) == 4
     assert {plan.downtime_limit_ms for plan in HYBRIDS} == set(LIMITS_MS)
 
@@ -101,7 +101,7 @@ def test_breaks_are_of_every_kind_and_one_channel_only_of_several() -> None:
     assert {broken.how for _plan, _attempt, broken in BROKEN} == set(BREAKS)
     assert all(plan.multifd for plan, _attempt, broken in BROKEN if broken.how == ONE)
     assert any(not plan.multifd for plan, _attempt, broken in BROKEN if broken.how in (ALL, KILLED))
-    assert all(isinstance(plan.way, File) == (broken.how == FULL) for plan, _attempt, broken in BROKEN)
+    assert all(isinstance(plan.way, FileRoute) == (broken.how == FULL) for plan, _attempt, broken in BROKEN)
     in_postcopy = (IN_POSTCOPY, KILLED_IN_POSTCOPY)
     earlier = [(plan, attempt, broken) for plan, attempt, broken in BROKEN if broken.how not in in_postcopy]
     assert all(attempt.cancel is None and attempt is not plan.attempts[-1] for plan, attempt, _broken in earlier)
@@ -124,7 +124,7 @@ def test_destinations_are_killed_in_postcopy_and_in_the_stop_before_it() -> None
     assert in_stop
     assert len({plan.attempts[-1].broken for plan in last}) == len(last), "at another moment each"
     for plan, attempt in in_stop:
-        assert isinstance(plan.way, Hybrid)
+        assert isinstance(plan.way, HybridRoute)
         assert plan.capabilities["pause-before-switchover"], "by which the stop is met"
         assert attempt is not plan.attempts[-1], "the guest runs on at the source"
         assert attempt.postcopy is not None
@@ -153,11 +153,11 @@ def test_kills_in_postcopy_change_nothing_else_of_a_plan(monkeypatch: pytest.Mon
 
 def test_postcopy_goes_with_multifd_where_qemu_takes_both() -> None:
     both = replace(WITH, ways=(*WITH.ways, WITH_MULTIFD))
-    drawn = [plan for plan in (draw(11, index, both) for index in range(100)) if isinstance(plan.way, Hybrid)]
+    drawn = [plan for plan in (draw(11, index, both) for index in range(100)) if isinstance(plan.way, HybridRoute)]
     assert {plan.multifd is None for plan in drawn} == {True, False}
     assert WITH_MULTIFD in Coverage(both).features
     assert WITH_MULTIFD not in Coverage(WITH).features
-    assert WITH_MULTIFD in Hybrid(preempt=False, sweep=True).met(1, multifd=True)
+    assert WITH_MULTIFD in HybridRoute(preempt=False, sweep=True).met(1, multifd=True)
 
 
 def test_what_qemu_does_not_take_is_left_out_of_the_plan_and_of_the_table() -> None:
@@ -168,14 +168,14 @@ def test_what_qemu_does_not_take_is_left_out_of_the_plan_and_of_the_table() -> N
     assert {FILE, DIRECT, POSTCOPY, PREEMPT, SWEPT, UNSWEPT, *BREAKS} <= set(Coverage(WITH).features)
     without_direct = replace(WITH, ways=(FILE, POSTCOPY))
     drawn = [draw(11, index, without_direct).way for index in range(100)]
-    assert not any(isinstance(way, File) and way.direct for way in drawn)
-    assert not any(isinstance(way, Hybrid) and way.preempt for way in drawn)
-    assert any(isinstance(way, File) for way in drawn)
+    assert not any(isinstance(way, FileRoute) and way.direct for way in drawn)
+    assert not any(isinstance(way, HybridRoute) and way.preempt for way in drawn)
+    assert any(isinstance(way, FileRoute) for way in drawn)
 
 
 def test_what_was_met_by_postcopy_is_known_afterwards() -> None:
-    assert Hybrid(preempt=True, sweep=True).met(0, multifd=False) == (POSTCOPY, PREEMPT, UNSWEPT)
-    assert Hybrid(preempt=False, sweep=True).met(7, multifd=False) == (POSTCOPY, SWEPT)
+    assert HybridRoute(preempt=True, sweep=True).met(0, multifd=False) == (POSTCOPY, PREEMPT, UNSWEPT)
+    assert HybridRoute(preempt=False, sweep=True).met(7, multifd=False) == (POSTCOPY, SWEPT)
 
 
 def test_what_may_not_go_together_is_said_by_name() -> None:
@@ -187,9 +187,9 @@ def test_what_may_not_go_together_is_said_by_name() -> None:
 
 def test_the_summary_counts_files_postcopy_and_what_broke_when() -> None:
     done = [
-        Fuzzed(FILES[0]),
-        Fuzzed(HYBRIDS[0], postcopy=1234, breaks=[(KILLED, BULK), (KILLED, BULK)]),
-        Fuzzed(HYBRIDS[1]),
+        FuzzResult(FILES[0]),
+        FuzzResult(HYBRIDS[0], postcopy=1234, breaks=[(KILLED, BULK), (KILLED, BULK)]),
+        FuzzResult(HYBRIDS[1]),
     ]
     said = summary(done, Coverage(WITH))
     assert "saved into a file and restored: 1" in said

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import LabError
-from fakedirty.lab.guests.page_frames import Frames
+from fakedirty.lab.guests.page_frames import PageFrames
 from fakedirty.lab.guests.serial_report import Sweeps, parse_report, read_report, wait_until_ready
 
 LOG = """\
@@ -27,13 +27,13 @@ def test_a_log_is_read_up_to_its_last_whole_line() -> None:
     report = parse_report(LOG)
     assert report.ready
     assert report.ranges == {
-        "fake": [Frames(1024, 3), Frames(2000, 1), Frames(3000, 2, 4)],
-        "changed": [Frames(4000, 1)],
+        "fake": [PageFrames(1024, 3), PageFrames(2000, 1), PageFrames(3000, 2, 4)],
+        "changed": [PageFrames(4000, 1)],
     }
     assert report.frames("fake").tolist() == [1024, 1025, 1026, 2000, 3000, 3004]
     assert report.frames("zero").tolist() == []
     assert list(report.sets) == ["fake", "changed"]
-    assert report.own == [Frames(256, 5)]
+    assert report.own == [PageFrames(256, 5)]
     assert report.status_frame == 260
     assert report.sweeps == [Sweeps(30, 1000, 40), Sweeps(70, 2000, 60)]
     assert report.sweeps_per_second == 40

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fakedirty.errors import UsageError
-from fakedirty.lab.guests.page_frames import Frames, frame_numbers
+from fakedirty.lab.guests.page_frames import PageFrames, frame_numbers
 from fakedirty.lab.guests.workload import (
     BAREMETAL_FIRST,
     PROBE,
@@ -35,19 +35,19 @@ def written(words: str) -> dict[str, str]:
     return dict(word.split("=") for word in words.split() if not word.startswith(("console=", "loglevel=", "panic=")))
 
 
-@given(st.builds(Frames, PAGES, PAGES, st.integers(1, 9)))
-def test_frames_are_read_as_they_are_written(frames: Frames) -> None:
-    assert Frames.parse(str(frames)) == frames
+@given(st.builds(PageFrames, PAGES, PAGES, st.integers(1, 9)))
+def test_frames_are_read_as_they_are_written(frames: PageFrames) -> None:
+    assert PageFrames.parse(str(frames)) == frames
 
 
 @pytest.mark.parametrize("text", ["", "1", "1+", "+1", "1+2*", "1+2*3*4", "0x1+2", "-1+2"])
 def test_what_are_no_frames_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not FIRST"):
-        Frames.parse(text)
+        PageFrames.parse(text)
 
 
 def test_frame_numbers_keep_the_order_of_the_ranges() -> None:
-    assert frame_numbers([Frames(10, 2), Frames(3, 3, 2)]).tolist() == [10, 11, 3, 5, 7]
+    assert frame_numbers([PageFrames(10, 2), PageFrames(3, 3, 2)]).tolist() == [10, 11, 3, 5, 7]
     assert frame_numbers([]).tolist() == []
 
 
@@ -58,7 +58,7 @@ def test_the_bare_metal_guest_is_told_disjoint_frames_within_its_memory(workload
     assert int(words.pop("report")) == workload.report_ms
     assert int(words.pop("parts", "1")) == workload.parts
     assert int(words.pop("text", "0")) == workload.text
-    sets = {name: frame_numbers([Frames.parse(text)]) for name, text in words.items()}
+    sets = {name: frame_numbers([PageFrames.parse(text)]) for name, text in words.items()}
     assert {name: len(frames) for name, frames in sets.items()} == workload.counts
     frames = np.concatenate([np.empty(0, np.int64), *sets.values()])
     assert len(np.unique(frames)) == len(frames)

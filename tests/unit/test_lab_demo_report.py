@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakedirty.cli.demo_report import Run, convergence, failure, status, summary
+from fakedirty.cli.demo_report import DemoRun, convergence, failure, status, summary
 from fakedirty.lab.experiment import Result
 from fakedirty.lab.guests.serial_report import GuestReport
 from fakedirty.lab.memory_compare import ComparedBlock, DifferingPage, MemoryReport
 from fakedirty.lab.migrate import Outcome
 from fakedirty.lab.treatments import SKIP, VANILLA
-from fakedirty.lab.truth import SetVerdict, Verdict
+from fakedirty.lab.truth import ClassScore, SetScore
 from fakedirty.model.enums import Kind, Level, Mode
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
@@ -22,21 +22,21 @@ ENDED = {"status": "completed", "total-time": 3000, "downtime": 40, "ram": {"tra
 AT_LIMIT = {"status": "active", "total-time": 2000, "ram": {"transferred": 200}}
 EQUAL = MemoryReport((ComparedBlock("pc.ram", 512, "a", "a"),), ())
 DIFFERENT = MemoryReport((ComparedBlock("pc.ram", 512, "a", "b"),), (DifferingPage("pc.ram", 7, 9),))
-RIGHT = Verdict({"fake": SetVerdict(10, 0, 0, np.array([], dtype=np.int64))})
-WRONG = Verdict({"fake": SetVerdict(10, 0, 0, np.array([3], dtype=np.int64))})
+RIGHT = ClassScore({"fake": SetScore(10, 0, 0, np.array([], dtype=np.int64))})
+WRONG = ClassScore({"fake": SetScore(10, 0, 0, np.array([3], dtype=np.int64))})
 
 
 def a_round(number: int, reason: str = "") -> Round:
     return Round(number, Kind.ITERATIVE, Mode.SKIP, "xxh3-64", 0.0, 1.0, saved_bytes=5, invalid_reason=reason)
 
 
-def a_run(treatment: object = SKIP, *, converged: bool = True) -> Run:
+def a_run(treatment: object = SKIP, *, converged: bool = True) -> DemoRun:
     """A run in which all is well; three rounds, two of them within the time limit."""
     migration = Migration("vm", Level.PATCHED, "id", 0, state="completed", report=ENDED)
     migration.rounds = [a_round(number) for number in (1, 2, 3)]
     outcome = Outcome("completed", converged, 2.0, ENDED if converged else AT_LIMIT, ENDED)
     result = Result(outcome, migration, 3 if converged else 2, 350, EQUAL, GuestReport())
-    return Run(treatment, result, Path("directory"), RIGHT, exact=True)  # type: ignore[arg-type]
+    return DemoRun(treatment, result, Path("directory"), RIGHT, exact=True)  # type: ignore[arg-type]
 
 
 def test_all_is_well() -> None:

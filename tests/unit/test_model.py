@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from fakedirty.model.enums import Disposition, Kind, Level, Mode, PageClass, Word
+from fakedirty.model.enums import Disposition, Kind, Level, Mode, PageClass, StringEnum
 from fakedirty.model.events import EventsLost, FinalReport, MigrationStarted, ModeChanged, RoundEnded, StateChanged
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import ACCOUNTED, CLASSES, DISPOSITIONS, LAWS, MARKED, Round, broken_law, conserved
@@ -36,7 +36,7 @@ def lawful_rounds(draw: st.DrawFn) -> Round:
 
 
 @pytest.mark.parametrize("words", [Kind, Mode, PageClass, Disposition, Level])
-def test_words_are_told_from_what_they_print(words: type[Word]) -> None:
+def test_words_are_told_from_what_they_print(words: type[StringEnum]) -> None:
     assert [words.parse(str(word)) for word in words] == list(words)
     assert [int(word) for word in words] == list(range(len(words)))
     with pytest.raises(ValueError, match=str(next(iter(words)))):

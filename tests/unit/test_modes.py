@@ -15,7 +15,7 @@ from fakedirty.model.enums import Mode
 from fakedirty.observe.host.target import Target
 from fakedirty.qmp.parameters import HASH, MODE
 from fakedirty.service import mode_manager as subject
-from fakedirty.service.mode_manager import Doing, Modes
+from fakedirty.service.mode_manager import Doing, ModeManager
 from fakedirty.service.pending_reverts import State, read
 
 TARGET = Target(os.getpid(), "web", Path("/proc/self/exe"), "qemu", running(os.getpid()).start_ticks, ())
@@ -58,11 +58,11 @@ def guest() -> Guest:
 
 
 @pytest.fixture
-def modes(guest: Guest, tmp_path: Path) -> Modes:
-    return Modes(guest.with_qmp, tmp_path / "promises")
+def modes(guest: Guest, tmp_path: Path) -> ModeManager:
+    return ModeManager(guest.with_qmp, tmp_path / "promises")
 
 
-def test_what_is_refused_leaves_what_was_promised(guest: Guest, modes: Modes, tmp_path: Path) -> None:
+def test_what_is_refused_leaves_what_was_promised(guest: Guest, modes: ModeManager, tmp_path: Path) -> None:
     modes.set(TARGET, Mode.SKIP, None, 600)
     _, leave = modes.hold(TARGET, Mode.SKIP, None)
     with pytest.raises(QmpError, match="no such hash"):
@@ -73,7 +73,7 @@ def test_what_is_refused_leaves_what_was_promised(guest: Guest, modes: Modes, tm
 
 
 def test_a_mode_is_put_back_when_its_monitor_answers_again(
-    guest: Guest, modes: Modes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    guest: Guest, modes: ModeManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subject, "AGAIN_SECONDS", 0.01, raising=False)
     back = threading.Event()
@@ -94,7 +94,7 @@ def test_a_mode_is_put_back_when_its_monitor_answers_again(
     assert back.wait(10)
 
 
-def test_a_service_that_ends_leaves_what_it_cannot_do(guest: Guest, modes: Modes, tmp_path: Path) -> None:
+def test_a_service_that_ends_leaves_what_it_cannot_do(guest: Guest, modes: ModeManager, tmp_path: Path) -> None:
     modes.set(TARGET, Mode.SKIP, None, 600)
     guest.answers = False
     modes.close()
@@ -102,7 +102,7 @@ def test_a_service_that_ends_leaves_what_it_cannot_do(guest: Guest, modes: Modes
     assert (written.before[0], written.after[0]) == (Mode.OFF, Mode.SKIP)
 
 
-def test_what_was_there_for_a_time_is_nothing_to_go_back_to(guest: Guest, modes: Modes) -> None:
+def test_what_was_there_for_a_time_is_nothing_to_go_back_to(guest: Guest, modes: ModeManager) -> None:
     _, leave = modes.hold(TARGET, Mode.SKIP, None)
     modes.set(TARGET, Mode.OBSERVE, None, 600)
     leave()

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from fakedirty.cli.watching import Memory
+from fakedirty.cli.watched_vms import WatchedVms
 from fakedirty.export.exporter import Exporter
-from fakedirty.export.host import Attached
+from fakedirty.export.host import AttachedCounts
 from fakedirty.grafana.annotations import Annotation, Annotator
 from fakedirty.model.enums import Level
 from fakedirty.model.events import Event, GuestArrived, StateChanged
@@ -30,7 +30,7 @@ from fakedirty.record.manifest import Clock
 from fakedirty.record.recorder import Recorder
 from fakedirty.show.watch import Watched, told_apart
 from fakedirty.web.ui.documents import overview
-from fakedirty.web.ui.live_migrations import Witness
+from fakedirty.web.ui.live_migrations import LiveMigrations
 from fakedirty.web.ui.recorded import Recorded
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,23 +47,23 @@ def of(pid: int, name: str = "twin", uuid: str = "", migration_id: str = "") -> 
     return replace(made(name, migration_id or f"m{pid}"), process=f"{pid} {pid * 10}", uuid=uuid)
 
 
-def attached(pid: int, name: str = "twin", uuid: str = "") -> Attached:
-    return Attached(name, pid, "patched", 7, "10.0.2", f"{pid} {pid * 10}", uuid)
+def attached(pid: int, name: str = "twin", uuid: str = "") -> AttachedCounts:
+    return AttachedCounts(name, pid, "patched", 7, "10.0.2", f"{pid} {pid * 10}", uuid)
 
 
 class Scraped:
     """An exporter, and the QEMUs that are observed."""
 
     def __init__(self) -> None:
-        self.here: list[Attached] = []
+        self.here: list[AttachedCounts] = []
         self.exporter = Exporter(lambda: datetime(2026, 1, 1, tzinfo=UTC), lambda: self.here)
 
-    def join(self, *processes: Attached) -> None:
+    def join(self, *processes: AttachedCounts) -> None:
         for each in processes:
             self.here = [*self.here, each]
             self.exporter.look()
 
-    def leave(self, process: Attached) -> None:
+    def leave(self, process: AttachedCounts) -> None:
         self.here = [each for each in self.here if each != process]
 
     def values(self, name: str, **labels: str) -> dict[str, float]:
@@ -222,7 +222,7 @@ def test_annotations_have_the_label_of_the_series() -> None:
 
 
 def test_the_page_tells_them_apart(tmp_path: Path) -> None:
-    witness, recorder = Witness(lambda: CLOCK), Recorder(tmp_path, "run", clock=lambda: CLOCK)
+    witness, recorder = LiveMigrations(lambda: CLOCK), Recorder(tmp_path, "run", clock=lambda: CLOCK)
     for pid in (7, 8):
         tell(of(pid), [witness], WHOLE[:4], end=False)
     tell(of(9), [recorder], WHOLE)
@@ -245,16 +245,16 @@ def seen(pid: int, uuid: str = "", **more: object) -> Watched:
 
 
 def test_watch_keeps_a_twin_that_has_gone_and_lets_a_guest_move() -> None:
-    memory = Memory(lambda: 0.0)
+    memory = WatchedVms(lambda: 0.0)
     memory.look([seen(7), seen(8)])
     assert {each.pid: each.gone for each in memory.look([seen(8)])} == {7: True, 8: False}
-    memory = Memory(lambda: 0.0)
+    memory = WatchedVms(lambda: 0.0)
     memory.look([seen(7, "one"), seen(8, "one")])
     assert [each.pid for each in memory.look([seen(8, "one")])] == [8], "its guest is in the other"
-    memory = Memory(lambda: 0.0)
+    memory = WatchedVms(lambda: 0.0)
     memory.look([seen(7), seen(8)])
     assert [each.pid for each in memory.look([seen(8, arrived=True)])] == [8]
-    memory = Memory(lambda: 0.0)
+    memory = WatchedVms(lambda: 0.0)
     memory.look([seen(7)])
     again = replace(seen(7), start_ticks=99, uuid="another")
     assert [each.start_ticks for each in memory.look([again])] == [99, 70], "a process id that is used again"

@@ -11,10 +11,10 @@ from fakedirty.observe.bpf import attachments as module
 from fakedirty.observe.bpf.attachment import Build
 from fakedirty.observe.bpf.attachments import Attachments
 from fakedirty.observe.bpf.buffer_sizes import DEFAULT
-from fakedirty.observe.bpf.feed import Feed
-from fakedirty.observe.bpf.process_slots import Slots
+from fakedirty.observe.bpf.feed import ProcessFeed
+from fakedirty.observe.bpf.process_slots import ProcessSlots
 from fakedirty.observe.bpf.uprobe import BpfError, refusal
-from fakedirty.observe.destinations import Peers
+from fakedirty.observe.destinations import Destinations
 from fakedirty.observe.host.target import Target
 
 BUILD = Build(("rings.c",), "", (), pages=False, sizes=DEFAULT, kept=())
@@ -51,7 +51,7 @@ def test_what_was_refused_for_a_build_is_not_compiled_for_each_of_its_qemus(
 
 
 def test_states_of_a_process_go_to_all_that_follow_it() -> None:
-    peers, own, source = Peers(), Feed(1, 0), Feed(2, 0)
+    peers, own, source = Destinations(), ProcessFeed(1, 0), ProcessFeed(2, 0)
     peers.join(7, own)
     peers.join(7, source)
     assert peers.of(7) == (own, source)
@@ -73,13 +73,13 @@ def test_a_refusal_has_its_errno_its_name_and_what_it_means(number: int) -> None
 
 
 def test_a_slot_is_used_again_as_late_as_can_be_and_the_first_one_never() -> None:
-    slots = Slots(4)
+    slots = ProcessSlots(4)
     assert [slots.free((), target(1)) for _ in range(7)] == [1, 2, 3, 1, 2, 3, 1]
     assert slots.free({2}, target(1)) == 3
 
 
 def test_a_process_for_which_there_is_no_slot_is_refused_by_name_and_the_next_one_is_not() -> None:
-    slots = Slots(4)
+    slots = ProcessSlots(4)
     with pytest.raises(TargetError, match=r"pid 5.*3 processes of its build"):
         slots.free({1, 2, 3}, target(5))
     assert slots.free({1, 3}, target(5)) == 2

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.observe.bpf.dispatcher import Dispatcher
-from fakedirty.observe.bpf.feed import Feed
+from fakedirty.observe.bpf.feed import ProcessFeed
 
 PATIENCE_SECONDS = 20
 
@@ -23,7 +23,7 @@ def pages(time_ns: int, size: int = 100) -> TraceRecord:
 
 
 def test_records_come_in_their_order_and_once() -> None:
-    feed = Feed(1, budget=1000)
+    feed = ProcessFeed(1, budget=1000)
     feed.put([pages(1), event(2)])
     feed.put([event(3)])
     assert [record.time_ns for record in feed.take(0)] == [1, 2, 3]
@@ -31,7 +31,7 @@ def test_records_come_in_their_order_and_once() -> None:
 
 
 def test_page_records_beyond_the_budget_are_counted_and_events_are_not_dropped() -> None:
-    feed = Feed(1, budget=250)
+    feed = ProcessFeed(1, budget=250)
     feed.put([pages(1), pages(2), pages(3), event(4)])
     assert feed.late == 1
     feed.put([pages(5), event(6)])
@@ -43,7 +43,7 @@ def test_page_records_beyond_the_budget_are_counted_and_events_are_not_dropped()
 
 
 def test_who_waits_is_woken() -> None:
-    feed = Feed(1, budget=1000)
+    feed = ProcessFeed(1, budget=1000)
     taken: list[TraceRecord] = []
     thread = threading.Thread(target=lambda: taken.extend(feed.take(PATIENCE_SECONDS)))
     thread.start()
@@ -53,7 +53,7 @@ def test_who_waits_is_woken() -> None:
 
 
 def test_readiness_is_told_each_time() -> None:
-    feed, calls = Feed(1, budget=1000), []
+    feed, calls = ProcessFeed(1, budget=1000), []
     feed.ready = lambda: calls.append(len(calls))
     feed.put([event(1)])
     feed.put([event(2)])

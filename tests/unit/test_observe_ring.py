@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from fakedirty.observe.bpf.ring_buffer import Ring
+from fakedirty.observe.bpf.ring_buffer import RingBuffer
 
 SIZE = 4096
 BUSY, DISCARDED = 1 << 31, 1 << 30
@@ -52,13 +52,13 @@ def writer() -> Iterator[Writer]:
 
 
 @pytest.fixture
-def ring(writer: Writer) -> Iterator[Ring]:
-    ring = Ring(writer.descriptor, SIZE)
+def ring(writer: Writer) -> Iterator[RingBuffer]:
+    ring = RingBuffer(writer.descriptor, SIZE)
     yield ring
     ring.close()
 
 
-def test_events_come_whole_and_in_order_over_the_end_of_the_buffer(writer: Writer, ring: Ring) -> None:
+def test_events_come_whole_and_in_order_over_the_end_of_the_buffer(writer: Writer, ring: RingBuffer) -> None:
     assert ring.take() == []
     for lap in range(12):
         said = [bytes([lap + each]) * (100 + 31 * each) for each in range(6)]
@@ -68,7 +68,7 @@ def test_events_come_whole_and_in_order_over_the_end_of_the_buffer(writer: Write
         assert writer.read == writer.position
 
 
-def test_an_event_that_is_being_written_holds_back_those_after_it(writer: Writer, ring: Ring) -> None:
+def test_an_event_that_is_being_written_holds_back_those_after_it(writer: Writer, ring: RingBuffer) -> None:
     writer.reserve(b"first", flags=0)
     late = writer.reserve(b"late")
     writer.reserve(b"third", flags=0)
@@ -78,7 +78,7 @@ def test_an_event_that_is_being_written_holds_back_those_after_it(writer: Writer
     assert [bytes(event) for event in ring.take()] == [b"late", b"third"]
 
 
-def test_what_has_been_begun_is_waited_for(writer: Writer, ring: Ring) -> None:
+def test_what_has_been_begun_is_waited_for(writer: Writer, ring: RingBuffer) -> None:
     late = writer.reserve(b"late")
     writer.reserve(b"behind it", flags=0)
     timer = threading.Timer(0.05, writer.commit, (late, 4))
@@ -87,13 +87,13 @@ def test_what_has_been_begun_is_waited_for(writer: Writer, ring: Ring) -> None:
     timer.join()
 
 
-def test_an_event_that_is_never_complete_is_not_waited_for_for_ever(writer: Writer, ring: Ring) -> None:
+def test_an_event_that_is_never_complete_is_not_waited_for_for_ever(writer: Writer, ring: RingBuffer) -> None:
     writer.reserve(b"first", flags=0)
     writer.reserve(b"late")
     assert [bytes(event) for event in ring.take_begun(0.01)] == [b"first"]
 
 
-def test_what_was_discarded_is_passed_over(writer: Writer, ring: Ring) -> None:
+def test_what_was_discarded_is_passed_over(writer: Writer, ring: RingBuffer) -> None:
     writer.commit(writer.reserve(b"nothing"), 7, DISCARDED)
     writer.reserve(b"something", flags=0)
     assert [bytes(event) for event in ring.take()] == [b"something"]
@@ -101,7 +101,7 @@ def test_what_was_discarded_is_passed_over(writer: Writer, ring: Ring) -> None:
 
 
 def test_events_outlive_the_ring(writer: Writer) -> None:
-    ring = Ring(writer.descriptor, SIZE)
+    ring = RingBuffer(writer.descriptor, SIZE)
     writer.reserve(b"kept", flags=0)
     [event] = ring.take()
     ring.close()

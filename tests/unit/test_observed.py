@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 from fakedirty.errors import TargetError
-from fakedirty.observe.bpf.observed_processes import Observed
+from fakedirty.observe.bpf.observed_processes import ObservedProcesses
 from fakedirty.observe.bpf.program import BpfMap, OwnMap
 from fakedirty.observe.bpf.uprobe import BpfError
 from fakedirty.observe.decode import wire
@@ -89,11 +89,11 @@ def kernel() -> Kernel:
 
 
 @pytest.fixture
-def observed(kernel: Kernel) -> Observed:
-    return Observed(kernel)
+def observed(kernel: Kernel) -> ObservedProcesses:
+    return ObservedProcesses(kernel)
 
 
-def test_the_state_comes_first_and_the_place_last(kernel: Kernel, observed: Observed) -> None:
+def test_the_state_comes_first_and_the_place_last(kernel: Kernel, observed: ObservedProcesses) -> None:
     observed.enter(target(7), 3)
     assert kernel.done == ["state", "observed", "places"]
     assert kernel.slots() == {7: 3}
@@ -105,7 +105,7 @@ def test_the_state_comes_first_and_the_place_last(kernel: Kernel, observed: Obse
     assert not kernel.open
 
 
-def test_a_state_says_whose_it_is(kernel: Kernel, observed: Observed) -> None:
+def test_a_state_says_whose_it_is(kernel: Kernel, observed: ObservedProcesses) -> None:
     observed.enter(target(7), 3)
     [state] = [values for name, values in kernel.maps.items() if name.startswith("state")]
     head = wire.ProcessHead.from_buffer_copy(state[struct.pack("<I", 0)])
@@ -115,7 +115,7 @@ def test_a_state_says_whose_it_is(kernel: Kernel, observed: Observed) -> None:
     assert observed.lost(8, 3) is None
 
 
-def test_processes_whose_places_collide_have_one_each(kernel: Kernel, observed: Observed) -> None:
+def test_processes_whose_places_collide_have_one_each(kernel: Kernel, observed: ObservedProcesses) -> None:
     pids = colliding(wire.PLACES_TRIED)
     for slot, pid in enumerate(pids, 1):
         observed.enter(target(pid), slot)
@@ -129,7 +129,7 @@ def test_processes_whose_places_collide_have_one_each(kernel: Kernel, observed: 
         assert taken <= set(wire.places_of(pid)), "where programs look"
 
 
-def test_one_whose_places_are_all_taken_is_refused_by_name(kernel: Kernel, observed: Observed) -> None:
+def test_one_whose_places_are_all_taken_is_refused_by_name(kernel: Kernel, observed: ObservedProcesses) -> None:
     *pids, last = colliding(wire.PLACES_TRIED + 1)
     for slot, pid in enumerate(pids, 1):
         observed.enter(target(pid), slot)
@@ -145,7 +145,7 @@ def test_one_whose_places_are_all_taken_is_refused_by_name(kernel: Kernel, obser
 
 
 @pytest.mark.parametrize("refusing", ["observed", "places"])
-def test_what_the_kernel_refuses_leaves_nothing(refusing: str, kernel: Kernel, observed: Observed) -> None:
+def test_what_the_kernel_refuses_leaves_nothing(refusing: str, kernel: Kernel, observed: ObservedProcesses) -> None:
     kernel.refusing = refusing
     with pytest.raises(BpfError):
         observed.enter(target(7), 3)
@@ -157,7 +157,7 @@ def test_what_the_kernel_refuses_leaves_nothing(refusing: str, kernel: Kernel, o
     assert kernel.slots() == {7: 3}
 
 
-def test_one_that_had_the_same_id_is_left(kernel: Kernel, observed: Observed) -> None:
+def test_one_that_had_the_same_id_is_left(kernel: Kernel, observed: ObservedProcesses) -> None:
     observed.enter(target(7), 3)
     observed.enter(target(7), 4)
     assert kernel.slots() == {7: 4}

@@ -24,7 +24,7 @@ import pytest
 from certificates import users_file
 from fakedirty.cli.main import main
 from fakedirty.export.exporter import Exporter
-from fakedirty.export.host import Attached
+from fakedirty.export.host import AttachedCounts
 from fakedirty.model.enums import Kind
 from fakedirty.model.events import EventsLost, GuestStopped, RoundEnded, StateChanged
 from fakedirty.model.migration import Migration
@@ -34,7 +34,7 @@ from fakedirty.web.request_handler import Asked
 from fakedirty.web.serve import serve
 from fakedirty.web.ui import assets, live_migrations, recorded
 from fakedirty.web.ui.documents import ROUNDS_LISTED, details
-from fakedirty.web.ui.live_migrations import Witness, key_of
+from fakedirty.web.ui.live_migrations import LiveMigrations, key_of
 from fakedirty.web.ui.plot_columns import MOST_ROUNDS, rounds_series, sums_series
 from fakedirty.web.ui.recorded import Recorded
 from fakedirty.web.ui.routes import pages_of
@@ -50,9 +50,9 @@ class Served:
     """A page at `root`; what it is told of goes to `witness`, and recordings of its own to `out`."""
 
     root: str
-    witness: Witness
+    witness: LiveMigrations
     out: Path
-    attached: list[Attached] = field(default_factory=list)
+    attached: list[AttachedCounts] = field(default_factory=list)
 
     def fetch(self, path: str, **headers: str) -> tuple[int, Message, bytes]:
         request = urllib.request.Request(f"{self.root}{path}", headers=headers)
@@ -76,7 +76,7 @@ class Served:
 
 @contextmanager
 def page(out: Path, access: Access | None = None) -> Iterator[Served]:
-    served = Served("", Witness(), out)
+    served = Served("", LiveMigrations(), out)
     pages = pages_of(served.witness, out, lambda: served.attached, "host.example")
     with serve(Exporter(), port=0, access=access, pages=pages) as url:
         served.root = url.removesuffix("/metrics")
@@ -96,7 +96,7 @@ def many(count: int) -> Migration:
 def test_before_the_first_migration(tmp_path: Path) -> None:
     with page(tmp_path / "none") as served:
         assert served.state()["migrations"] == []
-        served.attached.append(Attached("web", 4711, "stock", 5))
+        served.attached.append(AttachedCounts("web", 4711, "stock", 5))
         state = served.state()
         assert (state["attached"], state["host"], state["broken"]) == (["web"], "host.example", [])
 
@@ -401,13 +401,13 @@ def test_one_answer_of_a_kind_is_made_at_a_time(tmp_path: Path, monkeypatch: pyt
     """Whoever comes meanwhile is told to come again, and nobody waits for it who asks for something else."""
     asked, go = threading.Event(), threading.Event()
 
-    def slow() -> list[Attached]:
+    def slow() -> list[AttachedCounts]:
         asked.set()
         assert go.wait(20)
         return []
 
     monkeypatch.setattr("fakedirty.web.ui.routes.PATIENCE_SECONDS", 0.01)
-    pages = pages_of(Witness(), tmp_path, slow, "host.example")
+    pages = pages_of(LiveMigrations(), tmp_path, slow, "host.example")
     nothing = Asked(Message())
     first: list[int] = []
     thread = threading.Thread(target=lambda: first.append(pages["/page/state.json"](nothing).status))
@@ -442,7 +442,7 @@ def test_a_browser_that_leaves_in_the_middle_disturbs_nobody(
 
 
 def test_a_loss_and_a_state_change_the_stamp() -> None:
-    witness = Witness()
+    witness = LiveMigrations()
     migration = made()
     witness.started(migration)
     [seen] = witness.all().values()

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from command_leaves import LEAVES
 from fakedirty.cli.main import main
-from fakedirty.cli.outlets import Outlets
+from fakedirty.cli.outputs import Outputs
 from fakedirty.errors import RecordError, UsageError
 from fakedirty.record.output_checks import check_directory, check_file
 from fakedirty.record.trace_file import Replay, TraceWriter
 from fakedirty.service.config import parse
-from fakedirty.service.maintenance import Upkeep
-from fakedirty.service.sd_notify import Manager
+from fakedirty.service.maintenance import Maintenance
+from fakedirty.service.sd_notify import ServiceManager
 
 TRACES = Path(__file__).parent / "traces"
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for mounts, and for rights to give up")
@@ -223,7 +223,7 @@ def test_a_configuration_that_is_read_again_is_held_to_the_same(
     path = tmp_path / "fakedirty.toml"
     again = threading.Event()
     before = f'[record]\ndirectory = "{tmp_path}"\n'
-    upkeep = Upkeep(Manager({}), lambda: (), again, path=path, configuration=parse(before))
+    upkeep = Maintenance(ServiceManager({}), lambda: (), again, path=path, configuration=parse(before))
     path.write_text(f'[record]\ndirectory = "{_file(tmp_path)}"\n')
     again.set()
     upkeep.tick()
@@ -239,7 +239,7 @@ def test_a_trace_that_could_not_be_written_is_known_afterwards(tmp_path: Path) -
     with pytest.raises(RecordError):
         writer.begin(subject)
     assert writer.failure
-    outlets = Outlets("run", out=None, exports=False, json=True)
+    outlets = Outputs("run", out=None, exports=False, json=True)
     outlets.taps(writer)
     assert outlets.failed
     writer.close()

@@ -55,7 +55,7 @@ def test_looks_leave_room_for_a_manager(kind: str, tmp_path: Path) -> None:
 def test_a_connection_stays_until_somebody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(monitor_sharing, "CHECK_SECONDS", 0.0)
     monitors = [Address(UnixSocket(str(tmp_path / name)), running(os.getpid())) for name in ("first", "second")]
-    it = monitor_sharing.Staying(monitors)
+    it = monitor_sharing.MonitorSharing(monitors)
     with held(socket.AF_UNIX, str(tmp_path / "first")), socket.socket(socket.AF_UNIX) as second:
         second.bind(str(tmp_path / "second"))
         second.listen(BACKLOG)

@@ -16,7 +16,7 @@ from fakedirty.errors import QmpError
 from fakedirty.linux.process import Process
 from fakedirty.linux.socket_clients import clients, free_first
 from fakedirty.observe.host.migration_capabilities import ask as facts
-from fakedirty.observe.host.monitor_sharing import Staying
+from fakedirty.observe.host.monitor_sharing import MonitorSharing
 from fakedirty.observe.qmp_poller import QmpPoller
 from fakedirty.qmp.address import AbstractSocket, Address, Domain, InheritedSocket, Place, TcpSocket, UnixSocket
 from fakedirty.qmp.final_report import ask as final_report
@@ -184,7 +184,7 @@ class Tables:
         """As its command line names them."""
         return self.at(UnixSocket(self.a), UnixSocket(self.b))
 
-    def check(self, staying: Staying, a: int = 0, b: int = 0, others: int = 0) -> tuple[Address, ...]:
+    def check(self, staying: MonitorSharing, a: int = 0, b: int = 0, others: int = 0) -> tuple[Address, ...]:
         """Where a connection may stay."""
         self.table(a, b, others)
         staying._checked = -1e9
@@ -216,7 +216,7 @@ def test_a_change_begins_at_a_socket_that_serves_nobody(tmp_path: Path) -> None:
 def test_a_connection_stays_only_while_somebody_is_served_at_another_socket(tmp_path: Path, relative: bool) -> None:
     tables = Tables(tmp_path, *(("a b", "b") if relative else ()))
     a, b = tables.monitors
-    staying = Staying((a, b), (a, b))
+    staying = MonitorSharing((a, b), (a, b))
     assert tables.check(staying) == ()
     assert tables.check(staying, a=7) == ()  # a visit, for all that is known
     assert tables.check(staying, a=8) == ()
@@ -227,9 +227,9 @@ def test_a_connection_stays_only_while_somebody_is_served_at_another_socket(tmp_
 
 def test_a_connection_does_not_stay_where_no_socket_is_free_or_only_one_is_known(tmp_path: Path) -> None:
     tables = Tables(tmp_path)
-    both = Staying(tables.monitors, tables.monitors)
-    named = Staying(tables.monitors[:1], tables.monitors)
-    alone = Staying(tables.monitors[:1], tables.monitors[:1])
+    both = MonitorSharing(tables.monitors, tables.monitors)
+    named = MonitorSharing(tables.monitors[:1], tables.monitors)
+    alone = MonitorSharing(tables.monitors[:1], tables.monitors[:1])
     for _ in range(3):
         assert tables.check(both, a=7, b=8) == ()
         assert tables.check(named, a=7) == ()  # the one that the user names is the manager's
@@ -240,7 +240,7 @@ def test_a_connection_does_not_stay_where_no_socket_is_free_or_only_one_is_known
 
 def test_who_is_served_at_a_socket_of_another_process_is_no_manager(tmp_path: Path) -> None:
     tables = Tables(tmp_path, "a", "b")  # a relative name, which others have, too
-    staying = Staying(tables.monitors, tables.monitors)
+    staying = MonitorSharing(tables.monitors, tables.monitors)
     for _ in range(3):
         assert tables.check(staying, others=7) == ()
 
@@ -250,10 +250,10 @@ def test_one_socket_by_two_names_is_one(tmp_path: Path) -> None:
     other = tmp_path / "link"
     other.symlink_to(tables.a)
     [named] = tables.at(other)
-    alone = Staying([named], tables.monitors[:1])
+    alone = MonitorSharing([named], tables.monitors[:1])
     for _ in range(3):
         assert tables.check(alone, a=7) == ()
-    second = Staying([named], tables.monitors)
+    second = MonitorSharing([named], tables.monitors)
     assert tables.check(second, b=7) == ()
     assert tables.check(second, b=7) == (named,)
 
@@ -263,7 +263,7 @@ def test_a_connection_does_not_stay_where_whom_it_would_lock_out_is_not_to_be_se
     proxy = tmp_path / "proxy"
     proxy.touch()
     for place in (proxy, TcpSocket("localhost", "4444")):
-        staying = Staying(tables.at(place), tables.monitors)
+        staying = MonitorSharing(tables.at(place), tables.monitors)
         for _ in range(3):
             assert tables.check(staying, a=7) == ()
 
@@ -272,7 +272,7 @@ def test_a_connection_does_not_stay_where_whom_it_would_lock_out_is_not_to_be_se
 def test_abstract_and_inherited_sockets_are_known_by_the_kernels_names(tight: bool, name: str, tmp_path: Path) -> None:
     tables = Tables(tmp_path, a=name)
     abstract, inherited = tables.at(AbstractSocket("a", tight), InheritedSocket(1))
-    staying = Staying([abstract, inherited])
+    staying = MonitorSharing([abstract, inherited])
     assert tables.check(staying, a=7) == ()
     assert tables.check(staying, a=7) == (inherited,)
 
@@ -280,5 +280,5 @@ def test_abstract_and_inherited_sockets_are_known_by_the_kernels_names(tight: bo
 def test_a_socket_is_held_by_the_users_wish_and_libvirts_always(tmp_path: Path) -> None:
     tables = Tables(tmp_path)
     [domain] = tables.at(Domain("7a0f7f71-496e-4142-a1e5-ba5bd800390c"))
-    assert tables.check(Staying(tables.monitors[1:], hold=True)) == tables.monitors[1:]
-    assert tables.check(Staying([domain, *tables.monitors], tables.monitors)) == (domain,)
+    assert tables.check(MonitorSharing(tables.monitors[1:], hold=True)) == tables.monitors[1:]
+    assert tables.check(MonitorSharing([domain, *tables.monitors], tables.monitors)) == (domain,)

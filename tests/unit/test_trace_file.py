@@ -13,11 +13,11 @@ from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.observe.decode.reader import reader
 from fakedirty.observe.observer import Observer
 from fakedirty.record.manifest import Clock
-from fakedirty.record.trace_file import HEADER, Origin, Replay, TraceWriter
+from fakedirty.record.trace_file import HEADER, Replay, TraceOrigin, TraceWriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-ORIGIN = Origin("run-1", Clock(1_700_000_000_000_000_000, 5), ("fakedirty", "observe"), {"qemu": {"pid": 1}})
+ORIGIN = TraceOrigin("run-1", Clock(1_700_000_000_000_000_000, 5), ("fakedirty", "observe"), {"qemu": {"pid": 1}})
 FACTS = {"states": ["none", "setup"], "sees_xbzrle": True, "can_skip": False, "sample": 1, "blocks": []}
 SUBJECT = Subject("web", Level.STOCK, "1 2", FACTS)
 

@@ -10,7 +10,7 @@ import pytest
 from fakedirty.lab.guests.content import CELLS
 from fakedirty.lab.guests.page_frames import FrameNumbers
 from fakedirty.lab.guests.workload import SETS
-from fakedirty.lab.truth import PageRecords, Verdict, judge, switchover_rounds
+from fakedirty.lab.truth import ClassScore, PageRecords, judge, switchover_rounds
 from fakedirty.model.enums import Disposition, PageClass
 
 PER_SET = 20
@@ -65,7 +65,7 @@ class Played:
         return PageRecords(columns[0], columns[1], columns[2], columns[3], times[closes])
 
 
-def judged(played: Played, records: PageRecords | None = None, **rounds: object) -> Verdict:
+def judged(played: Played, records: PageRecords | None = None, **rounds: object) -> ClassScore:
     seconds = played.sweep_ns / 1e9
     return judge(TRUE_SETS, records or played.records, sweep_seconds=seconds, **rounds)  # type: ignore[arg-type]
 

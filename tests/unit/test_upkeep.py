@@ -12,8 +12,8 @@ import pytest
 from fakedirty.record.retention import Limits
 from fakedirty.service import maintenance
 from fakedirty.service.config import parse
-from fakedirty.service.maintenance import Upkeep, limits_of
-from fakedirty.service.sd_notify import Manager
+from fakedirty.service.maintenance import Maintenance, limits_of
+from fakedirty.service.sd_notify import ServiceManager
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def words(link: socket.socket) -> list[str]:
 def test_the_manager_is_told(told: socket.socket, tmp_path: Path) -> None:
     now = [100.0]
     watchdog = {"WATCHDOG_USEC": "10000000", "WATCHDOG_PID": str(os.getpid())}
-    manager = Manager({"NOTIFY_SOCKET": str(tmp_path / "notify"), **watchdog}, lambda: now[0])
+    manager = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "notify"), **watchdog}, lambda: now[0])
     manager.ready("observing")
     assert words(told) == ["READY=1", "STATUS=observing"]
     manager.alive()
@@ -47,14 +47,14 @@ def test_the_manager_is_told(told: socket.socket, tmp_path: Path) -> None:
 
 def test_without_a_manager_or_with_one_that_has_gone_nothing_is_told(tmp_path: Path) -> None:
     for known in ({}, {"NOTIFY_SOCKET": str(tmp_path / "gone"), "WATCHDOG_USEC": "2"}, {"WATCHDOG_PID": "1"}):
-        manager = Manager(known)
+        manager = ServiceManager(known)
         manager.ready("observing")
         manager.alive()
         manager.stopping()
 
 
 def test_a_manager_that_does_not_listen_is_not_waited_for(told: socket.socket, tmp_path: Path) -> None:
-    manager = Manager({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    manager = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "notify")})
     for number in range(1000):
         manager.ready(str(number))
     assert words(told) == ["READY=1", "STATUS=0"]
@@ -77,7 +77,7 @@ def test_a_configuration_is_read_again(tmp_path: Path, caplog: pytest.LogCapture
     out, file, again = tmp_path / "out", tmp_path / "fakedirty.toml", threading.Event()
     old, older = kept(out, 5), kept(out, 50)
     file.write_text("record.keep_days = 60\n")
-    keeping = Upkeep(Manager({}), set, again, out=out, path=file, configuration=parse(file.read_text()))
+    keeping = Maintenance(ServiceManager({}), set, again, out=out, path=file, configuration=parse(file.read_text()))
 
     def tick() -> None:
         keeping.tick()
@@ -107,7 +107,7 @@ def test_what_is_not_due_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyP
     pruned: list[Limits] = []
     monkeypatch.setattr(maintenance, "prune", lambda out, limits, busy: pruned.append(limits))
     configuration = parse("record.keep_gib = 1\n")
-    keeping = Upkeep(Manager({}), set, threading.Event(), out=tmp_path, configuration=configuration)
+    keeping = Maintenance(ServiceManager({}), set, threading.Event(), out=tmp_path, configuration=configuration)
     for _ in range(3):
         keeping.tick()
     keeping.close()
@@ -120,8 +120,8 @@ def test_a_clock_that_jumps_removes_nothing_by_age(tmp_path: Path, caplog: pytes
     configuration, recording = parse(file.read_text()), kept(out, 100)
 
     def keeping(ticks: int, jump: float) -> None:
-        maintenance = Upkeep(
-            Manager({}), set, again, out=out, path=file, configuration=configuration, boot_time=lambda: booted[0]
+        maintenance = Maintenance(
+            ServiceManager({}), set, again, out=out, path=file, configuration=configuration, boot_time=lambda: booted[0]
         )
         booted[0] += jump
         for _ in range(ticks):

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 from fakedirty.format.sentences import in_words
-from fakedirty.model.forecast import Verdict, verdict
+from fakedirty.model.forecast import Forecast, verdict
 from fakedirty.model.working_set import fitted, observed, saturated, steady
 from hypothesis import given
 from hypothesis import strategies as st
 from played_guests import PAGE, Guest, played
 
 
-def judged(guest: Guest, rounds: int = 2, **plan: int) -> Verdict:
+def judged(guest: Guest, rounds: int = 2, **plan: int) -> Forecast:
     done, _ = played(guest, rounds, **plan)
     found = verdict(done, guest.limit)
     assert found

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from fakedirty.format.sentences import in_words
 from fakedirty.model.enums import Kind, Mode
-from fakedirty.model.events import LimitsTold, RoundEnded
-from fakedirty.model.forecast import Verdict, verdict
+from fakedirty.model.events import LimitsRead, RoundEnded
+from fakedirty.model.forecast import Forecast, verdict
 from fakedirty.model.round import Round
 from fakedirty.web.ui.documents import _no_verdict
 from made_migrations import SECOND, START, made
@@ -58,7 +58,7 @@ BULK = Round(
 TEXT_8K = [BULK, *(skipping(number) for number in (2, 3, 4))]
 
 
-def judged(rounds: list[Round], limit: float = 0.3, channels: int | None = 1, compressed: bool = True) -> Verdict:
+def judged(rounds: list[Round], limit: float = 0.3, channels: int | None = 1, compressed: bool = True) -> Forecast:
     found = verdict(rounds, limit, None, channels, compressed)
     assert found
     return found
@@ -151,7 +151,7 @@ def test_where_bytes_are_not_seen_only_pages_as_they_are_make_it_certain() -> No
 def test_where_bytes_of_compressed_pages_are_not_seen_nothing_is_said() -> None:
     assert verdict(UNWEIGHED, 0.3, None, 2, True) is None
     migration = made()
-    migration.apply(LimitsTold(START, 300, None, 2, True))
+    migration.apply(LimitsRead(START, 300, None, 2, True))
     for each in UNWEIGHED:
         migration.apply(RoundEnded(START + round(each.start_seconds * SECOND), each))
     assert migration.verdict is None

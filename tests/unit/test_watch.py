@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from fakedirty.cli.main import main
-from fakedirty.cli.watching import GONE_SECONDS, Memory, watched
+from fakedirty.cli.watched_vms import GONE_SECONDS, WatchedVms, watched
 from fakedirty.format.sentences import in_words
 from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row, toggle_row
@@ -99,7 +99,7 @@ def test_the_time_runs_while_a_round_does() -> None:
 
 def test_who_has_left_stays_for_a_while() -> None:
     now = 100.0
-    memory = Memory(lambda: now)
+    memory = WatchedVms(lambda: now)
     gone, there, other = (watched(each, NOW) for each in (vm("web", 4), quiet("db"), vm("web", 3)))
     memory.look([gone, there])
     assert memory.look([]) == [replace(gone, running=False, gone=True)]
@@ -147,7 +147,7 @@ def service(tmp_path: Path) -> Iterator[Path]:
     """One that says a little more at each look, and then that it ends."""
     looks = iter([[quiet("web")], *([vm("web", count), vm(ODD, 3)] for count in (3, 4, 4, len(EVENTS)))])
 
-    def status(request: Mapping[str, Any], asker: control.Asker) -> object:
+    def status(request: Mapping[str, Any], asker: control.Caller) -> object:
         if (found := next(looks, None)) is None:
             raise control.MissingError("it ends")
         return {"vms": found, "pid": 1}

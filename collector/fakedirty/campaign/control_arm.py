@@ -19,7 +19,7 @@ from fakedirty.qmp.rounds_command import history_command, read_history, with_pos
 STATUS = "query-migrate"
 
 
-class Afterwards:
+class PostRunTrace:
     """The trace of a migration that is over, in one look. It has one observation to give."""
 
     def __init__(self, source: Machine) -> None:
@@ -61,7 +61,7 @@ class Afterwards:
         """Nothing is open."""
 
 
-class Unwatched:
+class ControlArm:
     """Stands in the place of a watch."""
 
     def __init__(self, source: Machine, sinks: Sequence[Sink], *, patched: bool) -> None:
@@ -78,7 +78,7 @@ class Unwatched:
         """The migration, told to the sinks now that it is over; None where QEMU keeps no history."""
         if not self._patched:
             return None
-        observer = Observer(Afterwards(self._source), self._sinks)
+        observer = Observer(PostRunTrace(self._source), self._sinks)
         observer.attach()
         try:
             observer.run(lambda: bool(observer.migrations and observer.migrations[-1].ended), once=True)
@@ -88,6 +88,6 @@ class Unwatched:
 
 
 @contextmanager
-def unwatched(source: Machine, sinks: Sequence[Sink], *, patched: bool) -> Iterator[Unwatched]:
+def unwatched(source: Machine, sinks: Sequence[Sink], *, patched: bool) -> Iterator[ControlArm]:
     """As ``lab.watch.watched``, without an observer."""
-    yield Unwatched(source, sinks, patched=patched)
+    yield ControlArm(source, sinks, patched=patched)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .plan import Planned
+from .plan import PlannedRun
 from .spec import CampaignFile
 
 SETTLE_SECONDS = 4.0  # starting and ending processes, and comparing memory
@@ -12,7 +12,7 @@ FULL_PASSES = 3  # of all memory, that a migration is guessed to take where the 
 MIB_BITS = 8 * (1 << 20)
 
 
-def guessed_seconds(planned: Planned, file: CampaignFile) -> float:
+def guessed_seconds(planned: PlannedRun, file: CampaignFile) -> float:
     """Before anything was measured."""
     spec = file.spec
     one_pass = planned.memory_mib * MIB_BITS / (planned.mbit * 1e6)
@@ -20,7 +20,7 @@ def guessed_seconds(planned: Planned, file: CampaignFile) -> float:
     return file.workloads[planned.workload].boot_seconds + 2 * spec.service_seconds + migration + SETTLE_SECONDS
 
 
-def expected_seconds(runs: Sequence[Planned], file: CampaignFile, taken: Mapping[str, float]) -> dict[str, float]:
+def expected_seconds(runs: Sequence[PlannedRun], file: CampaignFile, taken: Mapping[str, float]) -> dict[str, float]:
     """For each run that is not in `taken` (run: seconds): the mean of its like, or the guess, set right by the rest."""
     by_run = {run.run: run for run in runs}
     guessed = {run.run: guessed_seconds(run, file) for run in runs}
@@ -35,6 +35,6 @@ def expected_seconds(runs: Sequence[Planned], file: CampaignFile, taken: Mapping
     }
 
 
-def _kind(run: Planned) -> tuple[object, ...]:
+def _kind(run: PlannedRun) -> tuple[object, ...]:
     """What it has in common with its repetitions."""
     return run.workload, run.memory_mib, run.treatment, run.mbit, run.vcpus

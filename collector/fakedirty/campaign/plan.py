@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedRun:
     """One run: its name, its block, and its level of each factor."""
 
     run: str
@@ -27,7 +27,7 @@ class Planned:
     repetition: int
 
 
-def plan(spec: Spec, treatments: Sequence[str]) -> list[Planned]:
+def plan(spec: Spec, treatments: Sequence[str]) -> list[PlannedRun]:
     """All runs in their order, with the `treatments` that are not left out.
 
     A block is one repetition of a cell: whatever drifts in the meantime meets all of its treatments alike. In each
@@ -43,7 +43,7 @@ def plan(spec: Spec, treatments: Sequence[str]) -> list[Planned]:
         for treatment in _drawn(treatments, chance)
     ]
     return [
-        Planned(f"{number:04d}", block, workload, memory, treatment, mbit, vcpus, repetition)
+        PlannedRun(f"{number:04d}", block, workload, memory, treatment, mbit, vcpus, repetition)
         for number, (block, repetition, (workload, memory, mbit, vcpus), treatment) in enumerate(runs, 1)
     ]
 

@@ -16,7 +16,7 @@ from fakedirty.lab.machine import INCOMING, Machine, machine
 from fakedirty.lab.memory_compare import MemoryReport
 from fakedirty.lab.migrate import Outcome, Step, migrate
 from fakedirty.lab.network import End, shaped_network
-from fakedirty.lab.observation import Watch, watched
+from fakedirty.lab.observation import ExperimentObserver, watched
 from fakedirty.lab.testbed import compared
 from fakedirty.model.enums import Level
 from fakedirty.model.migration import Migration
@@ -24,13 +24,13 @@ from fakedirty.model.sink import Sink
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import read_parameters
 
-from .control_arm import Unwatched, unwatched
+from .control_arm import ControlArm, unwatched
 from .observed_downtime import outside_downtime_ms
-from .plan import Planned
+from .plan import PlannedRun
 from .spec import CampaignFile, Toggle
 from .supported import set_toggle
 from .thread_time import MIGRATION, VCPUS, ThreadTimes, thread_times
-from .throughput import DESTINATION, SOURCE, Follower, Heard, followed
+from .throughput import DESTINATION, SOURCE, ThroughputReader, ThroughputSamples, followed
 from .treatments import ARMS
 from .workloads import Load
 
@@ -41,7 +41,7 @@ ODD_KIB = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class RunContext:
     """What the runs of a campaign have in common."""
 
     file: CampaignFile
@@ -50,7 +50,7 @@ class Circumstances:
 
 
 @dataclass(slots=True)
-class Seen:
+class RunResult:
     """What came of a run. Times are of the monotonic clock; what was not reached is None.
 
     `measured` figures are those at the end of the migration, or at the time limit if that came first.
@@ -66,12 +66,12 @@ class Seen:
     host_bytes: int | None = None
     outside_ms: float | None = None
     memory: MemoryReport | None = None
-    heard: list[Heard] = field(default_factory=list)
+    heard: list[ThroughputSamples] = field(default_factory=list)
     toggles: list[dict[str, object]] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)
 
 
-def measure(planned: Planned, around: Circumstances, sinks: Sequence[Sink], seen: Seen) -> None:
+def measure(planned: PlannedRun, around: RunContext, sinks: Sequence[Sink], seen: RunResult) -> None:
     """Carry it out, and fill `seen` as far as it goes. Whatever it raises, no process or namespace is left behind."""
     spec = around.file.spec
     arm = ARMS[planned.treatment]
@@ -86,7 +86,7 @@ def measure(planned: Planned, around: Circumstances, sinks: Sequence[Sink], seen
         start = partial(_machine, planned, around, load)
         source = stack.enter_context(start(end=network.source, directory=logs[SOURCE]))
         destination = stack.enter_context(start(end=network.destination, directory=logs[DESTINATION], more=INCOMING))
-        followers = [Follower(side, logs[side] / load.service_file, load.meter()) for side in logs]
+        followers = [ThroughputReader(side, logs[side] / load.service_file, load.meter()) for side in logs]
         stack.enter_context(followed(followers))
         load.wait(logs[SOURCE], spec.ready_limit_seconds, source.check_alive)
         time.sleep(spec.service_seconds)
@@ -127,7 +127,7 @@ def measure(planned: Planned, around: Circumstances, sinks: Sequence[Sink], seen
 
 
 def _machine(
-    planned: Planned, around: Circumstances, load: Load, *, end: End, directory: Path, more: Sequence[str] = ()
+    planned: PlannedRun, around: RunContext, load: Load, *, end: End, directory: Path, more: Sequence[str] = ()
 ) -> AbstractContextManager[Machine]:
     arguments = [*load.arguments(directory), "-smp", str(planned.vcpus)]
     if not around.patched:
@@ -136,15 +136,15 @@ def _machine(
 
 
 def _watching(
-    observed: bool, source: Machine, around: Circumstances, sinks: Sequence[Sink]
-) -> AbstractContextManager[Watch | Unwatched]:
+    observed: bool, source: Machine, around: RunContext, sinks: Sequence[Sink]
+) -> AbstractContextManager[ExperimentObserver | ControlArm]:
     if not observed:
         return unwatched(source, sinks, patched=around.patched)
     level = Level(Level.parse(around.file.spec.level))
     return watched(source.pid, level, sinks, qmp_path=source.observer_socket)
 
 
-def _steps(planned: Planned, toggles: Sequence[Toggle], seen: Seen) -> list[Step]:
+def _steps(planned: PlannedRun, toggles: Sequence[Toggle], seen: RunResult) -> list[Step]:
     """The toggles that this run has, and a note of each that was taken."""
     own = [toggle for toggle in toggles if toggle.applies(planned.treatment, planned.repetition)]
 
@@ -156,7 +156,9 @@ def _steps(planned: Planned, toggles: Sequence[Toggle], seen: Seen) -> list[Step
     return [Step(partial(act, each), each.after_round, each.after_seconds) for each in own]
 
 
-def _look(seen: Seen, source: Machine, end: End, watch: Watch | Unwatched, threads: ThreadTimes) -> None:
+def _look(
+    seen: RunResult, source: Machine, end: End, watch: ExperimentObserver | ControlArm, threads: ThreadTimes
+) -> None:
     """At the end, or at the limit: what is counted outside QEMU."""
     threads.look()
     seen.ended = time.monotonic()

@@ -8,8 +8,8 @@ from datetime import datetime
 from fakedirty.model.migration import Migration
 
 from .columns import RUNS, SUMMED
-from .plan import Planned
-from .run import Seen
+from .plan import PlannedRun
+from .run import RunResult
 from .spec import Spec
 from .store import Row
 from .thread_time import MIGRATION, VCPUS
@@ -19,7 +19,7 @@ COMPLETED, TIME_LIMIT, FAILED = "completed", "time-limit", "failed"
 
 
 def row_of(
-    planned: Planned, spec: Spec, seen: Seen, *, started_at: datetime, wall_seconds: float, error: str = ""
+    planned: PlannedRun, spec: Spec, seen: RunResult, *, started_at: datetime, wall_seconds: float, error: str = ""
 ) -> Row:
     """The row; an `error` makes it one that failed, with whatever had been seen by then."""
     row: Row = dict.fromkeys((column.name for column in RUNS), None)
@@ -36,7 +36,7 @@ def row_of(
     return row
 
 
-def _outcome(seen: Seen, spec: Spec, error: str) -> tuple[str, str]:
+def _outcome(seen: RunResult, spec: Spec, error: str) -> tuple[str, str]:
     if error or seen.outcome is None:
         return FAILED, error or "the migration was not begun"
     if seen.outcome.status != "completed":
@@ -46,7 +46,7 @@ def _outcome(seen: Seen, spec: Spec, error: str) -> tuple[str, str]:
     return COMPLETED, ""
 
 
-def _migration(planned: Planned, seen: Seen, *, completed: bool, audited: bool) -> Row:
+def _migration(planned: PlannedRun, seen: RunResult, *, completed: bool, audited: bool) -> Row:
     """What QEMU and the link say."""
     assert seen.outcome is not None
     info = seen.outcome.measured
@@ -65,7 +65,7 @@ def _migration(planned: Planned, seen: Seen, *, completed: bool, audited: bool) 
     }
 
 
-def _seen(seen: Seen) -> Row:
+def _seen(seen: RunResult) -> Row:
     """What was seen from outside, and the rounds until the end or the limit."""
     service = medians(seen.heard, seen.started, seen.ended)
     row: Row = {
@@ -86,7 +86,7 @@ def _seen(seen: Seen) -> Row:
     return row
 
 
-def measured_rounds(seen: Seen) -> int:
+def measured_rounds(seen: RunResult) -> int:
     """How many rounds had ended at the end, or at the limit."""
     if seen.outcome is not None and seen.outcome.converged and seen.migration is not None:
         return len(seen.migration.rounds)

@@ -18,28 +18,28 @@ from fakedirty.record.manifest import versions
 from fakedirty.record.recorder import Recorder
 
 from .columns import SERVICE as SERVICE_COLUMNS
-from .plan import Planned, plan
+from .plan import PlannedRun, plan
 from .preflight import check_accelerator, check_links, check_memory
-from .run import Circumstances, Seen, measure
+from .run import RunContext, RunResult, measure
 from .run_row import row_of
 from .spec import CampaignFile, parse
 from .store import EXPERIMENT, SERVICE, Row, Store, write_row
-from .supported import LeftOut, is_patched, left_out
+from .supported import UnsupportedTreatment, is_patched, left_out
 from .treatments import ARMS
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedCampaign:
     """A campaign that can be begun: what QEMU refused is left out, and the order is drawn."""
 
-    around: Circumstances
-    runs: list[Planned]
-    left_out: list[LeftOut]
+    around: RunContext
+    runs: list[PlannedRun]
+    left_out: list[UnsupportedTreatment]
 
 
-def prepare(file: CampaignFile, qemu: Path) -> Prepared:
+def prepare(file: CampaignFile, qemu: Path) -> PreparedCampaign:
     """Look at the host, and ask QEMU what it takes. Raises what stands in the way of the whole campaign."""
     spec = file.spec
     check_memory(spec)
@@ -51,10 +51,10 @@ def prepare(file: CampaignFile, qemu: Path) -> Prepared:
     if not treatments:
         words = (f"{each.treatment}: {each.reason}" for each in refused)
         raise LabError("QEMU refuses every treatment of the campaign:", *words)
-    return Prepared(Circumstances(file, qemu, patched), plan(spec, treatments), refused)
+    return PreparedCampaign(RunContext(file, qemu, patched), plan(spec, treatments), refused)
 
 
-def begin(prepared: Prepared, path: Path, out: Path) -> Store:
+def begin(prepared: PreparedCampaign, path: Path, out: Path) -> Store:
     """Write the plan down; UsageError where `out` has a campaign. LabError where there can be no such link."""
     spec = prepared.around.file.spec
     check_links(spec)
@@ -70,7 +70,7 @@ def begin(prepared: Prepared, path: Path, out: Path) -> Store:
     return Store.create(out, path, text, runs=prepared.runs, left_out=prepared.left_out, facts=facts)
 
 
-def reopen(directory: Path) -> tuple[Store, Circumstances]:
+def reopen(directory: Path) -> tuple[Store, RunContext]:
     """A campaign to go on with. UsageError where its file or its QEMU is not what it was."""
     store = Store(directory)
     store.check_unchanged()
@@ -82,11 +82,11 @@ def reopen(directory: Path) -> tuple[Store, Circumstances]:
     check_memory(file.spec)
     check_accelerator(file, qemu)
     check_links(file.spec)
-    return store, Circumstances(file, qemu, bool(store.facts["patched"]))
+    return store, RunContext(file, qemu, bool(store.facts["patched"]))
 
 
 def carry_out(
-    store: Store, around: Circumstances, starting: Callable[[Planned], object] = lambda run: None
+    store: Store, around: RunContext, starting: Callable[[PlannedRun], object] = lambda run: None
 ) -> Iterator[Row]:
     """Make the runs that are not there yet, in their order; each row as soon as its run is whole.
 
@@ -104,11 +104,11 @@ def carry_out(
             yield row
 
 
-def _one(planned: Planned, around: Circumstances, store: Store, directory: Path) -> Row:
+def _one(planned: PlannedRun, around: RunContext, store: Store, directory: Path) -> Row:
     """One run, recorded in `directory`."""
     spec = around.file.spec
     started_at, begin = datetime.now(UTC), time.monotonic()
-    seen = Seen()
+    seen = RunResult()
     facts = {"campaign": spec.name, "run": planned.run, "treatment": planned.treatment, "qemu": store.facts["qemu"]}
     recorder = Recorder(directory, f"{spec.name}-{planned.run}", facts)
     error = ""

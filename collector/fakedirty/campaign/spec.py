@@ -16,7 +16,7 @@ from fakedirty.errors import UsageError
 
 from .treatments import ARMS
 from .validation import Table, problems, refuse, unknown
-from .workloads import KINDS, Kind
+from .workloads import KINDS, WorkloadKind
 
 ROUND = re.compile(r"round (\d+)")
 
@@ -111,7 +111,7 @@ class CampaignFile:
 
     text: str
     spec: Spec
-    workloads: Mapping[str, Kind]
+    workloads: Mapping[str, WorkloadKind]
 
 
 def read(path: Path) -> CampaignFile:
@@ -136,7 +136,7 @@ def parse(text: str) -> CampaignFile:
         spec = Spec.model_validate(content)
     except ValidationError as error:
         raise UsageError(*problems(error, Spec)) from error
-    workloads: dict[str, Kind] = {}
+    workloads: dict[str, WorkloadKind] = {}
     wrong = [*_workloads(spec, workloads), *_contradictions(spec)]
     wrong = wrong or list(_too_small(spec, workloads))
     if wrong:
@@ -144,7 +144,7 @@ def parse(text: str) -> CampaignFile:
     return CampaignFile(text, spec, workloads)
 
 
-def _workloads(spec: Spec, made: dict[str, Kind]) -> Iterator[str]:
+def _workloads(spec: Spec, made: dict[str, WorkloadKind]) -> Iterator[str]:
     """Fill `made` with the workloads of the factors; what is wrong with their tables, or with others of the file."""
     for name, table in spec.workloads.items():
         kind = table.get("kind", name)
@@ -175,7 +175,7 @@ def _contradictions(spec: Spec) -> Iterator[str]:
                 yield f"toggles[{number}].repetitions[{at}]: there are 1 to {spec.repetitions}, not {repetition}"
 
 
-def _too_small(spec: Spec, workloads: Mapping[str, Kind]) -> Iterator[str]:
+def _too_small(spec: Spec, workloads: Mapping[str, WorkloadKind]) -> Iterator[str]:
     """Guests that cannot have their workload."""
     memories = enumerate(spec.factors.memory_mib)
     for (number, memory), name in product(memories, spec.factors.workload):

@@ -17,8 +17,8 @@ from fakedirty.errors import RecordError, UsageError
 from fakedirty.record.durable import replacing, sync_directory, write_json
 from fakedirty.record.load import json_object
 
-from .plan import Planned
-from .supported import LeftOut
+from .plan import PlannedRun
+from .supported import UnsupportedTreatment
 
 FILE, PLAN, RUNS, RUN, EXPERIMENT, SERVICE = (
     "campaign.toml",
@@ -49,8 +49,8 @@ class Store:
         path: Path,
         text: str,
         *,
-        runs: Sequence[Planned],
-        left_out: Sequence[LeftOut],
+        runs: Sequence[PlannedRun],
+        left_out: Sequence[UnsupportedTreatment],
         facts: Row,
     ) -> Store:
         """Begin one; UsageError where there is one already. The plan comes last: with it the campaign is there."""
@@ -82,14 +82,14 @@ class Store:
         return {name: value for name, value in self._plan.items() if name not in ("runs", "text")}
 
     @property
-    def runs(self) -> list[Planned]:
+    def runs(self) -> list[PlannedRun]:
         """All runs, in their order."""
-        return [Planned(**run) for run in self._plan["runs"]]
+        return [PlannedRun(**run) for run in self._plan["runs"]]
 
     @property
-    def left_out(self) -> list[LeftOut]:
+    def left_out(self) -> list[UnsupportedTreatment]:
         """Treatments that QEMU refused, and its words."""
-        return [LeftOut(**each) for each in self._plan["left_out"]]
+        return [UnsupportedTreatment(**each) for each in self._plan["left_out"]]
 
     def check_unchanged(self, *more: Path) -> None:
         """UsageError with the difference where the file is not what it was: the copy, the original, or one of `more`.

@@ -25,7 +25,7 @@ NOTHING = ("-machine", "none", "-S")  # it is to answer, not to run
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class UnsupportedTreatment:
     """A treatment that QEMU refuses, and its words."""
 
     treatment: str
@@ -42,7 +42,7 @@ def is_patched(qemu: Path, level: Level) -> bool:
         return supports(asked.qmp)
 
 
-def left_out(qemu: Path, spec: Spec, arms: Sequence[Arm]) -> list[LeftOut]:
+def left_out(qemu: Path, spec: Spec, arms: Sequence[Arm]) -> list[UnsupportedTreatment]:
     """Those that a source or a destination refuses to be set up for, or to be toggled as the campaign has it."""
     memory = max(spec.factors.memory_mib)
     refused = []
@@ -52,13 +52,13 @@ def left_out(qemu: Path, spec: Spec, arms: Sequence[Arm]) -> list[LeftOut]:
             try:
                 settings = arm.settings(memory, spec.downtime_limit_ms, audit=spec.audit)
                 if why := _lacks(source.qmp, settings, toggles):
-                    refused.append(LeftOut(arm.name, why))
+                    refused.append(UnsupportedTreatment(arm.name, why))
                     continue
                 set_up(source.qmp, destination.qmp, settings)
                 for toggle in toggles:
                     set_toggle(source.qmp, toggle)
             except QmpRefusedError as error:
-                refused.append(LeftOut(arm.name, str(error)))
+                refused.append(UnsupportedTreatment(arm.name, str(error)))
     return refused
 
 

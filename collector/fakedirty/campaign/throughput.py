@@ -31,7 +31,7 @@ Meter = Callable[[str], Sample | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ThroughputSamples:
     """A sample, and when it was told (monotonic): its interval ends there."""
 
     side: str
@@ -39,7 +39,7 @@ class Heard:
     sample: Sample
 
 
-class Follower:
+class ThroughputReader:
     """Reads a file as it grows; the samples so far are in `heard`."""
 
     def __init__(self, side: str, path: Path, meter: Meter) -> None:
@@ -48,7 +48,7 @@ class Follower:
         self._meter = meter
         self._at = 0
         self._rest = ""
-        self.heard: list[Heard] = []
+        self.heard: list[ThroughputSamples] = []
 
     def look(self, now: float) -> None:
         """Take in what has come since the last look. A guest that has not begun has no file."""
@@ -62,11 +62,11 @@ class Follower:
         *lines, self._rest = (self._rest + new.decode("ascii", "replace")).split("\n")
         for line in lines:
             if (sample := self._meter(line.rstrip("\r"))) is not None:
-                self.heard.append(Heard(self._side, now, sample))
+                self.heard.append(ThroughputSamples(self._side, now, sample))
 
 
 @contextmanager
-def followed(followers: Sequence[Follower]) -> Iterator[None]:
+def followed(followers: Sequence[ThroughputReader]) -> Iterator[None]:
     """Follow them in a thread of its own while the block runs.
 
     LabError at its end, unless it failed by itself, where a guest stopped working meanwhile; no more is heard then.
@@ -109,7 +109,7 @@ class Medians:
         return None if not self.before or self.during is None else 1 - self.during / self.before
 
 
-def medians(heard: Sequence[Heard], start: float, end: float) -> Medians:
+def medians(heard: Sequence[ThroughputSamples], start: float, end: float) -> Medians:
     """By when a sample was told: between `start` and `end` of the migration, or on which side of them."""
     source = [each for each in heard if each.side == SOURCE]
     parts = (
@@ -120,5 +120,5 @@ def medians(heard: Sequence[Heard], start: float, end: float) -> Medians:
     return Medians(*(_median(part) for part in parts))
 
 
-def _median(heard: Sequence[Heard]) -> float | None:
+def _median(heard: Sequence[ThroughputSamples]) -> float | None:
     return median(each.sample.operations_per_second for each in heard) if heard else None

@@ -43,7 +43,7 @@ class Load(Protocol):
         """What it is, for the manifest."""
 
 
-class Kind(Protocol):
+class WorkloadKind(Protocol):
     """A table ``[workloads.NAME]`` of a campaign file: the parameters of one kind."""
 
     def check(self, memory_mib: int) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from fakedirty.campaign.duration_estimate import expected_seconds
 from fakedirty.campaign.frames import load
-from fakedirty.campaign.run import Circumstances
+from fakedirty.campaign.run import RunContext
 from fakedirty.campaign.run_row import COMPLETED, FAILED, TIME_LIMIT
-from fakedirty.campaign.runner import Prepared, begin, carry_out, prepare, reopen
+from fakedirty.campaign.runner import PreparedCampaign, begin, carry_out, prepare, reopen
 from fakedirty.campaign.spec import CampaignFile, parse, read
 from fakedirty.campaign.store import Store
 from fakedirty.errors import LabError, RecordError
@@ -91,7 +91,7 @@ def _resume(arguments: argparse.Namespace, console: Terminal) -> int:
     return _carry_out(store, around, console, arguments.json)
 
 
-def _list(prepared: Prepared, console: Terminal, *, as_json: bool) -> None:
+def _list(prepared: PreparedCampaign, console: Terminal, *, as_json: bool) -> None:
     expected = expected_seconds(prepared.runs, prepared.around.file, {})
     if as_json:
         runs = [{**asdict(planned), "expected_seconds": expected[planned.run]} for planned in prepared.runs]
@@ -104,7 +104,7 @@ def _list(prepared: Prepared, console: Terminal, *, as_json: bool) -> None:
         console.print(line, style="yellow")
 
 
-def _carry_out(store: Store, around: Circumstances, console: Terminal, as_json: bool) -> int:
+def _carry_out(store: Store, around: RunContext, console: Terminal, as_json: bool) -> int:
     """Make what is left of it; each row as a line of JSON as soon as it is there."""
     for line in left_out_lines(store.left_out):
         console.print(line, style="yellow")

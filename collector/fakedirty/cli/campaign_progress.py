@@ -10,11 +10,11 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from fakedirty.campaign.duration_estimate import expected_seconds
-from fakedirty.campaign.plan import Planned
+from fakedirty.campaign.plan import PlannedRun
 from fakedirty.campaign.run_row import COMPLETED, FAILED
 from fakedirty.campaign.spec import CampaignFile
 from fakedirty.campaign.store import Store
-from fakedirty.campaign.supported import LeftOut
+from fakedirty.campaign.supported import UnsupportedTreatment
 from fakedirty.format.numbers import milliseconds, size
 from fakedirty.show.terminal import Terminal
 
@@ -49,7 +49,7 @@ class Progress:
     ) -> None:
         self._bar.stop()
 
-    def starting(self, planned: Planned) -> None:
+    def starting(self, planned: PlannedRun) -> None:
         """On the terminal, what runs now."""
         now = f"{planned.run} {planned.workload}, {planned.treatment}"
         self._bar.update(self._task, description=f"{now}; about {self._left()} left")
@@ -90,7 +90,7 @@ def _number(value: object) -> int:
     return int(str(value))
 
 
-def left_out_lines(left_out: Sequence[LeftOut]) -> list[str]:
+def left_out_lines(left_out: Sequence[UnsupportedTreatment]) -> list[str]:
     """What was left out, and QEMU's words."""
     return [f"left out: {each.treatment}: {each.reason}" for each in left_out]
 

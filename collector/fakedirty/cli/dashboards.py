@@ -12,7 +12,7 @@ from fakedirty.errors import UsageError
 from fakedirty.grafana.address import checked_token, parse_url, read_token
 from fakedirty.grafana.connection import connected
 from fakedirty.grafana.dashboards import boards, export
-from fakedirty.grafana.push import UNCHANGED, Push, Step, Wanted
+from fakedirty.grafana.push import UNCHANGED, DesiredState, Push, Step
 from fakedirty.record.output_checks import check_directory
 
 from .printing import print_json, print_line, print_notice
@@ -75,7 +75,7 @@ def _push(arguments: argparse.Namespace) -> None:
     place = parse_url(arguments.url, arguments.ca)
     if arguments.prometheus is not None and not re.match(r"https?://\S+$", arguments.prometheus):
         raise UsageError(f"--prometheus {arguments.prometheus}: expected a URL, such as http://127.0.0.1:9090")
-    wanted = Wanted(boards(), arguments.folder, arguments.prometheus, arguments.scrape_interval)
+    wanted = DesiredState(boards(), arguments.folder, arguments.prometheus, arguments.scrape_interval)
     with connected(place, _token(arguments)) as api:
         push = Push(api, place, wanted, dry_run=arguments.dry_run)
         steps = push.run()

@@ -25,7 +25,7 @@ from fakedirty.show.compare import comparison
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
 
-from .demo_report import Run, convergence, details, failure, held_against_truth, next_steps, status, summary
+from .demo_report import DemoRun, convergence, details, failure, held_against_truth, next_steps, status, summary
 from .printing import print_json
 from .termination import tidy_when_terminated
 
@@ -97,7 +97,7 @@ class _Demo:
         )
         self._console.print_lines(lines)
 
-    def run(self, number: int, treatment: Treatment) -> Run:
+    def run(self, number: int, treatment: Treatment) -> DemoRun:
         """One treatment, from boot to the comparison of memory."""
         say = self._console.print
         say()
@@ -121,7 +121,7 @@ class _Demo:
             raise LabError(f"nothing was recorded in {self._out}: the reason is above")
         directory = recorder.directories[-1]
         truth = held_against_truth(directory, result.report)
-        done = Run(treatment, result, directory, truth, self._guest.guest.exact)
+        done = DemoRun(treatment, result, directory, truth, self._guest.guest.exact)
         write_json(done.directory / "experiment.json", details(done))
         say(convergence(done), style="" if result.outcome.converged else "yellow")
         if truth:

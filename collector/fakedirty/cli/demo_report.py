@@ -11,7 +11,7 @@ from pathlib import Path
 from fakedirty.lab.experiment import Result
 from fakedirty.lab.guests.serial_report import GuestReport
 from fakedirty.lab.treatments import Treatment
-from fakedirty.lab.truth import PageRecords, Verdict, judge, switchover_rounds
+from fakedirty.lab.truth import ClassScore, PageRecords, judge, switchover_rounds
 from fakedirty.model.migration import Migration
 from fakedirty.record.load import load
 
@@ -21,13 +21,13 @@ LINUX_RIGHT_SHARE = 0.999  # a kernel may move or write a page that it has lent 
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class DemoRun:
     """One run of the demo, and the directory of its recording."""
 
     treatment: Treatment
     result: Result
     directory: Path
-    truth: Verdict | None  # on the class of every visited page; None where no pages were recorded
+    truth: ClassScore | None  # on the class of every visited page; None where no pages were recorded
     exact: bool  # whether the guest writes nothing that it does not report
 
     @property
@@ -58,7 +58,7 @@ class Run:
         return str(self.result.memory)
 
 
-def held_against_truth(directory: Path, report: GuestReport) -> Verdict | None:
+def held_against_truth(directory: Path, report: GuestReport) -> ClassScore | None:
     """The recorded pages of a migration against what the guest says of them; None where none were recorded."""
     recording = load(directory)
     records = PageRecords.of_frame(recording.pages)
@@ -69,7 +69,7 @@ def held_against_truth(directory: Path, report: GuestReport) -> Verdict | None:
     return judge(report.sets, records, sweep_seconds=sweep, switchover=switchover_rounds(recording.rounds))
 
 
-def convergence(run: Run) -> str:
+def convergence(run: DemoRun) -> str:
     """A line on whether the migration ended by itself."""
     outcome = run.result.outcome
     if outcome.converged:
@@ -80,7 +80,7 @@ def convergence(run: Run) -> str:
     )
 
 
-def next_steps(runs: Sequence[Run], out: Path) -> list[str]:
+def next_steps(runs: Sequence[DemoRun], out: Path) -> list[str]:
     """Where to look next."""
     return [
         *(f"recorded: {run.directory}  (rounds.csv, migration.json, experiment.json)" for run in runs),
@@ -89,7 +89,7 @@ def next_steps(runs: Sequence[Run], out: Path) -> list[str]:
     ]
 
 
-def summary(run: Run) -> Mapping[str, object]:
+def summary(run: DemoRun) -> Mapping[str, object]:
     """A run in JSON; figures of a migration that did not converge are those at the time limit."""
     outcome, measured, memory = run.result.outcome, run.measured, run.result.memory
     return {
@@ -111,7 +111,7 @@ def summary(run: Run) -> Mapping[str, object]:
     }
 
 
-def details(run: Run) -> Mapping[str, object]:
+def details(run: DemoRun) -> Mapping[str, object]:
     """What stands in ``experiment.json`` beside the recording: the guest's own word and every RAM block."""
     memory = run.result.memory
     return {
@@ -123,7 +123,7 @@ def details(run: Run) -> Mapping[str, object]:
     }
 
 
-def failure(runs: Sequence[Run]) -> str:
+def failure(runs: Sequence[DemoRun]) -> str:
     """What must not be, in words; empty when all is well."""
     wrong = [f"{run.treatment.name}: {run.memory}" for run in runs if not run.equal]
     wrong += [
@@ -139,7 +139,7 @@ def failure(runs: Sequence[Run]) -> str:
     return "; ".join(wrong)
 
 
-def status(runs: Sequence[Run]) -> int:
+def status(runs: Sequence[DemoRun]) -> int:
     """The exit status of runs in which nothing failed.
 
     Of one that is cancelled at its time limit QEMU has no totals: its rounds are what can be judged.

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from fakedirty.errors import LabError, UsageError
 from fakedirty.lab.fuzz.accepted import forbidden
-from fakedirty.lab.fuzz.breaks import BREAKS, KILLED_IN_POSTCOPY
 from fakedirty.lab.fuzz.campaign import fuzz, possible
 from fakedirty.lab.fuzz.checks import LEAST_ROUNDS
 from fakedirty.lab.fuzz.coverage import ENOUGH, Coverage
-from fakedirty.lab.fuzz.plan import DIRTY_LIMIT, MOST_VCPUS, RING, Possible
+from fakedirty.lab.fuzz.faults import BREAKS, KILLED_IN_POSTCOPY
+from fakedirty.lab.fuzz.plan import DIRTY_LIMIT, MOST_VCPUS, RING, Possibilities
 from fakedirty.lab.fuzz.predictions import LATE, LEAST_LIMIT_SECONDS, Predictions, ranges
-from fakedirty.lab.fuzz.route import File
-from fakedirty.lab.fuzz.run import LEAST_SKIPPED, Fuzzed
+from fakedirty.lab.fuzz.route import FileRoute
+from fakedirty.lab.fuzz.run import LEAST_SKIPPED, FuzzResult
 from fakedirty.lab.qemu import qemu_binary, qemu_facts
 from fakedirty.model.enums import Mode
 from fakedirty.record.manifest import versions
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     console.print(f"seed {seed}, {len(indexes)} migrations; {qemu}")
     console.print_lines(drawn_from(allowed))
     coverage = Coverage(allowed)
-    done: list[Fuzzed] = []
+    done: list[FuzzResult] = []
     missing = ""
     with tidy_when_terminated():
         for fuzzed in fuzz(qemu, seed, indexes, allowed):
@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def drawn_from(allowed: Possible) -> list[str]:
+def drawn_from(allowed: Possibilities) -> list[str]:
     """What there is to draw from, and what is left out, with who refuses it."""
     return [
         f"hashes: {', '.join(allowed.hashes)}; accelerators: {', '.join(allowed.accelerators)}"
@@ -113,7 +113,7 @@ def drawn_from(allowed: Possible) -> list[str]:
     ]
 
 
-def _drawn_beside(allowed: Possible) -> list[str]:
+def _drawn_beside(allowed: Possibilities) -> list[str]:
     if not (allowed.compressions or allowed.ways):
         return []
     compressions, ways = (", ".join(names) or "none" for names in (allowed.compressions, allowed.ways))
@@ -123,7 +123,7 @@ def _drawn_beside(allowed: Possible) -> list[str]:
     ]
 
 
-def lacking(done: list[Fuzzed], coverage: Coverage, least: int) -> str:
+def lacking(done: list[FuzzResult], coverage: Coverage, least: int) -> str:
     """What is missing to `least` migrations that count and a coverage without holes; empty if nothing is."""
     counted = sum(fuzzed.counts for fuzzed in done)
     missing = [f"{counted} of {least} migrations counted"] if counted < least else []
@@ -133,7 +133,7 @@ def lacking(done: list[Fuzzed], coverage: Coverage, least: int) -> str:
     return "; ".join(missing)
 
 
-def failure(fuzzed: Fuzzed, arguments: argparse.Namespace) -> list[str]:
+def failure(fuzzed: FuzzResult, arguments: argparse.Namespace) -> list[str]:
     """What is wrong with a migration, what it was, and how to run it again."""
     plan = fuzzed.plan
     vcpus = None if arguments.vcpus == MOST_VCPUS else arguments.vcpus
@@ -151,7 +151,7 @@ def _spelled(fields: list[tuple[str, object]]) -> dict[str, object]:
     return {name: str(value) if isinstance(value, Mode) else value for name, value in fields if value is not None}
 
 
-def summary(done: list[Fuzzed], coverage: Coverage) -> list[str]:
+def summary(done: list[FuzzResult], coverage: Coverage) -> list[str]:
     """How many there were, how many of them count, what went wrong, and how much was met."""
     counted = sum(fuzzed.counts for fuzzed in done)
     pages = sum(len(fuzzed.memory.differing) for fuzzed in done if fuzzed.memory)
@@ -168,7 +168,7 @@ def summary(done: list[Fuzzed], coverage: Coverage) -> list[str]:
     ]
 
 
-def _late(done: list[Fuzzed]) -> list[str]:
+def _late(done: list[FuzzResult]) -> list[str]:
     """How many switchovers took longer than a limit permits that is no shorter than a machine's hiccups; and which.
 
     Where nothing is skipped, or fake-dirty-switchover is off, QEMU decides as it does without the patches.
@@ -185,17 +185,17 @@ def _late(done: list[Fuzzed]) -> list[str]:
     return lines
 
 
-def _limited(done: list[Fuzzed]) -> list[str]:
+def _limited(done: list[FuzzResult]) -> list[str]:
     """How often dirty-limit came to anything; nothing where no migration had it."""
     having = [fuzzed for fuzzed in done if fuzzed.plan.capabilities.get(DIRTY_LIMIT)]
     held = sum(fuzzed.limited for fuzzed in having)
     return [f"migrations with {DIRTY_LIMIT}: {len(having)}; in which it held vCPUs back: {held}"] if having else []
 
 
-def _beside(done: list[Fuzzed]) -> list[str]:
+def _beside(done: list[FuzzResult]) -> list[str]:
     """How many went to files and to postcopy, and what broke when; nothing of what was not drawn."""
     said = []
-    if files := sum(isinstance(fuzzed.plan.way, File) for fuzzed in done):
+    if files := sum(isinstance(fuzzed.plan.way, FileRoute) for fuzzed in done):
         said.append(f"saved into a file and restored: {files}")
     if left := [fuzzed.postcopy for fuzzed in done if fuzzed.postcopy is not None]:
         said.append(f"left to postcopy: {len(left)}, with {sum(left):,} pages")
@@ -220,7 +220,7 @@ def table(coverage: Coverage) -> list[str]:
     return lines
 
 
-def predictions_of(done: list[Fuzzed]) -> Predictions:
+def predictions_of(done: list[FuzzResult]) -> Predictions:
     """What the switchovers were expected to cost, and what they did."""
     return Predictions(fuzzed.predicted for fuzzed in done if fuzzed.predicted)
 
@@ -234,7 +234,7 @@ def histograms(predictions: Predictions) -> list[str]:
     return lines
 
 
-def _line(fuzzed: Fuzzed) -> str:
+def _line(fuzzed: FuzzResult) -> str:
     """One migration on one line."""
     equal = "no memory" if fuzzed.memory is None else "equal" if fuzzed.memory.equal else "DIFFERS"
     counts = "" if fuzzed.counts else " (not counted)"
@@ -250,7 +250,7 @@ def _line(fuzzed: Fuzzed) -> str:
     )
 
 
-def _report(seed: int, qemu: Path, done: list[Fuzzed], coverage: Coverage) -> dict[str, object]:
+def _report(seed: int, qemu: Path, done: list[FuzzResult], coverage: Coverage) -> dict[str, object]:
     return {
         "seed": seed,
         "manifest": {

@@ -27,17 +27,17 @@ from fakedirty.record.recorder import read_clock
 from fakedirty.record.retention import Limits
 from fakedirty.service.config import BEST, Configuration, Observing, read
 from fakedirty.service.control import serving
-from fakedirty.service.maintenance import Upkeep, limits_of
-from fakedirty.service.sd_notify import Manager
+from fakedirty.service.maintenance import Maintenance, limits_of
+from fakedirty.service.sd_notify import ServiceManager
 from fakedirty.service.skip_policy import Policy
-from fakedirty.service.status_api import Desk
+from fakedirty.service.status_api import StatusApi
 from fakedirty.show.table import LiveTable
 from fakedirty.web import access
 from fakedirty.web.access import Access
 from fakedirty.web.serve import parse_address, serve
 
-from .observing import Observation, Reasons, observation_of
-from .outlets import Outlets
+from .observation import Observation, Reasons, observation_of
+from .outputs import Outputs
 from .printing import print_notice
 from .targets import add_selectors, choose
 from .termination import hangups, stop_signals
@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_places(arguments, configuration)
     run_id = arguments.run_id or f"observe-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
     with ExitStack() as stack:
-        outlets = Outlets(run_id, out=arguments.out, exports=bool(arguments.listen), json=arguments.json)
+        outlets = Outputs(run_id, out=arguments.out, exports=bool(arguments.listen), json=arguments.json)
         if configuration is not None and configuration.grafana.url:
             from fakedirty.grafana.annotation_sink import telling  # its client takes memory, which most do not need
 
@@ -224,7 +224,7 @@ def _over(stop: threading.Event, screen: JsonLines | LiveTable, alone: bool) -> 
 
 
 def _observe(
-    target: Target, arguments: argparse.Namespace, outlets: Outlets, over: Callable[[], bool], stop: threading.Event
+    target: Target, arguments: argparse.Namespace, outlets: Outputs, over: Callable[[], bool], stop: threading.Event
 ) -> int:
     """One QEMU."""
     with ExitStack() as stack:
@@ -243,7 +243,7 @@ def _observe(
 
 
 def _observe_all(
-    arguments: argparse.Namespace, outlets: Outlets, over: Callable[[], bool], configuration: Configuration | None
+    arguments: argparse.Namespace, outlets: Outputs, over: Callable[[], bool], configuration: Configuration | None
 ) -> int:
     """Every QEMU of this host, those that come later too."""
     attachments = Attachments(every_process=True, find=lambda: fleet.found)
@@ -279,11 +279,11 @@ def _observe_all(
     fleet = Fleet(make, attached=attached, parted=parted)
     # beside the socket, as that is one service's alone
     promises = promises_beside(arguments.control) if arguments.control else None
-    desk = Desk(outlets.run_id, lambda: fleet.observers, read_clock, promises)
-    manager = Manager()
+    desk = StatusApi(outlets.run_id, lambda: fleet.observers, read_clock, promises)
+    manager = ServiceManager()
     with ExitStack() as stack:
         again = stack.enter_context(hangups()) if arguments.config else threading.Event()
-        upkeep = Upkeep(
+        upkeep = Maintenance(
             manager,
             outlets.busy,
             again,

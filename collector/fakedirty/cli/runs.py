@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fakedirty.errors import RecordError, UsageError
-from fakedirty.harmless import harmless
 from fakedirty.format.numbers import UNSEEN, milliseconds, size
+from fakedirty.harmless import harmless
 from fakedirty.model.vm_names import visible
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.load import load, rows

@@ -24,7 +24,7 @@ from fakedirty.show.watch import SHARES_SHOWN, Watched, screen, told_apart
 
 from .printing import print_json
 from .termination import stop_signals
-from .watching import Memory, watched
+from .watched_vms import WatchedVms, watched
 
 NAME = "watch"
 HELP = "the migrations of this host as they go, with the verdict on each"
@@ -77,7 +77,7 @@ def _looks(arguments: argparse.Namespace, stop: threading.Event) -> Iterator[lis
 
 
 def _remembered(looks: Iterable[list[Mapping[str, Any]]]) -> Iterator[list[Watched]]:
-    memory = Memory()
+    memory = WatchedVms()
     for vms in looks:
         yield memory.look(watched(vm, time.time()) for vm in vms)
 

@@ -24,13 +24,13 @@ from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.vm_names import encodable
 
-from .host import HOST, Attached, Build, Host, build, by_label
+from .host import HOST, AttachedCounts, Build, Host, build, by_label
 from .metrics import METRICS, Metric
 from .retained_vms import dropped, with_rounds
 from .text import Described, Lines, Said, head, lines
-from .tracked_migration import ROUNDS_SHOWN, Seen
-from .vm import Vm
-from .vm_labels import Guests, Process
+from .tracked_migration import ROUNDS_SHOWN, TrackedMigration
+from .vm import ExportedVm
+from .vm_labels import Process, VmLabels
 
 FAMILIES: dict[str, Callable[[str, str], Family]] = {
     "counter": CounterMetricFamily,
@@ -56,7 +56,7 @@ class Exporter(Collector):
     def __init__(
         self,
         now: Callable[[], datetime] = utc_now,
-        attached: Callable[[], Iterable[Attached]] = lambda: (),
+        attached: Callable[[], Iterable[AttachedCounts]] = lambda: (),
         built: Build | None = None,
         skip_off: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -66,8 +66,8 @@ class Exporter(Collector):
         self._build = built or build()
         self._lock = threading.Lock()  # held for one VM at a time, so that whoever observes need not wait for a scrape
         self._scraping = threading.Lock()  # by one client at a time: together they take no longer
-        self._guests = Guests()
-        self._vms: dict[str, Vm] = {}  # by guest
+        self._guests = VmLabels()
+        self._vms: dict[str, ExportedVm] = {}  # by guest
         self._dropped = 0
         self._scrape_seconds: float | None = None
 
@@ -78,13 +78,13 @@ class Exporter(Collector):
         """
         if migration.incoming:
             return
-        seen, attached = Seen(migration, self._now()), self._observed()
+        seen, attached = TrackedMigration(migration, self._now()), self._observed()
         with self._lock:
             guest = self._guest(migration, attached)
             if guest in self._vms:
                 self._vms[guest].begin(seen)
             else:
-                self._vms[guest] = Vm(self._guests.label(guest), seen)
+                self._vms[guest] = ExportedVm(self._guests.label(guest), seen)
             self._drop(attached)
 
     def label(self, migration: Migration) -> str:
@@ -141,7 +141,7 @@ class Exporter(Collector):
             self._scrape_seconds = time.perf_counter() - began
             return text
 
-    def _look(self) -> tuple[Host, list[Vm]]:
+    def _look(self) -> tuple[Host, list[ExportedVm]]:
         """All that a scrape is about to say."""
         attached = self._observed()
         with self._lock:
@@ -153,11 +153,11 @@ class Exporter(Collector):
             host = Host(self._build, labelled, self._dropped, self._skip_off(), self._scrape_seconds)
             return host, list(self._vms.values())
 
-    def _lines(self, vm: Vm) -> tuple[Lines, ...]:
+    def _lines(self, vm: ExportedVm) -> tuple[Lines, ...]:
         with self._lock:
             return vm.lines()
 
-    def _observed(self) -> list[Attached]:
+    def _observed(self) -> list[AttachedCounts]:
         """Those there are, each with its guest, in the order in which they came."""
         attached = list(self._attached())
         with self._lock:
@@ -165,13 +165,13 @@ class Exporter(Collector):
                 self._of(each.process, attached)
         return attached
 
-    def _of(self, process: Process, attached: Iterable[Attached]) -> str:
+    def _of(self, process: Process, attached: Iterable[AttachedCounts]) -> str:
         if (known := self._guests.known(process)) is not None:
             return known
         migrating = {guest for guest, vm in self._vms.items() if vm.last.active}
         return self._guests.of(process, (each.process.key for each in attached), migrating)
 
-    def _guest(self, migration: Migration, attached: Iterable[Attached]) -> str:
+    def _guest(self, migration: Migration, attached: Iterable[AttachedCounts]) -> str:
         """The guest that begins to migrate; one that does while its other process may still have it is two."""
         process = process_of(migration)
         guest = self._of(process, attached)
@@ -182,12 +182,12 @@ class Exporter(Collector):
             return self._guests.apart(process)
         return guest
 
-    def _vm(self, migration: Migration) -> Vm | None:
+    def _vm(self, migration: Migration) -> ExportedVm | None:
         """The VM whose last migration it is."""
         vm = self._vms.get(self._guests.known(process_of(migration)) or "")
         return vm if vm is not None and vm.last.migration is migration else None
 
-    def _drop(self, attached: Iterable[Attached]) -> None:
+    def _drop(self, attached: Iterable[AttachedCounts]) -> None:
         here = {each.process.key for each in attached}
         guests = {self._of(each.process, attached) for each in attached}
         for guest in dropped({guest: vm.last for guest, vm in self._vms.items()}, guests, self._now()):

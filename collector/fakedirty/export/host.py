@@ -15,7 +15,7 @@ from .vm_labels import Process
 
 
 @dataclass(frozen=True, slots=True)
-class Attached:
+class AttachedCounts:
     """A QEMU that is observed; `probes` are those in the kernel, `qemu_version` is empty if it was not told."""
 
     vm: str
@@ -56,7 +56,7 @@ class Host:
     """All of it at one moment; `attached` by label and process id."""
 
     build: Build
-    attached: dict[tuple[str, int], Attached]
+    attached: dict[tuple[str, int], AttachedCounts]
     vms_dropped: int
     skip_off: int
     scrape_seconds: float | None
@@ -152,6 +152,8 @@ HOST = (
 )
 
 
-def by_label(attached: Iterable[Attached], label: Callable[[Attached], str]) -> dict[tuple[str, int], Attached]:
+def by_label(
+    attached: Iterable[AttachedCounts], label: Callable[[AttachedCounts], str]
+) -> dict[tuple[str, int], AttachedCounts]:
     """No two of one label and process id, which would be one series twice."""
     return {(label(each), each.pid): each for each in attached}

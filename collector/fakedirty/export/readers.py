@@ -11,10 +11,10 @@ from fakedirty.model.forecast import Estimate, Prediction
 from fakedirty.model.round import Round
 from fakedirty.model.skip_economy import economy
 
-from .tracked_migration import ROUNDS_SHOWN, LabelValues, Seen
+from .tracked_migration import ROUNDS_SHOWN, LabelValues, TrackedMigration
 
 Samples = Iterator[tuple[LabelValues, float]]
-Read = Callable[[Seen], Samples]
+Read = Callable[[TrackedMigration], Samples]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def columns(names: tuple[str, ...]) -> EachRound:
 def latest(name: str) -> Read:
     """The column of the last finished round."""
 
-    def read(seen: Seen) -> Samples:
+    def read(seen: TrackedMigration) -> Samples:
         for r in seen.migration.rounds[-1:]:
             if (value := getattr(r, name)) is not None:
                 yield (), value
@@ -87,7 +87,7 @@ def by_round(each: EachRound) -> ByRound:
 def reported_ms(name: str) -> Read:
     """A time of the last ``query-migrate``, which has it in milliseconds."""
 
-    def read(seen: Seen) -> Samples:
+    def read(seen: TrackedMigration) -> Samples:
         if (value := seen.migration.reported(name)) is not None:
             yield (), value / 1e3
 
@@ -125,19 +125,19 @@ def one_by_mode(toggle: ModeChanged) -> Samples:
     yield (str(toggle.to_mode),), 1
 
 
-def lost_events(seen: Seen) -> Samples:
+def lost_events(seen: TrackedMigration) -> Samples:
     """By where they were lost."""
     for where, count in dict(seen.migration.lost_events).items():
         yield (where,), count
 
 
-def over(seen: Seen) -> Samples:
+def over(seen: TrackedMigration) -> Samples:
     """1 by its outcome, once it has one."""
     if outcome := seen.outcome:
         yield (outcome,), 1
 
 
-def mode(seen: Seen) -> Samples:
+def mode(seen: TrackedMigration) -> Samples:
     """1 for the mode that QEMU is in as far as was seen, 0 for the others; nothing if never seen."""
     migration = seen.migration
     told = [(r.round, r.mode) for r in migration.rounds[-ROUNDS_SHOWN:] if r.mode is not None][-1:]
@@ -148,108 +148,108 @@ def mode(seen: Seen) -> Samples:
             yield (str(word),), word == now
 
 
-def identity(seen: Seen) -> Samples:
+def identity(seen: TrackedMigration) -> Samples:
     """1, with what it is called and seen at."""
     yield (seen.migration.migration_id, str(seen.migration.level)), 1
 
 
-def active(seen: Seen) -> Samples:
+def active(seen: TrackedMigration) -> Samples:
     """Whether it runs."""
     yield (), seen.active
 
 
-def valid(seen: Seen) -> Samples:
+def valid(seen: TrackedMigration) -> Samples:
     """Whether it can be believed."""
     yield (), seen.valid
 
 
-def start_time(seen: Seen) -> Samples:
+def start_time(seen: TrackedMigration) -> Samples:
     """When it began."""
     yield (), seen.started_at.timestamp()
 
 
-def outside_downtime(seen: Seen) -> Samples:
+def outside_downtime(seen: TrackedMigration) -> Samples:
     """From the stop on the source to the run on the destination."""
     if (nanoseconds := seen.migration.outside_downtime_ns) is not None:
         yield (), nanoseconds / 1e9
 
 
-def postcopy_start(seen: Seen) -> Samples:
+def postcopy_start(seen: TrackedMigration) -> Samples:
     """When postcopy was seen to be active, from the start."""
     migration = seen.migration
     if migration.postcopy_ns is not None:
         yield (), (migration.postcopy_ns - migration.start_ns) / 1e9
 
 
-def postcopy_duration(seen: Seen) -> Samples:
+def postcopy_duration(seen: TrackedMigration) -> Samples:
     """How long it was, once it is over."""
     migration = seen.migration
     if migration.postcopy_ns is not None and migration.end_ns is not None:
         yield (), (migration.end_ns - migration.postcopy_ns) / 1e9
 
 
-def postcopy_left(seen: Seen) -> Samples:
+def postcopy_left(seen: TrackedMigration) -> Samples:
     """Pages that were left to it, by QEMU's history of rounds."""
     if (pages := seen.migration.reported("postcopy", "pages")) is not None:
         yield (), pages
 
 
-def skip_cost(seen: Seen) -> Samples:
+def skip_cost(seen: TrackedMigration) -> Samples:
     """What hashing took in the last rounds that could skip."""
     found = economy(seen.migration.rounds, seen.migration.channels)
     if found is not None and found.hash_seconds is not None:
         yield (), found.hash_seconds
 
 
-def skip_gain(seen: Seen) -> Samples:
+def skip_gain(seen: TrackedMigration) -> Samples:
     """What sending the skipped pages would have taken."""
     if (found := economy(seen.migration.rounds, seen.migration.channels)) is not None:
         yield (), found.saved_seconds
 
 
-def unchanged_ratio(seen: Seen) -> Samples:
+def unchanged_ratio(seen: TrackedMigration) -> Samples:
     """Of what is sent again."""
     if (found := seen.migration.verdict) is not None:
         yield (), found.unchanged_ratio
 
 
-def converges(seen: Seen) -> Samples:
+def converges(seen: TrackedMigration) -> Samples:
     """By plan, 1 where the verdict is that it does."""
     for plan, prediction in _plans(seen):
         yield (plan,), prediction.converges
 
 
-def total_times(seen: Seen) -> Samples:
+def total_times(seen: TrackedMigration) -> Samples:
     """By plan, of those that converge."""
     for plan, prediction in _plans(seen):
         yield from _estimates(plan, prediction.total_seconds)
 
 
-def downtimes(seen: Seen) -> Samples:
+def downtimes(seen: TrackedMigration) -> Samples:
     """By plan, of those that converge."""
     for plan, prediction in _plans(seen):
         yield from _estimates(plan, prediction.downtime_seconds)
 
 
-def refuted(seen: Seen) -> Samples:
+def refuted(seen: TrackedMigration) -> Samples:
     """Whether what was predicted did not come true."""
     if (found := seen.migration.verdict) is not None:
         yield (), found.refuted is not None
 
 
-def limit(seen: Seen) -> Samples:
+def limit(seen: TrackedMigration) -> Samples:
     """The limit that the verdict goes by, and whose it is."""
     if (found := seen.migration.verdict) is not None:
         yield ("assumed" if found.limit_assumed else "qemu",), found.downtime_limit_seconds
 
 
-def least_limits(seen: Seen) -> Samples:
+def least_limits(seen: TrackedMigration) -> Samples:
     """By plan, the limit from which on it converges."""
     for plan, prediction in _plans(seen):
         yield from _estimates(plan, prediction.least_limit_seconds)
 
 
-def _plans(seen: Seen) -> Iterator[tuple[str, Prediction]]:
+def _plans(seen: TrackedMigration) -> Iterator[tuple[str, Prediction]]:
     """Nothing of a verdict that is withdrawn."""
     if (found := seen.migration.verdict) is not None and found.refuted is None:
         yield "as-is", found.as_is
@@ -264,6 +264,6 @@ def _estimates(plan: str, estimate: Estimate | None) -> Samples:
             yield (plan, "high"), estimate.high
 
 
-def rounds_not_shown(seen: Seen) -> Samples:
+def rounds_not_shown(seen: TrackedMigration) -> Samples:
     """How many have no series of their own."""
     yield (), max(0, len(seen.migration.rounds) - seen.rounds_shown)

@@ -12,7 +12,7 @@ DEPARTED_VMS = 500  # at most, of those that nobody observes any more
 VMS_WITH_ROUNDS = 100  # whose last migrations have series of each round: those that migrate, or did last
 
 
-class Told(Protocol):
+class RetainedVms(Protocol):
     """When the last migration of a VM was told of, and left."""
 
     @property
@@ -22,14 +22,14 @@ class Told(Protocol):
     def left_at(self) -> datetime | None: ...
 
 
-def dropped(vms: Mapping[str, Told], attached: Collection[str], now: datetime) -> list[str]:
+def dropped(vms: Mapping[str, RetainedVms], attached: Collection[str], now: datetime) -> list[str]:
     """Those to be forgotten, the oldest first; never one that is observed, or migrates."""
     departed = sorted((vm.left_at, name) for name, vm in vms.items() if vm.left_at and name not in attached)
     too_many = len(departed) - DEPARTED_VMS
     return [name for number, (left, name) in enumerate(departed) if number < too_many or now - left > KEPT]
 
 
-def with_rounds(vms: Mapping[str, Told]) -> set[str]:
+def with_rounds(vms: Mapping[str, RetainedVms]) -> set[str]:
     """Those that migrate, the latest first, and then those that did last, as many as there may be."""
 
     def recent(name: str) -> tuple[bool, datetime]:

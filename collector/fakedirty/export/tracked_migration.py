@@ -14,7 +14,7 @@ ROUNDS_SHOWN = 64  # bounds the series of the last migration's rounds: its lates
 
 
 @dataclass(slots=True)
-class Seen:
+class TrackedMigration:
     """One that is, or was last, observed; `left_at` is when the observer turned away from it.
 
     Its rounds and toggles only become more: those counted already are not looked at again.

@@ -9,16 +9,16 @@ from .readers import ByRound, EachRound, EachToggle
 from .round_lines import RoundLines
 from .text import Lines, Said, lines, series
 from .totals import Count, Tally, bounds
-from .tracked_migration import LabelValues, Seen
+from .tracked_migration import LabelValues, TrackedMigration
 
 
-class Vm:
+class ExportedVm:
     """Counters go on from one migration to the next; everything else is of the `last`.
 
     What will not change any more is counted: all of the migrations before, and of the last its rounds and toggles.
     """
 
-    def __init__(self, name: str, last: Seen) -> None:
+    def __init__(self, name: str, last: TrackedMigration) -> None:
         self.name = name
         self.last = last
         self._counted = {metric.name: Count() for metric in METRICS}
@@ -26,7 +26,7 @@ class Vm:
         self._lines: tuple[Lines, ...] = ()
         self._state: tuple[object, ...] = ()  # of the last migration when its lines were written
 
-    def begin(self, seen: Seen) -> None:
+    def begin(self, seen: TrackedMigration) -> None:
         """A migration that comes after the last, which is counted as it is now."""
         self.last.left_at = self.last.left_at or seen.started_at
         self.count()

@@ -32,7 +32,7 @@ class Process:
         return self.identity.partition(" ")[0]
 
 
-class Guests:
+class VmLabels:
     """Of all that is exported. A guest is called by the key of its first process, or its UUID and name."""
 
     def __init__(self) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from fakedirty.model.forecast import Estimate, Prediction, Refutation, Verdict
+from fakedirty.model.forecast import Estimate, Forecast, Prediction, Refutation
 
 SHORTEST_LIMIT = 0.001  # seconds: QEMU has whole milliseconds
 AS_LONG = 0.1  # of a time: QEMU counts a little less than it takes, without the headers
 GAIN = 0.95  # of the time as it is: what saves less is not worth a word
 
 
-def in_words(found: Verdict) -> str:
+def in_words(found: Forecast) -> str:
     """What somebody reads who has no time for the figures."""
     unchanged = f"{share(found.unchanged_ratio)} of what is sent again has not changed."
     if found.refuted is not None:
@@ -27,24 +27,24 @@ def refuted_words(refuted: Refutation) -> str:
     )
 
 
-def limit_words(found: Verdict) -> str:
+def limit_words(found: Forecast) -> str:
     """The downtime limit, and where it comes from if not from QEMU."""
     words = seconds_words(found.downtime_limit_seconds)
     return f"{words}, QEMU's default: the real one is not known" if found.limit_assumed else words
 
 
-def _what_was_wrong(found: Verdict) -> str:
+def _what_was_wrong(found: Forecast) -> str:
     if found.limit_assumed:
         return f"The downtime limit, assumed to be {seconds_words(found.downtime_limit_seconds)}, is the first suspect."
     return "The guest, the link or the limit is not what it was."
 
 
-def counted_otherwise(found: Verdict) -> bool:
+def counted_otherwise(found: Forecast) -> bool:
     """Whether QEMU takes sending for much longer, or shorter, than it is."""
     return abs(found.counted_ratio - 1) > AS_LONG
 
 
-def _as_counted(found: Verdict, seconds: float) -> str:
+def _as_counted(found: Forecast, seconds: float) -> str:
     return f", or {seconds_words(seconds * found.counted_ratio)} as QEMU counts" if counted_otherwise(found) else ""
 
 
@@ -53,13 +53,13 @@ def share(ratio: float) -> str:
     return "Over 99%" if 0.99 < ratio < 1 else f"{ratio:.0%}"
 
 
-def _plans(found: Verdict) -> list[str]:
+def _plans(found: Forecast) -> list[str]:
     if found.skipping:
         return [_with_skip_on(found), _without(found)]
     return [_as_it_is(found), _with_skip(found)]
 
 
-def _as_it_is(found: Verdict) -> str:
+def _as_it_is(found: Forecast) -> str:
     plan = found.as_is
     if plan.total_seconds and plan.downtime_seconds:
         return f"As it is, it {_converges(plan)} {_end(plan)}{_with_the_limit(found, plan)}."
@@ -70,7 +70,7 @@ def _as_it_is(found: Verdict) -> str:
     )
 
 
-def _with_skip(found: Verdict) -> str:
+def _with_skip(found: Forecast) -> str:
     skip, plain = found.with_skip, found.as_is
     if not skip.total_seconds:
         alone = f"those that have changed take {seconds_words(found.changed_seconds)} alone"
@@ -83,7 +83,7 @@ def _with_skip(found: Verdict) -> str:
     return f"With skip it {would} {_end(skip)}{_above(found, skip)}."
 
 
-def _with_skip_on(found: Verdict) -> str:
+def _with_skip_on(found: Forecast) -> str:
     plan = found.with_skip
     if plan.total_seconds:
         return f"With skip on, it {_converges(plan)} {_end(plan)}{_with_the_limit(found, plan)}."
@@ -94,7 +94,7 @@ def _with_skip_on(found: Verdict) -> str:
     )
 
 
-def _without(found: Verdict) -> str:
+def _without(found: Forecast) -> str:
     plain, skip = found.as_is, found.with_skip
     if not plain.total_seconds:
         return "Without skip it would not converge." if skip.total_seconds else "Nor does it without skip."
@@ -107,7 +107,7 @@ def _converges(plan: Prediction) -> str:
     return "converges" if plan.certain else "probably converges"
 
 
-def _does_not(found: Verdict, plan: Prediction) -> str:
+def _does_not(found: Forecast, plan: Prediction) -> str:
     may = "does not converge" if plan.certain else "probably does not converge"
     if not found.limit_assumed:
         return may
@@ -115,13 +115,13 @@ def _does_not(found: Verdict, plan: Prediction) -> str:
     return f"{may}{_by_default(found)}{f', but above {seconds_words(least.expected)}' if least else ''}"
 
 
-def _no_longer(found: Verdict) -> str:
+def _no_longer(found: Forecast) -> str:
     if found.limit_assumed:  # it is named before
         return ""
     return f", and the guest may be stopped for no longer than {seconds_words(found.downtime_limit_seconds)}"
 
 
-def _with_the_limit(found: Verdict, plan: Prediction) -> str:
+def _with_the_limit(found: Forecast, plan: Prediction) -> str:
     """For which limits it holds, where the limit is not known."""
     if not found.limit_assumed:
         return ""
@@ -132,11 +132,11 @@ def _with_the_limit(found: Verdict, plan: Prediction) -> str:
     return f"{_by_default(found)}, or any {others}"
 
 
-def _by_default(found: Verdict) -> str:
+def _by_default(found: Forecast) -> str:
     return f" if the limit is QEMU's default of {seconds_words(found.downtime_limit_seconds)}"
 
 
-def _above(found: Verdict, plan: Prediction) -> str:
+def _above(found: Forecast, plan: Prediction) -> str:
     """The same, after the default was named."""
     least = plan.least_limit_seconds
     if not found.limit_assumed or least is None or least.expected < SHORTEST_LIMIT:

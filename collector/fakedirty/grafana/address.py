@@ -12,7 +12,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class GrafanaAddress:
     """`path` is where Grafana lies below its host, with a slash at its end if there is one.
 
     `ca` has the authority of its certificate, in PEM, where that is not among those of this host.
@@ -30,7 +30,7 @@ class Place:
         return f"{self.scheme}://{host}{port}/{self.path}"
 
 
-def parse_url(text: str, ca: Path | None = None) -> Place:
+def parse_url(text: str, ca: Path | None = None) -> GrafanaAddress:
     """The place that a URL names; UsageError says what is wrong with it, and repeats no password."""
     try:
         parts = urlsplit(text)
@@ -44,7 +44,9 @@ def parse_url(text: str, ca: Path | None = None) -> Place:
     if parts.query or parts.fragment:
         raise UsageError(f"{text}: leave out what stands behind the path of Grafana")
     path = parts.path.strip("/")
-    return Place(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], f"{path}/" if path else "", ca)
+    return GrafanaAddress(
+        parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], f"{path}/" if path else "", ca
+    )
 
 
 def checked_token(text: str) -> str:

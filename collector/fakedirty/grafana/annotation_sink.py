@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .address import Place, read_token
+from .address import GrafanaAddress, read_token
 from .annotations import Annotation, Annotator, Label, own_name
 from .connection import connected
 from .errors import expected, explained
@@ -16,7 +16,7 @@ WHAT = "telling of a migration"
 
 
 @contextmanager
-def telling(place: Place, token_file: Path, label: Label = own_name) -> Iterator[Annotator]:
+def telling(place: GrafanaAddress, token_file: Path, label: Label = own_name) -> Iterator[Annotator]:
     """The sink, for as long as the context lasts; `label` is what a VM is called in the metrics."""
     outbox = Outbox(poster(place, token_file))
     try:
@@ -25,7 +25,7 @@ def telling(place: Place, token_file: Path, label: Label = own_name) -> Iterator
         outbox.close()
 
 
-def poster(place: Place, token_file: Path) -> Callable[[Annotation], None]:
+def poster(place: GrafanaAddress, token_file: Path) -> Callable[[Annotation], None]:
     """Sends one to Grafana, or raises GrafanaError. The token is read each time: it may have been replaced."""
 
     def post(annotation: Annotation) -> None:

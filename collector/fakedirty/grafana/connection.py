@@ -10,13 +10,13 @@ from grafana_client import GrafanaApi
 from fakedirty import __version__
 from fakedirty.errors import GrafanaError
 
-from .address import Place
+from .address import GrafanaAddress
 
 SECONDS = 5.0  # to connect, and between two pieces of an answer
 
 
 @contextmanager
-def connected(place: Place, token: str) -> Iterator[GrafanaApi]:
+def connected(place: GrafanaAddress, token: str) -> Iterator[GrafanaApi]:
     """The client. Nothing is sent yet."""
     if place.ca is not None and not place.ca.is_file():
         raise GrafanaError(f"cannot read {place.ca}, the authority of Grafana's certificate")

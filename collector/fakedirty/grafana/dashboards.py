@@ -14,7 +14,7 @@ from fakedirty.package_files import carried
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class Dashboard:
     """One dashboard: the file it is in, and what that says."""
 
     file: str
@@ -45,10 +45,10 @@ class Board:
         return f"fakedirty {__version__}, {hashlib.sha256(self.text.encode()).hexdigest()[:16]}"
 
 
-def boards() -> list[Board]:
+def boards() -> list[Dashboard]:
     """All of them, by the names of their files."""
     directory = carried("dashboards", "json")
-    return [Board(path.name, path.read_text(encoding="utf-8")) for path in sorted(directory.glob("*.json"))]
+    return [Dashboard(path.name, path.read_text(encoding="utf-8")) for path in sorted(directory.glob("*.json"))]
 
 
 def export(directory: Path) -> list[Path]:

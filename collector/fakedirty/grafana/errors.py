@@ -12,7 +12,7 @@ from urllib3.exceptions import HTTPError
 
 from fakedirty.errors import GrafanaError
 
-from .address import Place
+from .address import GrafanaAddress
 
 #: what statuses mean that Grafana answers with
 MEANINGS = {
@@ -27,7 +27,7 @@ LASTING = frozenset({400, 404, 405, 409, 412, 413, 415, 422})
 
 
 @contextmanager
-def explained(place: Place, what: str) -> Iterator[None]:
+def explained(place: GrafanaAddress, what: str) -> Iterator[None]:
     """Raise GrafanaError for what goes wrong within: `what` is being done at `place`."""
     try:
         yield
@@ -46,18 +46,18 @@ def explained(place: Place, what: str) -> Iterator[None]:
         raise _no_grafana(place, what) from error
 
 
-def expected(place: Place, what: str, answer: object, *keys: str) -> Mapping[str, Any]:
+def expected(place: GrafanaAddress, what: str, answer: object, *keys: str) -> Mapping[str, Any]:
     """`answer`, if it is an object with these keys; else there is no Grafana, and a GrafanaError."""
     if isinstance(answer, Mapping) and all(key in answer for key in keys):
         return answer
     raise _no_grafana(place, what)
 
 
-def _no_grafana(place: Place, what: str) -> GrafanaError:
+def _no_grafana(place: GrafanaAddress, what: str) -> GrafanaError:
     return GrafanaError(f"{what}: what answers at {place} is no Grafana: name the URL at which its start page is")
 
 
-def _refusal(place: Place, what: str, error: GrafanaException) -> GrafanaError:
+def _refusal(place: GrafanaAddress, what: str, error: GrafanaException) -> GrafanaError:
     status = error.status_code or 0
     if not status:
         return GrafanaError(f"{what}: no answer from {place} in time")

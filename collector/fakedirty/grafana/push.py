@@ -10,8 +10,8 @@ from grafana_client import GrafanaApi
 
 from fakedirty.errors import GrafanaError
 
-from .address import Place
-from .dashboards import Board
+from .address import GrafanaAddress
+from .dashboards import Dashboard
 from .errors import expected, explained
 
 DATASOURCE_UID = "fakedirty-prometheus"
@@ -31,10 +31,10 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredState:
     """What shall be there. Without `prometheus`, a data source that Grafana has is enough."""
 
-    boards: Sequence[Board]
+    boards: Sequence[Dashboard]
     folder: str
     prometheus: str | None = None
     scrape_interval: str = "2s"
@@ -55,7 +55,7 @@ class Wanted:
 class Push:
     """Into one Grafana; with `dry_run` it is asked, and nothing is changed."""
 
-    def __init__(self, api: GrafanaApi, place: Place, wanted: Wanted, *, dry_run: bool = False) -> None:
+    def __init__(self, api: GrafanaApi, place: GrafanaAddress, wanted: DesiredState, *, dry_run: bool = False) -> None:
         self._api = api
         self._place = place
         self._wanted = wanted
@@ -125,7 +125,7 @@ class Push:
                 uid = str(expected(self._place, what, self._api.folder.create_folder(title), "uid")["uid"])
         return uid, Step("folder", title, CREATED)
 
-    def _board(self, board: Board, folder: str | None) -> Step:
+    def _board(self, board: Dashboard, folder: str | None) -> Step:
         what = f"setting up the dashboard {board.title}"
         with explained(self._place, what):
             there = self._found(lambda: self._api.dashboard.get_dashboard(board.uid))
@@ -138,7 +138,7 @@ class Push:
                 expected(self._place, what, self._api.dashboard.update_dashboard(body), "uid")
         return Step("dashboard", board.title, CREATED if there is None else UPDATED, self._url(board))
 
-    def _same(self, board: Board, there: Mapping[str, Any], folder: str | None) -> bool:
+    def _same(self, board: Dashboard, there: Mapping[str, Any], folder: str | None) -> bool:
         """Whether what is there is what we would write, where we would write it: by the mark of its last version."""
         if there["meta"].get("folderUid") != folder:
             return False
@@ -156,7 +156,7 @@ class Push:
                 return None
             raise
 
-    def _url(self, board: Board) -> str:
+    def _url(self, board: Dashboard) -> str:
         return f"{self._place}d/{board.uid}"
 
 

@@ -19,7 +19,7 @@ from fakedirty.observe.observer import Observer
 END_SECONDS = 60.0  # for the observer to tell the end of a migration that has ended, on a loaded machine
 
 
-class Watch:
+class ExperimentObserver:
     """The sink that keeps the one migration of an experiment, and what became of its observer."""
 
     def __init__(self) -> None:
@@ -59,9 +59,9 @@ class Watch:
 @contextmanager
 def watched(
     pid: int, level: Level, sinks: Sequence[Sink], *, pages: bool = False, qmp_path: Path | None = None
-) -> Iterator[Watch]:
+) -> Iterator[ExperimentObserver]:
     """Observe process `pid` while the block runs; attached when it begins, gone when it ends."""
-    watch = Watch()
+    watch = ExperimentObserver()
     observer = Observer(LiveTrace(by_pid(pid), level, pages=pages, monitor=qmp_path), [*sinks, watch])
     stop = threading.Event()
 

@@ -18,7 +18,7 @@ from .network import End, Network
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class Testbed:
     """What source and destinations have in common; `more` are further arguments of QEMU.
 
     Without a `network` there is no destination, and the source has that of the host.

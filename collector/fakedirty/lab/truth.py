@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fakedirty.lab.guests.page_frames import FrameNumbers
-from fakedirty.model.enums import Disposition, Kind, PageClass, Word
+from fakedirty.model.enums import Disposition, Kind, PageClass, StringEnum
 
 Numbers = npt.NDArray[np.int64]
 Truths = npt.NDArray[np.bool_]
@@ -58,7 +58,7 @@ class PageRecords:
 
 
 @dataclass(frozen=True, slots=True)
-class SetVerdict:
+class SetScore:
     """One page set. `wrong` are the indexes of the records that the truth forbids.
 
     `undecided` visits are those of which the truth does not know the class; `unvisited` pages have no record.
@@ -76,10 +76,10 @@ class SetVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ClassScore:
     """The page sets by name."""
 
-    sets: Mapping[str, SetVerdict]
+    sets: Mapping[str, SetScore]
 
     @property
     def judged(self) -> int:
@@ -116,7 +116,7 @@ def judge(
     sweep_seconds: float,
     switchover: Collection[int] = (),
     forgotten: Collection[int] = (),
-) -> Verdict:
+) -> ClassScore:
     """Hold the records of one migration, all of them from its start on, against the page sets of the guest.
 
     `sweep_seconds` is the guest's longest sweep with its pause, as it reported when the migration was over;
@@ -131,13 +131,13 @@ def judge(
         forbidden, known = RULES[name](records, history, swept)
         forbidden = forbidden | history.broken_first | _impossible(records, name)
         known = known | forbidden
-        verdicts[name] = SetVerdict(
+        verdicts[name] = SetScore(
             visits=len(visits),
             undecided=int((~known[visits]).sum()),
             unvisited=len(np.setdiff1d(frames, records.page)),
             wrong=visits[forbidden[visits]],
         )
-    return Verdict(verdicts)
+    return ClassScore(verdicts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +223,7 @@ def _batch_before(time_ns: Numbers) -> Numbers:
     return earliest
 
 
-def _numbers(words: pd.Series[str], known: type[Word]) -> Numbers:
+def _numbers(words: pd.Series[str], known: type[StringEnum]) -> Numbers:
     """Words of an enumeration as its numbers; a word that it does not have becomes -1."""
     numbers = words.astype(str).map({str(word): int(word) for word in known})
     return np.asarray(numbers.fillna(-1), np.int64)

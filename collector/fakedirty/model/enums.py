@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import Self
 
 
-class Word(IntEnum):
+class StringEnum(IntEnum):
     """A number with the name that people read (``str(Kind.BULK) == "bulk"``)."""
 
     def __str__(self) -> str:
@@ -25,7 +25,7 @@ class Word(IntEnum):
         raise ValueError(f"{text!r} is not one of {', '.join(str(member) for member in cls)}")
 
 
-class Kind(Word):
+class Kind(StringEnum):
     """What a round is: the first pass over all RAM, a later pass, or the pass with the VM stopped."""
 
     BULK = 0
@@ -33,7 +33,7 @@ class Kind(Word):
     SWITCHOVER = 2
 
 
-class Mode(Word):
+class Mode(StringEnum):
     """``fake-dirty-mode``: what QEMU does with a page's content hash."""
 
     OFF = 0
@@ -41,7 +41,7 @@ class Mode(Word):
     SKIP = 2
 
 
-class PageClass(Word):
+class PageClass(StringEnum):
     """What a visited page is, against what was last sent of it."""
 
     FIRST = 0
@@ -49,7 +49,7 @@ class PageClass(Word):
     FAKE = 2
 
 
-class Disposition(Word):
+class Disposition(StringEnum):
     """What became of a visited page."""
 
     NORMAL = 0
@@ -59,7 +59,7 @@ class Disposition(Word):
     SKIPPED = 4
 
 
-class Level(Word):
+class Level(StringEnum):
     """How a QEMU is observed, from least to most."""
 
     QMP = 0

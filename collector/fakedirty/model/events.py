@@ -103,7 +103,7 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
-class LimitsTold:
+class LimitsRead:
     """What QEMU was told of how long the guest may be stopped, and how fast it may take the switchover to be.
 
     `switchover_rate` is in bytes a second; None where QEMU goes by what it measures. `channels` is how many send pages
@@ -160,5 +160,5 @@ Event = (
     | EventsLost
     | FinalReport
     | Closed
-    | LimitsTold
+    | LimitsRead
 )

@@ -79,7 +79,7 @@ class Refutation:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Forecast:
     """Of a migration after `after_round` rounds.
 
     `unchanged_ratio` is the share of fake pages in the bytes that were, or without skip would have been, sent again.
@@ -146,7 +146,7 @@ def verdict(
     switchover_rate: float | None = None,
     channels: int | None = None,
     compressed: bool | None = None,
-) -> Verdict | None:
+) -> Forecast | None:
     """What can be said of a migration that runs; None before its second round, or where no page was classified.
 
     None also where pages are compressed, and a round does not tell how many bytes were sent.
@@ -187,7 +187,7 @@ def verdict(
             ends, functools.cache(lambda: _least(*(_least_limit(world, last, skip) for world in worlds)))
         )
 
-    return Verdict(
+    return Forecast(
         after_round=last.round,
         skipping=last.mode is Mode.SKIP,
         unchanged_ratio=_unchanged(again),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .forecast import Estimate, Refutation, Verdict
+from .forecast import Estimate, Forecast, Refutation
 
 # A prediction is overdue after twice the time that it gave the migration at worst, and a second: the switchover itself,
 # and QEMU's own estimate of what is left, which may cost some short rounds, are not in it.
@@ -41,7 +41,7 @@ class _Promise:
         return self.made + IN_TIME * (self.total_seconds.expected - self.made)
 
 
-class Forecast:
+class ForecastCheck:
     """The prediction that is in force, of one migration; times are seconds since its start.
 
     A prediction rests on a limit, a switchover rate and a mode: with another of these the past one is void.
@@ -53,7 +53,7 @@ class Forecast:
         self._revisions = 0
         self._without_end = 0  # verdicts in a row
 
-    def take(self, found: Verdict | None, now: float, conditions: object) -> None:
+    def take(self, found: Forecast | None, now: float, conditions: object) -> None:
         """A verdict that was made at `now` under `conditions`, which are compared with those before."""
         if found is None:
             return
@@ -76,7 +76,7 @@ class Forecast:
             self._promise = made
             self._revisions += 1
 
-    def refutation(self, found: Verdict, now: float) -> Refutation | None:
+    def refutation(self, found: Forecast, now: float) -> Refutation | None:
         """What speaks against `found` at `now`, of a migration that goes on; None while nothing does."""
         promise = self._promise
         if promise is None or found.in_force.total_seconds is None or now <= promise.overdue:
@@ -84,6 +84,6 @@ class Forecast:
         return Refutation(promise.after_round, promise.total_seconds)
 
 
-def refuted_by_its_end(found: Verdict) -> Refutation | None:
+def refuted_by_its_end(found: Forecast) -> Refutation | None:
     """What speaks against `found`, of a migration that has completed by itself."""
     return None if found.in_force.converges else Refutation(found.after_round, None)

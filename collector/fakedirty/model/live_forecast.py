@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .enums import Kind
-from .forecast import Refutation, Verdict, verdict
-from .forecast_check import Forecast, refuted_by_its_end
+from .forecast import Forecast, Refutation, verdict
+from .forecast_check import ForecastCheck, refuted_by_its_end
 from .round import Round
 
 LOOKED_AT = 64  # rounds, for a verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class MigrationLimits:
     """What QEMU allows a switchover, and how it sends pages; None is not known, or (of the rate) not set."""
 
     downtime_limit_ms: int | None = None
@@ -23,18 +23,18 @@ class Limits:
     compressed: bool | None = None  # by multifd
 
 
-class Outlook:
+class LiveForecast:
     """Takes in what happens to a migration; times are seconds since its start."""
 
     def __init__(self) -> None:
         # what it was made of, and the verdict: set at once, as those who observe and those who scrape make it
-        self._made: tuple[object, Verdict | None] = (None, None)
-        self._forecast = Forecast()
+        self._made: tuple[object, Forecast | None] = (None, None)
+        self._forecast = ForecastCheck()
         self._now = 0.0
         self._void = False  # it goes on by postcopy: nothing was predicted of that
         self._refutation: Refutation | None = None  # for good
 
-    def verdict(self, rounds: Sequence[Round], limits: Limits) -> Verdict | None:
+    def verdict(self, rounds: Sequence[Round], limits: MigrationLimits) -> Forecast | None:
         """By what was seen before the guest was stopped; None before the second round."""
         before = len(rounds)
         while before and rounds[before - 1].kind is Kind.SWITCHOVER:
@@ -55,7 +55,7 @@ class Outlook:
         found = self._made[1]
         return self._refutation or (None if found is None else self._forecast.refutation(found, self._now))
 
-    def take(self, rounds: Sequence[Round], limits: Limits) -> None:
+    def take(self, rounds: Sequence[Round], limits: MigrationLimits) -> None:
         """A round has ended, or QEMU's limits were read: hold the verdict against those before."""
         if rounds and rounds[-1].kind is not Kind.SWITCHOVER:
             ended = rounds[-1].start_seconds + rounds[-1].duration_seconds
@@ -70,7 +70,7 @@ class Outlook:
         """It goes on by postcopy."""
         self._void = True
 
-    def completed(self, rounds: Sequence[Round], limits: Limits) -> None:
+    def completed(self, rounds: Sequence[Round], limits: MigrationLimits) -> None:
         """It has come to its end by itself."""
         if self._refutation is None and (found := self.verdict(rounds, limits)) is not None and not self._void:
             self._refutation = found.refuted or refuted_by_its_end(found)

@@ -15,15 +15,15 @@ from .events import (
     GuestArrived,
     GuestContinued,
     GuestStopped,
-    LimitsTold,
+    LimitsRead,
     MigrationStarted,
     ModeChanged,
     RoundEnded,
     RoundsComplete,
     StateChanged,
 )
-from .forecast import Refutation, Verdict
-from .live_forecast import Limits, Outlook
+from .forecast import Forecast, Refutation
+from .live_forecast import LiveForecast, MigrationLimits
 from .round import OTHER_LAWS, Round, broken_law, known, uncounted
 from .totals import Ended, Outcome, Totals, check, number
 
@@ -70,7 +70,7 @@ class Migration:
     _uncounted: int = 0  # visited pages that no round counts as sent so far
     _of_postcopy: set[int] = field(default_factory=set)  # indices of rounds
     _inexact: set[int] = field(default_factory=set)  # and of those that QEMU calls so
-    _outlook: Outlook = field(default_factory=Outlook, repr=False, compare=False)
+    _outlook: LiveForecast = field(default_factory=LiveForecast, repr=False, compare=False)
 
     @property
     def ended(self) -> bool:
@@ -155,12 +155,12 @@ class Migration:
         return next((r.mode for r in self.rounds if r.round == within), None)
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> MigrationLimits:
         """What QEMU allows a switchover, as far as it was read."""
-        return Limits(self.downtime_limit_ms, self.switchover_rate, self.channels, self.compressed)
+        return MigrationLimits(self.downtime_limit_ms, self.switchover_rate, self.channels, self.compressed)
 
     @property
-    def verdict(self) -> Verdict | None:
+    def verdict(self) -> Forecast | None:
         """Whether it converges, and would with skip, by what was seen before the guest was stopped; see `verdict`."""
         return self._outlook.verdict(self.rounds, self.limits)
 
@@ -203,7 +203,7 @@ class Migration:
                 # what failed in its setup may have begun no round
                 self.awaits_round = self.awaits_round and (self._under_way or bool(self.rounds))
                 self.totals = self.held()
-            case LimitsTold():
+            case LimitsRead():
                 self.downtime_limit_ms, self.switchover_rate = event.downtime_limit_ms, event.switchover_rate
                 if self.channels is None:  # set while it runs, they would be those of the next migration
                     self.channels, self.compressed = event.channels, event.compressed

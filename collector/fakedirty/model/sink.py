@@ -43,7 +43,7 @@ class Sink(Protocol):
         """The migration is over, or is no longer observed (`migration.ended` tells which)."""
 
 
-class OneAtATime:
+class SerializedSink:
     """`sink` for several observers, each in a thread of its own."""
 
     def __init__(self, sink: Sink) -> None:

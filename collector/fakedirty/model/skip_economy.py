@@ -14,7 +14,7 @@ TELLING_SECONDS = 0.1  # a shorter round says nothing of the link: its pages may
 
 
 @dataclass(frozen=True, slots=True)
-class Economy:
+class SkipEconomy:
     """Over so many `rounds`: seconds of copying and hashing, bytes not sent, and the bytes a second of the link.
 
     `hash_seconds` are those that it took at least: rounds have the sum over the channels, which hash at once. None
@@ -37,7 +37,7 @@ class Economy:
         return None if self.hash_seconds is None else self.saved_seconds > self.hash_seconds
 
 
-def economy(rounds: Sequence[Round], channels: int | None, last: int = LAST_ROUNDS) -> Economy | None:
+def economy(rounds: Sequence[Round], channels: int | None, last: int = LAST_ROUNDS) -> SkipEconomy | None:
     """Of the last rounds in which pages could be skipped; None while they are fewer, or the link is unknown.
 
     The bulk round, and pages that are hashed for the first time, are what it takes to begin: they do not count. The
@@ -53,7 +53,7 @@ def economy(rounds: Sequence[Round], channels: int | None, last: int = LAST_ROUN
     ]
     if len(skipping) < last or not rates:
         return None
-    return Economy(
+    return SkipEconomy(
         len(skipping),
         sum(r.hash_seconds or 0 for r in skipping) / channels if channels else None,
         sum(r.saved_bytes or 0 for r in skipping),

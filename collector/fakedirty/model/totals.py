@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .enums import Word
+from .enums import StringEnum
 from .round import CLASSES, Round, known
 
 
-class Outcome(Word):
+class Outcome(StringEnum):
     """What the check came to."""
 
     EQUAL = 0  # every page that QEMU sent is in a round

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .enums import Level, Word
+from .enums import Level, StringEnum
 
 ASKED = "asked-ns"  # CLOCK_MONOTONIC; older traces do not have it
 
 
-class Channel(Word):
+class Channel(StringEnum):
     """Where a record comes from, and with that what its data are."""
 
     EVENT = 0  # an event of the kernel: a struct of probes/events.h

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import threading
 
-from fakedirty.observe.bpf.feed import Feed
+from fakedirty.observe.bpf.feed import ProcessFeed
 
 
-class Peers:
+class Destinations:
     """Which feeds want the run states of which process."""
 
     def __init__(self) -> None:
-        self._feeds: dict[int, tuple[Feed, ...]] = {}
+        self._feeds: dict[int, tuple[ProcessFeed, ...]] = {}
         self._lock = threading.Lock()
 
-    def join(self, pid: int, feed: Feed) -> None:
+    def join(self, pid: int, feed: ProcessFeed) -> None:
         """One more."""
         with self._lock:
             self._feeds[pid] = (*self._feeds.get(pid, ()), feed)
 
-    def part(self, pid: int, feed: Feed) -> None:
+    def part(self, pid: int, feed: ProcessFeed) -> None:
         """One less."""
         with self._lock:
             left = tuple(each for each in self._feeds.get(pid, ()) if each is not feed)
@@ -28,6 +28,6 @@ class Peers:
             else:
                 self._feeds.pop(pid, None)
 
-    def of(self, pid: int) -> tuple[Feed, ...]:
+    def of(self, pid: int) -> tuple[ProcessFeed, ...]:
         """Those of a process."""
         return self._feeds.get(pid, ())

@@ -10,14 +10,14 @@ from typing import Any
 from fakedirty.errors import FakedirtyError, QmpError
 from fakedirty.linux import capabilities
 from fakedirty.model.enums import Level
-from fakedirty.observe.bpf.attach_point import AttachPoint, Placed
+from fakedirty.observe.bpf.attach_point import AttachPoint, PlacedProbe
 from fakedirty.observe.bpf.process_memory import ProcessMemory
 from fakedirty.observe.host.elf import Binary
 from fakedirty.observe.host.host_checks import HostCheck
 from fakedirty.observe.host.kernel import Kernel
 from fakedirty.observe.host.target import PROC, Target, find_all
 from fakedirty.qmp.address import Address
-from fakedirty.qmp.supported import Abilities
+from fakedirty.qmp.supported import FakeDirtySupport
 
 from .bpf import packet_writes, patched_probes, stock_probes
 from .host import headers, host_checks, kernel, levels, migration_capabilities
@@ -31,7 +31,7 @@ class QmpSocket:
     problem: str
     version: str = ""
     capabilities: list[str] = field(default_factory=list)
-    abilities: Abilities = field(default_factory=Abilities)
+    abilities: FakeDirtySupport = field(default_factory=FakeDirtySupport)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def ask(address: Address) -> QmpSocket:
 
 def _instruments(target: Target, level: Level | None) -> tuple[str | None, list[AttachPoint]]:
     """The build id, and where the level would attach."""
-    placed: list[Placed] = []
+    placed: list[PlacedProbe] = []
     try:
         with Binary(target.exe) as binary:
             if level is Level.PATCHED:

@@ -15,12 +15,12 @@ from fakedirty.errors import QmpError, TargetError, UsageError
 from fakedirty.model.enums import Level
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.observe.bpf.attachments import Attachments
-from fakedirty.observe.bpf.buffer_sizes import DEFAULT, Sizes
+from fakedirty.observe.bpf.buffer_sizes import DEFAULT, BufferSizes
 from fakedirty.observe.bpf.patched_probes import PatchedProbes
 from fakedirty.observe.bpf.stock_probes import StockProbes
 from fakedirty.observe.bpf.tracer import Probes, ProbeTracer
 from fakedirty.observe.host.migration_capabilities import capabilities
-from fakedirty.observe.host.monitor_sharing import Staying
+from fakedirty.observe.host.monitor_sharing import MonitorSharing
 from fakedirty.observe.host.target import Target
 from fakedirty.qmp.mode import read_parameters
 from fakedirty.qmp.monitor import Address, Monitor
@@ -52,7 +52,7 @@ class LiveTrace:
         *,
         pages: bool = False,
         monitor: Address | Path | None = None,
-        sizes: Sizes = DEFAULT,
+        sizes: BufferSizes = DEFAULT,
         sample: int = 1,
         hold: bool = False,
         attachments: Attachments | None = None,
@@ -78,7 +78,7 @@ class LiveTrace:
         probes: Probes
         match level:
             case Level.QMP:
-                staying = Staying(monitors, target.monitors, hold=hold)
+                staying = MonitorSharing(monitors, target.monitors, hold=hold)
                 self._tracer = QmpPoller(monitors, clock, staying=staying, may_receive=target.incoming)
                 return
             case Level.PATCHED:

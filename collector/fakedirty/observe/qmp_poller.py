@@ -4,7 +4,7 @@ A patched QEMU keeps the history of its rounds, so that polling misses nothing t
 stock QEMU only sums are known, and no fake pages.
 
 A socket serves one client, so it is taken for a moment, once a second. A connection stays, and looks are frequent, only
-where that can lock nobody out: see :class:`Staying`.
+where that can lock nobody out: see :class:`MonitorSharing`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from fakedirty.errors import QmpError, TargetError
 from fakedirty.model.trace import ASKED, Channel, TraceRecord
-from fakedirty.observe.host.monitor_sharing import Staying
+from fakedirty.observe.host.monitor_sharing import MonitorSharing
 from fakedirty.qmp import dirty_limit
 from fakedirty.qmp.monitor import Address, Monitor, connect
 from fakedirty.qmp.rounds_command import history_command, in_answers, with_postcopy
@@ -41,14 +41,14 @@ class QmpPoller:
         monitors: Sequence[Address],
         clock: Callable[[], int] = time.monotonic_ns,
         *,
-        staying: Staying | None = None,
+        staying: MonitorSharing | None = None,
         may_receive: bool = True,
     ) -> None:
         if not monitors:
             raise TargetError("level qmp needs a QMP socket: name one with --qmp")
         self._monitors = monitors
         self._clock = clock
-        self._staying = staying or Staying(monitors)
+        self._staying = staying or MonitorSharing(monitors)
         self._may_receive = may_receive
         self._qmp: Monitor | None = None
         self._held_at: Address | None = None

@@ -14,7 +14,7 @@ from .validation import understanding
 
 
 @dataclass(frozen=True, slots=True)
-class Abilities:
+class FakeDirtySupport:
     """What a QEMU can be set to. No `modes`: it was built without the series. No `hashes`: it has one alone.
 
     `hashes` is None where the schema lists hashes that are not built in, as that of an earlier series does: which are
@@ -33,17 +33,17 @@ class Abilities:
         return ""
 
 
-def abilities(qmp: Monitor) -> Abilities:
+def abilities(qmp: Monitor) -> FakeDirtySupport:
     """Those of the QEMU at a monitor. QmpError where it answers as none does."""
     schema = Schema.of(qmp)
     with understanding(qmp.path):
         if not schema.has_parameter(SET, MODE):
-            return Abilities()
+            return FakeDirtySupport()
         modes = schema.values(SET, MODE)
         # members that are left out of a build came with the command of this name
         built_in_alone = schema.has_command(COMMANDS[0])
         hashes = (schema.values(SET, HASH) or ()) if built_in_alone else None
-        return Abilities(tuple(map(str, Mode)) if modes is None else modes, hashes)
+        return FakeDirtySupport(tuple(map(str, Mode)) if modes is None else modes, hashes)
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -46,7 +46,7 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-class Lines:
+class DurableLines:
     """A CSV file that grows by whole lines: each is in the kernel's hands when :meth:`append` returns."""
 
     def __init__(self, path: Path, header: Sequence[str]) -> None:

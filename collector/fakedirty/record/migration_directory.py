@@ -10,14 +10,14 @@ from fakedirty.model.sink import PageBatch
 
 from .columns import ROUNDS, TOGGLES, Column
 from .directory_names import PARTIAL, safe_name
-from .durable import Lines, sync_directory, write_json, write_lines
+from .durable import DurableLines, sync_directory, write_json, write_lines
 from .manifest import Clock, Manifest
 from .pages import PageDataset
 from .rows import Row, round_row, toggle_row
 from .summary import summary
 
 
-class Writing:
+class MigrationDirectory:
     """``OUT/<vm>/<start>-<migration_id>.partial/`` until :meth:`finish`. Every method may raise OSError."""
 
     def __init__(self, out: Path, manifest: Manifest, migration: Migration, clock: Clock) -> None:
@@ -30,8 +30,8 @@ class Writing:
         self.directory.mkdir(parents=True)
         self._manifest = manifest
         self._write_manifest()
-        self._rounds = Lines(self.directory / "rounds.csv", [column.name for column in ROUNDS])
-        self._toggles = Lines(self.directory / "toggles.csv", [column.name for column in TOGGLES])
+        self._rounds = DurableLines(self.directory / "rounds.csv", [column.name for column in ROUNDS])
+        self._toggles = DurableLines(self.directory / "toggles.csv", [column.name for column in TOGGLES])
         self._pages = PageDataset(self.directory)
 
     def take(self, event: Event) -> None:

@@ -13,7 +13,7 @@ from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 
 from .manifest import Clock, Manifest
-from .migration_directory import Writing
+from .migration_directory import MigrationDirectory
 
 
 def read_clock() -> Clock:
@@ -38,7 +38,7 @@ class Recorder:
         self._out = out
         self._manifest = Manifest(run_id, sys.argv, {} if facts is None else facts)
         self._clock = clock
-        self._writing: dict[str, Writing] = {}
+        self._writing: dict[str, MigrationDirectory] = {}
         self.failure: RecordError | None = None
         self.directories: list[Path] = []  # of finished migrations, in the order of their ends
 
@@ -68,7 +68,7 @@ class Recorder:
             self._writing.pop(migration.migration_id, None)
 
     def _start(self, migration: Migration) -> None:
-        self._writing[migration.migration_id] = Writing(self._out, self._manifest, migration, self._clock())
+        self._writing[migration.migration_id] = MigrationDirectory(self._out, self._manifest, migration, self._clock())
 
     def _attempt(self, write: Callable[[], None]) -> None:
         if self.failure:

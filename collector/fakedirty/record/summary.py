@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from fakedirty.model.forecast import Verdict
+from fakedirty.model.forecast import Forecast
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import conserved
 from fakedirty.model.totals import Outcome, expected_time_ns
@@ -93,7 +93,7 @@ def _switchover(migration: Migration) -> dict[str, object]:
     }
 
 
-def _predicted(found: Verdict) -> dict[str, object]:
+def _predicted(found: Forecast) -> dict[str, object]:
     """All that it says, the least limits included."""
     made = asdict(found)
     for name, plan in (("as_is", found.as_is), ("with_skip", found.with_skip)):

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class TraceOrigin:
     """Where a trace comes from: what its recordings say of themselves."""
 
     run_id: str
@@ -45,7 +45,7 @@ class Origin:
 class TraceWriter:
     """The tap that records. Every method may raise RecordError."""
 
-    def __init__(self, path: Path, origin: Origin) -> None:
+    def __init__(self, path: Path, origin: TraceOrigin) -> None:
         self._path = path
         self._origin = origin
         self._file: Any = None
@@ -176,7 +176,7 @@ class Replay:
             _log.warning("%s is cut off, what comes before is replayed: %s", self._path, error)
 
 
-def _header(origin: Origin, subject: Subject) -> dict[str, object]:
+def _header(origin: TraceOrigin, subject: Subject) -> dict[str, object]:
     return {
         "trace_version": TRACE_VERSION,
         "run_id": origin.run_id,
@@ -194,9 +194,9 @@ def _header(origin: Origin, subject: Subject) -> dict[str, object]:
     }
 
 
-def _origin(header: Mapping[str, Any]) -> Origin:
+def _origin(header: Mapping[str, Any]) -> TraceOrigin:
     clock = Clock(int(header["clock"]["wall_ns"]), int(header["clock"]["monotonic_ns"]))
-    return Origin(str(header["run_id"]), clock, tuple(header["command_line"]), dict(header["facts"]))
+    return TraceOrigin(str(header["run_id"]), clock, tuple(header["command_line"]), dict(header["facts"]))
 
 
 def _subject(header: Mapping[str, Any]) -> Subject:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import UsageError
-from fakedirty.grafana.address import Place, parse_url
+from fakedirty.grafana.address import GrafanaAddress, parse_url
 from fakedirty.model.skip_economy import LAST_ROUNDS
 from fakedirty.observe.bpf.buffer_sizes import with_page_ring
 from fakedirty.observe.host.levels import LEVELS
@@ -172,7 +172,7 @@ class Grafana:
     )
 
     @property
-    def place(self) -> Place:
+    def place(self) -> GrafanaAddress:
         """The same as a client takes it."""
         return parse_url(self.url, Path(self.ca) if self.ca else None)
 

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class Caller:
     """The process at the other end."""
 
     pid: int
@@ -53,7 +53,7 @@ class Held:
     release: Callable[[], None]
 
 
-Handler = Callable[[Mapping[str, Any], Asker], object]
+Handler = Callable[[Mapping[str, Any], Caller], object]
 
 
 class NoServiceError(MissingError):
@@ -129,7 +129,7 @@ def _serve(link: socket.socket, handlers: Mapping[str, Handler], clients: thread
                 return
             with link.makefile("rb") as lines:
                 while (line := lines.readline(LONGEST + 1)) and not _has_left(link):
-                    answer = _answer(line, handlers, Asker(pid, uid))
+                    answer = _answer(line, handlers, Caller(pid, uid))
                     if isinstance(answer, Held):
                         _hold(link, answer)
                         return
@@ -147,7 +147,7 @@ def _has_left(link: socket.socket) -> bool:
     return bool(ends.poll(0))
 
 
-def _answer(line: bytes, handlers: Mapping[str, Handler], asker: Asker) -> dict[str, object] | Held:
+def _answer(line: bytes, handlers: Mapping[str, Handler], asker: Caller) -> dict[str, object] | Held:
     try:
         if len(line) > LONGEST:
             raise UsageError(f"a request has {LONGEST} bytes at most")

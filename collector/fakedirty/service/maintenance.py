@@ -15,7 +15,7 @@ from fakedirty.record.output_checks import check_directory
 from fakedirty.record.retention import Limits, prune
 
 from .config import Configuration, read
-from .sd_notify import Manager
+from .sd_notify import ServiceManager
 
 PRUNE_SECONDS = 60.0  # between two looks at what has been kept long enough
 JUMP_SECONDS = 3600.0  # by which a clock is set, and not corrected
@@ -34,7 +34,7 @@ def limits_of(configuration: Configuration) -> Limits:
     return Limits(record.keep_days * 86400, int(record.keep_gib * (1 << 30)))
 
 
-class Upkeep:
+class Maintenance:
     """:meth:`tick` is called again and again by the thread that observes; nothing in it takes long.
 
     `busy` gives the directories that are being written below `out`; `again` is set when the configuration at `path`
@@ -43,7 +43,7 @@ class Upkeep:
 
     def __init__(
         self,
-        manager: Manager,
+        manager: ServiceManager,
         busy: Callable[[], Collection[Path]],
         again: threading.Event,
         *,

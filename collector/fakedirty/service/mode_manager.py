@@ -20,7 +20,7 @@ from fakedirty.qmp.mode import State, read_mode, set_mode, spelled
 from fakedirty.qmp.monitor import Monitor
 
 from . import pending_reverts
-from .pending_reverts import Written
+from .pending_reverts import PendingReverts
 
 AGAIN_SECONDS = 5.0  # after a mode could not be put back
 
@@ -33,7 +33,7 @@ WithQmp = Callable[[Target, Doing], State]
 
 
 @dataclass(slots=True)
-class _Promise:
+class _PendingRevert:
     """To put a mode back."""
 
     target: Target
@@ -44,7 +44,7 @@ class _Promise:
     failed: bool = False  # once, at least, and that is in the log
 
 
-class Modes:
+class ModeManager:
     """Sets modes, and keeps what was promised of putting them back; `path` is where that is written down."""
 
     def __init__(self, with_qmp: WithQmp, path: Path | None = None) -> None:
@@ -52,7 +52,7 @@ class Modes:
         self._path = path
         self._inherited = pending_reverts.read(path) if path is not None else []
         self._lock = threading.Lock()
-        self._promises: dict[tuple[int, int], _Promise] = {}
+        self._promises: dict[tuple[int, int], _PendingRevert] = {}
         self._changes: dict[tuple[int, int], threading.Lock] = {}
         self._closing = False
 
@@ -74,7 +74,7 @@ class Modes:
                 continue
             if target.identity == (each.pid, each.start_ticks) and target.identity not in self._promises:
                 due = time.monotonic() if each.due is None else each.due
-                self._give(_Promise(target, each.before, each.after, due), "an earlier service promised it")
+                self._give(_PendingRevert(target, each.before, each.after, due), "an earlier service promised it")
         with self._lock:
             self._write()
 
@@ -86,7 +86,7 @@ class Modes:
 
     def _set(
         self, target: Target, mode: Mode, hash_name: str | None, revert_after: float | None, hold: bool = False
-    ) -> tuple[State, _Promise]:
+    ) -> tuple[State, _PendingRevert]:
         before: list[State] = []
 
         def change(qmp: Monitor) -> State:
@@ -102,7 +102,7 @@ class Modes:
                 earlier.timer.cancel()
             # what was there for a time is nothing to go back to
             lasting = earlier.before if earlier is not None and earlier.after == before[-1] else before[-1]
-            promise = _Promise(target, lasting, found)
+            promise = _PendingRevert(target, lasting, found)
             if revert_after is not None:
                 promise.due = time.monotonic() + revert_after
                 self._give(promise, f"{revert_after:g} s are over")
@@ -115,7 +115,7 @@ class Modes:
         with self._lock:
             return self._changes.setdefault(target.identity, threading.Lock())
 
-    def _give(self, promise: _Promise, why: str = "") -> None:
+    def _give(self, promise: _PendingRevert, why: str = "") -> None:
         """To be kept when it is due, and else when somebody leaves."""
         with self._lock:
             self._promises[promise.target.identity] = promise
@@ -123,7 +123,7 @@ class Modes:
         if promise.due is not None:
             self._wake(promise, promise.due - time.monotonic(), why)
 
-    def _wake(self, promise: _Promise, seconds: float, why: str) -> None:
+    def _wake(self, promise: _PendingRevert, seconds: float, why: str) -> None:
         promise.timer = threading.Timer(max(0.0, seconds), self._keep, (promise, why))
         promise.timer.daemon = True
         promise.timer.start()
@@ -132,10 +132,10 @@ class Modes:
         if self._path is not None:
             given = self._promises.values()
             pending_reverts.write(
-                self._path, [Written(*each.target.identity, each.before, each.after, each.due) for each in given]
+                self._path, [PendingReverts(*each.target.identity, each.before, each.after, each.due) for each in given]
             )
 
-    def _keep(self, promise: _Promise, why: str) -> None:
+    def _keep(self, promise: _PendingRevert, why: str) -> None:
         target = promise.target
         with self._changing(target):
             with self._lock:
@@ -151,7 +151,7 @@ class Modes:
                 del self._promises[target.identity]
                 self._write()
 
-    def _put_back(self, promise: _Promise, why: str) -> bool:
+    def _put_back(self, promise: _PendingRevert, why: str) -> bool:
         """Whether that is done."""
         target = promise.target
 

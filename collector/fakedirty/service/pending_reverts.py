@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class PendingReverts:
     """That the QEMU of a process is to get `before` back where it has `after`.
 
     `due` is in seconds of the host's monotonic clock; None is for as long as somebody stays.
@@ -31,7 +31,7 @@ class Written:
     due: float | None
 
 
-def write(path: Path, promises: Iterable[Written]) -> None:
+def write(path: Path, promises: Iterable[PendingReverts]) -> None:
     """All that is promised now; no file where that is nothing. A disk that fails is said in the log."""
     content = [asdict(each) | {"before": _spell(each.before), "after": _spell(each.after)} for each in promises]
     try:
@@ -43,12 +43,12 @@ def write(path: Path, promises: Iterable[Written]) -> None:
         _log.warning("a service that is killed now puts no mode back: %s", error)
 
 
-def read(path: Path) -> list[Written]:
+def read(path: Path) -> list[PendingReverts]:
     """What an earlier service promised and did not live to do; nothing where that cannot be read or is not its own."""
     try:
         found = json.loads(_own(path))["promises"]
         return [
-            Written(
+            PendingReverts(
                 pid=int(each["pid"]),
                 start_ticks=int(each["start_ticks"]),
                 before=_state(*each["before"]),

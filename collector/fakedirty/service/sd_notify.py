@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 
-class Manager:
+class ServiceManager:
     """Told when the service is ready, that it is alive, and when it ends."""
 
     def __init__(

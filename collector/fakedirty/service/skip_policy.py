@@ -14,7 +14,7 @@ from fakedirty.model.enums import Mode
 from fakedirty.model.events import Event, RoundEnded
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
-from fakedirty.model.skip_economy import Economy, economy
+from fakedirty.model.skip_economy import SkipEconomy, economy
 from fakedirty.observe.host.target import Target
 from fakedirty.qmp.mode import State
 
@@ -33,9 +33,9 @@ class Policy:
         self._hash_seconds = hash_seconds
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="policy")  # who observes does not wait for QMP
 
-    def of(self, target: Target) -> OfOne:
+    def of(self, target: Target) -> VmSkipPolicy:
         """The sink for what is observed of `target`."""
-        return OfOne(self, target)
+        return VmSkipPolicy(self, target)
 
     def consider(self, target: Target, migration: Migration) -> bool:
         """Whether skip is switched off now."""
@@ -50,7 +50,7 @@ class Policy:
         """What was decided is done."""
         self._pool.shutdown()
 
-    def _switch_off(self, target: Target, found: Economy) -> None:
+    def _switch_off(self, target: Target, found: SkipEconomy) -> None:
         why = (
             f"hashing took {found.hash_seconds:.2f} s in the last {found.rounds} rounds and saved "
             f"{found.saved_bytes / 1e6:.1f} MB, which are {found.saved_seconds:.2f} s at the "
@@ -64,7 +64,7 @@ class Policy:
         _log.warning("%s (pid %d): skip is switched off: %s", target.vm, target.pid, why)
 
 
-class OfOne:
+class VmSkipPolicy:
     """Looks at each round of one QEMU as it ends."""
 
     def __init__(self, policy: Policy, target: Target) -> None:

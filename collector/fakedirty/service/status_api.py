@@ -25,15 +25,15 @@ from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row, toggle_row
 from fakedirty.record.summary import summary
 
-from .control import Asker, Handler, Held
-from .mode_manager import Doing, Modes
+from .control import Caller, Handler, Held
+from .mode_manager import Doing, ModeManager
 
 SET_SECONDS = 1.0  # by which a clock is set, and not slewed
 
 _log = logging.getLogger(__name__)
 
 
-class Desk:
+class StatusApi:
     """Answers for the QEMUs whose `observers` are at work; `clock` dates what happened.
 
     What is promised of modes is written to the file `promises`; `find` finds all QEMUs of the host.
@@ -53,10 +53,10 @@ class Desk:
         self._find = find
         self._dated = clock()
         self._began = time.monotonic()
-        self.modes = Modes(self._with_qmp, promises)
+        self.modes = ModeManager(self._with_qmp, promises)
         self.handlers: dict[str, Handler] = {"status": self._status, "mode": self._mode}
 
-    def _status(self, request: Mapping[str, Any], asker: Asker) -> object:
+    def _status(self, request: Mapping[str, Any], asker: Caller) -> object:
         """With ``rounds``, so many of the latest rounds of each VM too, and its toggles."""
         rounds = _kind(request, "rounds", int) or 0
         return self.status(rounds)
@@ -100,7 +100,7 @@ class Desk:
             "toggles": [toggle_row(self._run_id, migration, each) for each in tuple(migration.toggles)],
         }
 
-    def _mode(self, request: Mapping[str, Any], asker: Asker) -> object:
+    def _mode(self, request: Mapping[str, Any], asker: Caller) -> object:
         """``vm``, ``pid`` (with ``start_ticks``, only the process that started then) or both, ``mode``, and perhaps
         ``hash``, ``revert_after`` (seconds) or ``hold`` (true).
         """

@@ -15,7 +15,7 @@ Value = Callable[[Migration], float | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ComparisonLine:
     """One line: `value` reads a figure, `text` writes it; `note` says what the figure leaves out, if anything."""
 
     title: str
@@ -45,19 +45,19 @@ def _unseen(column: str) -> Callable[[Migration], str]:
     return note
 
 
-def _pages(word: str) -> Line:
+def _pages(word: str) -> ComparisonLine:
     column = f"{word}_pages"
-    return Line(f"{word} pages", _seen(column), exact, _unseen(column))
+    return ComparisonLine(f"{word} pages", _seen(column), exact, _unseen(column))
 
 
 VALID = {True: "yes", False: "NO", None: "unchecked"}
 
 LINES = (
-    Line("total time", lambda m: m.reported("total-time"), milliseconds),
-    Line("downtime", lambda m: m.reported("downtime"), milliseconds),
-    Line("sent", lambda m: m.reported("ram", "transferred"), size),
-    Line("saved", _seen("saved_bytes"), size, _unseen("saved_bytes")),
-    Line("rounds", lambda m: len(m.rounds), exact),
+    ComparisonLine("total time", lambda m: m.reported("total-time"), milliseconds),
+    ComparisonLine("downtime", lambda m: m.reported("downtime"), milliseconds),
+    ComparisonLine("sent", lambda m: m.reported("ram", "transferred"), size),
+    ComparisonLine("saved", _seen("saved_bytes"), size, _unseen("saved_bytes")),
+    ComparisonLine("rounds", lambda m: len(m.rounds), exact),
     *(_pages(word) for word in ("visited", "first", "changed", "fake", "normal", "zero", "skipped")),
 )
 

@@ -15,7 +15,7 @@ SHADES = ".:-=+*#%@"
 NOT_VISITED = " "
 
 
-class Picture(Protocol):
+class RamMap(Protocol):
     """What is drawn: `visits` and `fake` pages by round and stretch; `columns`, the first page of each stretch."""
 
     @property
@@ -45,7 +45,7 @@ def text_rows(visits: Counts, fake: Counts) -> list[str]:
     ]
 
 
-def draw(picture: Picture, path: Path) -> None:
+def draw(picture: RamMap, path: Path) -> None:
     """A figure in the format that the file's name ends with; ValueError for one that is not known."""
     from matplotlib.figure import Figure
 

@@ -11,11 +11,11 @@ from . import findings
 from .cells import BASELINE, Cell, cells, treatments
 from .charts import by_treatment, fake_pages
 from .drawing import Drawing
-from .inputs import Frames, Plan, order_of
+from .inputs import Plan, ReportInputs, order_of
 from .methods import KEY, METHODS
 from .metrics import HEADLINES
 from .tables import (
-    Sheet,
+    ReportTable,
     audit_sheet,
     difference_sheet,
     fact_sheet,
@@ -38,7 +38,7 @@ class Section:
     title: str
     words: tuple[str, ...] = ()
     drawings: tuple[Drawing, ...] = ()
-    sheets: tuple[Sheet, ...] = ()
+    sheets: tuple[ReportTable, ...] = ()
     level: int = 2
 
 
@@ -52,7 +52,7 @@ class Content:
     sections: tuple[Section, ...]
 
 
-def content(campaign: Frames, plan: Plan, medians: pd.DataFrame, differences: pd.DataFrame) -> Content:
+def content(campaign: ReportInputs, plan: Plan, medians: pd.DataFrame, differences: pd.DataFrame) -> Content:
     """The report on a campaign, from the tables of `compare`."""
     runs = campaign.runs
     compared, names = cells(runs), treatments(runs, order_of(campaign.spec))
@@ -88,7 +88,11 @@ def _pages(compared: Sequence[Cell], names: Sequence[str]) -> Iterator[Section]:
 
 
 def _cells(
-    campaign: Frames, compared: Sequence[Cell], names: Sequence[str], medians: pd.DataFrame, differences: pd.DataFrame
+    campaign: ReportInputs,
+    compared: Sequence[Cell],
+    names: Sequence[str],
+    medians: pd.DataFrame,
+    differences: pd.DataFrame,
 ) -> Iterator[Section]:
     if compared:
         yield Section("Treatments", (KEY,))
@@ -104,7 +108,7 @@ def _cells(
         yield Section(cell.title, (), (*metrics, *times), tuple(sheet for sheet in sheets if sheet), level=3)
 
 
-def _ends(campaign: Frames, compared: Sequence[Cell], names: Sequence[str]) -> Iterator[Section]:
+def _ends(campaign: ReportInputs, compared: Sequence[Cell], names: Sequence[str]) -> Iterator[Section]:
     runs = campaign.runs
     audit = audit_sheet(runs)
     words = AUDITED if audit else NOT_AUDITED

@@ -16,7 +16,7 @@ PLAN = "campaign.json"
 NO_FACTS = ("name", "runs", "left_out", "file", "text")
 
 
-class Frames(Protocol):
+class ReportInputs(Protocol):
     """A campaign as `fakedirty.campaign.frames.load` gives it."""
 
     @property

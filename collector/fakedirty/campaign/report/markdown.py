@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from .content import Content, Section
-from .tables import Sheet
+from .tables import ReportTable
 
 #: what Markdown or the HTML in it would take for something else than itself
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>&|#~])")
@@ -37,7 +37,7 @@ def _section(section: Section) -> Iterator[str]:
         yield from _table(sheet)
 
 
-def _table(sheet: Sheet) -> Iterator[str]:
+def _table(sheet: ReportTable) -> Iterator[str]:
     yield _row(sheet.heads)
     yield _row(["---" if place < sheet.words else "---:" for place in range(len(sheet.heads))])
     yield from (_row([plain(cell) for cell in row]) for row in sheet.rows)

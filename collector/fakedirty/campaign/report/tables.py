@@ -20,7 +20,7 @@ COMPARED = (*(metric.column for metric in HEADLINES), "degradation")
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class ReportTable:
     """A table: the first `words` columns are text, the others figures; one that is `folded` is opened on demand."""
 
     title: str
@@ -30,7 +30,7 @@ class Sheet:
     folded: bool = False
 
 
-def outcome_sheet(cells: Sequence[Cell], treatments: Sequence[str]) -> Sheet:
+def outcome_sheet(cells: Sequence[Cell], treatments: Sequence[str]) -> ReportTable:
     """How many runs came to what end."""
     rows = []
     for cell in cells:
@@ -40,10 +40,10 @@ def outcome_sheet(cells: Sequence[Cell], treatments: Sequence[str]) -> Sheet:
                 ends = [str(int((runs["outcome"] == outcome).sum())) for outcome in OUTCOMES]
                 rows.append((cell.title, treatment, str(len(runs)), *ends, _equal(runs)))
     heads = ("cell", "treatment", "runs", "completed", "cut off at the limit", "failed", "memory equal")
-    return Sheet("How the runs ended", heads, tuple(rows), words=2, folded=True)
+    return ReportTable("How the runs ended", heads, tuple(rows), words=2, folded=True)
 
 
-def median_sheet(cell: Cell, treatments: Sequence[str], medians: pd.DataFrame) -> Sheet:
+def median_sheet(cell: Cell, treatments: Sequence[str], medians: pd.DataFrame) -> ReportTable:
     """Of one cell: a row for each treatment, a column for each metric that any has."""
     own = cell.select(medians)
     there = set(own["metric"])
@@ -56,10 +56,10 @@ def median_sheet(cell: Cell, treatments: Sequence[str], medians: pd.DataFrame) -
             completed = f"{(runs['outcome'] == 'completed').sum()} of {len(runs)}"
             rows.append((treatment, completed, *(said.get((treatment, each.column), UNSEEN) for each in shown)))
     heads = ("treatment", "completed", *(metric.title for metric in shown))
-    return Sheet("Medians (95 % interval)", heads, tuple(rows))
+    return ReportTable("Medians (95 % interval)", heads, tuple(rows))
 
 
-def difference_sheet(cell: Cell, differences: pd.DataFrame) -> Sheet | None:
+def difference_sheet(cell: Cell, differences: pd.DataFrame) -> ReportTable | None:
     """Of one cell: what treatments change; None where nothing is compared."""
     own = cell.select(differences)
     own = own[own["metric"].isin(COMPARED)]
@@ -87,10 +87,10 @@ def difference_sheet(cell: Cell, differences: pd.DataFrame) -> Sheet | None:
         *("smaller / greater", "Cliff's delta", "test", "p", "p, Holm", "smallest p there can be"),
     )
     baseline = own["baseline"].iloc[0]
-    return Sheet(f"Against {baseline}, block by block", heads, rows, words=2)
+    return ReportTable(f"Against {baseline}, block by block", heads, rows, words=2)
 
 
-def audit_sheet(runs: pd.DataFrame) -> Sheet | None:
+def audit_sheet(runs: pd.DataFrame) -> ReportTable | None:
     """What the audit found, by treatment; None where no run was audited."""
     audited = runs[~pd.isna(runs["false_equal_pages"])]
     if audited.empty:
@@ -102,19 +102,19 @@ def audit_sheet(runs: pd.DataFrame) -> Sheet | None:
         hit = str(int((wrong > 0).sum()))
         rows.append((str(treatment), str(len(own)), compared or UNSEEN, f"{wrong.sum():,.0f}", hit))
     heads = ("treatment", "runs audited", "pages taken for equal", "of them not equal", "runs with any")
-    return Sheet("Audit", heads, tuple(rows))
+    return ReportTable("Audit", heads, tuple(rows))
 
 
-def unfinished_sheet(runs: pd.DataFrame) -> Sheet | None:
+def unfinished_sheet(runs: pd.DataFrame) -> ReportTable | None:
     """Runs that did not complete, with the reason, and those whose memory differed; None where there are none."""
     bad = runs[(runs["outcome"] != "completed") | _differs(runs)]
     if bad.empty:
         return None
     rows = tuple((*_which(row), _reason(row)) for row in rows_of(bad.sort_values("run")))
-    return Sheet("Not completed", ("run", "cell", "treatment", "block", "outcome", "reason"), rows, words=6)
+    return ReportTable("Not completed", ("run", "cell", "treatment", "block", "outcome", "reason"), rows, words=6)
 
 
-def run_sheet(runs: pd.DataFrame) -> Sheet:
+def run_sheet(runs: pd.DataFrame) -> ReportTable:
     """Every run."""
     shown = [metric for metric in METRICS if metric.column in (*COMPARED, "rounds", "fake_pages")]
     figures = {metric.column: numbers(runs[metric.column]) for metric in shown}
@@ -124,20 +124,20 @@ def run_sheet(runs: pd.DataFrame) -> Sheet:
         written = [UNSEEN if math.isnan(value) else metric.text(value) for metric, value in values]
         rows.append((*_which(row), *written))
     heads = ("run", "cell", "treatment", "block", "outcome", *(metric.title for metric in shown))
-    return Sheet("All runs", heads, tuple(sorted(rows)), words=5, folded=True)
+    return ReportTable("All runs", heads, tuple(sorted(rows)), words=5, folded=True)
 
 
-def left_out_sheet(left_out: Sequence[dict[str, str]]) -> Sheet | None:
+def left_out_sheet(left_out: Sequence[dict[str, str]]) -> ReportTable | None:
     """Treatments that QEMU refused; None if it took them all."""
     if not left_out:
         return None
     rows = tuple((_text(each.get("treatment")), _text(each.get("reason"))) for each in left_out)
-    return Sheet("Left out", ("treatment", "why, in QEMU's words"), rows, words=2)
+    return ReportTable("Left out", ("treatment", "why, in QEMU's words"), rows, words=2)
 
 
-def fact_sheet(facts: dict[str, str]) -> Sheet:
+def fact_sheet(facts: dict[str, str]) -> ReportTable:
     """What the campaign was made by, on and with."""
-    return Sheet("Manifest", ("fact", "value"), tuple(facts.items()), words=2)
+    return ReportTable("Manifest", ("fact", "value"), tuple(facts.items()), words=2)
 
 
 def _equal(runs: pd.DataFrame) -> str:

@@ -12,13 +12,13 @@ from .cells import cells, treatments
 from .compare import differences, medians
 from .content import baseline_of, content
 from .html import html
-from .inputs import Frames, order_of, plan_of
+from .inputs import ReportInputs, order_of, plan_of
 from .markdown import markdown
 
 REPORT = "report"
 
 
-def write(campaign: Frames, directory: Path) -> Path:
+def write(campaign: ReportInputs, directory: Path) -> Path:
     """Make ``report/`` in the `directory` of a campaign, finished or not; its ``report.html`` is returned.
 
     Beside it are ``report.md`` and ``medians.csv``, ``differences.csv``, ``runs.csv``. Each file is whole, and takes

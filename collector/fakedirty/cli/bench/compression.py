@@ -8,7 +8,7 @@ from statistics import median
 from rich.table import Table
 
 from fakedirty.lab.bench.compression import LEAST_RATIO, LEAST_ROUNDS, MOST_OF_CODEC, fair, limit_seconds
-from fakedirty.lab.bench.convergence import Measured, Mix
+from fakedirty.lab.bench.convergence import ConvergenceRun, Mix
 from fakedirty.lab.treatments import Treatment
 
 from .report import convergence_line, spread
@@ -16,7 +16,7 @@ from .report import convergence_line, spread
 HEADS = ("treatment", "ended", "total s", "limit s", "/ limit", "/ skip", "/ alone", "downtime ms", "sent MB", "rounds")
 
 
-def compression_line(made: Measured) -> str:
+def compression_line(made: ConvergenceRun) -> str:
     """One migration on one line, with what the codec alone did before it."""
     if made.codec_ratio is None or made.codec_bytes_per_second is None:
         return convergence_line(made)
@@ -25,7 +25,7 @@ def compression_line(made: Measured) -> str:
 
 
 def compression_tables(
-    runs: Sequence[Measured], mixes: Sequence[Mix], treatments: Mapping[str, Treatment], bytes_per_second: float
+    runs: Sequence[ConvergenceRun], mixes: Sequence[Mix], treatments: Mapping[str, Treatment], bytes_per_second: float
 ) -> Iterator[Table]:
     """One table for each mix, the treatment with the fastest run first; then the conditions for each mix and codec.
 
@@ -69,7 +69,7 @@ def compression_tables(
 
 
 def _conditions(
-    runs: Sequence[Measured], mixes: Sequence[Mix], treatments: Mapping[str, Treatment], bytes_per_second: float
+    runs: Sequence[ConvergenceRun], mixes: Sequence[Mix], treatments: Mapping[str, Treatment], bytes_per_second: float
 ) -> Table:
     table = Table(
         title=f"fair on two cores: ratio {LEAST_RATIO:g} or more, the link at most {MOST_OF_CODEC:g} of what a thread "
@@ -95,12 +95,12 @@ def _conditions(
     return table
 
 
-def _least(group: Sequence[Measured]) -> str:
+def _least(group: Sequence[ConvergenceRun]) -> str:
     """What stands before the time of a group, of which some did not end: at least."""
     return "" if all(made.converged for made in group) else "> "
 
 
-def _by(group: Sequence[Measured], other: Sequence[Measured]) -> str:
+def _by(group: Sequence[ConvergenceRun], other: Sequence[ConvergenceRun]) -> str:
     """The time of one group by that of another: at least, at most, or, where both have not ended, not to be known."""
     if not other or group is other:
         return ""

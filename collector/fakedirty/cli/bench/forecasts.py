@@ -8,10 +8,10 @@ from statistics import median
 
 from rich.table import Table
 
-from fakedirty.lab.bench.forecasts import PLANS, Checked
+from fakedirty.lab.bench.forecasts import PLANS, CheckedForecast
 
 
-def verdict_line(made: Checked) -> str:
+def verdict_line(made: CheckedForecast) -> str:
     """One run on one line."""
     job = made.job
     return (
@@ -19,7 +19,7 @@ def verdict_line(made: Checked) -> str:
     )
 
 
-def verdict_tables(runs: Sequence[Checked]) -> Iterator[Table]:
+def verdict_tables(runs: Sequence[CheckedForecast]) -> Iterator[Table]:
     """All of them, then by plan how often it was right, and by how much the total time was off."""
     table = Table(title="predicted after round 2, and what came of it", title_justify="left", title_style="bold")
     for head in ("mix", "Mbit/s", "plan", "predicted s", "real s", "off by", "downtime ms", "real ms"):
@@ -50,14 +50,14 @@ def verdict_tables(runs: Sequence[Checked]) -> Iterator[Table]:
     yield table
 
 
-def error(made: Checked) -> float | None:
+def error(made: CheckedForecast) -> float | None:
     """By what share of the real total time the predicted one was off; None unless there are both."""
     if made.total_expected is None or made.total_seconds is None:
         return None
     return made.total_expected / made.total_seconds - 1
 
 
-def _confusion(plan: str, runs: Sequence[Checked]) -> Table:
+def _confusion(plan: str, runs: Sequence[CheckedForecast]) -> Table:
     counts = Counter((made.predicted, made.certain, made.converged) for made in runs)
     table = Table(title=f"plan {plan}: does it converge?", title_justify="left", title_style="bold")
     for head in ("predicted", "it did", "it did not"):
@@ -69,7 +69,7 @@ def _confusion(plan: str, runs: Sequence[Checked]) -> Table:
     return table
 
 
-def _predicted(made: Checked) -> str:
+def _predicted(made: CheckedForecast) -> str:
     if not made.judged:
         return "nothing"
     if made.total_expected is None:

@@ -45,7 +45,7 @@ def _link_bits(arguments: argparse.Namespace, usual: int) -> int:
 
 def _treated(
     arguments: argparse.Namespace,
-    measure: Callable[..., convergence.Measured],
+    measure: Callable[..., convergence.ConvergenceRun],
     mixes: Mapping[str, Mix],
     treatments: Mapping[str, Treatment],
     link_bits: int,
@@ -54,7 +54,7 @@ def _treated(
     """What two benchmarks of treatments on mixes have in common; `settings` are those of one alone."""
     guest, qemu, limit = build_guest("linux"), arguments.qemu or qemu_binary(), arguments.time_limit
 
-    def measured(job: convergence.Job) -> convergence.Measured:
+    def measured(job: convergence.ConvergenceJob) -> convergence.ConvergenceRun:
         mix, treatment = mixes[job.mix], treatments[job.treatment]
         return measure(job, mix, treatment, qemu, guest, time_limit=limit, link_bits=link_bits)
 
@@ -72,8 +72,8 @@ def _treated(
         },
         "jobs": list(jobs),
         "measuring": lambda: nullcontext(measured),
-        "made_type": convergence.Measured,
-        "job_type": convergence.Job,
+        "made_type": convergence.ConvergenceRun,
+        "job_type": convergence.ConvergenceJob,
         "wrong": lambda made: not made.memory_equal,
     }
 
@@ -92,7 +92,7 @@ def _convergence(arguments: argparse.Namespace) -> Benchmark:
 def _verdict(arguments: argparse.Namespace) -> Benchmark:
     guest, qemu = build_guest("linux"), arguments.qemu or qemu_binary()
 
-    def measure(job: forecasts.VerdictJob) -> forecasts.Checked:
+    def measure(job: forecasts.ForecastJob) -> forecasts.CheckedForecast:
         return forecasts.check_verdict(job, qemu, guest, time_limit=arguments.time_limit)
 
     return Benchmark(
@@ -107,8 +107,8 @@ def _verdict(arguments: argparse.Namespace) -> Benchmark:
         },
         jobs=list(forecasts.verdict_jobs(arguments.repetitions, arguments.seed)),
         measuring=lambda: nullcontext(measure),
-        made_type=forecasts.Checked,
-        job_type=forecasts.VerdictJob,
+        made_type=forecasts.CheckedForecast,
+        job_type=forecasts.ForecastJob,
         line=verdict_line,
         tables=verdict_tables,
         most_seconds=arguments.time_limit + 15.0,

@@ -9,7 +9,7 @@ import numpy as np
 from rich.table import Table
 
 from fakedirty.lab.bench import overhead
-from fakedirty.lab.bench.convergence import Measured, Mix
+from fakedirty.lab.bench.convergence import ConvergenceRun, Mix
 from fakedirty.lab.bench.cost import ARMS, COMPARED, Cost, paired
 from fakedirty.lab.bench.hash_speed import READ, HashSpeed
 from fakedirty.lab.bench.scrape_speed import NEWS, WAYS, ScrapeSpeed
@@ -18,14 +18,16 @@ from fakedirty.lab.guests.content import PAGE_BYTES
 RESAMPLES, RESAMPLE_SEED = 10_000, 1
 
 
-def convergence_line(made: Measured) -> str:
+def convergence_line(made: ConvergenceRun) -> str:
     """One migration on one line."""
     ended = f"{made.total_seconds:.2f} s, downtime {made.downtime_ms} ms" if made.converged else "does not converge"
     sent = f"{made.rounds} rounds, {made.sent_bytes / 1e6:,.0f} MB"
     return f"{made.job.mix} {made.job.treatment}: {ended}, {sent}; {'equal' if made.memory_equal else 'NOT EQUAL'}"
 
 
-def convergence_tables(runs: Sequence[Measured], mixes: Sequence[Mix], bytes_per_second: float) -> Iterator[Table]:
+def convergence_tables(
+    runs: Sequence[ConvergenceRun], mixes: Sequence[Mix], bytes_per_second: float
+) -> Iterator[Table]:
     """One table for each mix, the treatment with the fastest run first."""
     for mix in mixes:
         of_mix = [made for made in runs if made.job.mix == mix.name]
@@ -53,7 +55,7 @@ def convergence_tables(runs: Sequence[Measured], mixes: Sequence[Mix], bytes_per
         yield table
 
 
-def _total(group: Sequence[Measured], ended: Sequence[Measured], limit: float) -> tuple[str, str]:
+def _total(group: Sequence[ConvergenceRun], ended: Sequence[ConvergenceRun], limit: float) -> tuple[str, str]:
     """Total time and its ratio to the limit; where not all ended, at least what was waited for."""
     seconds = [made.total_seconds for made in group]
     least = "" if len(ended) == len(group) else "> "

@@ -1,6 +1,6 @@
 """The convergence benchmark of guests whose pages compress: skipping before compression, and each of the two alone.
 
-It is a fair question on two cores where the link, and not the CPU, is what compression waits for: see `Fair`.
+It is a fair question on two cores where the link, and not the CPU, is what compression waits for: see `FairnessCheck`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fakedirty.lab.treatments import Treatment
 
 from . import convergence
 from .codec_speed import CodecSpeed, measure_codec
-from .convergence import Job, Measured, Mix
+from .convergence import ConvergenceJob, ConvergenceRun, Mix
 
 MBIT = 400  # per second: of the link, where nothing else is asked for
 RAM = "pc.ram"
@@ -45,7 +45,7 @@ MIXES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Fair:
+class FairnessCheck:
     """Of the runs on one mix, whether compression alone has something to gain, and CPU enough to gain it.
 
     `ratio` and `codec_bytes_per_second` are those of the codec alone, in one thread; `rounds` are those that it takes
@@ -68,7 +68,7 @@ class Fair:
         return self.ratio >= LEAST_RATIO and self.share_of_codec <= MOST_OF_CODEC and self.rounds >= LEAST_ROUNDS
 
 
-def fair(runs: Sequence[Measured], codec: str, link_bytes_per_second: float) -> Fair | None:
+def fair(runs: Sequence[ConvergenceRun], codec: str, link_bytes_per_second: float) -> FairnessCheck | None:
     """The conditions as they were for a codec; None where it was not run both ways."""
     alone = [made for made in runs if made.job.treatment == f"multifd+{codec}"]
     both = [made for made in runs if made.job.treatment == f"skip+multifd+{codec}"]
@@ -76,16 +76,16 @@ def fair(runs: Sequence[Measured], codec: str, link_bytes_per_second: float) -> 
     speeds = [made.codec_bytes_per_second for made in (*alone, *both) if made.codec_bytes_per_second is not None]
     if not alone or not both or not ratios or not speeds:
         return None
-    return Fair(median(ratios), median(speeds), link_bytes_per_second, min(made.rounds for made in alone))
+    return FairnessCheck(median(ratios), median(speeds), link_bytes_per_second, min(made.rounds for made in alone))
 
 
-def limit_seconds(made: Measured, mix: Mix, treatment: Treatment, link_bytes_per_second: float) -> float:
+def limit_seconds(made: ConvergenceRun, mix: Mix, treatment: Treatment, link_bytes_per_second: float) -> float:
     """What a treatment cannot be faster than: bulk and one pass of changed pages, by the slower of link and CPU."""
     return max(made.limit_seconds(mix, link_bytes_per_second), made.codec_seconds(mix, treatment.channels or 1))
 
 
 def measure(
-    job: Job,
+    job: ConvergenceJob,
     mix: Mix,
     treatment: Treatment,
     qemu: Path,
@@ -93,7 +93,7 @@ def measure(
     *,
     time_limit: float,
     link_bits: int,
-) -> Measured:
+) -> ConvergenceRun:
     """As :func:`convergence.measure`, and the codec alone on the guest's pages before."""
 
     def codec_speed(source: Machine, report: GuestReport) -> CodecSpeed | None:

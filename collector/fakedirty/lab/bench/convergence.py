@@ -13,7 +13,7 @@ from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import Settings, migrate
 from fakedirty.lab.network import GIGABIT, shaped_network
-from fakedirty.lab.testbed import Bench, compared
+from fakedirty.lab.testbed import Testbed, compared
 from fakedirty.lab.treatments import CONVERGENCE, Treatment
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.parameters import MODE
@@ -56,7 +56,7 @@ MIXES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ConvergenceJob:
     """One migration of the benchmark; the three together name it."""
 
     repetition: int
@@ -65,7 +65,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ConvergenceRun:
     """What came of a job.
 
     `total_seconds`, `downtime_ms`, `sent_bytes` (on the link, headers included) and `rounds` are those of its end, or
@@ -74,7 +74,7 @@ class Measured:
     and in one thread, is in `codec_ratio` and `codec_bytes_per_second`: None where nothing is compressed.
     """
 
-    job: Job
+    job: ConvergenceJob
     converged: bool
     total_seconds: float
     downtime_ms: int | None
@@ -101,7 +101,7 @@ class Measured:
 
 def jobs(
     repetitions: int, seed: int, mixes: Sequence[Mix] = MIXES, treatments: Sequence[Treatment] = CONVERGENCE
-) -> Iterator[Job]:
+) -> Iterator[ConvergenceJob]:
     """All jobs: in each repetition every treatment once on every mix, in an order drawn from the seed."""
     chance = random.Random(seed)
     for repetition in range(1, repetitions + 1):
@@ -109,11 +109,11 @@ def jobs(
             order = list(treatments)
             chance.shuffle(order)
             for treatment in order:
-                yield Job(repetition, mix.name, treatment.name)
+                yield ConvergenceJob(repetition, mix.name, treatment.name)
 
 
 def measure(
-    job: Job,
+    job: ConvergenceJob,
     mix: Mix,
     treatment: Treatment,
     qemu: Path,
@@ -122,7 +122,7 @@ def measure(
     time_limit: float,
     link_bits: int = LINK_BITS,
     codec_speed: Callable[[Machine, GuestReport], CodecSpeed | None] = lambda _source, _report: None,
-) -> Measured:
+) -> ConvergenceRun:
     """Boot the guest, migrate it once over the link, and compare its memory; `codec_speed` is asked before."""
     settings = Settings(
         DOWNTIME_LIMIT_MS,
@@ -131,7 +131,7 @@ def measure(
         shared=treatment.shared,
     )
     with shaped_network(link_bits) as network:
-        bench = Bench(qemu, guest, mix.workload, network, name=f"convergence-{treatment.name}")
+        bench = Testbed(qemu, guest, mix.workload, network, name=f"convergence-{treatment.name}")
         reports: list[GuestReport] = []
 
         def sweeping(report: GuestReport) -> bool:
@@ -151,7 +151,7 @@ def measure(
             sent, rounds = at_limit[0] if at_limit else look()
             first = read_history(source.qmp)["rounds"][0]
             equal = outcome.status == "completed" and compared(source, destination).equal
-    return Measured(
+    return ConvergenceRun(
         job,
         converged=outcome.converged and outcome.status == "completed",
         total_seconds=outcome.measured["total-time"] / 1000,

@@ -11,7 +11,7 @@ from typing import Protocol
 from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine
-from fakedirty.lab.testbed import Bench
+from fakedirty.lab.testbed import Testbed
 
 from .full_speed import ALL_FAKE, FULL, LOCKED, later_rounds, one_pass, prepare, sink, take_channels, take_mode
 from .order import shuffled
@@ -101,7 +101,7 @@ def cost_bench(
             key = (arm.series, arm.workload)
             if key not in sources:
                 qemu = series if arm.series else unpatched
-                bench = Bench(qemu, guest, arm.workload, network=None, more=LOCKED, name="cost")
+                bench = Testbed(qemu, guest, arm.workload, network=None, more=LOCKED, name="cost")
                 sources[key] = stack.enter_context(bench.source())
                 prepare(sources[key].qmp, running=arm.rounds)
 
@@ -127,7 +127,7 @@ class _Job(Protocol):
     def arm(self) -> str: ...
 
 
-class Measured(Protocol):
+class CostMeasurement(Protocol):
     """What a repetition has of each arm."""
 
     @property
@@ -135,7 +135,9 @@ class Measured(Protocol):
         """Which repetition and which arm."""
 
 
-def paired(costs: Sequence[Measured], first: str, second: str, figure: str, *, share: bool = True) -> list[float]:
+def paired(
+    costs: Sequence[CostMeasurement], first: str, second: str, figure: str, *, share: bool = True
+) -> list[float]:
     """By repetition, the difference of `second` to `first`, as a share of `first` or, without `share`, as it is."""
     values = {(cost.job.repetition, cost.job.arm): float(getattr(cost, figure)) for cost in costs}
     repetitions = sorted({cost.job.repetition for cost in costs})

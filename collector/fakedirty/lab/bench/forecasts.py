@@ -43,7 +43,7 @@ MIXES = (
 
 
 @dataclass(frozen=True, slots=True)
-class VerdictJob:
+class ForecastJob:
     """One migration; all of it together names it."""
 
     repetition: int
@@ -53,13 +53,13 @@ class VerdictJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedForecast:
     """What was predicted of a job, and what came of it; times in seconds, None where there was no end.
 
     Without a verdict (`judged` is false) it had come to its end before round 2 was over.
     """
 
-    job: VerdictJob
+    job: ForecastJob
     judged: bool
     predicted: bool
     certain: bool
@@ -73,7 +73,7 @@ class Checked:
     memory_equal: bool
 
 
-class Frozen:
+class FrozenForecast:
     """The sink that keeps the verdict after so many rounds."""
 
     def __init__(self, after: int = FROZEN_AFTER) -> None:
@@ -96,20 +96,20 @@ class Frozen:
         """Nothing."""
 
 
-def verdict_jobs(repetitions: int, seed: int, mixes: Sequence[Mix] = MIXES) -> Iterator[VerdictJob]:
+def verdict_jobs(repetitions: int, seed: int, mixes: Sequence[Mix] = MIXES) -> Iterator[ForecastJob]:
     """All jobs, in an order drawn from the seed within each repetition."""
     chance = random.Random(seed)
     for repetition in range(1, repetitions + 1):
-        jobs = [VerdictJob(repetition, mix.name, mbit, plan) for mix in mixes for mbit in LINKS for plan in PLANS]
+        jobs = [ForecastJob(repetition, mix.name, mbit, plan) for mix in mixes for mbit in LINKS for plan in PLANS]
         chance.shuffle(jobs)
         yield from jobs
 
 
-def check_verdict(job: VerdictJob, qemu: Path, guest: BuiltGuest, *, time_limit: float) -> Checked:
+def check_verdict(job: ForecastJob, qemu: Path, guest: BuiltGuest, *, time_limit: float) -> CheckedForecast:
     """Boot the guest, migrate it by its plan, and compare its memory."""
     [mix] = [each for each in MIXES if each.name == job.mix]
     skip = [Step(lambda qmp: set_mode(qmp, Mode.SKIP), after_round=FROZEN_AFTER)]
-    frozen = Frozen()
+    frozen = FrozenForecast()
     result = run_experiment(
         Experiment(
             "verdict",
@@ -128,7 +128,7 @@ def check_verdict(job: VerdictJob, qemu: Path, guest: BuiltGuest, *, time_limit:
     outcome, prediction = result.outcome, frozen.predictions.get(job.plan)
     total = prediction.total_seconds if prediction else None
     converged = outcome.converged and outcome.status == "completed"
-    return Checked(
+    return CheckedForecast(
         job,
         judged=prediction is not None,
         predicted=prediction is not None and prediction.converges,

@@ -36,7 +36,7 @@ ALL_FAKE = Workload(fake=524_288, pause_ms=0, memory_mib=2304)
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class TimeSpent:
     """Seconds that so many pages took, and those on a CPU of the migration thread and of all channels of multifd."""
 
     pass_seconds: float
@@ -68,17 +68,17 @@ def take_channels(qmp: Qmp, channels: int) -> None:
         qmp.execute(SET, {CHANNELS: channels})
 
 
-def one_pass(source: Machine, uri: str) -> Spent:
+def one_pass(source: Machine, uri: str) -> TimeSpent:
     """Send everything once."""
     start = _start(source.qmp, uri)
     await_state(source.qmp, PAUSED)
     passed, thread, channels = time.monotonic() - start, thread_seconds(source), channel_seconds(source)
     ram = source.qmp.execute("query-migrate")["ram"]
     cancel(source.qmp)
-    return Spent(passed, thread, ram["normal"] + ram["duplicate"], channels)
+    return TimeSpent(passed, thread, ram["normal"] + ram["duplicate"], channels)
 
 
-def later_rounds(source: Machine, uri: str) -> Spent:
+def later_rounds(source: Machine, uri: str) -> TimeSpent:
     """Watch the rounds after the first one for a while."""
     skip_on_the_run(source, uri)
     begin = _considered(source)
@@ -87,7 +87,7 @@ def later_rounds(source: Machine, uri: str) -> Spent:
     cancel(source.qmp)
     source.qmp.execute("stop")
     seconds, thread, pages = (after - before for before, after in zip(begin, end, strict=True))
-    return Spent(seconds, thread, int(pages))
+    return TimeSpent(seconds, thread, int(pages))
 
 
 def skip_on_the_run(source: Machine, uri: str) -> None:

@@ -16,11 +16,11 @@ from statistics import geometric_mean, mean, median
 from fakedirty.errors import LabError
 from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.machine import Machine
-from fakedirty.lab.testbed import Bench
+from fakedirty.lab.testbed import Testbed
 from fakedirty.model.enums import Level
 from fakedirty.record.load import load
 
-from .full_speed import FULL, LOCKED, Spent, one_pass, prepare, sink, take_mode
+from .full_speed import FULL, LOCKED, TimeSpent, one_pass, prepare, sink, take_mode
 from .order import shuffled
 
 PAIRS = 6  # of passes, one observed and one not, right after each other
@@ -102,7 +102,7 @@ def overhead_bench(qemu: Path, guest: BuiltGuest) -> Iterator[Callable[[Overhead
     with ExitStack() as stack:
         uri = stack.enter_context(sink())
         one, other = (
-            stack.enter_context(Bench(qemu, guest, FULL, network=None, more=LOCKED, name=name).source())
+            stack.enter_context(Testbed(qemu, guest, FULL, network=None, more=LOCKED, name=name).source())
             for name in ("overhead-1", "overhead-2")
         )
         for source in (one, other):
@@ -122,13 +122,13 @@ def overhead_bench(qemu: Path, guest: BuiltGuest) -> Iterator[Callable[[Overhead
 class _Observed:
     """Pairs of passes, the first of each observed, and what that took the collector."""
 
-    pairs: Sequence[tuple[Spent, Spent]]
+    pairs: Sequence[tuple[TimeSpent, TimeSpent]]
     collector_seconds: Sequence[float]
     peak: int
     grown: int
     lost: int
 
-    def ratio(self, figure: Callable[[Spent], float]) -> float:
+    def ratio(self, figure: Callable[[TimeSpent], float]) -> float:
         """Of the observed one of a pair to the other."""
         return median(figure(own) / figure(base) for own, base in self.pairs)
 

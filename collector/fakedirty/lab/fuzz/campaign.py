@@ -11,7 +11,7 @@ from fakedirty.lab.guests.recipes import BuiltGuest, build_guest
 from fakedirty.lab.guests.workload import PROBE
 from fakedirty.lab.machine import INCOMING, machine
 from fakedirty.lab.network import shaped_network
-from fakedirty.lab.testbed import Bench
+from fakedirty.lab.testbed import Testbed
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.mode import read_mode
@@ -22,15 +22,15 @@ from fakedirty.qmp.schema import Schema
 from .accepted import accepted
 from .draw import draw, most_mib
 from .memory_layouts import ARGUMENTS, HUGE_PAGES, reserved_huge_pages
-from .plan import AUDIT_PARAMETER, DIRTY_LIMIT, MOST_VCPUS, RING, WEAK_PARAMETER, Possible
-from .run import Fuzzed, run_plan
+from .plan import AUDIT_PARAMETER, DIRTY_LIMIT, MOST_VCPUS, RING, WEAK_PARAMETER, Possibilities
+from .run import FuzzResult, run_plan
 
 GUEST = "baremetal"  # writes nothing but what it is told, and starts at once
 
 HUGE_MIB = 2 * most_mib()  # a source and a destination
 
 
-def possible(qemu: Path, accelerator: str | None = None, vcpus: int = MOST_VCPUS) -> Possible:
+def possible(qemu: Path, accelerator: str | None = None, vcpus: int = MOST_VCPUS) -> Possibilities:
     """The hashes that QEMU skips by, as it says itself, and the accelerators that run the guest here.
 
     What does not run is said, with who refuses it. One `accelerator` may be asked for; LabError if it does not run.
@@ -48,7 +48,7 @@ def possible(qemu: Path, accelerator: str | None = None, vcpus: int = MOST_VCPUS
     ring = "kvm" in accelerators
     if ring and (refused := ring_refused(qemu, build_guest(GUEST))):
         ring, left_out = False, (*left_out, f"{RING} and {DIRTY_LIMIT}: {refused}")
-    return Possible(
+    return Possibilities(
         hashes,
         accelerators,
         needed,
@@ -63,11 +63,11 @@ def possible(qemu: Path, accelerator: str | None = None, vcpus: int = MOST_VCPUS
     )
 
 
-def fuzz(qemu: Path, seed: int, indexes: Iterable[int], allowed: Possible) -> Iterator[Fuzzed]:
+def fuzz(qemu: Path, seed: int, indexes: Iterable[int], allowed: Possibilities) -> Iterator[FuzzResult]:
     """Run the migrations of these indexes, one after the other. Both sides have huge pages meanwhile, if allowed."""
     guest: BuiltGuest = build_guest(GUEST)
     with reserved_huge_pages(HUGE_MIB if HUGE_PAGES in allowed.memories else 0), shaped_network() as network:
-        bench = Bench(qemu, guest, PROBE, network)
+        bench = Testbed(qemu, guest, PROBE, network)
         for index in indexes:
             yield run_plan(draw(seed, index, allowed), bench)
 

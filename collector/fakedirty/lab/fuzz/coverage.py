@@ -9,9 +9,9 @@ from itertools import permutations
 
 from fakedirty.model.enums import Mode
 
-from .breaks import FULL, IN_POSTCOPY, OF_A_CONNECTION, OF_POSTCOPY
+from .faults import FULL, IN_POSTCOPY, OF_A_CONNECTION, OF_POSTCOPY
 from .multifd import multifd_features
-from .plan import DIRTY_LIMIT, RING, Possible
+from .plan import DIRTY_LIMIT, RING, Possibilities
 from .route import FILE, POSTCOPY, way_features
 
 ENOUGH = 5
@@ -28,7 +28,7 @@ BLOCKS_CHANGED = "RAM blocks changed"
 AUDIT = ("audit off", "audit on")
 
 
-def features(possible: Possible) -> tuple[str, ...]:
+def features(possible: Possibilities) -> tuple[str, ...]:
     """Everything that a toggle can meet: the rows of the table."""
     switched = ("xbzrle", "auto-converge", "pause-before-switchover", "fake-dirty-switchover")
     return (
@@ -54,14 +54,14 @@ def features(possible: Possible) -> tuple[str, ...]:
     )
 
 
-def _of_postcopy(possible: Possible) -> tuple[str, ...]:
+def _of_postcopy(possible: Possibilities) -> tuple[str, ...]:
     """What breaks in postcopy, and in the stop before it."""
     if POSTCOPY not in possible.ways:
         return ()
     return OF_POSTCOPY if possible.breaks else (IN_POSTCOPY,)
 
 
-def kinds(possible: Possible) -> tuple[str, ...]:
+def kinds(possible: Possibilities) -> tuple[str, ...]:
     """Every kind of toggle: the columns. With one hash there is none to change to."""
     return KINDS if len(possible.hashes) > 1 else KINDS[:-1]
 
@@ -84,7 +84,7 @@ def toggle_kinds(before: tuple[Mode, str], after: tuple[Mode, str]) -> tuple[str
 class Coverage:
     """The table: for each feature and kind of toggle, the migrations in which they met."""
 
-    def __init__(self, possible: Possible) -> None:
+    def __init__(self, possible: Possibilities) -> None:
         self.features = features(possible)
         self.kinds = kinds(possible)
         self._met: Counter[tuple[str, str]] = Counter()

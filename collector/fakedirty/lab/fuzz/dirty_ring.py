@@ -31,7 +31,7 @@ LIMIT_SECONDS = 4.0  # that a migration with a limit lasts longer
 
 
 @dataclass(frozen=True, slots=True)
-class Reporting:
+class DirtyReporting:
     """`ring` is the number of entries, None: a bitmap. `limit` are the parameters of dirty-limit, if it is on."""
 
     ring: int | None = None
@@ -55,20 +55,20 @@ class Reporting:
         )
 
 
-def draw_reporting(chance: Chance, *, limits: bool) -> Reporting:
+def draw_reporting(chance: Chance, *, limits: bool) -> DirtyReporting:
     """A bitmap, a ring, or a ring with dirty-limit where `limits` may be."""
     ringed, limited = chance.happens(RING_SHARE), chance.happens(LIMIT_SHARE)
     ring, limit, period = chance.of(RINGS), chance.of(LIMITS_MB), chance.of(PERIODS_MS)
     if not ringed:
-        return Reporting()
+        return DirtyReporting()
     if not (limited and limits):
-        return Reporting(ring)
+        return DirtyReporting(ring)
     parameters: dict[str, object] = {
         "vcpu-dirty-limit": limit,
         "x-vcpu-dirty-limit-period": period,
         "throttle-trigger-threshold": LEAST_TRIGGER,
     }
-    return Reporting(min(RINGS), parameters)
+    return DirtyReporting(min(RINGS), parameters)
 
 
 def _slowed(plan: Plan, attempt: Attempt) -> Attempt:

@@ -12,13 +12,13 @@ from fakedirty.qmp.parameters import SWITCHOVER
 
 from .chance import Chance
 from .coverage import BLOCKS_CHANGED, CACHE_RESIZED, SWITCHOVER_CHANGED
-from .dirty_ring import Reporting, draw_reporting
+from .dirty_ring import DirtyReporting, draw_reporting
 from .draw_route import CREEPING, LAST_SECONDS, draw_ways, with_breaks, with_kills, with_postcopy
-from .draw_toggles import Hash, Walk
+from .draw_toggles import HashChoice, ToggleWalk
 from .memory_layouts import ONE_BLOCK
 from .moment import Moment
-from .plan import MOST_VCPUS, Attempt, Change, Plan, Possible
-from .route import File, Hybrid
+from .plan import MOST_VCPUS, Attempt, Change, Plan, Possibilities
+from .route import FileRoute, HybridRoute
 
 MEMORY_MIB = 8  # the size of a guest is a multiple of it
 MOST = {"fake": 2500, "changed": 400, "zero": 500, "aba": 500, "phased": 600, "untouched": 600}
@@ -58,14 +58,14 @@ LATE_SECONDS = 0.3
 # The last toggle but one, and the last: just before the end, and at it, or with the VM stopped. No round follows that
 # would send again what was left out, so that anything goes, but more than chance would have it what must forget
 # records does: off and on again, another hash and back, and skip after whatever was sent.
-Late = tuple[Mode | None, Hash | None]
+Late = tuple[Mode | None, HashChoice | None]
 ENDS: tuple[tuple[Late, Late], ...] = (
     ((None, None), (None, None)),
     ((None, None), (None, None)),
     ((None, None), (None, None)),
     ((None, None), (Mode.SKIP, None)),
-    ((Mode.OFF, Hash.STAYS), (Mode.SKIP, Hash.STAYS)),
-    ((Mode.SKIP, Hash.OTHER), (Mode.SKIP, Hash.RETURNS)),
+    ((Mode.OFF, HashChoice.STAYS), (Mode.SKIP, HashChoice.STAYS)),
+    ((Mode.SKIP, HashChoice.OTHER), (Mode.SKIP, HashChoice.RETURNS)),
 )
 
 # Auto-converge syncs of its own accord at every fifth second, if a round lasts from one of them to the next: with as
@@ -77,7 +77,7 @@ LEAST_BANDWIDTH = 100
 HARDLY, MOSTLY = 20, 99  # percent of the time that a guest may be kept from running
 
 
-def draw(seed: int, index: int, possible: Possible) -> Plan:
+def draw(seed: int, index: int, possible: Possibilities) -> Plan:
     """The plan of migration `index`. What is possible changes nothing but what is not."""
     chance = Chance(f"{seed}:{index}")
     forced = chance.happens(FORCED_SHARE)
@@ -90,11 +90,11 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
     kvm, plain = chance.happens(KVM_SHARE) and not forced, chance.happens(PLAIN_SHARE)
     accelerator = possible.accelerators[-1 if kvm else 0]
     rings = possible.ring and accelerator == "kvm"
-    reporting = draw_reporting(Chance(f"{seed}:{index}:ring"), limits=not forced) if rings else Reporting()
+    reporting = draw_reporting(Chance(f"{seed}:{index}:ring"), limits=not forced) if rings else DirtyReporting()
     memory = chance.of(possible.memories)
     pause, endless = chance.happens(PAUSE_SHARE), chance.happens(ENDLESS_SHARE)
     cancels = 0 if forced else chance.of(CANCELS)
-    walk = Walk(chance, possible)
+    walk = ToggleWalk(chance, possible)
     limit_ms = chance.of(DOWNTIME_LIMITS_MS)
     still = _still(chance, limit_ms)
     attempts = [
@@ -118,7 +118,7 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
     if multifd:
         bandwidth //= multifd.ratio
     timing = Chance(f"{seed}:{index}:limit")
-    timed = timing.happens(TIMED_SHARE) and not (still or forced or isinstance(way, Hybrid))
+    timed = timing.happens(TIMED_SHARE) and not (still or forced or isinstance(way, HybridRoute))
     if timed:
         limit_ms = timing.of(TIMED_LIMITS_MS)
         attempts[-1] = replace(attempts[-1], seconds=attempts[-1].seconds + TIMED_SECONDS)
@@ -127,12 +127,12 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
         last = _stand_still(attempts[-1], still)
     if possible.breaks:
         breaking = Chance(f"{seed}:{index}:break")
-        earlier = with_breaks(breaking, earlier, channels=multifd is not None, file=isinstance(way, File))
-    if isinstance(way, Hybrid):
+        earlier = with_breaks(breaking, earlier, channels=multifd is not None, file=isinstance(way, FileRoute))
+    if isinstance(way, HybridRoute):
         earlier, last = with_postcopy(Chance(f"{seed}:{index}:postcopy"), earlier, last)
         if possible.breaks:
             earlier, last = with_kills(Chance(f"{seed}:{index}:killed"), earlier, last, pauses=pause)
-    linked = timed and not isinstance(way, File)
+    linked = timed and not isinstance(way, FileRoute)
     return reporting.of(
         Plan(
             seed=seed,
@@ -143,9 +143,9 @@ def draw(seed: int, index: int, possible: Possible) -> Plan:
             memory=ONE_BLOCK if plain else memory,
             bandwidth_bytes=UNLIMITED if linked else bandwidth,
             link_bits=8 * bandwidth if linked else None,
-            downtime_limit_ms=way.limit_ms if isinstance(way, Hybrid) else limit_ms,
+            downtime_limit_ms=way.limit_ms if isinstance(way, HybridRoute) else limit_ms,
             capabilities={
-                "xbzrle": chance.happens(0.5) and not multifd and not isinstance(way, File),
+                "xbzrle": chance.happens(0.5) and not multifd and not isinstance(way, FileRoute),
                 "auto-converge": chance.happens(0.4) or forced,
                 "pause-before-switchover": pause,
             },
@@ -187,7 +187,7 @@ def most_mib() -> int:
 
 def _attempt(
     chance: Chance,
-    walk: Walk,
+    walk: ToggleWalk,
     bulk_seconds: float,
     bandwidth: int,
     *,
@@ -209,7 +209,7 @@ def _attempt(
     early = [_early(chance, bulk_seconds, wild) for _ in range(chance.whole(5, 9) * (1 + forced))]
     toggles = list(walk.toggles(sorted(early, key=lambda moment: moment.after_seconds or 0)))
     if forced:
-        toggles.append(walk.toggle(Moment(after_seconds=FORCED_SECONDS[0]), change=Hash.OTHER))
+        toggles.append(walk.toggle(Moment(after_seconds=FORCED_SECONDS[0]), change=HashChoice.OTHER))
     if chance.happens(CALM_SHARE):
         toggles.append(replace(walk.toggle(Moment(after_seconds=wild), Mode.SKIP), hasty=False))
     late, last = chance.of(ENDS)

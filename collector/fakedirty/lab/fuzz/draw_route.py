@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from fakedirty.lab.migrate import PAUSED, POSTCOPY
 
-from .breaks import IN_POSTCOPY, KILLED_IN_POSTCOPY, KILLED_IN_STOP, Break, draw_break
 from .chance import Chance
+from .faults import IN_POSTCOPY, KILLED_IN_POSTCOPY, KILLED_IN_STOP, Fault, draw_break
 from .moment import Moment
 from .multifd import Multifd, draw_multifd
-from .plan import Attempt, Possible
-from .route import WITH_MULTIFD, File, Hybrid, Way, draw_way
+from .plan import Attempt, Possibilities
+from .route import WITH_MULTIFD, FileRoute, HybridRoute, Way, draw_way
 
 LAST_SECONDS = (
     0.02  # for a toggle to be taken before the migration is let through; what waits to be adopted delays that
@@ -33,15 +33,15 @@ CREEPING = {"max-postcopy-bandwidth": 40_000}
 KILLED_SHARE, KILLED_IN_STOP_SHARE = 0.25, 0.5
 
 
-def draw_ways(seed: int, index: int, possible: Possible, *, by_itself: bool) -> tuple[Way | None, Multifd | None]:
+def draw_ways(seed: int, index: int, possible: Possibilities, *, by_itself: bool) -> tuple[Way | None, Multifd | None]:
     """What it goes by, each of what QEMU allows together; no postcopy where the migration is to end `by_itself`."""
     multifd = draw_multifd(Chance(f"{seed}:{index}:multifd"), possible.compressions)
     way = draw_way(Chance(f"{seed}:{index}:way"), possible.ways)
-    if isinstance(way, Hybrid):
+    if isinstance(way, HybridRoute):
         if by_itself:
             return None, multifd
         return way, multifd if WITH_MULTIFD in possible.ways else None
-    if isinstance(way, File):
+    if isinstance(way, FileRoute):
         return (way, replace(multifd, compression="none")) if multifd else (replace(way, direct=False), None)
     return way, multifd
 
@@ -68,7 +68,7 @@ def _left(chance: Chance, attempt: Attempt) -> Attempt:
     by_round, rounds = chance.happens(AT_A_ROUND_SHARE), chance.whole(*ROUNDS_BEFORE)
     at = attempt.seconds - chance.between(*SECONDS_BEFORE)
     moment = Moment(after_round=rounds, after_seconds=at) if by_round else Moment(after_seconds=at)
-    broken = Break(IN_POSTCOPY, Moment(in_state=POSTCOPY)) if chance.happens(BROKEN_SHARE) else None
+    broken = Fault(IN_POSTCOPY, Moment(in_state=POSTCOPY)) if chance.happens(BROKEN_SHARE) else None
     return replace(attempt, postcopy=moment, broken=broken)
 
 
@@ -80,7 +80,7 @@ def _killed_in_stop(chance: Chance, attempt: Attempt) -> Attempt:
     return replace(
         attempt,
         cancel=None,
-        broken=Break(KILLED_IN_STOP, Moment(in_state=PAUSED)),
+        broken=Fault(KILLED_IN_STOP, Moment(in_state=PAUSED)),
         postcopy=Moment(after_seconds=attempt.seconds - before),
     )
 
@@ -88,7 +88,7 @@ def _killed_in_stop(chance: Chance, attempt: Attempt) -> Attempt:
 def _killed(chance: Chance, attempt: Attempt) -> Attempt:
     """The same, but in some the destination is killed in postcopy, whatever else would break in it."""
     happens, which = chance.happens(KILLED_SHARE), chance.between(0, 1)
-    return replace(attempt, broken=Break(KILLED_IN_POSTCOPY, Moment(in_state=POSTCOPY), which)) if happens else attempt
+    return replace(attempt, broken=Fault(KILLED_IN_POSTCOPY, Moment(in_state=POSTCOPY), which)) if happens else attempt
 
 
 def with_breaks(chance: Chance, attempts: Sequence[Attempt], *, channels: bool, file: bool) -> list[Attempt]:

@@ -10,7 +10,7 @@ from fakedirty.model.enums import Mode
 
 from .chance import Chance
 from .moment import Moment
-from .plan import Possible, Toggle
+from .plan import Possibilities, Toggle
 
 HASTY_SHARE = 0.15
 HASH_STAYS, AUDIT_STAYS = 0.65, 0.9
@@ -31,16 +31,16 @@ ROUND_SHARE = 0.8  # of walks that go by rounds; the others stay now and then, a
 ANYWHERE = tuple(Mode)
 
 
-class Hash(Enum):
+class HashChoice(Enum):
     """What becomes of the hash: one that was not in use, or the one from before the last."""
 
     STAYS, OTHER, RETURNS = range(3)
 
 
-class Walk:
+class ToggleWalk:
     """Modes, hashes and audits, one after the other, from one attempt to the next."""
 
-    def __init__(self, chance: Chance, possible: Possible) -> None:
+    def __init__(self, chance: Chance, possible: Possibilities) -> None:
         self._chance = chance
         self._possible = possible
         self._rest: list[Mode] = []
@@ -52,7 +52,7 @@ class Walk:
         """One for each moment, in their order."""
         return tuple(self.toggle(moment) for moment in moments)
 
-    def toggle(self, moment: Moment, mode: Mode | None = None, change: Hash | None = None) -> Toggle:
+    def toggle(self, moment: Moment, mode: Mode | None = None, change: HashChoice | None = None) -> Toggle:
         """The next, to a mode and with a change of the hash if they are given.
 
         Hash and audit mostly stay: their change makes all pages first ones.
@@ -72,11 +72,11 @@ class Walk:
             self._audit = audit
         return Toggle(mode, self._hashes[1], self._audit, moment, hasty)
 
-    def _change_hash(self, which: float, stays: bool, returns: bool, change: Hash | None) -> None:
-        change = change or (Hash.STAYS if stays else Hash.RETURNS if returns else Hash.OTHER)
+    def _change_hash(self, which: float, stays: bool, returns: bool, change: HashChoice | None) -> None:
+        change = change or (HashChoice.STAYS if stays else HashChoice.RETURNS if returns else HashChoice.OTHER)
         before, last = self._hashes
-        if last and change is Hash.STAYS:
+        if last and change is HashChoice.STAYS:
             return
         others = [name for name in self._possible.hashes if name != last] or self._possible.hashes
         other = others[int(which * len(others))]
-        self._hashes = last, before if before and change is Hash.RETURNS else other
+        self._hashes = last, before if before and change is HashChoice.RETURNS else other

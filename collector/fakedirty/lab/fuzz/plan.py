@@ -9,7 +9,7 @@ from fakedirty.lab.guests.workload import Workload
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.parameters import SWITCHOVER
 
-from .breaks import KILLED_IN_STOP, Break
+from .faults import KILLED_IN_STOP, Fault
 from .memory_layouts import ONE_BLOCK
 from .moment import Moment
 from .multifd import WITHOUT, Multifd
@@ -23,7 +23,7 @@ MOST_VCPUS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Possible:
+class Possibilities:
     """What QEMU accepts and the machine runs. `parameters` are to be set for it to accept all of `hashes`.
 
     `decides` is whether it refuses toggles from its decision on the switchover on, `ring` whether KVM reports written
@@ -84,7 +84,7 @@ class Attempt:
     cancel: Moment | None = None
     changes: tuple[Change, ...] = ()
     still: Change | None = None
-    broken: Break | None = None
+    broken: Fault | None = None
     postcopy: Moment | None = None
 
 

@@ -33,7 +33,7 @@ FORBIDDEN = (
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class FileRoute:
     """The guest is saved into a file while it runs, each page at its place, and restored from that.
 
     With `direct` the channels of multifd write past the cache of the host.
@@ -63,7 +63,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Hybrid:
+class HybridRoute:
     """After some pre-copy the rest is left to postcopy, and `sweep` verifies dirty pages before that.
 
     `limit_ms` is the downtime limit, which a sweep goes by, too.
@@ -99,7 +99,7 @@ class Hybrid:
         return (POSTCOPY, *with_multifd, *((PREEMPT,) if self.preempt else ()), SWEPT if swept else UNSWEPT)
 
 
-Way = File | Hybrid
+Way = FileRoute | HybridRoute
 
 
 def draw_way(chance: Chance, possible: tuple[str, ...]) -> Way | None:
@@ -109,8 +109,8 @@ def draw_way(chance: Chance, possible: tuple[str, ...]) -> Way | None:
     if way not in possible:
         return None
     if way == FILE:
-        return File(direct and DIRECT in possible)
-    return Hybrid(preempt and PREEMPT in possible, sweep, limit_ms)
+        return FileRoute(direct and DIRECT in possible)
+    return HybridRoute(preempt and PREEMPT in possible, sweep, limit_ms)
 
 
 def way_features(possible: tuple[str, ...]) -> tuple[str, ...]:

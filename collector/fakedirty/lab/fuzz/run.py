@@ -16,25 +16,25 @@ from fakedirty.lab.guests.accelerator import accelerated_by
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.memory_compare import MemoryReport
 from fakedirty.lab.migrate import PAUSED, PORT, Outcome, Settings, Step, migrate
-from fakedirty.lab.testbed import Bench, compared
+from fakedirty.lab.testbed import Testbed, compared
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.mode import read_parameters
 from fakedirty.qmp.parameters import SWITCHOVER
 from fakedirty.qmp.rounds_command import read_history
 
-from .breaking import ARRIVED, ArrivedError, Breaking, StrandedError, check_runs_on
-from .breaks import IN_POSTCOPY, KILLED, KILLED_IN_POSTCOPY
 from .checks import LEAST_ROUNDS, check_decided, check_history, check_switchover, expectation
 from .coverage import FORCED, Taken
+from .fault_injection import ARRIVED, ArrivedError, FaultInjection, StrandedError, check_runs_on
+from .faults import IN_POSTCOPY, KILLED, KILLED_IN_POSTCOPY
 from .memory_layouts import ARGUMENTS
 from .moment import Moment
 from .plan import DIRTY_LIMIT, Attempt, Change, Plan
 from .predictions import Predicted
-from .route import File, Hybrid
+from .route import FileRoute, HybridRoute
 from .small_sockets import MUCH_STATE
 from .stranded import check_stranded
-from .toggling import Toggling
+from .toggling import ToggleDriver
 
 REFUSED = "Connection refused"
 UNCONNECTED, LOST = "not connected", "lost"  # beside QEMU's own words for how a migration ended
@@ -45,7 +45,7 @@ LIMIT_SECONDS = 0.5  # after which dirty-limit begins, which by itself it would 
 
 
 @dataclass(slots=True)
-class Fuzzed:
+class FuzzResult:
     """What came of a plan. `rounds` and `skipped` are of the migration that completed; `wrong` says what is.
 
     `foreseen` is whether its switchover could be held to what it was expected to send, `predicted` what that was.
@@ -93,9 +93,9 @@ class Fuzzed:
         return self.rounds >= LEAST_ROUNDS and self.skipped >= LEAST_SKIPPED
 
 
-def run_plan(plan: Plan, bench: Bench) -> Fuzzed:
+def run_plan(plan: Plan, bench: Testbed) -> FuzzResult:
     """Carry it out on a bench whose QEMU and network are given. Errors of the laboratory are wrong, too."""
-    fuzzed = Fuzzed(plan)
+    fuzzed = FuzzResult(plan)
     start = time.monotonic()
     network = bench.network
     if network:
@@ -134,7 +134,7 @@ def _settings(plan: Plan, file: Path) -> Settings:
         plan.parameters,
         {**plan.capabilities, "multifd": multifd is not None, **(way.capabilities if way else {})},
         {**(multifd.shared if multifd else {}), **(way.shared if way else {})},
-        file if isinstance(way, File) else None,
+        file if isinstance(way, FileRoute) else None,
     )
 
 
@@ -142,9 +142,9 @@ def _settings(plan: Plan, file: Path) -> Settings:
 class _Attempts:
     """The attempts of a plan, all from one source and with the same settings."""
 
-    fuzzed: Fuzzed
+    fuzzed: FuzzResult
     source: Machine
-    bench: Bench
+    bench: Testbed
     settings: Settings
 
     def run_until_connected(self, number: int) -> str:
@@ -162,10 +162,12 @@ class _Attempts:
 
     def _run(self, number: int, destination: Machine, *, connects: bool) -> str:
         attempt = self.fuzzed.plan.attempts[number]
-        toggling = Toggling(self.fuzzed.plan.features, retried=number > 0)
+        toggling = ToggleDriver(self.fuzzed.plan.features, retried=number > 0)
         for toggle in attempt.before:
             toggling.set_before(toggle, self.source.qmp)
-        breaking = Breaking(attempt.broken, self.source, destination, self._memory_bytes) if attempt.broken else None
+        breaking = (
+            FaultInjection(attempt.broken, self.source, destination, self._memory_bytes) if attempt.broken else None
+        )
         steps = [*self._steps(attempt, toggling, breaking), *self._steps_of_a_limit(attempt)]
         try:
             with breaking.around() if breaking else nullcontext():
@@ -209,7 +211,7 @@ class _Attempts:
         self._compare_memory(destination)
         return "completed"
 
-    def _stranded(self, toggling: Toggling, breaking: Breaking | None, destination: Machine) -> str:
+    def _stranded(self, toggling: ToggleDriver, breaking: FaultInjection | None, destination: Machine) -> str:
         """What must hold where the destination is dead and the source paused; there is no memory to compare."""
         fuzzed = self.fuzzed
         history, final = read_history(self.source.qmp), self.source.qmp.execute("query-migrate")
@@ -225,7 +227,7 @@ class _Attempts:
     def _memory_bytes(self) -> int:
         return self.fuzzed.plan.workload.memory_mib << 20
 
-    def _steps(self, attempt: Attempt, toggling: Toggling, breaking: Breaking | None) -> list[Step]:
+    def _steps(self, attempt: Attempt, toggling: ToggleDriver, breaking: FaultInjection | None) -> list[Step]:
         steps = [_step(toggle.moment, partial(toggling.set, toggle)) for toggle in attempt.toggles]
         steps += [_step(change.moment, partial(_change, change, toggling)) for change in attempt.changes]
         if attempt.still:
@@ -248,7 +250,7 @@ class _Attempts:
         return [Step(limit, after_seconds=LIMIT_SECONDS), *(Step(look, after_seconds=second) for second in seconds)]
 
     def _note(
-        self, toggling: Toggling, breaking: Breaking | None, history: Mapping[str, Any], outcome: Outcome
+        self, toggling: ToggleDriver, breaking: FaultInjection | None, history: Mapping[str, Any], outcome: Outcome
     ) -> None:
         """What toggles have met, and took effect."""
         way = self.fuzzed.plan.way
@@ -257,7 +259,7 @@ class _Attempts:
         if breaking and breaking.met and breaking.broke(outcome.status):
             self.fuzzed.breaks.append(breaking.met)
             toggling.meet(breaking.met[0])
-        if isinstance(way, Hybrid) and "postcopy" in history:
+        if isinstance(way, HybridRoute) and "postcopy" in history:
             self.fuzzed.postcopy = int(history["postcopy"]["pages"])
             swept = outcome.final.get("fake-dirty", {}).get("swept", 0)
             for feature in way.met(swept, multifd=self.fuzzed.plan.multifd is not None):
@@ -285,13 +287,13 @@ class _Attempts:
             self.fuzzed.wrong.append(str(self.fuzzed.memory))
 
 
-def _lost(breaking: Breaking | None, source: Machine) -> bool:
+def _lost(breaking: FaultInjection | None, source: Machine) -> bool:
     """Whether the destination was killed when the source had sent everything: then there is nothing to go on with."""
     killed = _met(breaking, KILLED) or _met(breaking, KILLED_IN_POSTCOPY)
     return killed and source.qmp.execute("query-migrate")["status"] == "completed"
 
 
-def _met(breaking: Breaking | None, how: str) -> bool:
+def _met(breaking: FaultInjection | None, how: str) -> bool:
     return breaking is not None and breaking.met is not None and breaking.met[0] == how
 
 
@@ -302,7 +304,7 @@ def _stand_still(change: Change, qmp: Qmp) -> None:
     qmp.execute("migrate-set-parameters", change.parameters)
 
 
-def _change(change: Change, toggling: Toggling, qmp: Qmp) -> None:
+def _change(change: Change, toggling: ToggleDriver, qmp: Qmp) -> None:
     qmp.execute(change.command, change.parameters)
     if change.feature:
         toggling.meet(change.feature)
@@ -323,7 +325,7 @@ def _limit(megabytes: int, qmp: Qmp) -> None:
             raise
 
 
-def _look_for_limit(fuzzed: Fuzzed, qmp: Qmp) -> None:
+def _look_for_limit(fuzzed: FuzzResult, qmp: Qmp) -> None:
     """QEMU reports how long a vCPU sleeps only while there is a limit."""
     fuzzed.limited |= bool(qmp.execute("query-migrate").get("dirty-limit-throttle-time-per-round"))
 

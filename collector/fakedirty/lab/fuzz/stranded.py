@@ -13,7 +13,7 @@ from fakedirty.qmp import refusals
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.parameters import MODE, SET
 
-from .breaking import BROKEN
+from .fault_injection import BROKEN
 
 STOPPED = "finish-migrate"  # what query-status says of a guest that is stopped for a migration
 NOBODY = "Connection refused"

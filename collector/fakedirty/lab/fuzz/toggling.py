@@ -21,7 +21,7 @@ ADOPT_SECONDS = 0.3  # an iteration, and the rest that a limited bandwidth bring
 ADOPT_POLL_SECONDS = 0.01
 
 
-class Toggling:
+class ToggleDriver:
     """Sets modes and hashes in one attempt, and keeps what took effect. `features` are those of the plan."""
 
     def __init__(self, features: tuple[str, ...], *, retried: bool) -> None:

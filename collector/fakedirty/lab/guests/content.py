@@ -24,7 +24,7 @@ Words = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class ContentStatus:
     """The status page: the sweep that is being written, and the last complete one."""
 
     sweep: int
@@ -35,7 +35,7 @@ class Status:
 class ContentReport:
     """Frames by set that do not hold what they must; sets without any are left out."""
 
-    status: Status
+    status: ContentStatus
     pages: int
     wrong: Mapping[str, FrameNumbers]
 
@@ -98,12 +98,12 @@ CELLS: dict[str, Callable[[FrameNumbers, int], Words]] = {
 }
 
 
-def status_of(memory: Words, frame: int) -> Status:
+def status_of(memory: Words, frame: int) -> ContentStatus:
     """What the status page says; LabError if there is none at `frame`."""
     magic, sweep, done = (int(word) for word in memory[frame, :3])
     if magic != STATUS_MAGIC:
         raise LabError(f"frame {frame} is no status page: it begins with {magic:#x}")
-    return Status(sweep, done)
+    return ContentStatus(sweep, done)
 
 
 def check_content(memory: npt.NDArray[np.uint32], report: GuestReport) -> ContentReport:
@@ -119,13 +119,15 @@ def check_content(memory: npt.NDArray[np.uint32], report: GuestReport) -> Conten
     return ContentReport(status, pages, {name: frames for name, frames in wrong.items() if len(frames)})
 
 
-def _wrong(memory: Words, name: str, frames: FrameNumbers, status: Status, text_words: int) -> FrameNumbers:
+def _wrong(memory: Words, name: str, frames: FrameNumbers, status: ContentStatus, text_words: int) -> FrameNumbers:
     parts = [frames[at : at + CHUNK_PAGES] for at in range(0, len(frames), CHUNK_PAGES)]
     right = (_right(memory[part], name, part, status, text_words) for part in parts)
     return np.concatenate([frames[:0], *(part[~each] for part, each in zip(parts, right, strict=True))])
 
 
-def _right(pages: Words, name: str, frames: FrameNumbers, status: Status, text_words: int) -> npt.NDArray[np.bool_]:
+def _right(
+    pages: Words, name: str, frames: FrameNumbers, status: ContentStatus, text_words: int
+) -> npt.NDArray[np.bool_]:
     """Of each page, whether one of the two sweeps left it so."""
     page, cells = np.arange(len(frames)), cell(frames)
     found = pages[page, cells]

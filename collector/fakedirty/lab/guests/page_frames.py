@@ -15,7 +15,7 @@ _WRITTEN = re.compile(r"(\d+)\+(\d+)(?:\*(\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
-class Frames:
+class PageFrames:
     """`count` page frames from `first` on, every `stride`-th."""
 
     first: int
@@ -26,7 +26,7 @@ class Frames:
         return f"{self.first}+{self.count}" + (f"*{self.stride}" if self.stride != 1 else "")
 
     @classmethod
-    def parse(cls, text: str) -> Frames:
+    def parse(cls, text: str) -> PageFrames:
         """The inverse of ``str``; ValueError if `text` is nothing of the kind."""
         match = _WRITTEN.fullmatch(text)
         if not match:
@@ -39,7 +39,7 @@ class Frames:
         return self.first + self.count * self.stride
 
 
-def frame_numbers(ranges: Iterable[Frames]) -> FrameNumbers:
+def frame_numbers(ranges: Iterable[PageFrames]) -> FrameNumbers:
     """Every frame number of `ranges`, in their order."""
     parts = [r.first + r.stride * np.arange(r.count, dtype=np.int64) for r in ranges]
     return np.concatenate(parts) if parts else np.empty(0, np.int64)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fakedirty.errors import LabError
 
-from .page_frames import FrameNumbers, Frames, frame_numbers
+from .page_frames import FrameNumbers, PageFrames, frame_numbers
 
 PREFIX = "guest: "
 POLL_SECONDS = 0.05
@@ -29,8 +29,8 @@ class GuestReport:
     """A guest's report. `ranges` are page frames by set, `own` those that the guest writes for itself."""
 
     ready: bool = False
-    ranges: dict[str, list[Frames]] = field(default_factory=dict)
-    own: list[Frames] = field(default_factory=list)
+    ranges: dict[str, list[PageFrames]] = field(default_factory=dict)
+    own: list[PageFrames] = field(default_factory=list)
     status_frame: int | None = None
     text_words: int = 0  # of every 16 that fill a page
     sweeps: list[Sweeps] = field(default_factory=list)
@@ -114,11 +114,11 @@ def wait_until_ready(
 
 
 def _set(report: GuestReport, values: list[str]) -> None:
-    report.ranges.setdefault(values[0], []).extend(map(Frames.parse, values[1:]))
+    report.ranges.setdefault(values[0], []).extend(map(PageFrames.parse, values[1:]))
 
 
 def _own(report: GuestReport, values: list[str]) -> None:
-    report.own.extend(map(Frames.parse, values))
+    report.own.extend(map(PageFrames.parse, values))
 
 
 def _status(report: GuestReport, values: list[str]) -> None:

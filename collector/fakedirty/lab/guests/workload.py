@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fakedirty.errors import UsageError
 
-from .page_frames import Frames
+from .page_frames import PageFrames
 
 SETS = ("fake", "changed", "zero", "aba", "phased", "untouched")  # as in guests/pages.h
 
@@ -73,12 +73,12 @@ REFERENCE = Workload(fake=60_000, changed=5_000)
 PROBE = Workload(fake=8, pause_ms=1, memory_mib=192)
 
 
-def place(workload: Workload) -> dict[str, Frames]:
+def place(workload: Workload) -> dict[str, PageFrames]:
     """Frames for each set, one after the other. UsageError if the memory is too small."""
     placed = {}
     first = BAREMETAL_FIRST
     for name, count in workload.counts.items():
-        placed[name] = Frames(first, count, workload.stride)
+        placed[name] = PageFrames(first, count, workload.stride)
         first = placed[name].end
     _check_memory(workload, first + BAREMETAL_RESERVED_TOP)
     return placed

@@ -42,7 +42,7 @@ class AttachPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedProbe:
     """A program and where it goes. `semaphore` is the file offset of a USDT probe's, 0 where there is none; `text` is
     the program itself where no probe file has it.
     """

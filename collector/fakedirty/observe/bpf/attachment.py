@@ -17,17 +17,17 @@ from dataclasses import dataclass
 from fakedirty.linux.descriptor_limit import demand_descriptors
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.observe.decode import wire
-from fakedirty.observe.destinations import Peers
+from fakedirty.observe.destinations import Destinations
 from fakedirty.observe.host import headers
 from fakedirty.observe.host.layered_files import inode, is_probed, runs_file_of
 from fakedirty.observe.host.target import Target
 
-from .attach_point import Placed
-from .buffer_sizes import RING_PAGE, Sizes
+from .attach_point import PlacedProbe
+from .buffer_sizes import RING_PAGE, BufferSizes
 from .dispatcher import Dispatcher
-from .feed import Feed
-from .observed_processes import PROCESSES, Observed
-from .process_slots import Slots
+from .feed import ProcessFeed
+from .observed_processes import PROCESSES, ObservedProcesses
+from .process_slots import ProcessSlots
 from .program import Bpf
 from .uprobe import EVERY_PROCESS, attach, detach
 
@@ -45,7 +45,7 @@ class Build:
     appended: str
     defines: tuple[tuple[str, int], ...]
     pages: bool
-    sizes: Sizes
+    sizes: BufferSizes
     kept: tuple[str, ...]  # maps in which the level keeps what belongs to one migration, by ``struct chunk_key``
     steps: tuple[str, ...] = ()  # programs that others go on to, by their index in the map `steps`
 
@@ -53,23 +53,23 @@ class Build:
 class Attachment:
     """One build's programs in the kernel. Every method may be called from any thread."""
 
-    def __init__(self, build: Build, dispatcher: Dispatcher, every_process: bool, peers: Peers) -> None:
+    def __init__(self, build: Build, dispatcher: Dispatcher, every_process: bool, peers: Destinations) -> None:
         self._build = build
         self._dispatcher = dispatcher
         self._every_process = every_process
         self._peers = peers
         self._lock = threading.RLock()
-        self._feeds: dict[int, Feed] = {}  # by slot, of which a feed has several where destinations are followed
+        self._feeds: dict[int, ProcessFeed] = {}  # by slot, of which a feed has several where destinations are followed
         self._members: dict[int, int] = {}  # slot by process id, destinations that are followed too
         self._scopes: dict[object, dict[tuple[str, int], int]] = {}  # descriptors of what is attached, by where
         self._placed: dict[int, object] = {}  # scope by process id
-        self._slots = Slots(PROCESSES)
+        self._slots = ProcessSlots(PROCESSES)
         defines = {"PAGES": int(build.pages), "PROCESSES": PROCESSES, "SEED": secrets.randbits(_SEED_BITS)}
         defines |= {**build.sizes.defines(), **dict(build.defines)}
         self._bpf = Bpf(build.files, headers.find(), defines, build.appended)
         try:
             self._bpf.open_rings(["events", "pages"] if build.pages else ["events"])
-            self._observed = Observed(self._bpf)
+            self._observed = ObservedProcesses(self._bpf)
             for index, program in enumerate(build.steps):
                 self._bpf.map("steps").insert(struct.pack("<I", index), struct.pack("<I", self._bpf.program(program)))
             dispatcher.add(self)
@@ -82,22 +82,22 @@ class Attachment:
         """How many are observed."""
         return len(self._feeds)
 
-    def admit(self, target: Target, placed: Sequence[Placed]) -> Feed:
+    def admit(self, target: Target, placed: Sequence[PlacedProbe]) -> ProcessFeed:
         """Attach what is not attached yet, and keep a slot for a process."""
         with self._lock:
             slot = self._admit(target, placed)
-            feed = self._feeds[slot] = Feed(slot, self._build.sizes.page_ring * RING_PAGE)
+            feed = self._feeds[slot] = ProcessFeed(slot, self._build.sizes.page_ring * RING_PAGE)
         self._peers.join(target.pid, feed)
         return feed
 
-    def enter(self, target: Target, feed: Feed) -> None:
+    def enter(self, target: Target, feed: ProcessFeed) -> None:
         """Let the programs count for a process that has been admitted, from the return on.
 
         The kernel lets this wait for all CPUs, so it is done for several processes at a time.
         """
         self._observed.enter(target, feed.slot)
 
-    def follow(self, target: Target, placed: Sequence[Placed], feed: Feed) -> None:
+    def follow(self, target: Target, placed: Sequence[PlacedProbe], feed: ProcessFeed) -> None:
         """Let a feed have the run states of another process too: a destination of its guest."""
         if not self._every_process:  # else it is observed for itself, or will be
             with self._lock:
@@ -112,13 +112,13 @@ class Attachment:
                 raise
         self._peers.join(target.pid, feed)
 
-    def leave(self, feed: Feed, pids: Iterable[int]) -> None:
+    def leave(self, feed: ProcessFeed, pids: Iterable[int]) -> None:
         """Let the programs count for these processes no more; several at a time, as with :meth:`enter`."""
         for pid in pids:
             if (slot := self._slot(feed, pid)) is not None:
                 self._observed.leave(pid, slot)
 
-    def release(self, feed: Feed, pids: Iterable[int]) -> None:
+    def release(self, feed: ProcessFeed, pids: Iterable[int]) -> None:
         """Forget processes that have left: what was sent goes, and the probes with the last one of an executable."""
         with self._lock:
             for pid in pids:
@@ -137,7 +137,7 @@ class Attachment:
             scopes = {scope for pid in pids if (scope := self._placed.get(pid)) is not None}
             return sum(len(self._scopes[scope]) for scope in scopes)
 
-    def lost(self, feed: Feed, pids: Iterable[int]) -> list[int]:
+    def lost(self, feed: ProcessFeed, pids: Iterable[int]) -> list[int]:
         """How many events of a process were lost so far, by place."""
         total = [0] * len(wire.LOST_PLACES)
         total[wire.LOST_LATE] = feed.late
@@ -147,7 +147,7 @@ class Attachment:
                 total = [sum(pair) for pair in zip(total, lost, strict=True)]
         return total
 
-    def forget(self, feed: Feed, before: int | None) -> None:
+    def forget(self, feed: ProcessFeed, before: int | None) -> None:
         """Delete what was kept of migrations before a generation; None: of all of them."""
         for name in self._build.kept:
             kept = self._bpf.map(name)
@@ -164,7 +164,7 @@ class Attachment:
     def drain(self) -> None:
         """Hand on to each process what is its own."""
         taken = self._bpf.take()
-        parts: dict[Feed, list[TraceRecord]] = {}
+        parts: dict[ProcessFeed, list[TraceRecord]] = {}
         # a copy of each: a part of the whole reading would keep all of it, for as long as one guest's reader is late
         for raw in taken.get("pages", ()):
             time_ns, kind, slot = _OPENING.unpack_from(raw)
@@ -192,12 +192,12 @@ class Attachment:
             self._observed.close()
             self._bpf.close()
 
-    def _slot(self, feed: Feed, pid: int) -> int | None:
+    def _slot(self, feed: ProcessFeed, pid: int) -> int | None:
         """Of a process that a feed is of; None where another process has its id by now."""
         slot = self._members.get(pid)
         return slot if slot is not None and self._feeds.get(slot) is feed else None
 
-    def _admit(self, target: Target, placed: Sequence[Placed]) -> int:
+    def _admit(self, target: Target, placed: Sequence[PlacedProbe]) -> int:
         """Attach, and find the process a slot, which is nobody's yet."""
         slot = self._slots.free(self._feeds, target)
         self._attach(target, placed)
@@ -210,7 +210,7 @@ class Attachment:
         if scope is not None and scope not in self._placed.values():
             detach(self._scopes.pop(scope).values())
 
-    def _attach(self, target: Target, placed: Sequence[Placed]) -> None:
+    def _attach(self, target: Target, placed: Sequence[PlacedProbe]) -> None:
         """In the order given; what fails is undone."""
         scope = self._scope(target, placed)
         pid = EVERY_PROCESS if self._every_process else target.pid
@@ -232,7 +232,7 @@ class Attachment:
             raise
         self._placed[target.pid] = scope
 
-    def _scope(self, target: Target, placed: Sequence[Placed]) -> object:
+    def _scope(self, target: Target, placed: Sequence[PlacedProbe]) -> object:
         """Where the probes of a process lie: on itself alone, or on the file that it runs, which may have inodes."""
         if not self._every_process:
             return target.pid

@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from fakedirty.linux.descriptor_limit import DESCRIPTORS_OF_A_QEMU, demand_descriptors
-from fakedirty.observe.destinations import Peers
+from fakedirty.observe.destinations import Destinations
 from fakedirty.observe.host.target import Target, find_all
 
-from .attach_point import Placed
+from .attach_point import PlacedProbe
 from .attachment import Attachment, Build
 from .dispatcher import Dispatcher
-from .feed import Feed
-from .probe_plans import Plans
+from .feed import ProcessFeed
+from .probe_plans import ExecutablePlans
 from .uprobe import BpfError
 
 REFUSED_SECONDS = 30.0  # for which what was refused is not tried again
@@ -32,13 +32,13 @@ class Attachments:
     """
 
     def __init__(self, every_process: bool = False, find: Callable[[], Iterable[Target]] = find_all) -> None:
-        self.plans = Plans()
+        self.plans = ExecutablePlans()
         self.find = find
         self._every_process = every_process
         self._lock = threading.Lock()
         self._by_build: dict[object, Attachment] = {}
         self._refused: dict[object, tuple[float, BpfError]] = {}  # when, and why, by build
-        self._peers = Peers()
+        self._peers = Destinations()
         self._dispatcher: Dispatcher | None = None
 
     @property
@@ -48,7 +48,7 @@ class Attachments:
             self._dispatcher = Dispatcher()
         return self._dispatcher
 
-    def observe(self, target: Target, build: Build, placed: Sequence[Placed]) -> tuple[Attachment, Feed]:
+    def observe(self, target: Target, build: Build, placed: Sequence[PlacedProbe]) -> tuple[Attachment, ProcessFeed]:
         """Observe a process by the programs of its build, which are compiled if they are not yet."""
         with self._lock:
             demand_descriptors(DESCRIPTORS_OF_A_QEMU, f"observing {target.program} (pid {target.pid})")
@@ -80,7 +80,7 @@ class Attachments:
         if error is not None and time.monotonic() - when < REFUSED_SECONDS:
             raise BpfError(str(error), error.errno)
 
-    def release(self, attachment: Attachment, feed: Feed, pids: Iterable[int]) -> None:
+    def release(self, attachment: Attachment, feed: ProcessFeed, pids: Iterable[int]) -> None:
         """Observe a process no more; with the last one of a build its programs go."""
         pids = tuple(pids)
         attachment.leave(feed, pids)

@@ -11,7 +11,7 @@ _MOST_MIB = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class BufferSizes:
     """Ring buffers in pages of 4 KiB; `chunks` of guest pages whose content is remembered, None: for all of the host.
 
     As many page records as the ring buffer holds may also wait for the reader of one guest. `batches` is how many
@@ -28,11 +28,11 @@ class Sizes:
         return {"EVENT_RING": self.event_ring, "PAGE_RING": self.page_ring, "BATCHES": self.batches}
 
 
-DEFAULT = Sizes()
+DEFAULT = BufferSizes()
 
 
-def with_page_ring(mebibytes: int) -> Sizes:
+def with_page_ring(mebibytes: int) -> BufferSizes:
     """Sizes with room for so much of page records; UsageError for what the kernel would refuse."""
     if not 1 <= mebibytes <= _MOST_MIB or mebibytes & (mebibytes - 1):
         raise UsageError(f"--page-ring is a power of two from 1 to {_MOST_MIB} (MiB), not {mebibytes}")
-    return Sizes(page_ring=mebibytes * (1 << 20) // RING_PAGE)
+    return BufferSizes(page_ring=mebibytes * (1 << 20) // RING_PAGE)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from fakedirty.model.trace import Channel, TraceRecord
 
 
-class Feed:
+class ProcessFeed:
     """Records of one process, first in, first out.
 
     It holds page records of `budget` bytes. One guest whose records nobody takes in time loses its own, and no other's.

@@ -39,7 +39,7 @@ class _Entry:
     state: OwnMap
 
 
-class Observed:
+class ObservedProcesses:
     """Those that have been entered. Every method may be called from any thread."""
 
     def __init__(self, maps: Maps) -> None:

@@ -51,7 +51,7 @@ class _Known:
     result: Any
 
 
-class Plans:
+class ExecutablePlans:
     """Results by executable and question. Every method may be called from any thread."""
 
     def __init__(self) -> None:

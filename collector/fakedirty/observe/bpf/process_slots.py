@@ -8,7 +8,7 @@ from fakedirty.errors import TargetError
 from fakedirty.observe.host.target import Target
 
 
-class Slots:
+class ProcessSlots:
     """As many as `count`, of which the first is nobody's. Not for several threads at once."""
 
     def __init__(self, count: int) -> None:

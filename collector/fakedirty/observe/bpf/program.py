@@ -20,7 +20,7 @@ from fakedirty.linux.descriptor_limit import demand_descriptors
 from fakedirty.observe.host.headers import Headers
 from fakedirty.package_files import carried
 
-from .ring_buffer import Ring
+from .ring_buffer import RingBuffer
 from .uprobe import BpfError, refusal
 
 SOURCE_VARIABLE = "BCC_KERNEL_SOURCE"
@@ -48,7 +48,7 @@ class Bpf:
         cflags = [f"-I{paths[0].parent}", *headers.cflags, "-Wno-macro-redefined", "-Wno-duplicate-decl-specifier"]
         cflags += [f"-D{name}={value}" for name, value in defines.items()]
         self._bcc: Any = bcc
-        self._rings: dict[str, Ring] = {}
+        self._rings: dict[str, RingBuffer] = {}
         self._poll = select.epoll()
         text = "\n".join([*(path.read_text() for path in paths), appended])
         try:
@@ -91,7 +91,7 @@ class Bpf:
             table = self._module[name.encode()]
             size = self._bcc.lib.bpf_table_max_entries_id(self._module.module, table.map_id)
             self._poll.register(table.map_fd, select.EPOLLIN | (select.EPOLLET if self._rings else 0))
-            self._rings[name] = Ring(table.map_fd, size)
+            self._rings[name] = RingBuffer(table.map_fd, size)
 
     def fileno(self) -> int:
         """A descriptor that can be read while something waits in the ring buffers."""

@@ -19,7 +19,7 @@ _DISCARDED = 1 << 30
 _POSITION_PAGE = mmap.PAGESIZE
 
 
-class Ring:
+class RingBuffer:
     """The ring buffer behind a file descriptor, of `size` bytes; it stays mapped until :meth:`close`."""
 
     def __init__(self, descriptor: int, size: int) -> None:

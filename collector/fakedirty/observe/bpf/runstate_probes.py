@@ -22,8 +22,8 @@ from fakedirty.qmp.turn import TRIES, in_turns
 from fakedirty.qmp.validation import understanding
 
 from . import enum_names
-from .attach_point import Placed, choose
-from .probe_plans import Plans, once_loaded
+from .attach_point import PlacedProbe, choose
+from .probe_plans import ExecutablePlans, once_loaded
 from .process_memory import ProcessMemory
 from .program import now_ns
 
@@ -40,11 +40,11 @@ _log = logging.getLogger(__name__)
 class RunStatePlan:
     """Where the program of ``probes/runstate.c`` goes, and the names of the states by their numbers."""
 
-    placed: Placed
+    placed: PlacedProbe
     states: tuple[str, ...]
 
 
-def run_state_plan(target: Target, plans: Plans) -> RunStatePlan | None:
+def run_state_plan(target: Target, plans: ExecutablePlans) -> RunStatePlan | None:
     """Of a QEMU; None where it lacks the function, or its states cannot be read."""
     try:
         return once_loaded(target, lambda: plans.of(target, _FUNCTION, _plan))
@@ -58,7 +58,7 @@ def _plan(binary: Binary, memory: ProcessMemory) -> RunStatePlan | None:
     if symbol is None:
         return None
     states = enum_names.names(binary, memory, _LOOKUP, must_have="running")
-    return RunStatePlan(Placed(_FUNCTION, choose(binary, symbol, (1,), memory.linked_pointer)), states)
+    return RunStatePlan(PlacedProbe(_FUNCTION, choose(binary, symbol, (1,), memory.linked_pointer)), states)
 
 
 class RunStates:
@@ -67,8 +67,8 @@ class RunStates:
     def __init__(
         self,
         observed: Target,
-        plans: Plans,
-        follow: Callable[[Target, Placed], None],
+        plans: ExecutablePlans,
+        follow: Callable[[Target, PlacedProbe], None],
         find: Callable[[], Iterable[Target]],
     ) -> None:
         self._plans = plans

@@ -23,11 +23,11 @@ from fakedirty.qmp.turn import TASK_SECONDS, turn
 from fakedirty.qmp.validation import understanding
 
 from . import blind_spots, enum_names, packet_writes, usdt
-from .attach_point import Placed, choose
-from .buffer_sizes import DEFAULT, Sizes
+from .attach_point import PlacedProbe, choose
+from .buffer_sizes import DEFAULT, BufferSizes
 from .process_memory import ProcessMemory
 from .ram_blocks import ram_blocks
-from .tracer import Plan
+from .tracer import ProbePlan
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ TRACE_EVENTS = {
 }
 
 
-def placed(binary: Binary, memory: ProcessMemory, level: Level) -> list[Placed]:
+def placed(binary: Binary, memory: ProcessMemory, level: Level) -> list[PlacedProbe]:
     """Programs of ``stock.c`` and where in this QEMU each goes; what it lacks is left out."""
     writes = packet_writes.calls(binary)
     counted = {_SYNC_CHANNELS} if writes else set()  # what shows of multifd that it cannot be counted
@@ -84,9 +84,9 @@ def placed(binary: Binary, memory: ProcessMemory, level: Level) -> list[Placed]:
         for events in TRACE_EVENTS[level]
     )
     by_trace_event = {entry.point.symbol for entry in (*earlier, *later)}
-    channels = [Placed(_PACKET, point) for point in writes]
+    channels = [PlacedProbe(_PACKET, point) for point in writes]
     functions = [
-        Placed(program, choose(binary, symbol, arguments, memory.linked_pointer))
+        PlacedProbe(program, choose(binary, symbol, arguments, memory.linked_pointer))
         for name, program, arguments in (_with_channels(FUNCTIONS[level]) if writes else FUNCTIONS[level])
         if name not in by_trace_event and (symbol := binary.symbol(name)) is not None
     ]
@@ -113,7 +113,7 @@ class StockProbes:
     level: Level
     monitors: Sequence[Address] = ()
     pages: bool = False
-    sizes: Sizes = DEFAULT
+    sizes: BufferSizes = DEFAULT
     sample: int = 1
 
     @property
@@ -121,7 +121,7 @@ class StockProbes:
         """What is looked at, and how much can be remembered."""
         return self.sample, self.sizes.chunks
 
-    def plan(self, binary: Binary, memory: ProcessMemory) -> Plan:
+    def plan(self, binary: Binary, memory: ProcessMemory) -> ProbePlan:
         """By functions, or by trace events and functions."""
         states = enum_names.names(binary, memory, _STATES, "completed") if self.level is Level.STOCK else ()
         facts = {
@@ -138,7 +138,7 @@ class StockProbes:
         }
         probes = tuple(placed(binary, memory, self.level))
         steps = _STEPS if any(each.program == _PACKET for each in probes) else ()
-        return Plan(("stock.c", "multifd.c"), probes, facts, tuple(defines.items()), _KEPT, steps)
+        return ProbePlan(("stock.c", "multifd.c"), probes, facts, tuple(defines.items()), _KEPT, steps)
 
     def facts(self) -> Mapping[str, object]:
         """Where its RAM blocks lie, for page records."""

@@ -1,6 +1,6 @@
 """The levels that attach probes: what is compiled, where it goes, and the records that come of it.
 
-A level says what it wants as a :class:`Plan`. The guest's own states come from the same programs, in the same ring.
+A level says what it wants as a :class:`ProbePlan`. The guest's own states come from the same programs, in the same ring.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from fakedirty.observe.host.target import Target
 from fakedirty.qmp import final_report
 from fakedirty.qmp.monitor import Address
 
-from .attach_point import Placed
+from .attach_point import PlacedProbe
 from .attachment import Attachment, Build
 from .attachments import Attachments
-from .buffer_sizes import Sizes
-from .feed import Feed
+from .buffer_sizes import BufferSizes
+from .feed import ProcessFeed
 from .probe_plans import once_loaded
 from .process_memory import ProcessMemory
 from .program import now_ns
@@ -37,7 +37,7 @@ _LAST = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ProbePlan:
     """What holds for every process of an executable.
 
     Files of ``probes/`` with what they are compiled with, their programs in the order of attaching, and the facts that
@@ -46,7 +46,7 @@ class Plan:
     """
 
     files: tuple[str, ...]
-    placed: tuple[Placed, ...]
+    placed: tuple[PlacedProbe, ...]
     facts: Mapping[str, object]
     defines: tuple[tuple[str, int], ...] = ()
     kept: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Probes(Protocol):
     def options(self) -> object:
         """What a plan depends on beside the executable."""
 
-    def plan(self, binary: Binary, memory: ProcessMemory) -> Plan:
+    def plan(self, binary: Binary, memory: ProcessMemory) -> ProbePlan:
         """For an executable that is known to have all that the level needs."""
 
     def facts(self) -> Mapping[str, object]:
@@ -79,7 +79,7 @@ class ProbeTracer:
         *,
         attachments: Attachments,
         pages: bool,
-        sizes: Sizes,
+        sizes: BufferSizes,
     ) -> None:
         self._target = target
         self._level = level
@@ -89,7 +89,7 @@ class ProbeTracer:
         self._pages = pages
         self._sizes = sizes
         self._attachment: Attachment | None = None
-        self._feed: Feed | None = None
+        self._feed: ProcessFeed | None = None
         self._followed = [target.pid]
         self._peers: list[TraceRecord] = []
         self._lost = [0] * len(wire.LOST_PLACES)
@@ -153,11 +153,11 @@ class ProbeTracer:
             self._attachments.release(self._attachment, self._feed, self._followed)
         self._attachment = self._feed = None
 
-    def _plan(self, binary: Binary, memory: ProcessMemory) -> Plan:
+    def _plan(self, binary: Binary, memory: ProcessMemory) -> ProbePlan:
         levels.demand(self._target, self._level, binary)
         return self._probes.plan(binary, memory)
 
-    def _follow(self, target: Target, placed: Placed) -> None:
+    def _follow(self, target: Target, placed: PlacedProbe) -> None:
         assert self._attachment is not None
         assert self._feed is not None
         self._attachment.follow(target, [placed], self._feed)

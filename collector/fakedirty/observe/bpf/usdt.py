@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from fakedirty.errors import TargetError
 from fakedirty.observe.host.elf import Binary, UsdtLocation
 
-from .attach_point import Placed, at
+from .attach_point import PlacedProbe, at
 
 _ARGUMENT = re.compile(
     r"(?P<size>-?\d)@(?:\$(?P<constant>-?\w+)"
@@ -31,10 +31,10 @@ _REGISTERS = {
 _TYPES = {1: "u8", 2: "u16", 4: "u32", 8: "u64", -1: "s8", -2: "s16", -4: "s32", -8: "s64"}
 
 
-def placed(binary: Binary, names: Iterable[str]) -> list[Placed]:
+def placed(binary: Binary, names: Iterable[str]) -> list[PlacedProbe]:
     """A program for every location of the named probes; the kernel holds their semaphores while it is attached."""
     return [
-        Placed(
+        PlacedProbe(
             function := f"usdt_{name}_{number}",
             at(binary, name, location.address),
             binary.offset(location.semaphore) if location.semaphore else 0,

@@ -13,7 +13,7 @@ from fakedirty.model.events import (
     GuestArrived,
     GuestContinued,
     GuestStopped,
-    LimitsTold,
+    LimitsRead,
     MigrationStarted,
     StateChanged,
 )
@@ -73,7 +73,7 @@ class LimitsReader:
         elif isinstance(limit := record.object().get("downtime-limit"), int):
             rate = record.object().get("avail-switchover-bandwidth")
             rate = rate if isinstance(rate, int) and rate > 0 else None
-            yield LimitsTold(record.time_ns, limit, rate, channels(record.object()), compressed(record.object()))
+            yield LimitsRead(record.time_ns, limit, rate, channels(record.object()), compressed(record.object()))
 
 
 class PatchedTraceReader:

@@ -9,7 +9,7 @@ from pathlib import Path
 from fakedirty.errors import FakedirtyError, MissingError, TargetError
 from fakedirty.linux import capabilities
 from fakedirty.model.enums import Level
-from fakedirty.observe.bpf.probe_plans import Plans
+from fakedirty.observe.bpf.probe_plans import ExecutablePlans
 
 from . import headers, host_checks
 from .elf import Binary
@@ -77,13 +77,13 @@ class Choice:
 
 
 def choose(
-    target: Target, qmp_reachable: bool, status: Path = Path("/proc/self/status"), plans: Plans | None = None
+    target: Target, qmp_reachable: bool, status: Path = Path("/proc/self/status"), plans: ExecutablePlans | None = None
 ) -> Choice:
     """The level for a target; never raises for what the target or this host lacks. `plans` know executables already."""
     reasons: dict[Level, str] = {}
     unable = inability(status)
     try:
-        lacking = (plans or Plans()).of_executable(target.exe, __name__, _lacking)
+        lacking = (plans or ExecutablePlans()).of_executable(target.exe, __name__, _lacking)
         for level, lacks in lacking.items():
             if not (why := lacks or unable):
                 return Choice(level, reasons)

@@ -12,7 +12,7 @@ from fakedirty.model.enums import Level
 from fakedirty.observe.bpf import blind_spots
 from fakedirty.qmp import dirty_limit
 from fakedirty.qmp.monitor import Address, Monitor
-from fakedirty.qmp.supported import Abilities, abilities
+from fakedirty.qmp.supported import FakeDirtySupport, abilities
 from fakedirty.qmp.turn import TASK_SECONDS, turn
 from fakedirty.qmp.validation import understanding
 
@@ -45,18 +45,18 @@ def capabilities(qmp: Monitor) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Configuration:
+class MigrationCapabilities:
     """What a QEMU reports of itself: version, capabilities that are on, and to what the series can be set in it."""
 
     version: str
     capabilities: list[str]
-    abilities: Abilities
+    abilities: FakeDirtySupport
 
 
-def ask(address: Address, timeout: float = TASK_SECONDS) -> Configuration:
+def ask(address: Address, timeout: float = TASK_SECONDS) -> MigrationCapabilities:
     """That of the QEMU there, within `timeout` seconds; QmpError says why it does not answer."""
     with turn([address], timeout) as qmp, understanding(address):
-        return Configuration(version(qmp), capabilities(qmp), abilities(qmp))
+        return MigrationCapabilities(version(qmp), capabilities(qmp), abilities(qmp))
 
 
 def consequences(

@@ -14,7 +14,7 @@ from fakedirty.qmp.connect import Queue, meant, queue_of
 CHECK_SECONDS = 1.0
 
 
-class Staying:
+class MonitorSharing:
     """Says at which of `monitors` a connection may stay, from one moment to the next.
 
     It may at libvirt's, which many clients share; where the user wants it (`hold`); and at a Unix socket that is free

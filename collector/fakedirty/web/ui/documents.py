@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fakedirty import __version__
-from fakedirty.export.host import Attached
+from fakedirty.export.host import AttachedCounts
 from fakedirty.format.numbers import UNSEEN, compact, exact, milliseconds, seconds, size
 from fakedirty.format.sentences import counted_otherwise, estimate_words, in_words, limit_words, seconds_words
-from fakedirty.model.forecast import Verdict
+from fakedirty.model.forecast import Forecast
 from fakedirty.model.migration import Migration
 from fakedirty.show.columns import WIDE
 from fakedirty.show.table import toggle_words
 
-from .live_migrations import KEPT, Told
+from .live_migrations import KEPT, LiveMigration
 from .plot_columns import marks, rounds_series, sums_series
 from .recorded import Found, Listing
 
@@ -23,7 +23,9 @@ Plain = dict[str, Any]
 ROUNDS_LISTED = 64  # in the table under the figures
 
 
-def overview(host: str, told: Mapping[str, Told], recorded: Listing, attached: Iterable[Attached]) -> Plain:
+def overview(
+    host: str, told: Mapping[str, LiveMigration], recorded: Listing, attached: Iterable[AttachedCounts]
+) -> Plain:
     """All migrations, those that run first, then the latest."""
     entries = {key: recorded_entry(found) for key, found in recorded.found.items() if key not in told}
     entries |= {key: told_entry(each) for key, each in told.items()}
@@ -58,7 +60,7 @@ def pid_of(process: str) -> str:
     return process.partition(" ")[0]
 
 
-def told_entry(told: Told) -> Plain:
+def told_entry(told: LiveMigration) -> Plain:
     """A line of the list, of a migration that is or was observed by this process."""
     of = told.migration
     last = of.rounds[-1] if of.rounds else None
@@ -95,7 +97,7 @@ def recorded_entry(found: Found) -> Plain:
     }
 
 
-def details(migration: Migration, told: Told | None = None) -> Plain:
+def details(migration: Migration, told: LiveMigration | None = None) -> Plain:
     """All that is shown of one migration but for the map of its pages; `told` if this process observed it."""
     running = told is not None and told.running
     found = migration.verdict
@@ -179,7 +181,7 @@ def _figures(migration: Migration) -> Iterable[tuple[str, str]]:
     yield "mode", UNSEEN if last is None or last.mode is None else str(last.mode)
 
 
-def _behind(found: Verdict) -> Iterable[tuple[str, str]]:
+def _behind(found: Forecast) -> Iterable[tuple[str, str]]:
     """The figures that the sentence is made of."""
     yield "after round", exact(found.after_round)
     yield "unchanged, of what is sent again", f"{found.unchanged_ratio:.1%}"

@@ -18,7 +18,7 @@ KEPT = 50  # migrations, and those that run
 
 
 @dataclass(slots=True)
-class Told:
+class LiveMigration:
     """One migration, by the `clock` that dates it; `over` once nobody observes it any more."""
 
     migration: Migration
@@ -45,22 +45,22 @@ def key_of(vm: str, migration_id: str) -> str:
     return hashlib.blake2b(name, digest_size=8).hexdigest()
 
 
-class Witness:
+class LiveMigrations:
     """Told by the threads that observe, asked by those that answer."""
 
     def __init__(self, clock: Callable[[], Clock] = read_clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._told: dict[str, Told] = {}
+        self._told: dict[str, LiveMigration] = {}
 
-    def all(self) -> dict[str, Told]:
+    def all(self) -> dict[str, LiveMigration]:
         """By key, those that began first at first."""
         with self._lock:
             return dict(self._told)
 
     def started(self, migration: Migration) -> None:
         """Know it, and forget the oldest that is over."""
-        told = Told(migration, self._clock())
+        told = LiveMigration(migration, self._clock())
         with self._lock:
             self._told[key_of(migration.vm, migration.migration_id)] = told
             over = [key for key, each in self._told.items() if not each.running]

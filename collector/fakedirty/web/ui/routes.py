@@ -18,14 +18,14 @@ from urllib.parse import parse_qs
 from prometheus_client.exposition import gzip_accepted
 
 from fakedirty.errors import FakedirtyError
-from fakedirty.export.host import Attached
+from fakedirty.export.host import AttachedCounts
 from fakedirty.web.request_handler import Answer, Asked, Page
 
 from .assets import ASSETS, Body, asset, body
-from .live_migrations import Witness
+from .live_migrations import LiveMigrations
 from .plots import plots
 from .recorded import Recorded
-from .views import Desk
+from .views import Views
 
 JSON = "application/json"
 PATIENCE_SECONDS = 1.0  # that one waits for another's answer of the same kind to be made
@@ -58,13 +58,13 @@ Make = Callable[[Asked], Body]
 
 
 def pages_of(
-    witness: Witness,
+    witness: LiveMigrations,
     out: Path | None,
-    attached: Callable[[], Iterable[Attached]],
+    attached: Callable[[], Iterable[AttachedCounts]],
     host: str | None = None,
 ) -> Mapping[str, Page]:
     """All pages by path: of what `witness` is told, what is recorded below `out`, and the QEMUs that are `attached`."""
-    desk = Desk(witness, Recorded(out), attached, socket.gethostname() if host is None else host)
+    desk = Views(witness, Recorded(out), attached, socket.gethostname() if host is None else host)
     files = {path: _page(partial(_asset, path), each.content_type) for path, each in ASSETS.items()}
     return {
         **files,

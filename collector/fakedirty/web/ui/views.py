@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from fakedirty.export.host import Attached
+from fakedirty.export.host import AttachedCounts
 from fakedirty.record.restore import restore
 
 from .assets import Body, body
 from .documents import Plain, details, overview
-from .live_migrations import Witness
+from .live_migrations import LiveMigrations
 from .ram_map import RamByRound
 from .recorded import Recorded
 
@@ -22,11 +22,11 @@ KEPT = 8  # answers, and maps, of the migrations that were looked at last
 Kept_ = TypeVar("Kept_")
 
 
-class Desk:
+class Views:
     """Each method is called by one thread at a time, but two of them may be at once."""
 
     def __init__(
-        self, witness: Witness, recorded: Recorded, attached: Callable[[], Iterable[Attached]], host: str
+        self, witness: LiveMigrations, recorded: Recorded, attached: Callable[[], Iterable[AttachedCounts]], host: str
     ) -> None:
         self._witness = witness
         self._recorded = recorded

@@ -8,24 +8,24 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fakedirty.export.exporter import Exporter
-from fakedirty.export.host import Attached
-from fakedirty.model.sink import OneAtATime, Sink
+from fakedirty.export.host import AttachedCounts
+from fakedirty.model.sink import SerializedSink, Sink
 from fakedirty.observe.host.target import Target
 from fakedirty.observe.live import LiveTrace
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.recorder import Recorder, read_clock
-from fakedirty.record.trace_file import Origin, TraceWriter
+from fakedirty.record.trace_file import TraceOrigin, TraceWriter
 from fakedirty.service.skip_policy import Policy
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
 from fakedirty.web.request_handler import Page
-from fakedirty.web.ui.live_migrations import Witness
+from fakedirty.web.ui.live_migrations import LiveMigrations
 from fakedirty.web.ui.routes import pages_of
 
 from .printing import print_notice
 
 
-class Outlets:
+class Outputs:
     """Of one command: its screen is standard output, it records below `out`, and exports if it is to."""
 
     def __init__(self, run_id: str, *, out: Path | None, exports: bool, json: bool) -> None:
@@ -33,9 +33,9 @@ class Outlets:
         self.out = out
         self.screen = JsonLines(sys.stdout, run_id, read_clock) if json else LiveTable(Terminal())
         self.exporter = Exporter(attached=self._observed, skip_off=self._skip_off)
-        self._witness = Witness()
-        self._attached: dict[tuple[int, int], Attached] = {}
-        self._screens: list[Sink] = [OneAtATime(self.screen), *([self.exporter, self._witness] if exports else ())]
+        self._witness = LiveMigrations()
+        self._attached: dict[tuple[int, int], AttachedCounts] = {}
+        self._screens: list[Sink] = [SerializedSink(self.screen), *([self.exporter, self._witness] if exports else ())]
         self._recorders: dict[tuple[int, int], Recorder] = {}
         self._failed = False
         self._tap: TraceWriter | None = None
@@ -60,7 +60,7 @@ class Outlets:
     def _skip_off(self) -> int:
         return self._policy.decisions if self._policy else 0
 
-    def sinks(self, target: Target, origin: Origin) -> list[Sink]:
+    def sinks(self, target: Target, origin: TraceOrigin) -> list[Sink]:
         """Those for one QEMU; what is said has been recorded."""
         others = [*self._screens, *([self._policy.of(target)] if self._policy else ())]
         if self.out is None:
@@ -73,7 +73,7 @@ class Outlets:
         """A QEMU is observed now."""
         target = trace.target
         identity = " ".join(map(str, target.identity))
-        self._attached[target.identity] = Attached(
+        self._attached[target.identity] = AttachedCounts(
             target.vm, target.pid, str(trace.level), trace.probes, qemu_version, identity, target.uuid
         )
         self.exporter.look()
@@ -83,7 +83,7 @@ class Outlets:
         if (attached := self._attached.get(target.identity)) is not None:
             self._attached[target.identity] = dataclasses.replace(attached, qemu_version=qemu_version)
 
-    def _observed(self) -> list[Attached]:
+    def _observed(self) -> list[AttachedCounts]:
         return list(self._attached.values())
 
     def part(self, target: Target) -> None:

@@ -15,7 +15,7 @@ from fakedirty.model.enums import Level
 from fakedirty.model.vm_names import visible
 from fakedirty.observe.bpf.attachments import Attachments
 from fakedirty.observe.bpf.buffer_sizes import with_page_ring
-from fakedirty.observe.bpf.probe_plans import Plans
+from fakedirty.observe.bpf.probe_plans import ExecutablePlans
 from fakedirty.observe.host import levels
 from fakedirty.observe.host.migration_capabilities import version_text
 from fakedirty.observe.host.target import Target
@@ -25,9 +25,9 @@ from fakedirty.qmp.address import Address
 from fakedirty.qmp.peer import PeerError
 from fakedirty.qmp.turn import turn
 from fakedirty.record.recorder import read_clock
-from fakedirty.record.trace_file import Origin, TraceWriter
+from fakedirty.record.trace_file import TraceOrigin, TraceWriter
 
-from .outlets import Outlets
+from .outputs import Outputs
 from .printing import print_notice
 
 _log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Observation:
 def observation_of(
     target: Target,
     arguments: argparse.Namespace,
-    outlets: Outlets,
+    outlets: Outputs,
     reasons: Reasons,
     *,
     stack: ExitStack | None = None,
@@ -76,7 +76,7 @@ def observation_of(
 
     Its probes are its own, or among the `attachments` that it shares with others.
     """
-    plans = attachments.plans if attachments else Plans()
+    plans = attachments.plans if attachments else ExecutablePlans()
     level, against = _level(arguments, target, plans)
     reasons.report(target, against)
     facts = _facts(target, against, plans)
@@ -90,7 +90,7 @@ def observation_of(
         hold=arguments.hold_socket,
         attachments=attachments,
     )
-    origin = Origin(outlets.run_id, read_clock(), sys.argv, facts)
+    origin = TraceOrigin(outlets.run_id, read_clock(), sys.argv, facts)
     tap = None
     if arguments.record and stack is not None:
         tap = stack.enter_context(TraceWriter(arguments.record, origin))
@@ -113,7 +113,7 @@ class Reasons:
                 print_notice(f"{f'{target.vm}: ' if self._named else ''}not at level {level}: {why}")
 
 
-def _level(arguments: argparse.Namespace, target: Target, plans: Plans) -> tuple[Level, Mapping[Level, str]]:
+def _level(arguments: argparse.Namespace, target: Target, plans: ExecutablePlans) -> tuple[Level, Mapping[Level, str]]:
     """The level that was asked for, or the highest possible with the reasons against higher ones."""
     if arguments.level is not None:
         level = Level(Level.parse(arguments.level))
@@ -127,7 +127,7 @@ def _level(arguments: argparse.Namespace, target: Target, plans: Plans) -> tuple
     return choice.level, choice.reasons
 
 
-def _facts(target: Target, reasons: Mapping[Level, str], plans: Plans) -> dict[str, Any]:
+def _facts(target: Target, reasons: Mapping[Level, str], plans: ExecutablePlans) -> dict[str, Any]:
     """What the manifest says of this QEMU, without its monitor."""
     qemu: dict[str, object] = {"pid": target.pid, "program": target.program}
     try:

@@ -15,8 +15,8 @@ from fakedirty.lab.migration_thread import waits_to_send
 from fakedirty.lab.tcp_connections import connections, shut
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 
-from .breaks import ALL, FULL, IN_POSTCOPY, KILLED, KILLED_IN_POSTCOPY, KILLED_IN_STOP, Break
 from .coverage import BULK, LATER, SWITCHOVER
+from .faults import ALL, FULL, IN_POSTCOPY, KILLED, KILLED_IN_POSTCOPY, KILLED_IN_STOP, Fault
 from .small_sockets import small_buffers
 
 RUNS_ON_SECONDS = 20.0  # an ended migration lets the guest run again when its thread is done
@@ -36,10 +36,10 @@ class StrandedError(LabError):
     """The destination was killed in postcopy: the source stays paused, and the guest is lost."""
 
 
-class Breaking:
+class FaultInjection:
     """One break between two machines. `met` is what happened and when, nothing if the migration was over before."""
 
-    def __init__(self, plan: Break, source: Machine, destination: Machine, file_bytes: int) -> None:
+    def __init__(self, plan: Fault, source: Machine, destination: Machine, file_bytes: int) -> None:
         """A file of `file_bytes` takes the whole guest."""
         self._plan = plan
         self._file_bytes = file_bytes

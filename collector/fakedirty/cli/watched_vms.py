@@ -61,7 +61,7 @@ def _outcome(last: Mapping[str, Any]) -> str:
     return "; ".join(filter(None, parts))
 
 
-class Memory:
+class WatchedVms:
     """Look after look; `clock` says how long ago something was seen."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

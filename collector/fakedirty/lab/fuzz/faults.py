@@ -21,7 +21,7 @@ SHARE = 0.5  # of attempts that would be cancelled
 
 
 @dataclass(frozen=True, slots=True)
-class Break:
+class Fault:
     """One of `BREAKS`, and when.
 
     `which`, between 0 and 1, says which channel is broken if it is one, at which part of a file the disk is full, and
@@ -33,11 +33,11 @@ class Break:
     which: float = 0.0
 
 
-def draw_break(chance: Chance, moment: Moment, *, channels: bool, file: bool) -> Break | None:
+def draw_break(chance: Chance, moment: Moment, *, channels: bool, file: bool) -> Fault | None:
     """What happens at the moment instead of a cancel, if anything. One channel alone where there are `channels`."""
     happens, how, which = chance.happens(SHARE), chance.of(OF_A_CONNECTION), chance.between(0, 1)
     if not happens:
         return None
     if file:
-        return Break(FULL, moment, which)
-    return Break(how if channels or how != ONE else ALL, moment, which)
+        return Fault(FULL, moment, which)
+    return Fault(how if channels or how != ONE else ALL, moment, which)
