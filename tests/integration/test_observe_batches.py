@@ -35,7 +35,7 @@ def player(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def built(directory: Path, threads: int) -> Path:
     program = directory / "qemu-system-x86_64"
-    source, header = Path(__file__).with_name("played_batches.c"), carried("probes", "events.h")
+    source, header = Path(__file__).parent / "helpers" / "played_batches.c", carried("probes", "events.h")
     flags = ["-O1", "-Wall", "-Werror", "-pthread", f"-I{header.parent}", f"-DTHREADS={threads}", f"-DPACKET={PACKET}"]
     subprocess.run(["gcc", *flags, "-o", program, source], check=True)
     return program

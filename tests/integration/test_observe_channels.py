@@ -26,7 +26,7 @@ ACTIVE, COMPLETED, CANCELLED = 2, 3, 5  # of played_channels.c
 @pytest.fixture(scope="module")
 def player(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("played") / "qemu-system-x86_64"
-    source = Path(__file__).with_name("played_channels.c")
+    source = Path(__file__).parent / "helpers" / "played_channels.c"
     subprocess.run(["gcc", "-O0", "-Wall", "-Werror", "-o", program, source, "-lpthread"], check=True)
     with Binary(program) as binary:
         assert len(packet_writes.calls(binary)) == 1

@@ -80,7 +80,7 @@ def test_a_table_that_is_too_small_for_the_guest(level: Level, tmp_path: Path) -
 def test_memory_that_cannot_be_read(tmp_path: Path) -> None:
     """Of no class, in this round and the next, and told: the pages were sent all the same."""
     program, notes = tmp_path / "qemu-system-unreadable", Notes()
-    source = Path(__file__).with_name("unreadable.c")
+    source = Path(__file__).parent / "helpers" / "unreadable.c"
     subprocess.run(["gcc", "-O1", "-rdynamic", "-pthread", "-o", program, source], check=True)
     with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:

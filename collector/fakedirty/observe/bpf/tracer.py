@@ -1,6 +1,7 @@
 """The levels that attach probes: what is compiled, where it goes, and the records that come of it.
 
-A level says what it wants as a :class:`ProbePlan`. The guest's own states come from the same programs, in the same ring.
+A level states what it wants in a :class:`ProbePlan`. The run states of the guest come from the same programs and the
+same ring buffer.
 """
 
 from __future__ import annotations
