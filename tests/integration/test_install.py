@@ -25,7 +25,13 @@ from fakedirty.page.plots import plots
 print(*(f"{path}: {len(asset(path).plain)}" for path in ASSETS))
 print(plots("light").decode())
 """
-CARRIED = ["probes/patched.c", "probes/events.h", "guests/workingset.c", "guests/linux/init", "qemu-patches/build.sh"]
+CARRIED = [
+    "probes/stock/pages.c",
+    "probes/events.h",
+    "guests/workingset.c",
+    "guests/linux/init",
+    "qemu-patches/build.sh",
+]
 CARRIED += ["dashboards/json/now.json"]
 
 

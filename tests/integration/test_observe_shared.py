@@ -304,7 +304,7 @@ def test_one_that_is_released_leaves_no_map_in_the_kernel(tmp_path: Path) -> Non
 
 def kept(attachments: Attachments) -> int:
     """Chunks of pages whose last content the kernel keeps."""
-    return len(list(the_one(attachments)._bpf.map("chunks").keys(ctypes.sizeof(wire.ChunkKey))))
+    return len(list(the_one(attachments)._bpf.map("sent_pages").keys(ctypes.sizeof(wire.ChunkKey))))
 
 
 def test_what_was_sent_is_forgotten_when_a_migration_is_over(tmp_path: Path) -> None:

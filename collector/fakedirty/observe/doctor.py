@@ -129,7 +129,7 @@ def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetRep
 def ask(address: Address) -> QmpSocket:
     """What the QEMU there says of itself."""
     try:
-        found = migration_capabilities.ask(address)
+        found = migration_capabilities.read(address)
     except QmpError as error:
         return QmpSocket(str(address), str(error))
     return QmpSocket(str(address), "", found.version, found.capabilities, found.abilities)
