@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import FakedirtyError, QmpError
-from fakedirty.linux import capabilities
 from fakedirty.model.enums import Level
 from fakedirty.observe.bpf.attach_point import AttachPoint, PlacedProbe
 from fakedirty.observe.bpf.process_memory import ProcessMemory
 from fakedirty.observe.host.elf import Binary
-from fakedirty.observe.host.host_checks import HostCheck
 from fakedirty.observe.host.kernel import Kernel
+from fakedirty.observe.host.machine import HostCheck
 from fakedirty.observe.host.target import PROC, Target, find_all
 from fakedirty.qmp.address import Address
 from fakedirty.qmp.supported import FakeDirtySupport
 
 from .bpf import packet_writes, patched_probes, stock_probes
-from .host import headers, host_checks, kernel, levels, migration_capabilities
+from .host import capabilities, headers, host_checks, kernel, levels, migration_capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +86,12 @@ def examine(targets: list[Target] | None = None, *, qmp_path: Path | None = None
     if targets is None:  # of those that were found, some may have ended while others were looked at
         reports = [(target, report) for target, report in reports if (proc / str(target.pid)).exists()]
     return Examination(
-        kernel.look(),
+        kernel.read(),
         where,
         problem,
         capabilities.missing(),
         [report for _, report in reports],
-        host_checks.look(),
+        host_checks.check(),
     )
 
 

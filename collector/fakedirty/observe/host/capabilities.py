@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from fakedirty.observe.host.uprobe_permission import may_create_uprobes
+from .uprobe_permission import may_create_uprobes
 
 # number in linux/capability.h, and what needs it
 NEEDED = {
