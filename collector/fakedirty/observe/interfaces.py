@@ -1,7 +1,7 @@
-"""The two halves of an observation: a trace is heard, and a reader makes events of the model of it.
+"""The two halves of an observation: a trace delivers records, and a reader makes events of the model of them.
 
-Traces do all that touches the world (kernel, QEMU, files), readers are pure. So a trace that was recorded goes
-through the same readers as a live one.
+Traces do everything that touches the kernel, QEMU and files. Readers are pure. So the same readers decode a recorded
+trace and a live one.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from fakedirty.model.trace import Subject, TraceRecord
 
 @dataclass(frozen=True, slots=True)
 class EndUnseen:
-    """No more pages come, and no state said why: a report of QEMU has to."""
+    """No more pages come, and no state was seen that ends the migration. QEMU's report must decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndUnknown:
-    """The migration is over, and QEMU no longer says how it ended: something else came after it."""
+    """The migration is over, and QEMU no longer reports how it ended: it reports another migration by now."""
 
     time_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class SetUp:
-    """Another migration, or a snapshot, was set up: what QEMU says from then on may be of that."""
+    """Another migration, or a snapshot, was set up. QEMU's reports from then on may be about that one."""
 
     time_ns: int
 
@@ -38,43 +38,43 @@ Observed = Event | PageBatch | EndUnseen | EndUnknown | SetUp
 
 
 class Reader(Protocol):
-    """Makes events of the model of a trace. Pure."""
+    """Makes events of the model of the records of a trace. Pure."""
 
     def take(self, record: TraceRecord) -> Iterator[Observed]:
-        """What one record stands for; MigrationStarted opens each migration, a StateChanged to an end closes it."""
+        """The events of one record. Each migration begins with MigrationStarted, and ends with a StateChanged."""
 
 
 class Trace(Protocol):
-    """What is heard of one QEMU, now or once."""
+    """The records of one QEMU, live or recorded."""
 
     def open(self) -> Subject:
-        """Begin; everything that happens from the return on is heard. On an error nothing is left behind."""
+        """Begin. Everything that happens from now on is recorded. On an error nothing is left attached."""
 
     def poll(self, timeout: float) -> Sequence[TraceRecord]:
-        """What was heard since the last call, in order; waits up to `timeout` seconds when nothing was."""
+        """The records since the last call, in order. If there are none, waits up to `timeout` seconds."""
 
     def listen(self, ready: Callable[[], None]) -> bool:
-        """Have `ready` called, by any thread, whenever :meth:`poll` has something; False where it must be polled."""
+        """Have `ready` called, from any thread, whenever :meth:`poll` has records. False: it must be polled."""
 
     def report(self, state: str) -> TraceRecord:
-        """What QEMU says of a migration that should be in `state` by now; an empty object when it says nothing."""
+        """QEMU's report of a migration, which should have the state `state`; an empty object if QEMU has none."""
 
     def look_up_limits(self) -> None:
-        """Ask QEMU how long a guest may be stopped. Does not wait: what it says is heard like everything else."""
+        """Begin to read from QEMU how long a guest may be stopped. Does not wait: a record has the answer later."""
 
     def close(self) -> None:
-        """Leave nothing behind in the kernel or in QEMU; may be called twice."""
+        """Detach from the kernel and from QEMU. May be called twice."""
 
 
 class Tracer(Protocol):
-    """What a level does to hear: the part of a live trace that differs by level."""
+    """The part of a live trace that differs by level."""
 
     @property
     def probes(self) -> int:
-        """How many are attached in the kernel."""
+        """The number of probes that are attached in the kernel."""
 
     def attach(self) -> Mapping[str, object]:
-        """As :meth:`Trace.open`; the facts for :attr:`Subject.facts`."""
+        """As :meth:`Trace.open`. Returns the facts for :attr:`Subject.facts`."""
 
     def poll(self, timeout: float) -> list[TraceRecord]:
         """As :meth:`Trace.poll`."""
@@ -83,7 +83,7 @@ class Tracer(Protocol):
         """As :meth:`Trace.listen`."""
 
     def report(self, state: str) -> Mapping[str, object]:
-        """As :meth:`Trace.report`, the object itself."""
+        """As :meth:`Trace.report`, but returns the object itself."""
 
     def close(self) -> None:
         """As :meth:`Trace.close`."""

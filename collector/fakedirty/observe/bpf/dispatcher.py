@@ -84,7 +84,7 @@ class Dispatcher:
                 try:
                     self._serve(descriptor)
                 except Exception:  # noqa: BLE001 - the others are to be served
-                    _log.exception("events of the kernel could not be distributed, by a fault of fakedirty")
+                    _log.exception("events of the kernel could not be distributed, a fault of fakedirty")
 
     def _serve(self, descriptor: int) -> None:
         with self._lock:
