@@ -34,6 +34,7 @@ from .uprobe import EVERY_PROCESS, attach, detach
 _OPENING = struct.Struct("<QHH")  # the beginning of struct event_header: time, kind and slot
 _RUNSTATE_PID = wire.RunStateEvent.pid.offset
 _CHANNELS = {wire.EVENT_BATCH: Channel.PAGES, wire.EVENT_RUNSTATE: Channel.RUNSTATE}
+EVENTS, PAGE_RECORDS = "events", "page_records"  # ring buffers, by their names in the probe files
 _SEED_BITS = 62  # of the page hash of levels stock and usdt
 
 
@@ -79,7 +80,7 @@ class Attachment:
         defines |= {**build.sizes.defines(), **dict(build.defines)}
         self._bpf = Bpf(build.files, headers.find(), defines, build.appended)
         try:
-            self._bpf.open_rings(["events", "pages"] if build.pages else ["events"])
+            self._bpf.open_rings([EVENTS, PAGE_RECORDS] if build.pages else [EVENTS])
             self._observed = ObservedProcesses(self._bpf)
             for index, program in enumerate(build.steps):
                 self._bpf.map("steps").insert(struct.pack("<I", index), struct.pack("<I", self._bpf.program(program)))
@@ -183,12 +184,12 @@ class Attachment:
         taken = self._bpf.take()
         parts: dict[ProcessFeed, list[TraceRecord]] = {}
         # Each event is copied: as a view it would keep all events of this reading in memory, while one reader is late.
-        for raw in taken.get("pages", ()):
+        for raw in taken.get(PAGE_RECORDS, ()):
             time_ns, kind, slot = _OPENING.unpack_from(raw)
             if (feed := self._feeds.get(slot)) is not None:
                 record = TraceRecord(time_ns, _CHANNELS[kind], memoryview(bytes(raw)))
                 parts.setdefault(feed, []).append(record)
-        for raw in taken["events"]:
+        for raw in taken[EVENTS]:
             time_ns, kind, slot = _OPENING.unpack_from(raw)
             record = TraceRecord(time_ns, _CHANNELS.get(kind, Channel.EVENT), bytes(raw))
             if kind == wire.EVENT_RUNSTATE:

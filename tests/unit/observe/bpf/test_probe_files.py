@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from fakedirty.observe.bpf import patched_probes, stock_probes, tracer
+from fakedirty.observe.bpf import attachment, patched_probes, stock_probes, tracer
 from fakedirty.package_files import carried
 
 LEVELS = {"stock": stock_probes.FILES, "patched": patched_probes.FILES}
@@ -31,9 +31,12 @@ def test_no_file_is_compiled_twice(level: str) -> None:
 @pytest.mark.parametrize(
     ("level", "names"),
     [
-        ("stock", ("events", "page_records", "slots_by_tgid", "states_by_slot", "process_state", "steps")),
+        (
+            "stock",
+            (attachment.EVENTS, attachment.PAGE_RECORDS, "slots_by_tgid", "states_by_slot", "process_state", "steps"),
+        ),
         ("stock", stock_probes.KEPT),
-        ("patched", ("events", "page_records", "slots_by_tgid", "states_by_slot", "process_state")),
+        ("patched", (attachment.EVENTS, attachment.PAGE_RECORDS, "slots_by_tgid", "states_by_slot", "process_state")),
     ],
 )
 def test_the_maps_that_user_space_names_are_declared(level: str, names: tuple[str, ...]) -> None:
