@@ -37,5 +37,5 @@ DEFAULT = BufferSizes()
 def with_page_ring(mebibytes: int) -> BufferSizes:
     """Sizes with room for `mebibytes` MiB of page records. Raises UsageError if the kernel would refuse that."""
     if not 1 <= mebibytes <= _MOST_MIB or mebibytes & (mebibytes - 1):
-        raise UsageError(f"--page-ring must be a power of two from 1 to {_MOST_MIB} (MiB), not {mebibytes}")
+        raise UsageError(f"--page-ring is a power of two from 1 to {_MOST_MIB} (MiB), not {mebibytes}")
     return BufferSizes(page_ring=mebibytes * (1 << 20) // RING_PAGE)
