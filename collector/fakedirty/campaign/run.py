@@ -30,9 +30,9 @@ from .plan import PlannedRun
 from .spec import CampaignFile, Toggle
 from .supported import set_toggle
 from .thread_time import MIGRATION, VCPUS, ThreadTimes, thread_times
-from .throughput import DESTINATION, SOURCE, ThroughputReader, ThroughputSamples, followed
 from .treatments import ARMS
-from .workloads import Load
+from .workloads.kinds import Load
+from .workloads.throughput import DESTINATION, SOURCE, ThroughputReader, ThroughputSamples, followed
 
 VM = "guest"
 ARRIVAL_SECONDS = 60.0

@@ -13,7 +13,7 @@ from .run import RunResult
 from .spec import Spec
 from .store import Row
 from .thread_time import MIGRATION, VCPUS
-from .throughput import medians
+from .workloads.throughput import medians
 
 COMPLETED, TIME_LIMIT, FAILED = "completed", "time-limit", "failed"
 

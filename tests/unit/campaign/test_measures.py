@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from fakedirty.campaign.columns import RUNS
 from fakedirty.campaign.observed_downtime import outside_downtime_ms
-from fakedirty.campaign.operations import operations
 from fakedirty.campaign.plan import PlannedRun
 from fakedirty.campaign.run import RunResult
 from fakedirty.campaign.run_row import row_of
 from fakedirty.campaign.spec import parse
-from fakedirty.campaign.sweeps import sweep_meter
 from fakedirty.campaign.thread_time import MIGRATION, VCPUS, ThreadTimes
-from fakedirty.campaign.throughput import (
+from fakedirty.campaign.workloads.operations import operations
+from fakedirty.campaign.workloads.sweeps import sweep_meter
+from fakedirty.campaign.workloads.throughput import (
     DESTINATION,
     SOURCE,
     Meter,

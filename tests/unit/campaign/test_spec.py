@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from fakedirty.campaign.preflight import check_memory, needed_mib
-from fakedirty.campaign.programs import Program
 from fakedirty.campaign.spec import parse, read
 from fakedirty.campaign.treatments import ARMS, UNOBSERVED
+from fakedirty.campaign.workloads.programs import Program
 from fakedirty.cli.main import main
 from fakedirty.errors import UsageError
 from fakedirty.lab.treatments import CONVERGENCE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from fakedirty.campaign.throughput import DESTINATION, SOURCE
+from fakedirty.campaign.workloads.throughput import DESTINATION, SOURCE
 from fakedirty.format.numbers import compact
 
 from .cells import Cell

@@ -9,12 +9,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from fakedirty.campaign.validation import Table, refuse
 from fakedirty.errors import UsageError
 from fakedirty.lab.guests.services import OWN_MIB, PORT, build_services
 
 from .operations import operations, wait_for_operations
 from .throughput import Meter
-from .validation import Table, refuse
 
 KEY_AND_HEADER_BYTES = 100  # what a store keeps with each value, about
 RECORD_BYTES = 1000  # as in ycsb.c

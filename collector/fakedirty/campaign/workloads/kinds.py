@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field, model_validator
 
+from fakedirty.campaign.validation import Table, refuse
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.serial_report import GuestReport, wait_for_report
 from fakedirty.lab.guests.workload import MIB_FRAMES, place, working_set_words
@@ -17,7 +18,6 @@ from fakedirty.lab.guests.workload import Workload as PageSets
 from .programs import PROGRAMS, Program, ProgramLoad, check_room
 from .sweeps import sweep_meter
 from .throughput import Meter
-from .validation import Table, refuse
 
 SERIAL = "serial.log"
 REPORT_MS = 100  # as all guests of a campaign

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakedirty.campaign.operations import operations, wait_for_operations
-from fakedirty.campaign.throughput import Sample
+from fakedirty.campaign.workloads.operations import operations, wait_for_operations
+from fakedirty.campaign.workloads.throughput import Sample
 from fakedirty.errors import LabError
 
 
