@@ -156,7 +156,7 @@ def test_without_the_series_releases_are_kept_apart_as_well(recipes: Path) -> No
 
 
 def test_a_release_without_a_series_is_named_with_those_that_there_are(recipes: Path) -> None:
-    with pytest.raises(LabError, match=r"no series for QEMU 11\.1, only for 10\.0, 10\.2"):
+    with pytest.raises(LabError, match=r"no patch series for QEMU 11\.1, only for 10\.0, 10\.2"):
         builds(recipes, "11.1")
 
 

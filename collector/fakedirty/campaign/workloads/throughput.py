@@ -1,4 +1,4 @@
-"""What a guest gets done, followed while it runs: samples of throughput and latency, on one clock for both sides."""
+"""The throughput of a guest, read while it runs: samples of both sides, on one clock."""
 
 from __future__ import annotations
 
@@ -18,58 +18,73 @@ SOURCE, DESTINATION = "source", "destination"
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """What a guest got done in an interval, by its own account; None where it does not say."""
+class ThroughputSample:
+    """What a guest reports of one interval. Latencies are None if it reports none."""
 
     operations_per_second: float
     latency_us: float | None = None
     latency_p99_us: float | None = None
 
 
-#: takes a line of what the guest says; None where that is no sample, LabError where it says that it works no more
-Meter = Callable[[str], Sample | None]
+#: Reads one line of a guest's output; None if the line is no sample. LabError if the guest reports that it has stopped.
+Meter = Callable[[str], ThroughputSample | None]
 
 
 @dataclass(frozen=True, slots=True)
-class ThroughputSamples:
-    """A sample, and when it was told (monotonic): its interval ends there."""
+class TimedSample:
+    """A sample of one side, with the time at which it was read (CLOCK_MONOTONIC, seconds): its interval ends there."""
 
     side: str
     time: float
-    sample: Sample
+    sample: ThroughputSample
 
 
 class ThroughputReader:
-    """Reads a file as it grows; the samples so far are in `heard`."""
+    """Reads the output of one side's guest as it grows.
+
+    Args:
+        side: SOURCE or DESTINATION.
+        path: the file that the guest's output goes to. It may not exist yet.
+        meter: reads its lines.
+    """
 
     def __init__(self, side: str, path: Path, meter: Meter) -> None:
         self._side = side
         self._path = path
         self._meter = meter
-        self._at = 0
+        self._offset = 0
         self._rest = ""
-        self.heard: list[ThroughputSamples] = []
+        self.samples: list[TimedSample] = []
 
     def look(self, now: float) -> None:
-        """Take in what has come since the last look. A guest that has not begun has no file."""
+        """Read what has been added since the last look.
+
+        Args:
+            now: the time, CLOCK_MONOTONIC, seconds.
+
+        Raises:
+            LabError: the guest reports that it has stopped.
+        """
         try:
             with self._path.open("rb") as file:
-                file.seek(self._at)
+                file.seek(self._offset)
                 new = file.read()
         except FileNotFoundError:
             return
-        self._at += len(new)
+        self._offset += len(new)
         *lines, self._rest = (self._rest + new.decode("ascii", "replace")).split("\n")
         for line in lines:
             if (sample := self._meter(line.rstrip("\r"))) is not None:
-                self.heard.append(ThroughputSamples(self._side, now, sample))
+                self.samples.append(TimedSample(self._side, now, sample))
 
 
 @contextmanager
-def followed(followers: Sequence[ThroughputReader]) -> Iterator[None]:
-    """Follow them in a thread of its own while the block runs.
+def followed(readers: Sequence[ThroughputReader]) -> Iterator[None]:
+    """Read in a thread of its own while the block runs.
 
-    LabError at its end, unless it failed by itself, where a guest stopped working meanwhile; no more is heard then.
+    Raises:
+        LabError: at the end of the block, if a guest has stopped. Nothing is read after that. An error of the block
+            itself comes first.
     """
     stop = threading.Event()
     failures: list[LabError] = []
@@ -79,12 +94,12 @@ def followed(followers: Sequence[ThroughputReader]) -> Iterator[None]:
             ended = False
             while not ended:
                 ended = stop.wait(POLL_SECONDS)
-                for follower in followers:
-                    follower.look(time.monotonic())
+                for reader in readers:
+                    reader.look(time.monotonic())
         except LabError as error:
             failures.append(error)
 
-    thread = threading.Thread(target=follow, name="service")
+    thread = threading.Thread(target=follow, name="throughput")
     thread.start()
     try:
         yield
@@ -97,7 +112,7 @@ def followed(followers: Sequence[ThroughputReader]) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Medians:
-    """Operations a second before, during and after the migration; None where there was no sample."""
+    """Operations per second before, during and after the migration; None without a sample."""
 
     before: float | None
     during: float | None
@@ -105,20 +120,26 @@ class Medians:
 
     @property
     def degradation(self) -> float | None:
-        """By what share the guest got less done during the migration than before."""
+        """The share by which the throughput is lower during the migration than before it."""
         return None if not self.before or self.during is None else 1 - self.during / self.before
 
 
-def medians(heard: Sequence[ThroughputSamples], start: float, end: float) -> Medians:
-    """By when a sample was told: between `start` and `end` of the migration, or on which side of them."""
-    source = [each for each in heard if each.side == SOURCE]
-    parts = (
+def medians(samples: Sequence[TimedSample], start: float, end: float) -> Medians:
+    """Median throughput by phase.
+
+    Args:
+        samples: of both sides. Those of the destination are after the migration.
+        start: start of the migration, CLOCK_MONOTONIC, seconds.
+        end: its end, or its time limit.
+    """
+    source = [each for each in samples if each.side == SOURCE]
+    phases = (
         [each for each in source if each.time <= start],
         [each for each in source if start < each.time <= end],
-        [each for each in heard if each.side == DESTINATION],
+        [each for each in samples if each.side == DESTINATION],
     )
-    return Medians(*(_median(part) for part in parts))
+    return Medians(*(_median(phase) for phase in phases))
 
 
-def _median(heard: Sequence[ThroughputSamples]) -> float | None:
-    return median(each.sample.operations_per_second for each in heard) if heard else None
+def _median(samples: Sequence[TimedSample]) -> float | None:
+    return median(each.sample.operations_per_second for each in samples) if samples else None
