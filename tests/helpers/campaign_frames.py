@@ -39,6 +39,8 @@ class Campaign:
     toggles: pd.DataFrame
     service: pd.DataFrame
     left_out: list[dict[str, str]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    planned: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def campaign(
         pd.DataFrame(toggles, columns=TOGGLE_COLUMNS).convert_dtypes(),
         pd.DataFrame(service, columns=SERVICE_COLUMNS).convert_dtypes(),
         left_out,
+        planned=len(runs),
     )
 
 
