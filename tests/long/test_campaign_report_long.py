@@ -43,7 +43,7 @@ def test_it_is_read_offline(size: tuple[int, int], tmp_path: Path) -> None:
     with browser(tmp_path / "profile") as tab:
         tab.size(*size)
         tab.open(path.as_uri())
-        # pages by class for three treatments that tell them; for each cell three metrics, rounds and service
+        # pages by class for three treatments that count them; for each cell three metrics, rounds and throughput
         assert pictures(tab) == 3 + 4 * 5
         tab.value("document.querySelectorAll('details').forEach((each) => { each.open = true })")
         for expected in (

@@ -99,7 +99,7 @@ def carried_out(
     return experiment, observe, result
 
 
-def test_an_experiment_has_what_the_plan_and_the_file_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_experiment_follows_the_plan_and_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     experiment, _observe, _result = carried_out(monkeypatch, "vanilla")
     assert experiment == Experiment(
         vm="guest",

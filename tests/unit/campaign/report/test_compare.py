@@ -1,4 +1,4 @@
-"""Tables of a campaign: what runs that did not complete say in them, and what is compared with what."""
+"""Tables of a campaign: the place of runs that did not complete, and which runs are compared."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def test_it_has_the_findings_the_failures_and_the_methods(tmp_path: Path) -> Non
     ):
         assert expected in page.text
         assert plain(expected) in text
-    assert "no test of paired differences" not in page.text  # six blocks can tell
+    assert "no test of paired differences" not in page.text  # six blocks are enough
 
 
 def test_it_is_one_file_that_loads_nothing(tmp_path: Path) -> None:
