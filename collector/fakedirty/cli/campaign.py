@@ -126,7 +126,7 @@ def _carry_out(store: Store, context: RunContext, console: Terminal, as_json: bo
     outcomes = ", ".join(f"{counts[outcome]} {outcome}" for outcome in (COMPLETED, TIME_LIMIT, FAILED))
     console.print(f"{len(rows)} runs in {store.directory}: {outcomes}")
     if wrong := [str(row["run"]) for row in rows if row["memory_equal"] is False]:
-        raise LabError(f"the memory of {len(wrong)} of {len(rows)} runs was not found equal: {', '.join(wrong)}")
+        raise LabError(f"the memory differs in {len(wrong)} of {len(rows)} runs: {', '.join(wrong)}")
     return SOME_FAILED if counts[FAILED] else 0
 
 
