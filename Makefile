@@ -78,7 +78,7 @@ qemu-packages: packages
 # packages. Elsewhere the venv is made of `python3` and of what pip installs: enough for `make lint unit`.
 $(VENV)/ready: pyproject.toml
 	@python=$$(type -P python3 || true) options=
-	if /usr/bin/python3 -c 'import bcc, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+	if /usr/bin/python3 -c 'from bcc import BPF; import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
 	    python=/usr/bin/python3 options=--system-site-packages
 	fi
 	if ! [[ $$python ]] || ! "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
@@ -92,9 +92,9 @@ $(VENV)/ready: pyproject.toml
 
 # a venv that sees bcc: one that was made before bcc was installed is made again
 $(VENV)/with-bcc: pyproject.toml | packages
-	@if ! $(VENV)/bin/python -c 'import bcc' 2>/dev/null; then rm -rf $(VENV); fi
+	@if ! $(VENV)/bin/python -c 'from bcc import BPF' 2>/dev/null; then rm -rf $(VENV); fi
 	$(MAKE) --no-print-directory $(VENV)/ready
-	$(VENV)/bin/python -c 'import bcc'
+	$(VENV)/bin/python -c 'from bcc import BPF'
 	touch $@
 
 qemu: $(VENV)/with-bcc  ## find or build the patched QEMU (about 5 minutes)
