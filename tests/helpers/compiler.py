@@ -23,6 +23,12 @@ def _lacking(header: str) -> str:
     return f"<{header}> is not installed: apt-get install {PACKAGES[header]}" if tried.returncode else ""
 
 
+def require_gcc(header: str = "stdio.h") -> None:
+    """Skip the test that runs where nothing that includes `header` can be compiled."""
+    if reason := _lacking(header):
+        pytest.skip(reason)
+
+
 def gcc(*words: str | Path, header: str = "stdio.h", x86: bool = False) -> str:
     """What gcc prints when it is called with `words`. It has to succeed.
 
@@ -32,6 +38,5 @@ def gcc(*words: str | Path, header: str = "stdio.h", x86: bool = False) -> str:
     """
     if x86 and platform.machine() != "x86_64":
         pytest.skip(f"instructions of x86-64, on {platform.machine()}")
-    if reason := _lacking(header):
-        pytest.skip(reason)
+    require_gcc(header)
     return subprocess.run(["gcc", *words], check=True, stdout=subprocess.PIPE, text=True).stdout
