@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from compiler import require_gcc
 from fakedirty.campaign.preflight import check_memory, needed_mib
 from fakedirty.campaign.spec import parse, read
 from fakedirty.campaign.treatments import ARMS, UNOBSERVED
@@ -49,6 +50,7 @@ repetitions = [2]
 
 
 def test_a_good_file_is_taken() -> None:
+    require_gcc()  # its guest is built
     file = parse(GOOD)
     assert list(file.workloads) == ["small", "idle"]
     sets = file.workloads["small"].load(64).facts()["pages"]
