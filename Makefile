@@ -136,7 +136,7 @@ dashboards: $(VENV)/ready  ## generate the JSON of the dashboards
 	@$(VENV)/bin/python -m dashboards
 
 documents: $(VENV)/ready  ## generate the documents and the picture of rooms that are made from code
-	@for pair in record:data-dictionary export:metrics service:configuration; do
+	@for pair in campaign:data-dictionary export:metrics service:configuration; do
 	    text=$$($(VENV)/bin/python -m fakedirty.$${pair%:*}.dictionary)
 	    printf '%s\n' "$$text" >docs/$${pair#*:}.md
 	done

@@ -24,6 +24,7 @@ LAYERS = (
     ("lab/guests", "export"),
     ("lab", "web/ui"),
     ("lab/fuzz", "lab/bench", "service"),
+    ("campaign/workloads",),
     ("campaign",),
     ("campaign/report",),
     ("cli",),

@@ -1,15 +1,16 @@
-"""``docs/data-dictionary.md`` from the table of columns: ``python -m fakedirty.record.dictionary``."""
+"""``docs/data-dictionary.md``, made from the columns of all tables: ``python -m fakedirty.campaign.dictionary``."""
 
 from __future__ import annotations
 
-from fakedirty.campaign.columns import CAMPAIGN_TABLES
+from fakedirty.record.columns import TABLES
+from fakedirty.record.manifest import SCHEMA_VERSION
 
-from .columns import TABLES
-from .manifest import SCHEMA_VERSION
+from .columns import CAMPAIGN_TABLES
 
 HEAD = f"""# Data dictionary
 
-Made from `fakedirty.record.columns` by `python -m fakedirty.record.dictionary`; a test holds the two together.
+Made from `fakedirty.record.columns` and `fakedirty.campaign.columns` by `python -m fakedirty.campaign.dictionary`. A
+test holds them together.
 
 Each migration has a directory, `OUT/<vm>/<start>-<migration_id>/`, with the files below and a `manifest.json`. The
 manifest has versions, the clock, command lines, parameters, and `schema_version` {SCHEMA_VERSION}. Its `process` (the
