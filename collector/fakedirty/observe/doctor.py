@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import FakedirtyError, QmpError
+from fakedirty.linux.process_memory import ProcessMemory
 from fakedirty.model.enums import Level
 from fakedirty.observe.bpf.attach_point import AttachPoint, PlacedProbe
-from fakedirty.observe.bpf.process_memory import ProcessMemory
 from fakedirty.observe.host.elf import Binary
 from fakedirty.observe.host.kernel import Kernel
 from fakedirty.observe.host.machine import HostCheck

@@ -28,7 +28,7 @@ from fakedirty.qmp.turn import in_turns
 from fakedirty.qmp.validation import understanding
 
 from .decode import multifd
-from .interfaces import Tracer
+from .decode.interfaces import Tracer
 from .qmp_poller import QmpPoller
 
 LIMITS = ("downtime-limit", "avail-switchover-bandwidth", *multifd.PARAMETERS)  # of query-migrate-parameters
@@ -178,8 +178,9 @@ class LiveTrace:
     def look_up_limits(self) -> None:
         """Read them in a thread of its own: another client may use the socket, or QEMU may not answer."""
         if self._reading_limits is None or not self._reading_limits.is_alive():
-            name = f"limits {self._target.pid}"
-            self._reading_limits = threading.Thread(target=self._read_limits, name=name, daemon=True)
+            self._reading_limits = threading.Thread(
+                target=self._read_limits, name=f"limits {self._target.pid}", daemon=True
+            )
             self._reading_limits.start()
 
     def _read_limits(self) -> None:

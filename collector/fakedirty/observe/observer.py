@@ -25,7 +25,7 @@ from fakedirty.model.totals import Outcome
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.observe.decode.reader import reader
 
-from .interfaces import EndUnknown, EndUnseen, Observed, Reader, SetUp, Trace
+from .decode.interfaces import EndUnknown, EndUnseen, Observed, Reader, SetUp, Trace
 
 POLL_SECONDS = 0.1  # while a migration runs
 IDLE_SECONDS = 0.5

@@ -14,9 +14,9 @@ from fakedirty.model.sink import PageBatch
 from fakedirty.model.totals import Outcome
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.observe.decode import wire
+from fakedirty.observe.decode.interfaces import SetUp
 from fakedirty.observe.decode.patched import PatchedReader
 from fakedirty.observe.decode.qmp_history import HistoryReader
-from fakedirty.observe.interfaces import SetUp
 from fakedirty.observe.observer import LAST_ROUND_SECONDS, Observer
 
 MAIN, THREAD, NEXT = 100, 101, 102

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fakedirty.linux.descriptor_limit import demand_descriptors
+from fakedirty.linux.uprobe import EVERY_PROCESS, attach, detach
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.observe.decode import wire
 from fakedirty.observe.host import headers
@@ -29,7 +30,6 @@ from .feed import ProcessFeed
 from .observed_processes import PROCESSES, ObservedProcesses
 from .process_slots import ProcessSlots
 from .program import Bpf
-from .uprobe import EVERY_PROCESS, attach, detach
 
 _OPENING = struct.Struct("<QHH")  # the beginning of struct event_header: time, kind and slot
 _RUNSTATE_PID = wire.RunStateEvent.pid.offset

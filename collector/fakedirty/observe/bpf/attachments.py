@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from fakedirty.linux.descriptor_limit import DESCRIPTORS_OF_A_QEMU, demand_descriptors
+from fakedirty.linux.uprobe import BpfError
+from fakedirty.observe.host.executable_plans import ExecutablePlans
 from fakedirty.observe.host.target import Target, find_all
 
 from .attach_point import PlacedProbe
@@ -15,8 +17,6 @@ from .attachment import Attachment, Build
 from .destinations import Destinations
 from .dispatcher import Dispatcher
 from .feed import ProcessFeed
-from .probe_plans import ExecutablePlans
-from .uprobe import BpfError
 
 REFUSED_SECONDS = 30.0  # from a refusal until the build is tried again
 MAPS = 12  # file descriptors for the maps and ring buffers of a build

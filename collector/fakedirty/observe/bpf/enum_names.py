@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 
 from fakedirty.errors import TargetError
+from fakedirty.linux.process_memory import ProcessMemory
 from fakedirty.observe.host.elf import Binary
-
-from .process_memory import ProcessMemory
 
 _NAME = re.compile(r"[a-z][a-z-]*$")
 _MOST = 64

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fakedirty.linux.process_memory import ProcessMemory
 from fakedirty.observe.host.elf import Binary
 from fakedirty.observe.host.levels import ROUND_PROBES
 from fakedirty.observe.host.target import Target
 
 from . import usdt
 from .attach_point import PlacedProbe
-from .process_memory import ProcessMemory
 from .tracer import ProbePlan
 
 FILES = (

@@ -1,6 +1,6 @@
 """Compile probe files with bcc, load their programs, and read and change their maps. No other module uses bcc.
 
-:mod:`fakedirty.observe.bpf.uprobe` attaches the programs.
+:mod:`fakedirty.linux.uprobe` attaches the programs.
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ from typing import Any
 from fakedirty.errors import MissingError
 from fakedirty.linux import libc
 from fakedirty.linux.descriptor_limit import demand_descriptors
-from fakedirty.observe.host.headers import Headers
+from fakedirty.linux.uprobe import BpfError, refusal
+from fakedirty.observe.host.headers import COMPILER_DESCRIPTORS, Headers
 from fakedirty.package_files import carried
 
 from .ring_buffer import RingBuffer
-from .uprobe import BpfError, refusal
 
 SOURCE_VARIABLE = "BCC_KERNEL_SOURCE"
 _ARRAY, _INDEX_BYTES = 2, 4  # BPF_MAP_TYPE_ARRAY, and the size of its keys
-
-COMPILING = 96  # file descriptors: clang opens dozens of headers, and ends this process if it cannot open one
 
 # One thread compiles everything. bcc reads the environment, which is one for all threads. A second compiler would take
 # another core from the guests. And malloc takes a compiler's tens of megabytes from an arena of its thread: in one
@@ -54,7 +52,7 @@ class Bpf:
             import bcc
         except ImportError as error:
             raise MissingError("the Python module bcc is missing: install python3-bpfcc") from error
-        demand_descriptors(COMPILING, "compiling probes")
+        demand_descriptors(COMPILER_DESCRIPTORS, "compiling probes")
         directory = carried("probes")
         # the compiler names a file and a line of it in its messages
         texts = [f'#line 1 "probes/{name}"\n{(directory / name).read_text()}' for name in files]

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fakedirty.errors import FakedirtyError, QmpError
+from fakedirty.linux.process_memory import ProcessMemory
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.observe.host.elf import Binary
+from fakedirty.observe.host.executable_plans import ExecutablePlans, once_loaded
 from fakedirty.observe.host.target import YOUNG_SECONDS, Target
 from fakedirty.qmp.monitor import Address, Monitor
 from fakedirty.qmp.turn import TRIES, in_turns
@@ -23,8 +25,6 @@ from fakedirty.qmp.validation import understanding
 
 from . import enum_names
 from .attach_point import PlacedProbe, choose
-from .probe_plans import ExecutablePlans, once_loaded
-from .process_memory import ProcessMemory
 from .program import now_ns
 
 SEARCH_SECONDS = 0.25

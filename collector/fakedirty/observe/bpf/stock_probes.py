@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import QmpError, TargetError
+from fakedirty.linux.process_memory import ProcessMemory
 from fakedirty.model.enums import Level
 from fakedirty.model.migration import ENDED
 from fakedirty.observe.decode import blind_spots
@@ -27,7 +28,6 @@ from fakedirty.qmp.validation import understanding
 from . import enum_names, packet_writes, usdt
 from .attach_point import PlacedProbe, choose
 from .buffer_sizes import DEFAULT, BufferSizes
-from .process_memory import ProcessMemory
 from .ram_blocks import ram_blocks
 from .tracer import ProbePlan
 

@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from fakedirty.linux.process_memory import ProcessMemory
 from fakedirty.model.enums import Level
 from fakedirty.model.migration import ENDED
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.observe.decode import wire
 from fakedirty.observe.host import levels
 from fakedirty.observe.host.elf import Binary
+from fakedirty.observe.host.executable_plans import once_loaded
 from fakedirty.observe.host.target import Target
 from fakedirty.qmp import final_report
 from fakedirty.qmp.monitor import Address
@@ -25,8 +27,6 @@ from .attachment import Attachment, Build
 from .attachments import Attachments
 from .buffer_sizes import BufferSizes
 from .feed import ProcessFeed
-from .probe_plans import once_loaded
-from .process_memory import ProcessMemory
 from .program import now_ns
 from .runstate_probes import RunStates, peer, run_state_plan, waits
 

@@ -16,9 +16,9 @@ from fakedirty.model.events import (
 )
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import CLASSES, DISPOSITIONS
-from fakedirty.observe.interfaces import SetUp
 
 from . import wire
+from .interfaces import SetUp
 from .round_records import NOT_UNDERSTOOD, RecordedRound, RoundOnWire, recorded
 
 _COUNTED = ("visited_pages", *CLASSES, *DISPOSITIONS)

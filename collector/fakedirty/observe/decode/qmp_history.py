@@ -9,8 +9,8 @@ from fakedirty.model.enums import Kind, Mode
 from fakedirty.model.events import Event, MigrationStarted, ModeChanged, RoundEnded, RoundsComplete, StateChanged
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import Round
-from fakedirty.observe.interfaces import EndUnknown
 
+from .interfaces import EndUnknown
 from .outgoing import Outgoing, OutgoingState
 
 # columns of a round, by their names in QEMU's history

@@ -13,8 +13,8 @@ from fakedirty.model.enums import Kind
 from fakedirty.model.events import Event, MigrationStarted, RoundEnded, StateChanged
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import Round
-from fakedirty.observe.interfaces import EndUnknown
 
+from .interfaces import EndUnknown
 from .outgoing import Outgoing, OutgoingState
 
 _GROWING = ("dirty-sync-count", "normal", "duplicate", "transferred")

@@ -19,11 +19,11 @@ from fakedirty.model.events import (
 )
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.trace import ASKED, Channel, Subject, TraceRecord
-from fakedirty.observe.interfaces import EndUnseen, Observed, Reader
 from fakedirty.qmp.rounds_command import in_answers
 from fakedirty.qmp.validation import understanding
 
 from . import wire
+from .interfaces import EndUnseen, Observed, Reader
 from .losses import LossReader
 from .multifd import channels, compressed
 from .pages import PageNames

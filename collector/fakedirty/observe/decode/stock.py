@@ -13,9 +13,9 @@ from fakedirty.model.events import Event, MigrationStarted, RoundEnded, StateCha
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import CLASSES, Round
 from fakedirty.model.sampling import estimated
-from fakedirty.observe.interfaces import SetUp
 
 from . import blind_spots, wire
+from .interfaces import SetUp
 
 PAGE_BITS = 12  # the page size of x86-64 targets; probes count buffers of other sizes as odd
 _END_SECONDS = 0.5  # between the last page and the last state

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from fakedirty.errors import MissingError
 
+# file descriptors: clang opens dozens of headers, and ends this process if it cannot open one
+COMPILER_DESCRIPTORS = 96
+
 # in Debian's tree of an architecture (linux-headers-6.1.0-56-cloud-amd64), beside which the common tree lies
 ARCH_INCLUDES = ("arch/x86/include/generated", "arch/x86/include/generated/uapi", "include", "include/generated/uapi")
 

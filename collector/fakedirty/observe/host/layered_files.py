@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from fakedirty.errors import FakedirtyError
-from fakedirty.observe.bpf.process_memory import ProcessMemory
-from fakedirty.observe.bpf.uprobe import breakpoint_at
+from fakedirty.linux.process_memory import ProcessMemory
+from fakedirty.linux.uprobe import breakpoint_at
 
 from .elf import Binary
 from .target import Target

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from fakedirty.errors import FakedirtyError, MissingError, TargetError
 from fakedirty.model.enums import Level
-from fakedirty.observe.bpf.probe_plans import ExecutablePlans
 
 from . import capabilities, headers, host_checks
 from .elf import Binary
+from .executable_plans import ExecutablePlans
 from .machine import HostCheck
 from .target import Target
 

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 
 from fakedirty.linux.descriptor_limit import DESCRIPTORS_OF_A_QEMU, RESERVE
-from fakedirty.observe.bpf.program import COMPILING
 
+from .headers import COMPILER_DESCRIPTORS
 from .machine import HostCheck, Machine
 
 # file descriptors that attaching takes
-DESCRIPTORS_ONCE = 32 + RESERVE + COMPILING  # of the process, with metrics and files
+DESCRIPTORS_ONCE = 32 + RESERVE + COMPILER_DESCRIPTORS  # of the process, with metrics and files
 DESCRIPTORS_OF_A_BUILD = 48  # programs, probes, maps
 _QEMUS_OF_A_HOST = 200  # of one build; a lower number is reported
 

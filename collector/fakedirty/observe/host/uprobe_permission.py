@@ -10,7 +10,7 @@ import errno
 import os
 from pathlib import Path
 
-from fakedirty.observe.bpf.uprobe import SOURCES, BpfError, open_event
+from fakedirty.linux.uprobe import SOURCES, BpfError, open_event
 
 _REFUSALS = frozenset({errno.EACCES, errno.EPERM, errno.ENODEV})  # ENODEV: the kernel has no uprobes
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import TargetError
+from fakedirty.linux.uprobe import BpfError, refusal
 from fakedirty.observe.bpf import attachments as module
 from fakedirty.observe.bpf.attachment import Build
 from fakedirty.observe.bpf.attachments import Attachments
@@ -14,7 +15,6 @@ from fakedirty.observe.bpf.buffer_sizes import DEFAULT
 from fakedirty.observe.bpf.destinations import Destinations
 from fakedirty.observe.bpf.feed import ProcessFeed
 from fakedirty.observe.bpf.process_slots import ProcessSlots
-from fakedirty.observe.bpf.uprobe import BpfError, refusal
 from fakedirty.observe.host.target import Target
 
 BUILD = Build(("rings.c",), "", (), pages=False, sizes=DEFAULT, kept=())

@@ -8,9 +8,9 @@ from typing import cast
 
 import pytest
 from fakedirty.errors import TargetError
+from fakedirty.linux.uprobe import BpfError
 from fakedirty.observe.bpf.observed_processes import ObservedProcesses
 from fakedirty.observe.bpf.program import BpfMap, OwnMap
-from fakedirty.observe.bpf.uprobe import BpfError
 from fakedirty.observe.decode import wire
 from fakedirty.observe.host.target import Target
 

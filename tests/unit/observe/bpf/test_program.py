@@ -13,8 +13,8 @@ from types import SimpleNamespace
 
 import pytest
 from fakedirty.linux import libc
+from fakedirty.linux.uprobe import BpfError
 from fakedirty.observe.bpf.program import Bpf
-from fakedirty.observe.bpf.uprobe import BpfError
 from fakedirty.observe.host.headers import Headers
 
 

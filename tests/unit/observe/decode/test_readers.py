@@ -21,12 +21,12 @@ from fakedirty.model.sink import PageBatch
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.observe.bpf.stock_probes import CHUNK_PAGES, chunks
 from fakedirty.observe.decode import blind_spots, wire
+from fakedirty.observe.decode.interfaces import EndUnseen
 from fakedirty.observe.decode.losses import LossReader
 from fakedirty.observe.decode.pages import NOWHERE, PageNames
 from fakedirty.observe.decode.patched import PatchedReader
 from fakedirty.observe.decode.reader import page_batch, reader
 from fakedirty.observe.decode.stock import StockReader
-from fakedirty.observe.interfaces import EndUnseen
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from fakedirty.linux import libc
+from . import libc
 
 
 class Linked(Protocol):

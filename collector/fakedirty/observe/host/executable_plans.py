@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fakedirty.errors import FakedirtyError, TargetError
-from fakedirty.observe.host.elf import Binary
-from fakedirty.observe.host.target import Target
+from fakedirty.linux.process_memory import Linked, ProcessMemory
 
-from .process_memory import Linked, ProcessMemory
+from .elf import Binary
+from .target import Target
 
 MOST = 64  # results that are kept, by executable and question
 

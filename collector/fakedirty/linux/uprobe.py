@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fakedirty.errors import FakedirtyError
-from fakedirty.linux import libc
+
+from . import libc
 
 #: `pid` of an event that fires in every process that runs the executable
 EVERY_PROCESS = -1
