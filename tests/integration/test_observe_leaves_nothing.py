@@ -20,7 +20,7 @@ from migrating import pair, wait
 
 ATTACH_AND_WAIT = """
 import sys, time
-from fakedirty.model.words import Level
+from fakedirty.model.enums import Level
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
 from fakedirty.observe.host.target import by_pid

@@ -15,7 +15,7 @@ from migrating import pair
 
 LOOK = """
 import json, sys
-from fakedirty.model.words import Level
+from fakedirty.model.enums import Level
 from fakedirty.observe import doctor
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
