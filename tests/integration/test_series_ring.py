@@ -9,8 +9,8 @@ import re
 from dataclasses import replace
 
 import pytest
+from fakedirty.lab.accelerator import accelerated_by, choose_accelerator, ring_refused
 from fakedirty.lab.fuzz.draw import AVAILABLE
-from fakedirty.lab.guests.accelerator import accelerated_by, choose_accelerator, ring_refused
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fakedirty.errors import LabError
-from fakedirty.lab.guests.accelerator import choose_accelerator, ring_refused
+from fakedirty.lab.accelerator import choose_accelerator, ring_refused
 from fakedirty.lab.guests.recipes import BuiltGuest, build_guest
 from fakedirty.lab.guests.workload import PROBE
 from fakedirty.lab.machine import INCOMING, machine

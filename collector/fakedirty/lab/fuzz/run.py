@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import LabError, QmpError
-from fakedirty.lab.guests.accelerator import accelerated_by
+from fakedirty.lab.accelerator import accelerated_by
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.memory_compare import MemoryReport
 from fakedirty.lab.migrate import PAUSED, PORT, Outcome, Settings, Step, migrate

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from fakedirty.cli.fuzz import drawn_from, summary
+from fakedirty.lab.accelerator import accelerated_by, ring_refused
 from fakedirty.lab.fuzz.coverage import Coverage
 from fakedirty.lab.fuzz.dirty_ring import LIMIT_SECONDS, RINGS
 from fakedirty.lab.fuzz.draw import draw
 from fakedirty.lab.fuzz.plan import DIRTY_LIMIT, RING, Plan, Possibilities
 from fakedirty.lab.fuzz.run import FuzzResult
-from fakedirty.lab.guests.accelerator import accelerated_by, ring_refused
 from fakedirty.lab.guests.recipes import GUESTS, BuiltGuest
 
 BITMAP = Possibilities(("xxh3-64", "sha1"), ("tcg", "kvm"), audit=True, decides=True)

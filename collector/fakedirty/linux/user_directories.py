@@ -1,0 +1,12 @@
+"""Directories of the user that runs fakedirty, as the XDG base directory specification names them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """The directory of all builds: ``$XDG_CACHE_HOME/fakedirty``, or the same below ``~/.cache``."""
+    return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fakedirty"
