@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fakedirty.errors import LabError
-from fakedirty.lab.fuzz.route import SWEEP_PARAMETER
+from fakedirty.qmp.parameters import SWEEP
 from fakedirty.lab.guests.content import PAGE_WORDS, check_content
 from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.serial_report import GuestReport
@@ -48,8 +48,8 @@ _OFF = Treatment(
 SWEPT, UNSWEPT = "skip, sweeps", "skip, no sweep"
 ARMS = (
     _OFF,
-    replace(_OFF, name=UNSWEPT, summary="skip, no sweep", mode=Mode.SKIP, parameters={SWEEP_PARAMETER: False}),
-    replace(_OFF, name=SWEPT, summary="skip, both sweeps", mode=Mode.SKIP, parameters={SWEEP_PARAMETER: True}),
+    replace(_OFF, name=UNSWEPT, summary="skip, no sweep", mode=Mode.SKIP, parameters={SWEEP: False}),
+    replace(_OFF, name=SWEPT, summary="skip, both sweeps", mode=Mode.SKIP, parameters={SWEEP: True}),
 )
 
 

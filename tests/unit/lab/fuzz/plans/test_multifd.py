@@ -1,4 +1,4 @@
-"""What a fuzzed migration uses of multifd: drawn apart from all else, and in the table what can be met."""
+"""Settings of multifd: drawn from a generator of their own, with a row of the coverage for each."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import pytest
 from fakedirty.lab.fuzz.coverage import Coverage
-from fakedirty.lab.fuzz.draw import draw
-from fakedirty.lab.fuzz.multifd import COMPRESSIONS, SECTION, WITHOUT, Multifd
-from fakedirty.lab.fuzz.plan import Possibilities
+from fakedirty.lab.fuzz.plans.draw_plan import draw_plan
+from fakedirty.lab.fuzz.plans.multifd import COMPRESSIONS, SECTION, WITHOUT, Multifd
+from fakedirty.lab.fuzz.plans.plan import Plan
+from fakedirty.lab.fuzz.plans.possibilities import Possibilities
 
 WITH = Possibilities(("xxh3-64",), compressions=COMPRESSIONS)
-PLANS = [draw(3, index, WITH) for index in range(200)]
+PLANS = [draw_plan(3, index, WITH) for index in range(200)]
 
 
-def test_each_way_is_drawn() -> None:
+def test_every_setting_is_drawn() -> None:
     drawn = [plan.multifd for plan in PLANS if plan.multifd]
     assert 0 < len(drawn) < len(PLANS)
     assert {each.compression for each in drawn} == set(COMPRESSIONS)
@@ -24,15 +25,12 @@ def test_each_way_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("plan", PLANS[:30], ids=lambda plan: str(plan.index))
-def test_a_qemu_that_refuses_multifd_gets_the_rest_of_the_plan(plan: object) -> None:
-    assert isinstance(plan, type(PLANS[0]))
-    without = draw(plan.seed, plan.index, replace(WITH, compressions=()))
+def test_a_qemu_that_refuses_multifd_gets_the_same_plan_without_it(plan: Plan) -> None:
+    without = draw_plan(plan.seed, plan.index, replace(WITH, compressions=()))
     assert without.multifd is None
     assert plan.multifd is None or not plan.capabilities["xbzrle"]
-    unbroken = [
-        replace(each, cancel=each.broken.moment, broken=None) if each.broken else each for each in plan.attempts
-    ]
-    assert unbroken == [*without.attempts]
+    faultless = [replace(each, cancel=each.fault.moment, fault=None) if each.fault else each for each in plan.attempts]
+    assert faultless == [*without.attempts]
     assert WITHOUT in without.features
 
 
@@ -43,7 +41,7 @@ def test_every_feature_is_a_row_of_the_table() -> None:
     assert SECTION not in Coverage(replace(WITH, compressions=())).features
 
 
-def test_words_of_qemu() -> None:
+def test_the_settings_in_the_words_of_qemu() -> None:
     multifd = Multifd(channels=3, compression="zstd", zero_pages="legacy", each_section=True)
     assert multifd.shared == {"multifd-channels": 3, "multifd-compression": "zstd"}
     assert multifd.arguments == ("-global", "migration.multifd-flush-after-each-section=on")

@@ -1,4 +1,4 @@
-"""How the memory of a fuzzed guest is made up: a table of layouts, and the huge pages that one of them takes."""
+"""The memory layouts of fuzzed guests, and the huge pages that one of them needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HUGE_DIRECTORY = Path("/sys/kernel/mm/hugepages") / f"hugepages-{HUGE_MIB * 1024
 
 
 def _two_nodes(mib: int) -> tuple[str, ...]:
-    """Half in each, so that the sets of pages lie in both."""
+    """Half of the memory in each block, so that the page sets lie in both."""
     nodes = []
     for name in ("low", "high"):
         nodes += ["-object", f"memory-backend-ram,id={name},size={mib * 512}K", "-numa", f"node,memdev={name}"]
@@ -26,7 +26,7 @@ def _huge(mib: int) -> tuple[str, ...]:
     return ("-object", backend, "-machine", "memory-backend=huge")
 
 
-#: QEMU's arguments for a guest of so many MiB, beside its size.
+#: By layout: QEMU's further arguments for a guest of so many MiB.
 ARGUMENTS: dict[str, Callable[[int], tuple[str, ...]]] = {
     ONE_BLOCK: lambda _mib: (),
     TWO_BLOCKS: _two_nodes,
@@ -36,9 +36,13 @@ ARGUMENTS: dict[str, Callable[[int], tuple[str, ...]]] = {
 
 @contextmanager
 def reserved_huge_pages(mib: int, directory: Path = HUGE_DIRECTORY) -> Iterator[bool]:
-    """Have `mib` MiB more of huge pages in the ``with`` block, if the kernel gives them; yields whether it does.
+    """Reserve huge pages in the ``with`` block; yields whether the kernel gives them all.
 
-    Those that are free already may be for others.
+    Free huge pages may be for others, so they are not used.
+
+    Args:
+        mib: how many MiB more than there are already.
+        directory: the kernel's pool of huge pages of one size.
     """
     number = directory / "nr_hugepages"
     if not os.access(number, os.W_OK):
@@ -46,8 +50,8 @@ def reserved_huge_pages(mib: int, directory: Path = HUGE_DIRECTORY) -> Iterator[
         return
     before = int(number.read_text())
     number.write_text(str(before + mib // HUGE_MIB))
-    got = int(number.read_text()) - before
+    added = int(number.read_text()) - before
     try:
-        yield got == mib // HUGE_MIB
+        yield added == mib // HUGE_MIB
     finally:
-        number.write_text(str(max(int(number.read_text()) - got, 0)))
+        number.write_text(str(max(int(number.read_text()) - added, 0)))

@@ -1,15 +1,22 @@
-"""The plan of a fuzzed migration: drawn again the same, from a seed and an index, and nothing in it but what may be."""
+"""Plans of fuzzed migrations: the same seed and index give the same plan, and QEMU allows all that is in it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+import json
+from dataclasses import astuple, replace
 from itertools import pairwise, permutations
 
 import pytest
-from fakedirty.lab.fuzz.draw import AVAILABLE, LEAST_BANDWIDTH, NEVER_ENOUGH, OF_THE_LINK, TIMED_SECONDS, draw, most_mib
-from fakedirty.lab.fuzz.draw_toggles import ROUNDS
-from fakedirty.lab.fuzz.memory_layouts import ARGUMENTS, ONE_BLOCK
-from fakedirty.lab.fuzz.plan import Plan, Possibilities
+from fakedirty.lab.fuzz.plans.draw_attempt import AVAILABLE, LEAST_BANDWIDTH, NEVER_ENOUGH, OF_THE_LINK
+from fakedirty.lab.fuzz.plans.draw_guest import most_mib
+from fakedirty.lab.fuzz.plans.draw_plan import TIMED_SECONDS, draw_plan
+from fakedirty.lab.fuzz.plans.draw_toggles import TOURS
+from fakedirty.lab.fuzz.plans.memory_layouts import ARGUMENTS, ONE_BLOCK
+from fakedirty.lab.fuzz.plans.multifd import COMPRESSIONS
+from fakedirty.lab.fuzz.plans.plan import Plan
+from fakedirty.lab.fuzz.plans.possibilities import Possibilities
+from fakedirty.lab.fuzz.plans.route import DIRECT, FILE, POSTCOPY, PREEMPT
 from fakedirty.lab.guests.workload import baremetal_words
 from fakedirty.lab.migrate import PAUSED, UNLIMITED
 from fakedirty.model.enums import Mode
@@ -22,7 +29,8 @@ MANY = Possibilities(
     audit=True,
     memories=tuple(ARGUMENTS),
 )
-PLANS = [draw(7, index, MANY) for index in range(200)]
+DIGEST = "2afb256baf977db7db74987ca65486d3ee80dd9dc82b111a7dd420bb160f4ca8"
+PLANS = [draw_plan(7, index, MANY) for index in range(200)]
 
 
 def hashes(plan: Plan) -> set[str]:
@@ -30,13 +38,23 @@ def hashes(plan: Plan) -> set[str]:
 
 
 def test_a_plan_is_drawn_again_the_same() -> None:
-    assert [draw(7, index, MANY) for index in range(200)] == PLANS
-    assert draw(7, 0, MANY) != draw(7, 1, MANY) != draw(8, 1, MANY)
+    assert [draw_plan(7, index, MANY) for index in range(200)] == PLANS
+    assert draw_plan(7, 0, MANY) != draw_plan(7, 1, MANY) != draw_plan(8, 1, MANY)
+
+
+def test_a_seed_draws_the_plans_of_the_published_results() -> None:
+    """docs/results names migrations by seed and index. Another digest means that they cannot be run again."""
+    routes = (FILE, DIRECT, POSTCOPY, PREEMPT)
+    possibilities = replace(MANY, refuses_late=True, ring=True, compressions=COMPRESSIONS, routes=routes)
+    digest = hashlib.sha256()
+    for index in range(200):
+        digest.update(json.dumps(astuple(draw_plan(1, index, possibilities)), sort_keys=True, default=str).encode())
+    assert digest.hexdigest() == DIGEST
 
 
 @pytest.mark.parametrize("index", range(50))
-def test_what_is_possible_changes_only_what_is_not(index: int) -> None:
-    many, one = draw(7, index, MANY), draw(7, index, ONE)
+def test_fewer_possibilities_change_no_other_draw(index: int) -> None:
+    many, one = draw_plan(7, index, MANY), draw_plan(7, index, ONE)
     assert (one.workload, one.vcpus, one.bandwidth_bytes) == (many.workload, many.vcpus, many.bandwidth_bytes)
     assert len(one.attempts) == len(many.attempts)
     assert (one.accelerator, one.memory) == ("tcg", ONE_BLOCK)
@@ -51,11 +69,11 @@ def test_what_is_possible_changes_only_what_is_not(index: int) -> None:
 def test_fewer_vcpus_change_nothing_else() -> None:
     assert {plan.vcpus for plan in PLANS} == {1, 2, 3}
     for index, plan in enumerate(PLANS):
-        assert draw(7, index, replace(MANY, vcpus=2)) == replace(plan, vcpus=min(plan.vcpus, 2))
+        assert draw_plan(7, index, replace(MANY, vcpus=2)) == replace(plan, vcpus=min(plan.vcpus, 2))
 
 
 @pytest.mark.parametrize("plan", PLANS[:50], ids=lambda plan: str(plan.index))
-def test_a_plan_is_one_that_qemu_allows(plan: Plan) -> None:
+def test_qemu_allows_the_plan(plan: Plan) -> None:
     work = plan.workload
     assert min(work.aba, work.zero, work.fake, work.changed) > 0
     assert baremetal_words(work), "the sets fit the memory"
@@ -69,7 +87,7 @@ def test_a_plan_is_one_that_qemu_allows(plan: Plan) -> None:
     assert not paused or plan.capabilities["pause-before-switchover"]
 
 
-def test_plans_have_everything_among_them() -> None:
+def test_every_choice_is_drawn() -> None:
     assert {plan.vcpus for plan in PLANS} == {1, 2, 3}
     assert {plan.accelerator for plan in PLANS} == {"tcg", "kvm"}
     assert {plan.memory for plan in PLANS} == set(ARGUMENTS)
@@ -85,15 +103,15 @@ def test_plans_have_everything_among_them() -> None:
 
 
 @pytest.mark.parametrize("start", Mode)
-def test_a_round_makes_every_change_of_mode_once_and_ends_where_it_began(start: Mode) -> None:
-    for ways in ROUNDS[start]:
-        modes = [start, *ways]
+def test_a_tour_makes_every_change_of_mode_once_and_ends_where_it_began(start: Mode) -> None:
+    for tour in TOURS[start]:
+        modes = [start, *tour]
         assert set(pairwise(modes)) == set(permutations(Mode, 2))
-        assert len(ways) == 6
-        assert ways[-1] is start
+        assert len(tour) == 6
+        assert tour[-1] is start
 
 
-def test_a_sync_is_forced_where_a_round_lasts_from_one_fifth_second_to_the_next() -> None:
+def test_a_sync_is_forced_if_a_round_lasts_from_one_fifth_second_to_the_next() -> None:
     slow = [
         (plan, change)
         for plan in PLANS
@@ -108,28 +126,28 @@ def test_a_sync_is_forced_where_a_round_lasts_from_one_fifth_second_to_the_next(
         assert plan.attempts[-1].seconds > 10
 
 
-def test_a_toggle_that_comes_too_late_is_one_more_where_qemu_refuses_it() -> None:
-    deciding = replace(MANY, decides=True)
-    paused = still = 0
-    for plan in (draw(7, index, deciding) for index in range(100)):
-        still += bool(plan.attempts[-1].still)
+def test_a_toggle_that_qemu_must_refuse_is_added() -> None:
+    deciding = replace(MANY, refuses_late=True)
+    paused = stopped = 0
+    for plan in (draw_plan(7, index, deciding) for index in range(100)):
+        stopped += bool(plan.attempts[-1].guest_stop)
         for attempt in plan.attempts:
             late = [toggle for toggle in attempt.toggles if toggle.moment.in_state == PAUSED]
-            if attempt.still or not plan.capabilities["pause-before-switchover"]:
+            if attempt.guest_stop or not plan.capabilities["pause-before-switchover"]:
                 assert late == []
                 continue
             paused += 1
             (*_, last, too_late) = attempt.toggles
             assert late == [too_late]
             opens = attempt.seconds - (TIMED_SECONDS if plan.link_bits and not attempt.cancel else 0)
-            assert opens > (last.moment.after_seconds or 0) > opens - 0.1, "the last that is taken"
+            assert opens > (last.moment.after_seconds or 0) > opens - 0.1, "the last one that QEMU adopts"
             assert too_late.mode is not last.mode
     assert paused
-    assert still
+    assert stopped
 
 
-def test_a_block_of_ram_comes_in_some_attempts_each_with_a_name_of_its_own() -> None:
-    attempts = [plan.attempts for plan in (draw(7, index, Possibilities(("xxh3-64",))) for index in range(200))]
+def test_some_attempts_add_a_ram_block_with_a_name_of_its_own() -> None:
+    attempts = [plan.attempts for plan in (draw_plan(7, index, Possibilities(("xxh3-64",))) for index in range(200))]
     named = [
         [
             str(change.parameters["id"])
@@ -143,13 +161,13 @@ def test_a_block_of_ram_comes_in_some_attempts_each_with_a_name_of_its_own() -> 
     assert all(len(set(ids)) == len(ids) for ids in named)
 
 
-def test_some_may_end_by_themselves_within_a_limit_that_they_are_held_to() -> None:
+def test_some_migrations_may_end_by_themselves_within_a_limit_that_is_checked() -> None:
     timed = [plan for plan in PLANS if plan.link_bits]
     assert 20 <= len(timed) <= 60
     for plan in timed:
         attempt = plan.attempts[-1]
         assert plan.downtime_limit_ms >= 100
-        assert (plan.bandwidth_bytes, attempt.still) == (UNLIMITED, None)
+        assert (plan.bandwidth_bytes, attempt.guest_stop) == (UNLIMITED, None)
         (opened,) = [change for change in attempt.changes if AVAILABLE in change.parameters]
         assert opened.parameters == {AVAILABLE: OF_THE_LINK}
         assert plan.parameters[AVAILABLE] == NEVER_ENOUGH

@@ -1,17 +1,17 @@
-"""What a QEMU is asked for before plans are drawn, and what is left out in its words."""
+"""What a QEMU accepts together with skip, and the reasons for what is left out."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from fakedirty.lab.fuzz.accepted import accepted
+from fakedirty.lab.fuzz.skip_compatibility import find_skip_compatibility
 from fakedirty.qmp.client import QmpRefusedError
 
 METHODS = ("none", "zlib", "zstd", "qpl")
 
 
-class Asked:
+class RefusingQemu:
     """A QEMU that refuses some capabilities together with skip, and others always."""
 
     def __init__(self, with_skip: set[str] = frozenset(), always: set[str] = frozenset()) -> None:  # type: ignore[assignment]
@@ -25,10 +25,10 @@ class Asked:
             return schema()
         if command == "migrate-set-parameters":
             assert arguments is not None
-            wanted = arguments["fake-dirty-mode"]
-            if wanted == "skip" and (conflict := self.on & self._with_skip):
+            mode = arguments["fake-dirty-mode"]
+            if mode == "skip" and (conflict := self.on & self._with_skip):
                 raise QmpRefusedError(command, "GenericError", f"not compatible with {conflict.pop()}")
-            self.mode = wanted
+            self.mode = mode
             return {}
         states = {each["capability"]: each["state"] for each in more["capabilities"]}
         if refused := set(states) & self._always:
@@ -45,27 +45,27 @@ def schema() -> list[dict[str, Any]]:
     ]
 
 
-def test_a_qemu_that_takes_all(tmp_path: Path) -> None:
-    asked: Any = Asked()
-    found = accepted(asked, tmp_path)
+def test_a_qemu_that_accepts_everything(tmp_path: Path) -> None:
+    qemu: Any = RefusingQemu()
+    found = find_skip_compatibility(qemu, tmp_path)
     assert found.compressions == ("none", "zlib", "zstd")
-    assert set(found.ways) | {each.partition(":")[0] for each in found.left_out} == {
+    assert set(found.routes) | {each.partition(":")[0] for each in found.left_out} == {
         "mapped-ram",
         "direct-io",
         "postcopy",
         "postcopy-preempt",
         "postcopy with multifd",
     }
-    assert {"mapped-ram", "postcopy"} <= set(found.ways)
-    assert (asked.on, asked.mode) == (set(), "off"), "as it was"
+    assert {"mapped-ram", "postcopy"} <= set(found.routes)
+    assert (qemu.on, qemu.mode) == (set(), "off"), "left as it was"
 
 
-def test_what_is_refused_is_left_out_in_its_words(tmp_path: Path) -> None:
-    asked: Any = Asked(with_skip={"multifd", "postcopy-ram"}, always={"mapped-ram"})
-    found = accepted(asked, tmp_path)
-    assert found.compressions == found.ways == ()
+def test_refused_capabilities_are_left_out_with_the_reason_of_qemu(tmp_path: Path) -> None:
+    qemu: Any = RefusingQemu(with_skip={"multifd", "postcopy-ram"}, always={"mapped-ram"})
+    found = find_skip_compatibility(qemu, tmp_path)
+    assert found.compressions == found.routes == ()
     assert "multifd: not compatible with multifd" in found.left_out
     assert "mapped-ram: no mapped-ram here" in found.left_out
     assert "direct-io: no mapped-ram here" in found.left_out
     assert "postcopy with multifd: not compatible with" in " ".join(found.left_out)
-    assert (asked.on, asked.mode) == (set(), "off")
+    assert (qemu.on, qemu.mode) == (set(), "off")

@@ -1,4 +1,4 @@
-"""How a fuzzed migration uses multifd: so many channels, a compression, who finds zero pages, when all is flushed."""
+"""How a fuzzed migration uses multifd: channels, compression, detection of zero pages, and flushes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from .chance import Chance
 CHANNELS = (1, 2, 3, 4)
 COMPRESSIONS = ("none", "zlib", "zstd")
 ZERO_PAGES = ("multifd", "multifd", "legacy", "none")
-SECTION_SHARE = 0.2  # flushes after each section, as old machine types do
+SECTION_SHARE = 0.2  # flush after each section, as old machine types do
 SHARE = 0.75  # of migrations, where QEMU skips with multifd
-COMPRESSED = 64  # a guest's pages are mostly that much smaller: so much less bandwidth makes as many rounds
+COMPRESSION_RATIO = 64  # of most pages of a guest; with so much less bandwidth there are as many rounds
 
 WITHOUT = "multifd off"
 SECTION = "flush after each section"
@@ -19,7 +19,10 @@ SECTION = "flush after each section"
 
 @dataclass(frozen=True, slots=True)
 class Multifd:
-    """In QEMU's words. `zero_pages` is the source's ``zero-page-detection``; the rest is both sides'."""
+    """The settings of multifd, in QEMU's words.
+
+    `zero_pages` is ``zero-page-detection`` of the source; all others are set on both sides.
+    """
 
     channels: int
     compression: str
@@ -28,12 +31,12 @@ class Multifd:
 
     @property
     def ratio(self) -> int:
-        """By how much less is sent."""
-        return 1 if self.compression == "none" else COMPRESSED
+        """How many times smaller the sent data is than the pages."""
+        return 1 if self.compression == "none" else COMPRESSION_RATIO
 
     @property
     def shared(self) -> dict[str, object]:
-        """Parameters of both sides."""
+        """Migration parameters of both sides."""
         return {"multifd-channels": self.channels, "multifd-compression": self.compression}
 
     @property
@@ -44,22 +47,27 @@ class Multifd:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """What toggles meet by it."""
+        """The features that toggles meet by these settings."""
         section = (SECTION,) if self.each_section else ()
         return (f"multifd {self.compression}", _channels(self.channels), _zero_pages(self.zero_pages), *section)
 
 
 def draw_multifd(chance: Chance, compressions: tuple[str, ...]) -> Multifd | None:
-    """One of them, or none: None as well where QEMU has no `compressions` that it skips with."""
-    used, channels, which = chance.happens(SHARE), chance.of(CHANNELS), chance.between(0, 1)
-    zero_pages, each_section = chance.of(ZERO_PAGES), chance.happens(SECTION_SHARE)
+    """Draw the settings, or None for a migration without multifd.
+
+    Args:
+        chance: what is drawn from.
+        compressions: those that QEMU skips with; without any, the result is None.
+    """
+    used, channels, which = chance.happens(SHARE), chance.choice(CHANNELS), chance.between(0, 1)
+    zero_pages, each_section = chance.choice(ZERO_PAGES), chance.happens(SECTION_SHARE)
     if not used or not compressions:
         return None
     return Multifd(channels, compressions[int(which * len(compressions))], zero_pages, each_section)
 
 
 def multifd_features(compressions: tuple[str, ...]) -> tuple[str, ...]:
-    """Everything that a toggle can meet by multifd."""
+    """All features that a toggle can meet by multifd, with or without it."""
     if not compressions:
         return (WITHOUT,)
     return (
