@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from fakedirty.errors import LabError, UsageError
@@ -80,8 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
     indexes = range(arguments.runs) if arguments.only is None else (arguments.only,)
     console.print(f"seed {seed}, {len(indexes)} migrations; {qemu}")
     console.print_lines(possibilities_lines(fuzz_run.possibilities))
-    with tidy_when_terminated():
-        for result in fuzz_run.migrate(indexes):
+    with tidy_when_terminated(), closing(fuzz_run.migrate(indexes)) as results:
+        for result in results:
             console.print(result_line(result), style="" if not result.errors else "bold red")
             if result.errors:
                 console.print_lines(failure_lines(result, _options(arguments)), style="red")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,9 @@ from .result import FuzzResult
 NAMED_CELLS = 5  # that a message about missing coverage has
 
 
-def fuzz(qemu: Path, seed: int, indexes: Iterable[int], possibilities: Possibilities) -> Iterator[FuzzResult]:
+def fuzz(
+    qemu: Path, seed: int, indexes: Iterable[int], possibilities: Possibilities
+) -> Generator[FuzzResult, None, None]:
     """Run migrations one after the other.
 
     Args:
@@ -59,13 +62,14 @@ class FuzzRun:
     def __post_init__(self) -> None:
         self.coverage = Coverage(self.possibilities)
 
-    def migrate(self, indexes: Iterable[int]) -> Iterator[FuzzResult]:
+    def migrate(self, indexes: Iterable[int]) -> Generator[FuzzResult, None, None]:
         """Run the migrations of these indexes, until the run is complete if it has to be."""
-        for result in fuzz(self.qemu, self.seed, indexes, self.possibilities):
-            self.add(result)
-            yield result
-            if self.complete is not None and not self.missing:
-                return
+        with closing(fuzz(self.qemu, self.seed, indexes, self.possibilities)) as results:
+            for result in results:
+                self.add(result)
+                yield result
+                if self.complete is not None and not self.missing:
+                    return
 
     def add(self, result: FuzzResult) -> None:
         """Add the result of one migration."""
