@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Sweeps told on standard output, by the protocol of guests/README.md. */
+/* Reports sweeps on standard output, by the protocol of guests/README.md. */
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "sweeping.h"
+#include "sweep_report.h"
 
 static uint64_t sweeps, since_ready_us, longest_us;
 
-void sweeping_begins(void)
+void sweeps_begin(void)
 {
 }
 
-void swept(uint64_t us)
+void sweep_ended(uint64_t us)
 {
     sweeps++;
     since_ready_us += us;
