@@ -1,4 +1,4 @@
-"""The kinds of fuzz plans that can come to what a variant breaks. Only these are run on it."""
+"""The kinds of fuzz plans that can exercise what a variant breaks. Only these are run on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broken variants of the copies and of the records of what was sent."""
+"""Broken variants of the copies, and of the records of sent content."""
 
 from __future__ import annotations
 

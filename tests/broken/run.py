@@ -2,8 +2,8 @@
 """Shows that the fuzz can fail: a QEMU without one rule of safe skipping soon gives wrong pages.
 
 1. Each broken variant of the patch series is built, and runs migrations of the fuzz until one leaves a wrong page. Some
-   variants leave wrong counts instead, and some a migration without an end. If no plan of the fuzz comes to a rule, an
-   integration test has to fail.
+   variants leave wrong counts instead, and some a migration without an end. If no plan of the fuzz exercises a rule,
+   an integration test has to fail.
 2. The patch series itself runs all plans that were tried, and the same tests. Nothing may be wrong.
 
 An excluded variant shows too rarely, or neither fuzz nor tests can find it: it is only run if it is named.

@@ -60,9 +60,9 @@ class Variant:
         edits: of the patched source.
         wrong_counts: whether it leaves wrong counts, and no wrong page.
         may_hang: whether it may also leave a migration without an end, which the fuzz reports as an error.
-        test: the integration test that finds it, if no plan of the fuzz comes to it.
+        test: the integration test that finds it, if no plan of the fuzz exercises it.
         part: the sub-series that it edits; a release may lack it.
-        plans: the kind of plans that can come to it, see `plans.PLANS`.
+        plans: the kind of plans that can exercise it, see `plans.PLANS`.
         release: the only release of QEMU that has the place of its edits; empty: all of them.
         excluded: why it is only run if it is named: it shows too rarely, or neither fuzz nor tests can find it.
     """

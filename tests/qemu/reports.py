@@ -8,9 +8,9 @@ qemu-patches/check.sh makes the files:
     tests/qemu/reports.py WORK/asan/series/reports [WORK/asan/unpatched/reports]
     tests/qemu/reports.py WORK/tsan/series/reports --changed DIFF --known FILE
 
-QEMU has data races of its own all over, and each run meets others of them. With --changed a report counts only if what
-it is about, one of the two accesses of a race, is at a line that the series has written, or in a function called from
-there; --known lists pairs of functions that may race, each with its reason.
+QEMU itself has many data races, and each run meets other ones. With --changed a report counts only if one of the two
+accesses of the race is at a line of the patch series, or in a function that is called from there. --known lists pairs
+of functions that may race, each with its reason.
 
 exit status: 0 no report is new, 3 at least one is
 """

@@ -50,7 +50,7 @@ def run(
     Some tests skip themselves if the host is too slow: these run again at the end, one after the other.
 
     Args:
-        tests: what is run.
+        tests: to run.
         arms: under which they are run.
         path: the file that results are read from and added to.
         workers: tests at a time.

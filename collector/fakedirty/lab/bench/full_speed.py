@@ -50,7 +50,7 @@ def prepare(qmp: Qmp, *, running: bool) -> None:
 
     Args:
         qmp: of the source.
-        running: whether the guest is to run while it is migrated: then no migration comes to the switchover.
+        running: whether the guest is to run while it is migrated: then no migration reaches the switchover.
     """
     capabilities = [{"capability": name, "state": True} for name in ("events", "pause-before-switchover")]
     qmp.execute("migrate-set-capabilities", capabilities=capabilities)

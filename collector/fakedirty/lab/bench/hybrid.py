@@ -95,7 +95,7 @@ def measure_hybrid(job: HybridJob, qemu: Path, guest: BuiltGuest, *, time_limit:
     """Boot the guest, migrate it by the arm of the job, and check the content of its pages.
 
     Args:
-        job: what is measured.
+        job: to measure.
         qemu: the binary of both sides.
         guest: the built guest.
         time_limit: seconds, after which the migration is let through.

@@ -34,7 +34,7 @@ class OverheadArm:
 
     Attributes:
         name: of the arm.
-        mode: of the series.
+        mode: of QEMU.
         level: of the observation.
         more: further options of the collector.
         turns: how often it is measured in a repetition. A small cost needs many measurements.

@@ -44,7 +44,7 @@ class Attempts:
     def run_until_connected(self, number: int) -> str:
         """Run attempt `number`, again if it finds no destination to connect to.
 
-        An attempt that is cancelled while it connects may still come to the address later. The next destination listens
+        An attempt that is cancelled while it connects may still reach the address later. The next destination listens
         there by then, and takes one connection. QEMU drops that one, and has none for the migration. So an attempt is
         run at most once more for each attempt before it.
 

@@ -26,7 +26,7 @@ def run_plan(plan: Plan, testbed: Testbed) -> FuzzResult:
     """Carry out a plan.
 
     Args:
-        plan: what is carried out.
+        plan: to carry out.
         testbed: QEMU, guest and network; the plan decides all else.
 
     Returns:
@@ -55,7 +55,7 @@ def run_plan(plan: Plan, testbed: Testbed) -> FuzzResult:
             attempts = Attempts(result, source, testbed, migration_settings(plan, Path(directory) / "guest"))
             for number in range(len(plan.attempts)):
                 if attempts.run_until_connected(number) not in AGAIN:
-                    break  # completed, for a cancel may come too late
+                    break  # completed: a cancel may be too late
     except (LabError, QmpError) as error:
         result.errors.append(str(error))
     result.seconds = time.monotonic() - start

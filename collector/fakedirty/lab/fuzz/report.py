@@ -21,7 +21,7 @@ from .switchover_costs import LATE, LEAST_LIMIT_SECONDS, SwitchoverHistograms, b
 
 
 def possibilities_lines(possibilities: Possibilities) -> list[str]:
-    """What plans are drawn from, and what is left out, with the reason."""
+    """The possibilities, and what is left out, with the reason."""
     return [
         f"hashes: {', '.join(possibilities.hashes)}; accelerators: {', '.join(possibilities.accelerators)}"
         f"{f', with a {RING} too' if possibilities.ring else ''}; memory: {', '.join(possibilities.memories)}",
@@ -94,7 +94,7 @@ def _late_lines(results: Sequence[FuzzResult]) -> list[str]:
     Where nothing is skipped, or fake-dirty-switchover is off, QEMU decides as it does without the patch series.
     """
     lines = []
-    for aware, decision in ((True, "decided by what is skipped"), (False, "decided by QEMU's own estimate")):
+    for aware, decision in ((True, "decided by the patch series"), (False, "decided by QEMU's own estimate")):
         timed = [
             (result.plan.index, cost)
             for result in results

@@ -20,7 +20,7 @@ class FuzzResult:
     """The result of carrying out a plan.
 
     Attributes:
-        plan: what was carried out.
+        plan: that was carried out.
         rounds: of the migration that completed.
         skipped: pages that it skipped.
         seconds: that all attempts took.

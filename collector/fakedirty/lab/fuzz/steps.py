@@ -23,7 +23,7 @@ def attempt_steps(attempt: Attempt, driver: ToggleDriver, injection: FaultInject
     """The steps that carry out an attempt.
 
     Args:
-        attempt: what is carried out.
+        attempt: to carry out.
         driver: sets its toggles.
         injection: its fault, if it has one.
     """

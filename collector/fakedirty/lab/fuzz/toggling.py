@@ -43,7 +43,7 @@ class ToggleDriver:
         Of the toggles that were set with the VM stopped, the switchover adopts the last one.
 
         Args:
-            final: ``query-migrate`` at the end of the attempt. A cancel may have come too late.
+            final: ``query-migrate`` at the end of the attempt. A cancel may have been too late.
         """
         during = self._during
         if self._stopped:

@@ -147,5 +147,5 @@ def test_the_summary_names_late_switchovers_by_the_kind_of_decision() -> None:
     late = replace(cost, seconds=0.121)
     lines = summary_lines(run_of(*(result(switchover=each) for each in (cost, late, None, replace(late, aware=False)))))
     switchovers = "switchovers with a limit of 100 ms or more, decided by"
-    assert f"{switchovers} what is skipped: 2; more than 20% above it: 1 (migrations 5)" in lines
+    assert f"{switchovers} the patch series: 2; more than 20% above it: 1 (migrations 5)" in lines
     assert f"{switchovers} QEMU's own estimate: 1; more than 20% above it: 1 (migrations 5)" in lines

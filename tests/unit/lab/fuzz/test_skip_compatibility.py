@@ -1,4 +1,4 @@
-"""What a QEMU accepts together with skip, and the reasons for what is left out."""
+"""The capabilities that a QEMU accepts together with skip, and the reasons why others are left out."""
 
 from __future__ import annotations
 

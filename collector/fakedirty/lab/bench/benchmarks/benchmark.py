@@ -1,4 +1,4 @@
-"""What a benchmark consists of, and the options that it is made with."""
+"""The parts of a benchmark, and the options of the command line that it is built from."""
 
 from __future__ import annotations
 

@@ -93,5 +93,5 @@ def hybrid_tables(runs: Sequence[HybridRun]) -> Iterator[Table]:
 
 
 def _left_pages(runs: Sequence[HybridRun]) -> list[int]:
-    """The pages that were left to postcopy, in the runs that came to it."""
+    """The pages that were left to postcopy, in the runs that reached it."""
     return [run.left_pages for run in runs if run.left_pages is not None]

@@ -28,7 +28,7 @@ class Results(Generic[Run]):
         run_type: Callable[..., Run],
         job_type: type[Any],
     ) -> None:
-        """Read the runs of a directory, which is made if it does not exist.
+        """Read the runs of a directory, which is created if it does not exist.
 
         Args:
             directory: of the results.

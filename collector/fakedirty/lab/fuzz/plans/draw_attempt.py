@@ -121,7 +121,7 @@ def draw_guest_stop(chance: Chance, limit_ms: int) -> dict[str, object] | None:
     """Draw the parameters that are set when the guest is stopped; None if it is not.
 
     Args:
-        chance: what is drawn from.
+        chance: the random generator.
         limit_ms: the downtime limit.
     """
     happens, pages = chance.happens(GUEST_STOP_SHARE), chance.integer(*GUEST_STOP_PAGES)

@@ -36,7 +36,7 @@ CANCELS = (0, 0, 0, 1, 1, 2)
 KVM_SHARE = 1 / 7  # where KVM emulates, its guests start slowly
 PAUSE_SHARE = 0.7
 PLAIN_SHARE = 0.5  # of guests that have all their memory in one block of small pages
-BULK_SECONDS = (0.1, 0.4)  # whatever the guest
+BULK_SECONDS = (0.1, 0.4)  # of every guest
 ENDLESS_SHARE = 0.85  # of migrations that only end because they are let through
 
 # These migrations have a downtime limit that is longer than the delays which other work on this host causes. After the

@@ -60,7 +60,7 @@ def with_faults(chance: Chance, attempts: Sequence[Attempt], *, channels: bool, 
 
 
 def with_postcopy(chance: Chance, earlier: Sequence[Attempt], last: Attempt) -> tuple[list[Attempt], Attempt]:
-    """The same attempts; the last one comes to postcopy. Earlier ones are cancelled, some just before it."""
+    """The same attempts; the last one uses postcopy. Earlier ones are cancelled, some just before it."""
     return [_cancelled_before_postcopy(attempt) for attempt in earlier], _with_postcopy(chance, last)
 
 

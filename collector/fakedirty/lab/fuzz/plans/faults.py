@@ -37,7 +37,7 @@ def draw_fault(chance: Chance, moment: Moment, *, channels: bool, file: bool) ->
     """Draw a fault that takes the place of a cancel.
 
     Args:
-        chance: what is drawn from.
+        chance: the random generator.
         moment: the moment of the cancel.
         channels: whether the migration has channels of multifd, so that one of them may break alone.
         file: whether it goes into a file.

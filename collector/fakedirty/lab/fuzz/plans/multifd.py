@@ -56,7 +56,7 @@ def draw_multifd(chance: Chance, compressions: tuple[str, ...]) -> Multifd | Non
     """Draw the settings, or None for a migration without multifd.
 
     Args:
-        chance: what is drawn from.
+        chance: the random generator.
         compressions: those that QEMU skips with; without any, the result is None.
     """
     used, channels, which = chance.happens(SHARE), chance.choice(CHANNELS), chance.between(0, 1)

@@ -49,7 +49,7 @@ class Attempt:
         seconds: after so many the migration is let through, unless one of the following ends it before.
         cancel: when it is cancelled.
         changes: other commands while it runs.
-        guest_stop: when the guest is stopped, and what is set then. The switchover is left to QEMU's estimate.
+        guest_stop: when the guest is stopped, and the parameters that are set then. QEMU decides on the switchover.
         fault: what breaks, and when.
         postcopy: when postcopy begins.
     """

@@ -41,5 +41,5 @@ class Possibilities:
 
     @property
     def survives_faults(self) -> bool:
-        """Whether every broken migration comes to an end: not in a series from before it skipped with multifd."""
+        """Whether every migration with a fault ends. In patch series that do not skip with multifd, some do not."""
         return bool(self.compressions)

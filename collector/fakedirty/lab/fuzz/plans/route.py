@@ -91,7 +91,7 @@ class HybridRoute:
         return ()
 
     def postcopy_features(self, swept: int, *, multifd: bool) -> tuple[str, ...]:
-        """The features that toggles have met in a migration that came to postcopy.
+        """The features that toggles have met in a migration with postcopy.
 
         Args:
             swept: how many pages were swept before postcopy.
@@ -108,7 +108,7 @@ def draw_route(chance: Chance, routes: tuple[str, ...]) -> Route | None:
     """Draw a route; None: over a connection, without postcopy.
 
     Args:
-        chance: what is drawn from.
+        chance: the random generator.
         routes: those of OPTIONAL that are possible.
     """
     route, direct = chance.choice(ROUTES), chance.happens(DIRECT_SHARE)
