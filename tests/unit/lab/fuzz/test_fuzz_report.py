@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fakedirty.lab.fuzz.checks import check_history
 from fakedirty.lab.fuzz.coverage import ENOUGH, AdoptedToggle, Coverage
 from fakedirty.lab.fuzz.fuzz_run import FuzzRun
+from fakedirty.lab.fuzz.json_report import json_report
 from fakedirty.lab.fuzz.plans.draw_plan import draw_plan
 from fakedirty.lab.fuzz.plans.faults import KILLED_IN_POSTCOPY
 from fakedirty.lab.fuzz.plans.possibilities import Possibilities
@@ -149,3 +151,22 @@ def test_the_summary_names_late_switchovers_by_the_kind_of_decision() -> None:
     switchovers = "switchovers with a limit of 100 ms or more, decided by"
     assert f"{switchovers} the patch series: 2; more than 20% above it: 1 (migrations 5)" in lines
     assert f"{switchovers} QEMU's own estimate: 1; more than 20% above it: 1 (migrations 5)" in lines
+
+
+def test_the_keys_of_the_json_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs read them."""
+    monkeypatch.setattr("fakedirty.lab.fuzz.json_report.qemu_facts", lambda qemu: {"binary": str(qemu)})
+    cost = SwitchoverCost(False, 10, 10, 0.1, 0.1, 0.1)
+    report: dict[str, Any] = json_report(run_of(result(memory=DIFFERENT, switchover=cost, errors=["x"])), ["fakedirty"])
+    assert list(report) == ["seed", "manifest", "migrations", "switchovers", "coverage", "below"]
+    assert report["manifest"]["command_line"] == ["fakedirty"]
+    [migration] = report["migrations"]
+    assert list(migration) == [
+        *("index", "equal", "counts", "rounds", "skipped", "foreseen", "limited", "breaks", "postcopy", "predicted"),
+        *("seconds", "wrong", "differing", "features"),
+    ]
+    assert list(migration["predicted"]) == [
+        *("still", "expected_pages", "pages", "expected_seconds", "seconds", "limit_seconds", "downtime_seconds"),
+        "aware",
+    ]
+    assert (migration["wrong"], migration["differing"]) == (["x"], [{"block": "pc.ram", "page": 7, "offset": 9}])
