@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakedirty.campaign.operations import wait_for_operations
+from fakedirty.campaign.workloads.operations import wait_for_operations
 from fakedirty.errors import LabError
 from fakedirty.lab.guests.services import PORT, build_services
 from fakedirty.lab.machine import machine
