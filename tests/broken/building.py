@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fakedirty.errors import LabError
-from fakedirty.lab.qemu import BINARY, cache_directory
+from fakedirty.lab.qemu import BINARY
+from fakedirty.linux.cache_directory import cache_directory
 from fakedirty.package_files import carried
 from variant import Edit, Variant
 

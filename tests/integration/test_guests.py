@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from fakedirty.errors import LabError, UsageError
-from fakedirty.lab.guests.accelerator import choose_accelerator
+from fakedirty.lab.accelerator import choose_accelerator
 from fakedirty.lab.guests.content import PAGE_BYTES, check_content, status_of
 from fakedirty.lab.guests.page_frames import frame_numbers
 from fakedirty.lab.guests.recipes import GUESTS, BuiltGuest, build_guest

@@ -9,8 +9,8 @@ import re
 from dataclasses import replace
 
 import pytest
+from fakedirty.lab.accelerator import accelerator_argument, choose_accelerator, ring_refusal
 from fakedirty.lab.fuzz.plans.draw_attempt import AVAILABLE
-from fakedirty.lab.guests.accelerator import accelerator_argument, choose_accelerator, ring_refusal
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine

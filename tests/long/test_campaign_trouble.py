@@ -12,7 +12,7 @@ from pathlib import Path
 import fakedirty
 import pytest
 from fakedirty.cli.main import main
-from fakedirty.lab.guests.accelerator import kvm_runs
+from fakedirty.lab.accelerator import kvm_runs
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.qemu import qemu_binary
 from small_campaign import SMALL, started, wait_for, written

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fakedirty.errors import LabError, QmpError
-from fakedirty.lab.guests.accelerator import accelerator_argument
+from fakedirty.lab.accelerator import accelerator_argument
 from fakedirty.lab.migrate import Settings
 from fakedirty.lab.testbed import Testbed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fakedirty.errors import LabError
-from fakedirty.lab.guests.accelerator import choose_accelerator, ring_refusal
+from fakedirty.lab.accelerator import choose_accelerator, ring_refusal
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.machine import INCOMING, machine
 from fakedirty.model.enums import Mode

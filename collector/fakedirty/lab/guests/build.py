@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fakedirty.errors import LabError
-from fakedirty.lab.qemu import cache_directory
+from fakedirty.linux.cache_directory import cache_directory
 from fakedirty.package_files import carried
 
 BUILD_SECONDS = 600  # the kernel package may come over a slow line

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakedirty.lab.accelerator import accelerator_argument, ring_refusal
 from fakedirty.lab.fuzz.coverage import Coverage
 from fakedirty.lab.fuzz.fuzz_run import FuzzRun
 from fakedirty.lab.fuzz.plans.dirty_ring import LIMIT_SECONDS, RINGS
@@ -14,7 +15,6 @@ from fakedirty.lab.fuzz.plans.plan import DIRTY_LIMIT, RING, Plan
 from fakedirty.lab.fuzz.plans.possibilities import Possibilities
 from fakedirty.lab.fuzz.report import possibilities_lines, summary_lines
 from fakedirty.lab.fuzz.result import FuzzResult
-from fakedirty.lab.guests.accelerator import accelerator_argument, ring_refusal
 from fakedirty.lab.guests.recipes import GUESTS, BuiltGuest
 
 BITMAP = Possibilities(("xxh3-64", "sha1"), ("tcg", "kvm"), audit=True, refuses_late=True)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import LabError
-from fakedirty.lab.machine import Machine, machine
 from fakedirty.qmp.client import QmpRefusedError
 
-from .recipes import BuiltGuest
-from .serial_report import wait_for_report
-from .workload import PROBE
+from .guests.recipes import BuiltGuest
+from .guests.serial_report import wait_for_report
+from .guests.workload import PROBE
+from .machine import Machine, machine
 
 PROBE_SECONDS = 30.0  # a KVM that emulates takes 4 s to get through the firmware
 KVM = Path("/dev/kvm")
