@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fakedirty.errors import LabError, MissingError
-from fakedirty.linux.user_directories import cache_directory
+from fakedirty.linux.cache_directory import cache_directory
 from fakedirty.package_files import carried
 
 RELEASE = "10.0"  # of QEMU, by default
