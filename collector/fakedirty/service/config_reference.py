@@ -1,53 +1,55 @@
-"""``docs/configuration.md`` from the table of options: ``python -m fakedirty.service.dictionary``.
+"""``docs/configuration.md``, made from the configuration by ``python -m fakedirty.service.config_reference``.
 
-With the argument `example` the file that an installation begins with: every option, at its default.
+With the argument `example` it prints the file that an installation begins with: every option, at its default.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 import textwrap
 from collections.abc import Iterator
 
-from .config import SECTIONS
+from fakedirty.toml.tables import Table
+
+from .config import extra, tables
 
 HEAD = """# Configuration
 
-Made from `fakedirty.service.config` by `python -m fakedirty.service.dictionary`; a test holds the two together.
+`python -m fakedirty.service.config_reference` makes this page from `fakedirty.service.config`; a test compares the two.
 
-`fakedirty observe --all --config FILE` reads it: TOML, a table for each section below. `fakedirty config check FILE`
-says what is wrong with a file, with line and key; `fakedirty config example` prints one with every option at its
-default.
+`fakedirty observe --all --config FILE` reads the configuration of the service: a file in TOML with the tables below.
+Options of the command line win over the file. `fakedirty config check FILE` reports every error in a file, with line
+and key; `fakedirty config example` prints a file with every option at its default.
 """
 
 
-def dictionary() -> str:
-    """The whole document."""
+def reference() -> str:
+    """The whole document, in Markdown."""
     parts = [HEAD]
-    for section, kind in SECTIONS.items():
-        parts.append(f"## [{section}]\n\n| option | default | unit | meaning |\n| --- | --- | --- | --- |")
-        parts += [f"| `{name}` | `{default}` | {unit} | {meaning} |" for name, default, unit, meaning in _rows(kind)]
+    for name, model in tables().items():
+        parts.append(f"## [{name}]\n\n| option | default | unit | meaning |\n| --- | --- | --- | --- |")
+        parts += [f"| `{name}` | `{default}` | {unit} | {meaning} |" for name, default, unit, meaning in _rows(model)]
         parts.append("")
     return "\n".join(parts)
 
 
 def example() -> str:
-    """A file with every option at its default."""
-    parts = ["# fakedirty: what the service of this host does; `fakedirty config check` checks it"]
-    for section, kind in SECTIONS.items():
-        parts.append(f"\n[{section}]")
-        for name, default, unit, meaning in _rows(kind):
-            said = f"{meaning} ({unit})" if unit else meaning
-            parts += [*(f"# {line}" for line in textwrap.wrap(said, 100)), f"{name} = {default}"]
+    """A file, in TOML, with every option at its default."""
+    parts = ["# The service of this host; `fakedirty config check` checks this file"]
+    for name, model in tables().items():
+        parts.append(f"\n[{name}]")
+        for option, default, unit, meaning in _rows(model):
+            comment = f"{meaning} ({unit})" if unit else meaning
+            parts += [*(f"# {line}" for line in textwrap.wrap(comment, 100)), f"{option} = {default}"]
     return "\n".join(parts) + "\n"
 
 
-def _rows(kind: type) -> Iterator[tuple[str, str, str, str]]:
-    for each in dataclasses.fields(kind):
-        yield each.name, json.dumps(each.default), each.metadata["unit"], each.metadata["meaning"]
+def _rows(model: type[Table]) -> Iterator[tuple[str, str, str, str]]:
+    """Name, default in TOML, unit and meaning of each option."""
+    for name, field in model.model_fields.items():
+        yield name, json.dumps(field.default), extra(model, name, "unit"), field.description or ""
 
 
 if __name__ == "__main__":
-    print(example() if sys.argv[1:] == ["example"] else dictionary(), end="")
+    print(example() if sys.argv[1:] == ["example"] else reference(), end="")

@@ -1,159 +1,126 @@
-"""The observer of one QEMU, as the arguments of ``observe`` want it, and what its manifest says of that QEMU."""
+"""The observation of one QEMU, as a configuration wants it."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from fakedirty.errors import FakedirtyError, MissingError, QmpError, TargetError
+from fakedirty.errors import MissingError, TargetError
+from fakedirty.log_levels import NOTICE
 from fakedirty.model.enums import Level
-from fakedirty.model.vm_names import visible
 from fakedirty.observe.bpf.attachments import Attachments
 from fakedirty.observe.bpf.buffer_sizes import with_page_ring
 from fakedirty.observe.bpf.probe_plans import ExecutablePlans
 from fakedirty.observe.host import levels
-from fakedirty.observe.host.migration_capabilities import version_text
 from fakedirty.observe.host.target import Target
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.qmp.address import Address
-from fakedirty.qmp.peer import PeerError
-from fakedirty.qmp.turn import turn
 from fakedirty.record.recorder import read_clock
 from fakedirty.record.trace_file import TraceOrigin, TraceWriter
 
+from .config import BEST, Observe
 from .outputs import Outputs
-from .printing import print_notice
+from .qemu_facts import monitor_facts, process_facts, version_in
 
 _log = logging.getLogger(__name__)
-
-QMP_SECONDS = 0.5  # for all of it: who holds a socket lets us wait for ever, and attaching is not to wait for facts
-
-#: what QMP is asked for the manifest
-QMP_FACTS = {
-    "version": "query-version",
-    "parameters": "query-migrate-parameters",
-    "capabilities": "query-migrate-capabilities",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """An observer, its trace of a QEMU, and what the manifest says of that QEMU, as far as it is known."""
+    """An observer, its trace of a QEMU, and the facts about that QEMU that are known so far."""
 
     observer: Observer
     trace: LiveTrace
     facts: dict[str, Any]
 
-    def learn(self) -> str:
-        """Read what only QEMU's monitor knows; the one that answers is used first from then on.
+    def read_monitor(self) -> str:
+        """Read the facts that only QEMU's monitor knows; the monitor that answers is used first from then on.
 
         Returns:
-            QEMU's version; empty where no monitor answers: it may be held by somebody, or its QEMU stand still.
+            The version of QEMU; empty where no monitor answers: a client may hold it, or QEMU may be stopped.
         """
-        address, answers = _ask(self.trace.monitors)
+        address, answers = monitor_facts(self.trace.monitors)
         if address is not None:
             self.trace.prefer(address)
             self.facts["qemu"] = {**self.facts["qemu"], **answers}
-        return _version(answers)
+        return version_in(answers)
 
 
-def observation_of(
+def make_observation(
     target: Target,
-    arguments: argparse.Namespace,
-    outlets: Outputs,
-    reasons: Reasons,
+    observe: Observe,
+    outputs: Outputs,
+    reasons: LevelReasons,
     *,
-    stack: ExitStack | None = None,
+    monitor: Path | None = None,
+    open_trace: Callable[[TraceOrigin], TraceWriter] | None = None,
     attachments: Attachments | None = None,
 ) -> Observation:
-    """An observation that is not yet attached; a trace that it records is closed by `stack`.
+    """An observation that is not attached yet.
 
-    Its probes are its own, or among the `attachments` that it shares with others.
+    Args:
+        target: The QEMU.
+        observe: The level, page records and the rest of the table `[observe]`.
+        outputs: Where the observation goes.
+        reasons: Reports why the level is not a higher one.
+        monitor: The QMP socket to use; None for those that are known of the QEMU.
+        open_trace: Makes the file that the trace is recorded in.
+        attachments: The probes that observations share; None for probes of its own.
+
+    Raises:
+        TargetError: The QEMU cannot be observed at any level.
+        MissingError: The level of the configuration is not possible on this host.
     """
     plans = attachments.plans if attachments else ExecutablePlans()
-    level, against = _level(arguments, target, plans)
+    level, against = _level(observe, target, monitor, plans)
     reasons.report(target, against)
-    facts = _facts(target, against, plans)
+    facts = process_facts(target, against, plans)
     trace = LiveTrace(
         target,
         level,
-        pages=arguments.pages,
-        monitor=arguments.qmp,
-        sizes=with_page_ring(arguments.page_ring),
-        sample=arguments.sample,
-        hold=arguments.hold_socket,
+        pages=observe.pages,
+        monitor=monitor,
+        sizes=with_page_ring(observe.page_ring),
+        sample=observe.sample,
+        hold=observe.hold_socket,
         attachments=attachments,
     )
-    origin = TraceOrigin(outlets.run_id, read_clock(), sys.argv, facts)
-    tap = None
-    if arguments.record and stack is not None:
-        tap = stack.enter_context(TraceWriter(arguments.record, origin))
-        outlets.taps(tap)
-    return Observation(Observer(trace, outlets.sinks(target, origin), tap), trace, facts)
+    origin = TraceOrigin(outputs.run_id, read_clock(), sys.argv, facts)
+    tap = open_trace(origin) if open_trace else None
+    return Observation(Observer(trace, outputs.sinks_for(target, origin), tap), trace, facts)
 
 
-class Reasons:
-    """Why QEMUs are not observed at a higher level: each reason once. Of several, the first one is `named`."""
+class LevelReasons:
+    """Reports why QEMUs are not observed at a higher level, each reason once; of several QEMUs it names the first."""
 
     def __init__(self, *, named: bool) -> None:
         self._named = named
         self._reported: set[tuple[Level, str]] = set()
 
     def report(self, target: Target, against: Mapping[Level, str]) -> None:
-        """Those that are new."""
+        """Report the reasons of one QEMU: new ones as a notice, the others only at the level debug."""
         for level, why in against.items():
-            if (level, why) not in self._reported:
-                self._reported.add((level, why))
-                print_notice(f"{f'{target.vm}: ' if self._named else ''}not at level {level}: {why}")
+            new = (level, why) not in self._reported
+            self._reported.add((level, why))
+            prefix = f"{target.vm}: " if self._named else ""
+            _log.log(NOTICE if new else logging.DEBUG, "%snot at level %s: %s", prefix, level, why)
 
 
-def _level(arguments: argparse.Namespace, target: Target, plans: ExecutablePlans) -> tuple[Level, Mapping[Level, str]]:
-    """The level that was asked for, or the highest possible with the reasons against higher ones."""
-    if arguments.level is not None:
-        level = Level(Level.parse(arguments.level))
+def _level(
+    observe: Observe, target: Target, monitor: Path | None, plans: ExecutablePlans
+) -> tuple[Level, Mapping[Level, str]]:
+    """The level of the configuration, or the highest possible one with the reasons against higher ones."""
+    if observe.level != BEST:
+        level = Level(Level.parse(observe.level))
         if level is not Level.QMP and (why := levels.inability()):
             raise MissingError(f"level {level} is not possible here: {why}")
         return level, {}
-    choice = levels.choose(target, qmp_reachable=bool(arguments.qmp or target.has_monitor), plans=plans)
+    choice = levels.choose(target, qmp_reachable=bool(monitor or target.has_monitor), plans=plans)
     if choice.level is None:
         why = "; ".join(f"{level}: {reason}" for level, reason in choice.reasons.items())
         raise TargetError(f"QEMU {target.pid} cannot be observed at any level ({why}); see fakedirty doctor")
     return choice.level, choice.reasons
-
-
-def _facts(target: Target, reasons: Mapping[Level, str], plans: ExecutablePlans) -> dict[str, Any]:
-    """What the manifest says of this QEMU, without its monitor."""
-    qemu: dict[str, object] = {"pid": target.pid, "program": target.program}
-    try:
-        command_line = (target.proc / str(target.pid) / "cmdline").read_bytes()
-        qemu["command_line"] = [*map(visible, command_line.decode(errors="surrogateescape").split("\0")[:-1])]
-        qemu["build_id"] = plans.of_executable(target.exe, "build id", lambda binary: binary.build_id)
-    except (OSError, FakedirtyError):
-        pass  # another user's process: what can be read of it is enough
-    return {"qemu": qemu, "not_at_level": {str(level): why for level, why in reasons.items()}}
-
-
-def _version(facts: Mapping[str, object]) -> str:
-    """Empty where no monitor answered, or none as QEMU's does."""
-    with suppress(KeyError, TypeError):
-        return version_text(facts["version"])
-    return ""
-
-
-def _ask(monitors: Iterable[Address]) -> tuple[Address | None, dict[str, object]]:
-    """The first monitor that answers, and what it says; a socket serves one client, so others may be held."""
-    for address in monitors:
-        try:
-            with turn([address], QMP_SECONDS) as qmp:
-                return address, {name: qmp.execute(command) for name, command in QMP_FACTS.items()}
-        except PeerError as error:
-            _log.warning("%s", error)
-        except QmpError:
-            continue
-    return None, {}

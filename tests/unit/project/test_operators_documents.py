@@ -83,7 +83,7 @@ def test_prometheus_takes_what_it_is_told_to_be_configured_with(block: str, tmp_
 
 def test_the_service_takes_what_it_is_told_to_be_configured_with() -> None:
     [block] = [block for block in blocks(DASHBOARDS) if block.startswith("[")]
-    assert str(parse(block).grafana.place) == "https://grafana.example/"
+    assert str(parse(block).grafana.address) == "https://grafana.example/"
 
 
 def test_there_are_examples_of_all_that_is_spoken_of() -> None:

@@ -12,7 +12,8 @@ import pytest
 from fakedirty.record.retention import Limits
 from fakedirty.service import maintenance
 from fakedirty.service.config import parse
-from fakedirty.service.maintenance import Maintenance, limits_of
+from fakedirty.service.maintenance import Maintenance
+from fakedirty.service.options import ConfigurationSource, limits_of
 from fakedirty.service.sd_notify import ServiceManager
 
 
@@ -77,7 +78,9 @@ def test_a_configuration_is_read_again(tmp_path: Path, caplog: pytest.LogCapture
     out, file, again = tmp_path / "out", tmp_path / "fakedirty.toml", threading.Event()
     old, older = kept(out, 5), kept(out, 50)
     file.write_text("record.keep_days = 60\n")
-    keeping = Maintenance(ServiceManager({}), set, again, out=out, path=file, configuration=parse(file.read_text()))
+    keeping = Maintenance(
+        ServiceManager({}), set, again, out=out, source=ConfigurationSource(file), configuration=parse(file.read_text())
+    )
 
     def tick() -> None:
         keeping.tick()
@@ -105,7 +108,7 @@ def test_a_configuration_is_read_again(tmp_path: Path, caplog: pytest.LogCapture
 
 def test_what_is_not_due_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pruned: list[Limits] = []
-    monkeypatch.setattr(maintenance, "prune", lambda out, limits, busy: pruned.append(limits))
+    monkeypatch.setattr(maintenance, "prune", lambda out, limits, in_use: pruned.append(limits) or [])
     configuration = parse("record.keep_gib = 1\n")
     keeping = Maintenance(ServiceManager({}), set, threading.Event(), out=tmp_path, configuration=configuration)
     for _ in range(3):
@@ -121,7 +124,13 @@ def test_a_clock_that_jumps_removes_nothing_by_age(tmp_path: Path, caplog: pytes
 
     def keeping(ticks: int, jump: float) -> None:
         maintenance = Maintenance(
-            ServiceManager({}), set, again, out=out, path=file, configuration=configuration, boot_time=lambda: booted[0]
+            ServiceManager({}),
+            set,
+            again,
+            out=out,
+            source=ConfigurationSource(file),
+            configuration=configuration,
+            boot_time=lambda: booted[0],
         )
         booted[0] += jump
         for _ in range(ticks):
@@ -131,7 +140,7 @@ def test_a_clock_that_jumps_removes_nothing_by_age(tmp_path: Path, caplog: pytes
     keeping(3, -90 * 86400)
     assert recording.exists()
     assert [record.message for record in caplog.records] == [
-        "the clock was set by -7776000 s: nothing goes by its age until the configuration is read again"
+        "the clock was set by -7776000 s: recordings do not expire until the configuration is read again"
     ]
     again.set()  # somebody has looked
     keeping(1, 90 * 86400)

@@ -15,7 +15,7 @@ from fakedirty.model.enums import Mode
 from fakedirty.observe.host.target import Target
 from fakedirty.qmp.parameters import HASH, MODE
 from fakedirty.service import mode_manager as subject
-from fakedirty.service.mode_manager import Doing, ModeManager
+from fakedirty.service.mode_manager import Change, ModeManager
 from fakedirty.service.pending_reverts import State, read
 
 TARGET = Target(os.getpid(), "web", Path("/proc/self/exe"), "qemu", running(os.getpid()).start_ticks, ())
@@ -45,11 +45,11 @@ class Guest:
             self.parameters |= arguments or {}
         return dict(self.parameters)
 
-    def with_qmp(self, _target: Target, do: Doing) -> State:
+    def with_qmp(self, _target: Target, change: Change) -> State:
         """As the service does it."""
         if not self.answers:
             raise QmpError("the socket is held by another")
-        return do(self)  # type: ignore[arg-type]
+        return change(self)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from fakedirty.model.enums import Mode
-from fakedirty.service.pending_reverts import PendingReverts, read, write
+from fakedirty.service.pending_reverts import PendingRevert, read, write
 
-TIMED = PendingReverts(4711, 99, (Mode.OFF, "xxh3-64"), (Mode.SKIP, "sha1"), 12.5)
-HELD = PendingReverts(4712, 100, (Mode.OBSERVE, "xxh3-64"), (Mode.SKIP, "xxh3-64"), None)
-UNNAMED = PendingReverts(4713, 101, (Mode.OFF, None), (Mode.SKIP, None), None)  # of a QEMU that has one hash
+TIMED = PendingRevert(4711, 99, (Mode.OFF, "xxh3-64"), (Mode.SKIP, "sha1"), 12.5)
+HELD = PendingRevert(4712, 100, (Mode.OBSERVE, "xxh3-64"), (Mode.SKIP, "xxh3-64"), None)
+UNNAMED = PendingRevert(4713, 101, (Mode.OFF, None), (Mode.SKIP, None), None)  # of a QEMU that has one hash
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_where_nothing_can_be_said(rounds: list[Round]) -> None:
 
 
 def decided(rounds: list[Round], policy: Policy, migration: Migration | None = None) -> None:
-    sink, migration = policy.of(TARGET), migration or replace(made(), channels=1)
+    sink, migration = policy.sink_for(TARGET), migration or replace(made(), channels=1)
     sink.started(migration)
     for each in rounds:
         migration.apply(event := RoundEnded(START, each))
