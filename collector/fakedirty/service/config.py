@@ -57,7 +57,7 @@ def _grafana_url(text: str) -> None:
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]  # empty where there is none
 
 
-def option(default: object, meaning: str, *, unit: str = "", live: bool = False, **bounds: float) -> Any:
+def option(default: object, meaning: str, *, unit: str = "", live: bool = False, ge: float | None = None) -> Any:
     """An option of a table.
 
     Args:
@@ -65,9 +65,9 @@ def option(default: object, meaning: str, *, unit: str = "", live: bool = False,
         meaning: What the documentation says about it.
         unit: The unit of a number.
         live: Whether a new value takes effect when the running service reads its configuration again.
-        bounds: Bounds of a number, as pydantic takes them, such as `ge=0`.
+        ge: The smallest number that is accepted.
     """
-    return Field(default=default, description=meaning, json_schema_extra={"unit": unit, "live": live}, **bounds)
+    return Field(default=default, description=meaning, json_schema_extra={"unit": unit, "live": live}, ge=ge)
 
 
 class Observe(Table):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,43 +12,12 @@ from fakedirty.errors import QmpError
 from fakedirty.linux.process import running
 from fakedirty.model.enums import Mode
 from fakedirty.observe.host.target import Target
-from fakedirty.qmp.parameters import HASH, MODE
 from fakedirty.service import mode_manager as subject
-from fakedirty.service.mode_manager import Change, ModeManager
-from fakedirty.service.pending_reverts import State, read
+from fakedirty.service.mode_manager import ModeManager
+from fakedirty.service.pending_reverts import read
+from modes_guest import Guest
 
 TARGET = Target(os.getpid(), "web", Path("/proc/self/exe"), "qemu", running(os.getpid()).start_ticks, ())
-
-
-class Guest:
-    """The parameters of a QEMU, and whether its monitor answers."""
-
-    path = Path("monitor")
-
-    def __init__(self) -> None:
-        self.parameters: dict[str, object] = {MODE: "off", HASH: "xxh3-64"}
-        self.answers = True
-
-    @property
-    def mode(self) -> object:
-        """As it is."""
-        return self.parameters[MODE]
-
-    def execute(self, command: str, arguments: Mapping[str, object] | None = None, /, **named: object) -> Any:
-        """What is needed to set a mode."""
-        if command == "query-qmp-schema":
-            return [{"name": "migrate-set-parameters", "arg-type": "1"}, {"name": "1", "members": [{"name": MODE}]}]
-        if command == "migrate-set-parameters":
-            if (arguments or {}).get(HASH) == "none":
-                raise QmpError("no such hash")
-            self.parameters |= arguments or {}
-        return dict(self.parameters)
-
-    def with_qmp(self, _target: Target, change: Change) -> State:
-        """As the service does it."""
-        if not self.answers:
-            raise QmpError("the socket is held by another")
-        return change(self)  # type: ignore[arg-type]
 
 
 @pytest.fixture
