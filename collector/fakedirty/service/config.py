@@ -112,7 +112,7 @@ class Metrics(Table):
     replaced: ClassVar[Mapping[str, str]] = {
         "tls_certificate": _IN_WEB_CONFIG.format("tls_server_config.cert_file"),
         "tls_key": _IN_WEB_CONFIG.format("tls_server_config.key_file"),
-        "tls_client_ca": _IN_WEB_CONFIG.format("tls_server_config.client_ca_file"),
+        "tls_client_ca": _IN_WEB_CONFIG.format("client_ca_file and client_auth_type of tls_server_config"),
         "users": _IN_WEB_CONFIG.format("basic_auth_users"),
     }
 

@@ -92,7 +92,7 @@ def test_an_error_is_reported_with_line_and_key(text: str, reported: str) -> Non
     [
         ("tls_certificate", "tls_server_config.cert_file"),
         ("tls_key", "tls_server_config.key_file"),
-        ("tls_client_ca", "tls_server_config.client_ca_file"),
+        ("tls_client_ca", "client_ca_file and client_auth_type of tls_server_config"),
         ("users", "basic_auth_users"),
     ],
 )
