@@ -50,7 +50,7 @@ class Outputs:
         return pages_of(self._live_migrations, self.out, self._attached_counts)
 
     def add_sink(self, sink: Sink) -> None:
-        """Add a sink for every QEMU that is observed from now on. Several threads may call it."""
+        """Add a sink for every QEMU that is observed from now on; it must allow calls from several threads."""
         self._shared_sinks.append(sink)
 
     def set_policy(self, policy: Policy) -> None:

@@ -1,4 +1,4 @@
-"""The service's socket: who asks is answered, who says garbage or nothing harms nobody."""
+"""The control socket: clients get answers; one that sends garbage, or nothing, does no harm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fakedirty.service.control import Caller, Held, NoServiceError, held_request
 
 
 class Office:
-    """Handlers that note what they were asked."""
+    """Handlers that note their callers."""
 
     def __init__(self) -> None:
         self.callers: list[Caller] = []
@@ -70,7 +70,7 @@ def raw(path: Path, data: bytes) -> dict[str, Any]:
         return answer
 
 
-def test_who_asks_is_known_and_answered(office: Office, path: Path) -> None:
+def test_a_client_is_known_and_gets_an_answer(office: Office, path: Path) -> None:
     assert request("status", path=path) == {"pid": os.getpid()}
     assert office.callers == [Caller(os.getpid(), os.geteuid())]
     assert request("echo", path=path, text="wörd\n") == "wörd\n"
@@ -85,7 +85,7 @@ def test_errors_come_as_what_they_are(office: Office, path: Path) -> None:
         request("stop", path=path)
 
 
-def test_a_bug_is_told_and_ends_nothing(office: Office, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_is_reported_and_ends_nothing(office: Office, path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(Exception, match="its log says why"):
         request("bug", path=path)
     assert "ZeroDivisionError" in caplog.text
@@ -100,7 +100,7 @@ def test_garbage_is_refused(office: Office, path: Path, data: bytes) -> None:
     assert request("echo", path=path, text="still here") == "still here"
 
 
-def test_who_says_nothing_is_let_go_and_keeps_nobody(
+def test_a_client_that_sends_nothing_is_disconnected_and_delays_no_other(
     office: Office, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "PATIENCE_SECONDS", 0.2)
@@ -158,7 +158,7 @@ def test_what_a_killed_service_left_is_replaced(path: Path) -> None:
 
 
 def test_what_does_not_answer_is_not_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service that stands still for a while is one, and has its promises."""
+    """A service that is stopped for a while is still one, and has its pending reverts."""
     monkeypatch.setattr(control, "PATIENCE_SECONDS", 0.1)
     path.parent.mkdir()
     with socket.socket(socket.AF_UNIX) as stopped:
@@ -170,7 +170,7 @@ def test_what_does_not_answer_is_not_replaced(path: Path, monkeypatch: pytest.Mo
             client.connect(str(path))
 
 
-def test_who_has_given_up_wants_nothing_any_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_request_of_a_client_that_has_left_is_not_carried_out(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that stood still finds requests whose clients have left, and have done something else by now."""
     monkeypatch.setattr(control, "PATIENCE_SECONDS", 0.1)
     path.parent.mkdir()
@@ -180,12 +180,12 @@ def test_who_has_given_up_wants_nothing_any_more(path: Path, monkeypatch: pytest
         service.listen()
         with pytest.raises(FakedirtyError, match="it may still do the request") as error:
             request("status", path=path)
-        assert not isinstance(error.value, NoServiceError), "who asks does not do it himself"
+        assert not isinstance(error.value, NoServiceError), "the client does not do it in another way"
         clients = threading.BoundedSemaphore(1)
         clients.acquire()
         control._serve(service.accept()[0], office.handlers, clients)
         assert office.callers == []
-        with socket.socket(socket.AF_UNIX) as client:  # one that has said all that it wants to say
+        with socket.socket(socket.AF_UNIX) as client:  # one that sends nothing more
             client.connect(str(path))
             client.sendall(b'{"command": "echo", "text": "it"}\n')
             client.shutdown(socket.SHUT_WR)
@@ -204,18 +204,18 @@ def test_what_is_no_socket_is_left_alone(tmp_path: Path) -> None:
         pass
 
 
-def test_what_is_no_service_is_told(tmp_path: Path) -> None:
+def test_what_is_no_service_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "other"
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))
         other.listen()
 
         def talk() -> None:
-            for said in (b"SSH-2.0\n", b"[1]\n"):
+            for answer in (b"SSH-2.0\n", b"[1]\n"):
                 link, _ = other.accept()
-                with link, link.makefile() as asked:
-                    asked.readline()
-                    link.sendall(said)
+                with link, link.makefile() as lines:
+                    lines.readline()
+                    link.sendall(answer)
 
         thread = threading.Thread(target=talk)
         thread.start()

@@ -1,4 +1,4 @@
-"""What the service has promised of modes holds, whatever else is wanted of the same QEMU meanwhile, and fails."""
+"""Modes are put back, whatever else is requested for the same QEMU in between, and fails."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def guest() -> Guest:
 
 @pytest.fixture
 def modes(guest: Guest, tmp_path: Path) -> ModeManager:
-    return ModeManager(guest.with_qmp, tmp_path / "promises")
+    return ModeManager(guest.with_qmp, tmp_path / "reverts")
 
 
-def test_what_is_refused_leaves_what_was_promised(guest: Guest, modes: ModeManager, tmp_path: Path) -> None:
+def test_a_refused_change_leaves_the_pending_revert(guest: Guest, modes: ModeManager, tmp_path: Path) -> None:
     modes.set(TARGET, Mode.SKIP, None, 600)
     _, leave = modes.hold(TARGET, Mode.SKIP, None)
     with pytest.raises(QmpError, match="no such hash"):
         modes.set(TARGET, Mode.OBSERVE, "none")
-    assert len(read(tmp_path / "promises")) == 1
+    assert len(read(tmp_path / "reverts")) == 1
     leave()
     assert guest.mode == "off"
 
@@ -57,7 +57,7 @@ def test_a_mode_is_put_back_when_its_monitor_answers_again(
     monkeypatch.setattr(guest, "execute", noticed)
     guest.answers = False
     leave()
-    assert len(read(tmp_path / "promises")) == 1, "a service that is killed now leaves it to the next"
+    assert len(read(tmp_path / "reverts")) == 1, "a service that is killed now leaves it to the next"
     guest.answers = True
     assert back.wait(10)
 
@@ -66,7 +66,7 @@ def test_a_service_that_ends_leaves_what_it_cannot_do(guest: Guest, modes: ModeM
     modes.set(TARGET, Mode.SKIP, None, 600)
     guest.answers = False
     modes.close()
-    [written] = read(tmp_path / "promises")
+    [written] = read(tmp_path / "reverts")
     assert (written.before[0], written.after[0]) == (Mode.OFF, Mode.SKIP)
 
 

@@ -86,7 +86,7 @@ def test_it_is_switched_off_where_it_costs(rounds: list[Round], hash_seconds: fl
     assert policy.decisions == times
 
 
-def test_what_cannot_be_switched_off_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_switched_off_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     def refuse(target: Target, mode: Mode, hash_name: str | None) -> State:
         raise QmpError("it is gone")
 
