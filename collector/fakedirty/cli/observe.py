@@ -25,16 +25,17 @@ from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.output_checks import check_directory, check_file
 from fakedirty.record.recorder import read_clock
 from fakedirty.record.retention import Limits
-from fakedirty.service.config import BEST, Configuration, Observing, read
+from fakedirty.service.config import BEST, Configuration, Metrics, Observing, read
 from fakedirty.service.control import serving
 from fakedirty.service.maintenance import Maintenance, limits_of
 from fakedirty.service.sd_notify import ServiceManager
 from fakedirty.service.skip_policy import Policy
 from fakedirty.service.status_api import StatusApi
 from fakedirty.show.table import LiveTable
-from fakedirty.web import access
-from fakedirty.web.access import Access
-from fakedirty.web.serve import parse_address, serve
+from fakedirty.web.access import check_access
+from fakedirty.web.address import parse_address
+from fakedirty.web.server import serve
+from fakedirty.web.web_config import REPLACED, replaced
 
 from .observation import Observation, Reasons, observation_of
 from .outputs import Outputs
@@ -99,16 +100,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--listen", metavar="HOST:PORT", help="serve a page and Prometheus metrics there; port 0: any free one"
     )
-    for field, text in {
-        "tls_certificate": "serve them over HTTPS, by this certificate in PEM; it is read again when it changes",
-        "tls_key": "the key of that certificate, in PEM",
-        "tls_client_ca": "serve them to clients alone that show a certificate of this authority",
-        "users": "serve them to the users of this file alone, as htpasswd -B writes it",
-    }.items():
-        parser.add_argument(access.option(field), type=Path, metavar="FILE", help=text)
     parser.add_argument(
-        access.option("insecure"), action="store_true", help="serve off the loopback address also without TLS, to all"
+        "--web-config",
+        type=Path,
+        metavar="FILE",
+        help="TLS and users of --listen: a web configuration file in Prometheus' format; read again when it changes",
     )
+    parser.add_argument(
+        "--insecure-listen",
+        action="store_true",
+        help="serve everybody on an address that is not a loopback address, without TLS and users",
+    )
+    for name in REPLACED:
+        parser.add_argument(f"--metrics-{name.replace('_', '-')}", action=_Replaced, dest=name, help=argparse.SUPPRESS)
     parser.add_argument("--record", type=Path, metavar="FILE", help="record the trace itself, to be replayed")
     parser.add_argument("--control", type=Path, metavar="SOCKET", help="with --all: answer status and mode there")
     parser.add_argument("--once", action="store_true", help="end when a migration has ended")
@@ -124,7 +128,14 @@ def run(arguments: argparse.Namespace) -> int:
     _check_places(arguments, configuration)
     run_id = arguments.run_id or f"observe-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
     with ExitStack() as stack:
-        outlets = Outputs(run_id, out=arguments.out, exports=bool(arguments.listen), json=arguments.json)
+        metrics = Metrics() if configuration is None else configuration.metrics
+        outlets = Outputs(
+            run_id,
+            out=arguments.out,
+            exports=bool(arguments.listen),
+            json=arguments.json,
+            vms_with_rounds=metrics.vms_with_rounds,
+        )
         if configuration is not None and configuration.grafana.url:
             from fakedirty.grafana.annotation_sink import telling  # its client takes memory, which most do not need
 
@@ -132,9 +143,9 @@ def run(arguments: argparse.Namespace) -> int:
             outlets.also(stack.enter_context(telling(grafana.place, Path(grafana.token_file), outlets.exporter.label)))
         target = None if arguments.all else choose(arguments)
         if arguments.listen:
-            address, permits = parse_address(arguments.listen), _access(arguments)
-            serving_it = serve(outlets.exporter, *address, permits, outlets.pages())
-            _say(f"metrics: {stack.enter_context(serving_it)}")
+            host, port = parse_address(arguments.listen)
+            server = serve(outlets.routes(), host, port, arguments.web_config, insecure=arguments.insecure_listen)
+            _say(f"metrics: {stack.enter_context(server)}/metrics")
         stop = stack.enter_context(stop_signals())
         # a reader who leaves, as `| head` does, ends it only if nothing else is done with what is seen
         alone = not (arguments.listen or arguments.out or arguments.record)
@@ -161,12 +172,18 @@ def _configure(arguments: argparse.Namespace) -> Configuration | None:
     arguments.page_ring = observe.page_ring if arguments.page_ring is None else arguments.page_ring
     arguments.out = arguments.out or (Path(record.directory) if record.directory else None)
     arguments.listen = arguments.listen or configuration.metrics.listen or None
-    for field in access.FILES:
-        name = f"metrics_{field}"
-        setattr(arguments, name, getattr(arguments, name) or getattr(configuration.metrics.access, field))
+    web_config = configuration.metrics.web_config
+    arguments.web_config = arguments.web_config or (Path(web_config) if web_config else None)
     arguments.insecure_listen = arguments.insecure_listen or configuration.metrics.insecure
     arguments.control = arguments.control or (Path(control.socket) if control.socket else None)
     return configuration
+
+
+class _Replaced(argparse.Action):
+    """An option of an earlier version: refused with the name of the new one."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: object, values: object, option: object = "") -> None:
+        parser.error(f"{option} {replaced(self.dest)}")
 
 
 def _sample(text: str) -> int:
@@ -192,11 +209,10 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.all and arguments.once:
         raise UsageError("--once ends with the one migration that it waits for: choose a QEMU with --pid or --vm")
     with_page_ring(arguments.page_ring)
-    permits = _access(arguments)
     if arguments.listen:
-        access.check(permits, *parse_address(arguments.listen))
-    elif permits != Access() and arguments.config is None:
-        raise UsageError("--metrics-* and --insecure-listen say how metrics are served: add --listen HOST:PORT")
+        check_access(*parse_address(arguments.listen), arguments.web_config, insecure=arguments.insecure_listen)
+    elif (arguments.web_config or arguments.insecure_listen) and arguments.config is None:
+        raise UsageError("--web-config and --insecure-listen are about what is served: add --listen HOST:PORT")
 
 
 def _check_places(arguments: argparse.Namespace, configuration: Configuration | None) -> None:
@@ -211,12 +227,6 @@ def _check_places(arguments: argparse.Namespace, configuration: Configuration | 
         check_directory(arguments.control.parent, "--control")
         if promises_beside(arguments.control).is_dir():
             raise UsageError(f"{promises_beside(arguments.control)} is a directory: --control keeps a file there")
-
-
-def _access(arguments: argparse.Namespace) -> Access:
-    """How metrics are served."""
-    files = {field: getattr(arguments, f"metrics_{field}") for field in access.FILES}
-    return Access(**files, insecure=arguments.insecure_listen)
 
 
 def _over(stop: threading.Event, screen: JsonLines | LiveTable, alone: bool) -> bool:

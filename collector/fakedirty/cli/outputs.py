@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping
 from pathlib import Path
+
+from starlette.routing import Route
 
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import AttachedCounts
+from fakedirty.export.retained_vms import VMS_WITH_ROUNDS
+from fakedirty.export.routes import metrics_routes
 from fakedirty.model.sink import SerializedSink, Sink
 from fakedirty.observe.host.target import Target
 from fakedirty.observe.live import LiveTrace
@@ -18,9 +21,8 @@ from fakedirty.record.trace_file import TraceOrigin, TraceWriter
 from fakedirty.service.skip_policy import Policy
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
-from fakedirty.web.request_handler import Page
 from fakedirty.web.ui.live_migrations import LiveMigrations
-from fakedirty.web.ui.routes import pages_of
+from fakedirty.web.ui.routes import page_routes
 
 from .printing import print_notice
 
@@ -28,22 +30,24 @@ from .printing import print_notice
 class Outputs:
     """Of one command: its screen is standard output, it records below `out`, and exports if it is to."""
 
-    def __init__(self, run_id: str, *, out: Path | None, exports: bool, json: bool) -> None:
+    def __init__(
+        self, run_id: str, *, out: Path | None, exports: bool, json: bool, vms_with_rounds: int = VMS_WITH_ROUNDS
+    ) -> None:
         self.run_id = run_id
         self.out = out
         self.screen = JsonLines(sys.stdout, run_id, read_clock) if json else LiveTable(Terminal())
-        self.exporter = Exporter(attached=self._observed, skip_off=self._skip_off)
-        self._witness = LiveMigrations()
+        self.exporter = Exporter(attached=self._observed, skip_off=self._skip_off, vms_with_rounds=vms_with_rounds)
+        self._live = LiveMigrations()
         self._attached: dict[tuple[int, int], AttachedCounts] = {}
-        self._screens: list[Sink] = [SerializedSink(self.screen), *([self.exporter, self._witness] if exports else ())]
+        self._screens: list[Sink] = [SerializedSink(self.screen), *([self.exporter, self._live] if exports else ())]
         self._recorders: dict[tuple[int, int], Recorder] = {}
         self._failed = False
         self._tap: TraceWriter | None = None
         self._policy: Policy | None = None
 
-    def pages(self) -> Mapping[str, Page]:
-        """What is served beside the metrics, by path."""
-        return pages_of(self._witness, self.out, self._observed)
+    def routes(self) -> list[Route]:
+        """The metrics and the page, for the web server."""
+        return [*metrics_routes(self.exporter), *page_routes(self._live, self.out, self._observed)]
 
     def follow(self, policy: Policy) -> None:
         """Have it decide for each QEMU to come."""

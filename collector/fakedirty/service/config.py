@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import UsageError
+from fakedirty.export.retained_vms import VMS_WITH_ROUNDS
 from fakedirty.grafana.address import GrafanaAddress, parse_url
 from fakedirty.model.skip_economy import LAST_ROUNDS
 from fakedirty.observe.bpf.buffer_sizes import with_page_ring
 from fakedirty.observe.host.levels import LEVELS
-from fakedirty.web.access import FILES, Access, permitted
-from fakedirty.web.serve import parse_address
+from fakedirty.web.access import check_address
+from fakedirty.web.address import parse_address
+from fakedirty.web.web_config import REPLACED, WebConfig, replaced
 
 from .control import DEFAULT_SOCKET
 
@@ -111,23 +113,25 @@ class Metrics:
 
     listen: str = option(
         "127.0.0.1:9752",
-        "where Prometheus metrics and the page are served, HOST:PORT; empty: nowhere. Anywhere but on a loopback "
-        "address this needs TLS, and users or certificates of clients",
+        "where Prometheus metrics and the page are served, HOST:PORT; empty: nowhere. An address that is not a "
+        "loopback address needs a `web_config` with TLS, and with users or certificates of clients",
         check=_address,
     )
-    tls_certificate: str = option("", "file in PEM with the server's certificate: HTTPS", check=_absolute)
-    tls_key: str = option("", "file in PEM with the key of that certificate", check=_absolute)
-    tls_client_ca: str = option(
-        "", "file in PEM with the authority of which a client must show a certificate; empty: of none", check=_absolute
+    web_config: str = option(
+        "",
+        "web configuration file in Prometheus' format, with `tls_server_config` and `basic_auth_users`; it is read "
+        "again when it changes; empty: no TLS and no users",
+        check=_absolute,
     )
-    users: str = option("", "file of users who may scrape, as `htpasswd -B` writes it; empty: all may", check=_absolute)
-    insecure: bool = option(False, "serve off the loopback address also without TLS, to everybody")
-
-    @property
-    def access(self) -> Access:
-        """The same as the server takes it."""
-        files = {name: Path(value) for name in FILES if (value := getattr(self, name))}
-        return Access(**files, insecure=self.insecure)
+    insecure: bool = option(
+        False, "serve everybody on an address that is not a loopback address, without TLS and users"
+    )
+    vms_with_rounds: int = option(
+        VMS_WITH_ROUNDS,
+        "so many VMs have metrics by round: those that migrate, then those that migrated last; 0: none has",
+        unit="VMs",
+        check=_at_least(0),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +246,9 @@ def _contradictions(configuration: Configuration) -> Iterator[tuple[str, str]]:
         missing = "token_file" if configuration.grafana.url else "url"
         yield f"grafana.{'url' if configuration.grafana.url else 'token_file'}", f"needs grafana.{missing}, too"
     metrics = configuration.metrics
-    for name, why in metrics.access.contradictions(lambda field: f"metrics.{field}"):
-        yield f"metrics.{name}", why
-    if metrics.listen:
+    if metrics.listen and not metrics.web_config:  # what such a file says is checked when it is served by
         try:
-            permitted(metrics.access, *parse_address(metrics.listen))
+            check_address(*parse_address(metrics.listen), WebConfig(), insecure=metrics.insecure)
         except UsageError as error:
             yield "metrics.listen", str(error)
         except (OSError, UnicodeError):
@@ -262,7 +264,9 @@ def _problems(text: str, content: Mapping[str, Any]) -> Iterator[tuple[int, str]
         fields = {each.name: each for each in dataclasses.fields(kind)}
         for name, value in values.items():
             line = _line(text, section, name)
-            if name not in fields:
+            if section == "metrics" and name in REPLACED:
+                yield line, f"{section}.{name} {replaced(name)}"
+            elif name not in fields:
                 yield line, f"{section}.{name}: no such option{_nearest(name, fields)}"
             elif problem := _wrong(fields[name], value):
                 yield line, f"{section}.{name}: {problem}, not {value!r}"

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import threading
-import urllib.request
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from fakedirty import __version__
-from fakedirty.errors import UsageError
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import HOST, Build
 from fakedirty.export.metrics import METRICS
+from fakedirty.export.routes import MetricsText
 from fakedirty.export.tracked_migration import ROUNDS_SHOWN
 from fakedirty.model.enums import Mode
 from fakedirty.model.events import FinalReport, LimitsRead, MigrationStarted, ModeChanged, RoundEnded, StateChanged
-from fakedirty.web.serve import parse_address, serve
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import EVENTS, LOSS, REPORT, SECOND, START, again, batch, bulk, made, tell, unseen
@@ -210,8 +208,7 @@ def test_vms_are_apart_and_any_name_can_be_scraped() -> None:
     names = ['a "b"\\c', "ü\n", "vm-\udcff"]
     for name in names:
         tell(made(name), [to])
-    with serve(to, port=0) as url, urllib.request.urlopen(url) as answer:
-        families = list(text_string_to_metric_families(answer.read().decode()))
+    families = list(text_string_to_metric_families(MetricsText(to).write()[0].decode()))
     vms = {sample.labels["vm"] for family in families for sample in family.samples if "vm" in sample.labels}
     assert vms == {*names[:2], "vm-\\xff"}
 
@@ -257,45 +254,6 @@ def test_names_follow_the_conventions() -> None:
         assert metric.help.endswith(".")
 
 
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("127.0.0.1:9752", ("127.0.0.1", 9752)),
-        (":9752", ("127.0.0.1", 9752)),
-        ("0", ("127.0.0.1", 0)),
-        ("[::1]:80", ("::1", 80)),
-        ("0.0.0.0:1", ("0.0.0.0", 1)),
-    ],
-)
-def test_addresses(text: str, address: tuple[str, int]) -> None:
-    assert parse_address(text) == address
-
-
-@pytest.mark.parametrize("text", ["", "localhost", "localhost:", "localhost:http", "localhost:70000", "-1"])
-def test_what_is_no_address_is_told(text: str) -> None:
-    with pytest.raises(UsageError, match="HOST:PORT"):
-        parse_address(text)
-
-
-def test_a_port_in_use_is_told_with_what_to_do() -> None:
-    with serve(exporter(), port=0) as url:
-        port = int(url.split(":")[2].split("/")[0])
-        with pytest.raises(UsageError, match=f"127.0.0.1:{port}.*in use.*--listen"), serve(exporter(), port=port):
-            pass
-
-
-def test_a_host_that_does_not_exist_is_told() -> None:
-    with pytest.raises(UsageError, match="--listen"), serve(exporter(), "no.such.host.invalid", 0):
-        pass
-
-
-def test_the_server_ends_with_its_context() -> None:
-    with serve(exporter(), port=0) as url:
-        urllib.request.urlopen(url).close()
-    with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(url)
-
-
 def test_observations_are_counted_in_buckets_over_all_migrations() -> None:
     to = exporter()
     rounds = [*tell(made(), [to]).rounds, *tell(made(migration_id="m2"), [to]).rounds]
@@ -316,11 +274,10 @@ def test_observations_are_counted_in_buckets_over_all_migrations() -> None:
 def test_a_bucket_names_the_migration_that_was_in_it() -> None:
     to = exporter()
     tell(made(), [to])
-    with serve(to, port=0) as url:
-        request = urllib.request.Request(url, headers={"Accept": "application/openmetrics-text; version=1.0.0"})
-        with urllib.request.urlopen(request) as answer:
-            text = answer.read().decode()
+    text = MetricsText(to).write("application/openmetrics-text; version=1.0.0")[0].decode()
     families = {family.name: family for family in openmetrics(text)}
-    told = [sample for sample in families["fakedirty_downtime_seconds"].samples if sample.exemplar]
-    assert [(sample.labels["le"], sample.exemplar.labels) for sample in told] == [("0.1", {"migration_id": "m1"})]
+    with_exemplar = [sample for sample in families["fakedirty_downtime_seconds"].samples if sample.exemplar]
+    assert [(each.labels["le"], each.exemplar.labels, each.exemplar.value) for each in with_exemplar] == [
+        ("0.1", {"migration_id": "m1"}, 0.042),
+    ]
     assert "process_resident_memory_bytes" in families
