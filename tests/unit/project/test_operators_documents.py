@@ -206,13 +206,12 @@ def test_the_daemon_set_has_the_rights_of_the_composition() -> None:
 def test_the_daemon_set_mounts_what_its_configuration_names() -> None:
     [(name, text)] = CONFIG_MAP["data"].items()
     configuration = parse(text)
-    assert configuration.metrics.access.closed
     mounted = {mount["mountPath"]: mount for mount in CONTAINER["volumeMounts"]}
     assert mounted[CONTAINER["args"][-1]]["subPath"] == name
     assert configuration.record.directory in mounted
     assert str(Path(configuration.control.socket).parent) in mounted
-    for file in ("tls_certificate", "tls_key", "users"):
-        assert str(getattr(configuration.metrics.access, file).parent) in mounted
+    assert str(Path(configuration.metrics.web_config).parent) in mounted
+    assert not configuration.metrics.insecure
     assert {mount["name"] for mount in mounted.values()} == {volume["name"] for volume in POD["volumes"]}
     [port] = CONTAINER["ports"]
     assert configuration.metrics.listen.endswith(f":{port['containerPort']}")
