@@ -1,7 +1,7 @@
 """Connections of clients that are not trusted: a bounded number at once, each for a bounded time.
 
-uvicorn accepts connections without limit, makes its TLS context once, and waits for ever for a client that sends
-nothing. Therefore connections are accepted here, and handed to uvicorn's protocol.
+uvicorn's own server accepts connections without limit, makes its TLS context once, waits for ever for a client that
+sends nothing, and wakes up ten times a second. Therefore connections are accepted here, and handed to its protocol.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from email.utils import formatdate
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from .access import Access
 
@@ -67,41 +69,70 @@ class ClientProtocol(H11Protocol):
             self._silent = self.loop.call_later(SILENT_SECONDS, self.abort)
 
 
-async def accept_connections(listener: socket.socket, server: uvicorn.Server, access: Access) -> None:
-    """Accept clients at `listener` until cancelled, and hand them to `server`, whose protocol is ClientProtocol."""
-    loop = asyncio.get_running_loop()
-    free = asyncio.Semaphore(MOST_CLIENTS)
-    beginning: set[asyncio.Task[None]] = set()
-    while True:
-        await free.acquire()
+class Connections:
+    """All connections of one listener, for the thread of its event loop.
+
+    Args:
+        listener: a socket that listens and does not block; it stays open.
+        config: names the application, and the headers of all responses.
+        access: gives the TLS context for a new connection.
+    """
+
+    def __init__(self, listener: socket.socket, config: uvicorn.Config, access: Access) -> None:
+        config.load()
+        self._listener = listener
+        self._config = config
+        self._access = access
+        self._state = ServerState()
+        self._free = asyncio.Semaphore(MOST_CLIENTS)
+        self._beginning: set[asyncio.Task[None]] = set()
+
+    async def accept(self) -> None:
+        """Accept clients until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._free.acquire()
+            try:
+                link, _ = await loop.sock_accept(self._listener)
+            except OSError as error:
+                self._free.release()
+                if not isinstance(error, ConnectionError):  # which is that of a client that has gone again
+                    _log.warning("a client could not be served: %s", error)
+                    await asyncio.sleep(PAUSE_SECONDS)
+                continue
+            task = loop.create_task(self._begin(link))
+            self._beginning.add(task)
+            task.add_done_callback(self._beginning.discard)
+
+    async def close(self, grace_seconds: float) -> None:
+        """Disconnect everybody; responses that are being made may take so long, and are given up then."""
+        for connection in list(self._state.connections):
+            if isinstance(connection, ClientProtocol):
+                connection.abort()
+        for task in self._beginning:
+            task.cancel()
+        if tasks := {*self._state.tasks, *self._beginning}:
+            _, late = await asyncio.wait(tasks, timeout=grace_seconds)
+            for each in late:
+                each.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _begin(self, link: socket.socket) -> None:
+        """Make the connection, with the TLS that is in force now."""
+        loop = asyncio.get_running_loop()
+        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode()), *self._config.encoded_headers]
+        protocol = ClientProtocol(self._config, self._state, {}, loop)
+        protocol.released = self._free.release
         try:
-            link, _ = await loop.sock_accept(listener)
-        except OSError as error:
-            free.release()
-            if not isinstance(error, ConnectionError):  # which is that of a client that has gone again
-                _log.warning("a client could not be served: %s", error)
-                await asyncio.sleep(PAUSE_SECONDS)
-            continue
-        task = loop.create_task(_begin(link, server, access, free.release))
-        beginning.add(task)
-        task.add_done_callback(beginning.discard)
-
-
-async def _begin(link: socket.socket, server: uvicorn.Server, access: Access, released: Callable[[], None]) -> None:
-    """Make the connection, with the TLS that is in force now."""
-    loop = asyncio.get_running_loop()
-    protocol = ClientProtocol(server.config, server.server_state, {}, loop)
-    protocol.released = released
-    try:
-        tls = access.current.tls
-        seconds = None if tls is None else SILENT_SECONDS
-        await loop.connect_accepted_socket(
-            lambda: protocol, link, ssl=tls, ssl_handshake_timeout=seconds, ssl_shutdown_timeout=seconds
-        )
-    except OSError:  # no TLS, or not the right one, or the client has gone: nothing to be told
-        link.close()
-        protocol.release()
-    except BaseException:
-        link.close()
-        protocol.release()
-        raise
+            tls = self._access.current.tls
+            seconds = None if tls is None else SILENT_SECONDS
+            await loop.connect_accepted_socket(
+                lambda: protocol, link, ssl=tls, ssl_handshake_timeout=seconds, ssl_shutdown_timeout=seconds
+            )
+        except OSError:  # the client speaks no TLS, or has no right certificate, or has gone: it needs no answer
+            link.close()
+            protocol.release()
+        except BaseException:
+            link.close()
+            protocol.release()
+            raise

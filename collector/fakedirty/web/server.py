@@ -1,4 +1,4 @@
-"""The server: uvicorn in a thread with an event loop of its own, for as long as a context lasts."""
+"""The server: starlette on uvicorn, in a thread with an event loop of its own, for as long as a context lasts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fakedirty.errors import UsageError
 from .access import Access, check_address
 from .address import DEFAULT_HOST, DEFAULT_PORT, is_loopback, resolve, shown
 from .application import GuardedApplication
-from .connections import ClientProtocol, accept_connections
+from .connections import ClientProtocol, Connections
 
 BACKLOG = 128  # clients that wait until others have been served
 GRACE_SECONDS = 5.0  # that responses which are being made may take when the server ends
@@ -92,7 +92,7 @@ class _ServerThread:
     def __init__(self, listener: socket.socket, routes: Sequence[BaseRoute], access: Access) -> None:
         self._listener = listener
         self._access = access
-        config = uvicorn.Config(
+        self._config = uvicorn.Config(
             GuardedApplication(routes, access),
             http=ClientProtocol,
             ws="none",
@@ -106,7 +106,6 @@ class _ServerThread:
             # one request a connection: a client that is idle keeps nobody else waiting
             headers=[("Server", "fakedirty"), ("Connection", "close")],
         )
-        self._server = uvicorn.Server(config)
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
@@ -125,19 +124,10 @@ class _ServerThread:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        serving = asyncio.create_task(self._server.serve(sockets=[]))  # it listens nowhere itself
-        await asyncio.sleep(0)  # until it is ready
-        accepting = asyncio.create_task(accept_connections(self._listener, self._server, self._access))
+        connections = Connections(self._listener, self._config, self._access)
+        accepting = asyncio.create_task(connections.accept())
         await self._stopping.wait()
         accepting.cancel()
         await asyncio.gather(accepting, return_exceptions=True)
         self._listener.close()
-        for connection in list(self._server.server_state.connections):
-            if isinstance(connection, ClientProtocol):
-                connection.abort()
-        if tasks := list(self._server.server_state.tasks):
-            _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
-            for task in late:
-                task.cancel()
-        self._server.should_exit = True
-        await serving
+        await connections.close(GRACE_SECONDS)
