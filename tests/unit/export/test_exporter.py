@@ -172,6 +172,18 @@ def test_gauges_are_of_the_last_migration() -> None:
     assert value(seen, "pages_total", **{"class": "fake"}) == 180_000
 
 
+def test_rounds_are_of_the_last_migration() -> None:
+    """Also those that have the numbers of rounds of the one before."""
+    to = exporter()
+    tell(made(migration_id="1"), [to])
+    assert value(scrape(to), "round_dirty_pages", round="2") == 64_990
+    others = [replace(bulk(), dirty_pages=5), replace(again(2, skip=False), dirty_pages=7)]
+    tell(made(migration_id="2"), [to], [RoundEnded(START, each) for each in others], end=False)
+    seen = scrape(to)
+    assert [value(seen, "round_dirty_pages", round=number) for number in "1234"] == [5, 7, None, None]
+    assert value(seen, "pages_total", **{"class": "fake"}) == 180_000 + 60_000
+
+
 def test_a_late_end_does_not_touch_the_next_migration() -> None:
     to, first, second = exporter(), made(migration_id="1"), made(migration_id="2")
     to.started(first)

@@ -241,6 +241,21 @@ def test_new_connections_go_by_what_the_files_say_then(tmp_path: Path) -> None:
 
 
 @needs_openssl
+def test_what_others_reach_stays_protected(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    own = certificate(tmp_path, "server")
+    path = web_config(tmp_path / "web.yml", own, prometheus="right")
+    with serve(ROUTES, "0.0.0.0", 0, path) as url:
+        page_url = f"https://127.0.0.1:{address(url)[1]}/page"
+        web_config(path, own)
+        assert status(page_url, trusting(own)) == 401
+        assert "would open to everybody" in caplog.text
+    with serve(ROUTES, "0.0.0.0", 0, web_config(path, own, prometheus="right"), insecure=True) as url:
+        page_url = f"https://127.0.0.1:{address(url)[1]}/page"
+        web_config(path, own)
+        assert status(page_url, trusting(own)) == 200, "which was allowed"
+
+
+@needs_openssl
 def test_a_connection_goes_on_with_what_it_began_with(tmp_path: Path) -> None:
     own, new = certificate(tmp_path, "server"), certificate(tmp_path, "new")
     path = web_config(tmp_path / "web.yml", own)
@@ -468,6 +483,7 @@ def test_no_client_can_be_accepted_for_a_while(
 ) -> None:
     """As where no file descriptor is left: it is logged, and the server goes on."""
     monkeypatch.setattr(connections, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(connections, "MOST_CLIENTS", 1)  # so that none may be lost
     accept, failures = (
         asyncio.SelectorEventLoop.sock_accept,
         [OSError(24, "Too many open files"), ConnectionAbortedError()],

@@ -61,7 +61,13 @@ def test_passwords(checker: ThreadPoolExecutor) -> None:
         assert permitted(found, *(basic(name, word[:3]) for name, word in passwords.items())) == [False] * 3
     wrong = (
         *(None, "", "Basic", "Basic !", "Basic \xff", "Bearer secret", "Basic " + base64.b64encode(b"one").decode()),
-        *(basic("one", ""), basic("one", "se\0cret"), basic("", ""), basic("nobody", "secret"), basic("two", "secret")),
+        *(
+            basic("one", ""),
+            basic("one", "secret\0secret"),
+            basic("", ""),
+            basic("nobody", "secret"),
+            basic("two", "secret"),
+        ),
         *("Basic " + base64.b64encode(b"\xff:secret").decode(), basic("one", "secret")[:-1] + "\n="),
     )
     assert permitted(found, *wrong) == [False] * len(wrong)
