@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import ssl
+import subprocess
+import textwrap
 from pathlib import Path
 
 import pytest
-from certificates import bcrypt_hash
+from certificates import bcrypt_hash, certificate, needs_openssl, web_config
 from fakedirty.errors import UsageError
 from fakedirty.web.web_config import TlsConfig, WebConfig, read_web_config
 from fakedirty.web.yaml_mapping import parse
@@ -187,3 +191,35 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match=f"cannot read {tmp_path}/binary: "):
         read_web_config(tmp_path / "binary")
+
+
+@needs_openssl
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: apt-get install prometheus")
+@pytest.mark.parametrize("auth", ["VerifyClientCertIfGiven", "RequireAndVerifyClientCert"])
+def test_prometheus_takes_the_same_files(tmp_path: Path, auth: str) -> None:
+    """Its own tool checks them; and one that it refuses is refused here."""
+    own, authority = certificate(tmp_path, "server"), certificate(tmp_path, "authority")
+    path = web_config(tmp_path / "web.yml", own, authority, auth, prometheus="secret")
+    path.write_text(path.read_text().replace("basic_auth", "  min_version: TLS13\n  max_version: TLS13\nbasic_auth"))
+    command = ["promtool", "check", "web-config", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "SUCCESS" in done.stderr) == (0, True), done.stderr
+    assert read_web_config(path).tls is not None
+    path.write_text(path.read_text().replace(auth, "NoClientCert"))
+    assert subprocess.run(command, capture_output=True, check=False).returncode != 0
+    with pytest.raises(UsageError, match="client_ca_file: needs client_auth_type"):
+        read_web_config(path)
+
+
+DOCUMENT = (Path(__file__).parents[3] / "docs/service.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "start", ["tls_server_config:\n  cert_file: tls.crt\n  key_file: tls.key\n" + more for more in ("b", "  c")]
+)
+def test_the_files_in_the_documents_are_right(tmp_path: Path, start: str) -> None:
+    blocks = [
+        textwrap.dedent(found).lstrip("\n") for found in re.findall(r"(?:^ {4,}.*\n|^\n(?= {4}))+", DOCUMENT, re.M)
+    ]
+    [block] = [block for block in blocks if block.startswith(start)]
+    assert read(tmp_path, block).protects
