@@ -267,7 +267,7 @@ sys.stdin.read()
 
 
 def test_a_killed_collector_leaves_what_it_had(tmp_path: Path) -> None:
-    tests = Path(__file__).parents[2]
+    tests = Path(__file__).parents[2] / "helpers"
     command = [sys.executable, "-c", KILLED, str(tmp_path), str(tests)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.lab.experiment import Experiment, run_experiment
+from fakedirty.lab.guest_load import GroundTruthLoad
 from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import Settings, Step
@@ -114,8 +115,7 @@ def check_verdict(job: ForecastJob, qemu: Path, guest: BuiltGuest, *, time_limit
         Experiment(
             "verdict",
             qemu,
-            guest,
-            mix.workload,
+            GroundTruthLoad(guest, mix.workload),
             Level.PATCHED,
             Mode.OBSERVE,
             Settings(DOWNTIME_LIMIT_MS),

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compiler import gcc
 from fakedirty.package_files import carried
 
 SOURCES = carried("guests") / "services"
-GCC = ["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-pthread"]
+FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-pthread")
 ITEMS = 1000
 CONSTANT = 0.99
 LAG = 1 / 32  # a bucket of the histogram
@@ -24,16 +25,15 @@ LAG = 1 / 32  # a bucket of the histogram
 def library(directory: Path, *sources: str, flags: tuple[str, ...] = ()) -> ctypes.CDLL:
     """C files of the guest, to be called from here."""
     file = directory / f"{sources[0]}.so"
-    command = [*GCC, *flags, "-shared", "-fPIC", "-o", str(file), *(str(SOURCES / name) for name in sources), "-lm"]
-    subprocess.run(command, check=True)
+    gcc(*FLAGS, *flags, "-shared", "-fPIC", "-o", file, *(SOURCES / name for name in sources), "-lm")
     return ctypes.CDLL(str(file))
 
 
 @pytest.fixture(scope="module")
 def ycsb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("ycsb") / "ycsb"
-    sources = [str(SOURCES / name) for name in ("ycsb.c", "meter.c", "store.c", "zipfian.c")]
-    subprocess.run([*GCC, "-o", str(program), *sources, "-lm"], check=True)
+    sources = [SOURCES / name for name in ("ycsb.c", "meter.c", "store.c", "zipfian.c")]
+    gcc(*FLAGS, "-o", program, *sources, "-lm")
     return program
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compiler import gcc
 from fakedirty.lab.qemu import releases
 from fakedirty.observe.bpf import blind_spots, stock_probes
 from fakedirty.observe.decode import wire
@@ -65,7 +66,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     directory = tmp_path_factory.mktemp("wire")
     (directory / "ask.c").write_text(source)
     include = carried("probes", "events.h").parent
-    subprocess.run(["gcc", f"-I{include}", "-o", directory / "ask", directory / "ask.c"], check=True)
+    gcc(f"-I{include}", "-o", directory / "ask", directory / "ask.c")
     answers = subprocess.run([directory / "ask"], check=True, capture_output=True, text=True).stdout
     return {key: int(value) for key, value in (line.split("=") for line in answers.splitlines())}
 
@@ -181,4 +182,4 @@ def test_the_record_of_a_round_is_qemus_own(tmp_path: Path, release: str) -> Non
     )
     source = tmp_path / "held.c"
     source.write_text(f"#include <stddef.h>\n#include <stdint.h>\n{struct[0]}\n{asserted}\n")
-    subprocess.run(["gcc", "-fsyntax-only", source], check=True)
+    gcc("-fsyntax-only", source)

@@ -1,26 +1,26 @@
-"""What a program in the guest of services says: lines read, and what keeps a campaign waiting."""
+"""The output of a program in the guest of services: its lines, and the wait until the program is at work."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from fakedirty.campaign.operations import operations, wait_for_operations
-from fakedirty.campaign.throughput import Sample
+from fakedirty.campaign.workloads.operations import operations, wait_for_operations
+from fakedirty.campaign.workloads.throughput import ThroughputSample
 from fakedirty.errors import LabError
 
 
 @pytest.mark.parametrize(
     ("line", "sample"),
     [
-        ("operations 250 100000 35.0 90.5", Sample(2500, 35.0, 90.5)),
-        ("operations 250 50000 35.0 90.5", Sample(5000, 35.0, 90.5)),
-        ("operations 0 100000", Sample(0, None, None)),
+        ("operations 250 100000 35.0 90.5", ThroughputSample(2500, 35.0, 90.5)),
+        ("operations 250 50000 35.0 90.5", ThroughputSample(5000, 35.0, 90.5)),
+        ("operations 0 100000", ThroughputSample(0, None, None)),
         ("", None),
         ("operation 1 2", None),
     ],
 )
-def test_a_line_is_a_sample_or_none(line: str, sample: Sample | None) -> None:
+def test_a_line_is_a_sample_or_none(line: str, sample: ThroughputSample | None) -> None:
     assert operations(line) == sample
 
 
@@ -35,7 +35,7 @@ def test_a_program_is_at_work_once_it_got_something_done_a_few_times(tmp_path: P
     idle, busy = "operations 0 100000\n", "operations 7 100000 1.0 2.0\n"
     for text in ("", idle * 9, busy * 2 + idle, (busy * 3).removesuffix("\n")):
         port.write_text(text)
-        with pytest.raises(LabError, match=r"not there after 0 s; .*port"):
+        with pytest.raises(LabError, match="not at work after 0 s; "):
             wait_for_operations(port, seconds=0)
     port.write_text(busy + idle + busy * 2)
     wait_for_operations(port, seconds=0)
@@ -44,7 +44,7 @@ def test_a_program_is_at_work_once_it_got_something_done_a_few_times(tmp_path: P
 def test_what_it_cannot_do_ends_the_wait(tmp_path: Path) -> None:
     port = tmp_path / "port"
     port.write_text("operations 7 100000 1.0 2.0\nerror memcaslap ended with status 1: no server\n")
-    with pytest.raises(LabError, match="cannot do what it was told: memcaslap ended with status 1: no server"):
+    with pytest.raises(LabError, match="the guest reports an error: memcaslap ended with status 1: no server"):
         wait_for_operations(port, seconds=60)
 
 
