@@ -79,7 +79,9 @@ class Access:
     Args:
         web_config: the web configuration file; None for no TLS and no users.
         checker: runs bcrypt for the users.
-        unprotected: whether others than this host may be served without protection, too.
+
+    Attributes:
+        unprotected: whether a change may leave what is served without protection.
 
     Raises:
         UsageError: if the files are wrong at the beginning.
@@ -88,7 +90,7 @@ class Access:
     def __init__(self, web_config: Path | None, checker: Executor) -> None:
         self._file = web_config
         self._checker = checker
-        self.unprotected = True  # whether others than this host may be served without protection, too
+        self.unprotected = True
         self._stamps: dict[Path, Stamp] = {}
         self._protection = self._read()
 

@@ -1,4 +1,4 @@
-"""The application: whoever asks is checked, a route answers, and each error is one line."""
+"""The application: the user of a request is checked, a route answers, and each error is one line."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .access import Access
+from .access import Protection
 from .users import REALM
+
+PROTECTION = "protection"  # its key in the state of a request
 
 _log = logging.getLogger(__name__)
 
 
 class GuardedApplication:
-    """Routes that only those see whom `access` permits. A fault in a route is logged and ends nothing else."""
+    """Routes behind the protection that the connection began with, which is in the state of each request.
 
-    def __init__(self, routes: Sequence[BaseRoute], access: Access) -> None:
-        self._access = access
+    A fault in a route is logged and ends nothing else.
+    """
+
+    def __init__(self, routes: Sequence[BaseRoute]) -> None:
         handlers = {HTTPException: _refusal}
         application = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
         application.router.redirect_slashes = False
@@ -33,7 +37,8 @@ class GuardedApplication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI has it."""
-        users = self._access.current.users
+        protection: Protection = scope["state"][PROTECTION]
+        users = protection.users
         if users is not None and not await users.permits(Headers(scope=scope).get("Authorization")):
             response = _line(HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": REALM})
             await response(scope, receive, send)

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from .access import Access
+from .application import PROTECTION
 
 MOST_CLIENTS = 32  # at once, as each may hold a response of megabytes; others wait in the backlog
 SILENT_SECONDS = 10.0  # that a client may take over its handshake, and over the next bytes of its request
@@ -118,13 +119,16 @@ class Connections:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def _begin(self, link: socket.socket) -> None:
-        """Make the connection, with the TLS that is in force now."""
+        """Make the connection, with the protection that is in force now."""
         loop = asyncio.get_running_loop()
         self._state.default_headers = [(b"date", formatdate(usegmt=True).encode()), *self._config.encoded_headers]
-        protocol = ClientProtocol(self._config, self._state, {}, loop)
+        # the same protection for the handshake and for the user: a change from users to client certificates in between
+        # leaves no gap
+        protection = self._access.current
+        protocol = ClientProtocol(self._config, self._state, {PROTECTION: protection}, loop)
         protocol.released = self._free.release
         try:
-            tls = self._access.current.tls
+            tls = protection.tls
             seconds = None if tls is None else SILENT_SECONDS
             await loop.connect_accepted_socket(
                 lambda: protocol, link, ssl=tls, ssl_handshake_timeout=seconds, ssl_shutdown_timeout=seconds

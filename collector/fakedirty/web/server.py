@@ -93,7 +93,7 @@ class _ServerThread:
         self._listener = listener
         self._access = access
         self._config = uvicorn.Config(
-            GuardedApplication(routes, access),
+            GuardedApplication(routes),
             http=ClientProtocol,
             ws="none",
             lifespan="off",

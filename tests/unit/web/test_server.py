@@ -267,6 +267,19 @@ def test_a_connection_goes_on_with_what_it_began_with(tmp_path: Path) -> None:
         assert secured.recv(12) == b"HTTP/1.1 200"
 
 
+@needs_openssl
+def test_no_connection_slips_through_a_change_from_users_to_certificates(tmp_path: Path) -> None:
+    """Made when no certificate was needed, and used when no user is: it goes by what it began with."""
+    own, authority = certificate(tmp_path, "server"), certificate(tmp_path, "authority")
+    path = web_config(tmp_path / "web.yml", own, prometheus="right")
+    with served(web_config=path) as url, socket.create_connection(address(url), timeout=PATIENCE) as link:
+        secured = trusting(own).wrap_socket(link, server_hostname="localhost")
+        web_config(path, own, authority)
+        assert refused(url, trusting(own))
+        secured.sendall(b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert secured.recv(12) == b"HTTP/1.1 401"
+
+
 def hang_up(link: socket.socket) -> None:
     """Leave with a reset, as a process that is killed does."""
     link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
