@@ -211,7 +211,7 @@ def test_prometheus_takes_the_same_files(tmp_path: Path, auth: str) -> None:
         read_web_config(path)
 
 
-DOCUMENT = (Path(__file__).parents[3] / "docs/service.md").read_text()
+DOCUMENT = (Path(__file__).parents[3] / "docs/web-configuration.md").read_text()
 
 
 @pytest.mark.parametrize(
