@@ -1,14 +1,15 @@
-"""The memory of a running process, by addresses as linked plus `bias`.
+"""The memory of a running process. `bias` is the difference between its addresses and those in its executable.
 
-Read with process_vm_readv, which asks for CAP_SYS_PTRACE alone; ``/proc/PID/mem`` is closed to all but the owner.
+process_vm_readv needs only CAP_SYS_PTRACE. ``/proc/PID/mem`` can be opened only by the owner of the process.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 from pathlib import Path
 from typing import Protocol
+
+from . import libc
 
 
 class Linked(Protocol):
@@ -19,22 +20,17 @@ class Linked(Protocol):
         """The linked address of the first byte that is mapped."""
 
 
-class _IoVector(ctypes.Structure):
-    """``struct iovec``."""
-
-    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
-
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.process_vm_readv.restype = ctypes.c_ssize_t
-_libc.process_vm_readv.argtypes = [
-    *(ctypes.c_int, ctypes.POINTER(_IoVector), ctypes.c_ulong),
-    *(ctypes.POINTER(_IoVector), ctypes.c_ulong, ctypes.c_ulong),
-]
-
-
 class ProcessMemory:
-    """Reads a process's own objects; whatever cannot be read is None (it may be gone, or not ours)."""
+    """Reads the memory of a process. What cannot be read is None: the process may have ended, or be another user's.
+
+    Args:
+        proc: where ``/proc`` is.
+        pid: the process.
+        binary: the executable that it runs.
+
+    Raises:
+        OSError: the mappings of the process cannot be read, or its executable is not among them.
+    """
 
     def __init__(self, proc: Path, pid: int, binary: Linked) -> None:
         self._pid = pid
@@ -42,11 +38,11 @@ class ProcessMemory:
 
     def read(self, address: int, size: int) -> bytes | None:
         """`size` bytes at an address of the running process."""
-        buffer = ctypes.create_string_buffer(size)
-        local = _IoVector(ctypes.addressof(buffer), size)
-        remote = _IoVector(address, size)
-        got = _libc.process_vm_readv(self._pid, ctypes.byref(local), 1, ctypes.byref(remote), 1, 0)
-        return buffer.raw if got == size else None
+        try:
+            content = libc.process_vm_readv(self._pid, address, size)
+        except OSError:
+            return None
+        return content if len(content) == size else None
 
     def pointer(self, address: int) -> int | None:
         """The pointer at an address of the running process."""
@@ -54,7 +50,7 @@ class ProcessMemory:
         return None if raw is None else int.from_bytes(raw, "little")
 
     def linked_pointer(self, linked: int) -> int | None:
-        """Where the pointer at a linked address points, as a linked address."""
+        """The pointer at a linked address, as a linked address."""
         target = self.pointer(linked + self.bias)
         return None if target is None else target - self.bias
 
@@ -68,7 +64,10 @@ class ProcessMemory:
 
 
 def _load_address(proc: Path, pid: int) -> int:
-    """The lowest mapping of the executable: by inode, or by name, as layered file systems have two inodes for it."""
+    """The lowest address at which the executable is mapped.
+
+    Its mappings are known by the inode, or by the name: with a layered file system the executable has two inodes.
+    """
     directory = proc / str(pid)
     status, name = (directory / "exe").stat(), os.readlink(directory / "exe")
     for line in (directory / "maps").read_text().splitlines():

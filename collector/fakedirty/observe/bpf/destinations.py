@@ -1,26 +1,26 @@
-"""Whose run states are wanted by whom: those of a destination are, by whoever observes the source."""
+"""Which feeds get the run states of a process: those of a destination go to the feed of its source, too."""
 
 from __future__ import annotations
 
 import threading
 
-from fakedirty.observe.bpf.feed import ProcessFeed
+from .feed import ProcessFeed
 
 
 class Destinations:
-    """Which feeds want the run states of which process."""
+    """Feeds by process id. Every method may be called from any thread."""
 
     def __init__(self) -> None:
         self._feeds: dict[int, tuple[ProcessFeed, ...]] = {}
         self._lock = threading.Lock()
 
-    def join(self, pid: int, feed: ProcessFeed) -> None:
-        """One more."""
+    def add(self, pid: int, feed: ProcessFeed) -> None:
+        """Let a feed get the run states of a process."""
         with self._lock:
             self._feeds[pid] = (*self._feeds.get(pid, ()), feed)
 
-    def part(self, pid: int, feed: ProcessFeed) -> None:
-        """One less."""
+    def remove(self, pid: int, feed: ProcessFeed) -> None:
+        """Let a feed get the run states of a process no more."""
         with self._lock:
             left = tuple(each for each in self._feeds.get(pid, ()) if each is not feed)
             if left:
@@ -29,5 +29,5 @@ class Destinations:
                 self._feeds.pop(pid, None)
 
     def of(self, pid: int) -> tuple[ProcessFeed, ...]:
-        """Those of a process."""
+        """The feeds that get the run states of a process."""
         return self._feeds.get(pid, ())

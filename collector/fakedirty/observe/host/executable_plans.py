@@ -1,7 +1,7 @@
-"""What is worked out of an executable once, for all processes that run it.
+"""Results that are computed from an executable once, for all processes that run it.
 
-An executable has some 100,000 symbols, and is read and disassembled for tens of milliseconds. What comes of it holds
-for every process, unless QEMU chose another variant of a function in it when it started: then its pointers differ.
+An executable has some 100,000 symbols; to read and disassemble it takes tens of milliseconds. The result holds for
+every process, unless QEMU chose another variant of a function when it started: then the pointers in its memory differ.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fakedirty.errors import FakedirtyError, TargetError
-from fakedirty.observe.host.elf import Binary
-from fakedirty.observe.host.target import Target
+from fakedirty.linux.process_memory import Linked, ProcessMemory
 
-from .process_memory import Linked, ProcessMemory
+from .elf import Binary
+from .target import Target
 
-MOST = 64  # results, of executables and questions
+MOST = 64  # results that are kept, by executable and question
 
 LOADING_SECONDS = 2.0  # from the start of a process, in which its loader may be at work
 PAUSE_SECONDS = 0.05
 
 T = TypeVar("T")
 
-# makes a result of an executable and the memory of one process that runs it
+# computes a result from an executable and the memory of one process that runs it
 Make = Callable[[Binary, ProcessMemory], T]
 
 
 def once_loaded(target: Target, make: Callable[[], T]) -> T:
-    """What `make` returns, made again while it fails and the loader of a process may not be done with its memory."""
+    """The result of `make`. If it fails while the loader of `target` may still be at work, it is called again."""
     while True:
         try:
             return make()
@@ -44,7 +44,7 @@ def once_loaded(target: Target, make: Callable[[], T]) -> T:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A result, and the pointers of the process that it rests on."""
+    """A result, and the pointers in the memory of a process on which it depends, by linked address."""
 
     base: int
     pointers: dict[int, int | None]
@@ -52,14 +52,14 @@ class _Known:
 
 
 class ExecutablePlans:
-    """Results by executable and question. Every method may be called from any thread."""
+    """A cache of results by executable and question. Every method may be called from any thread."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[object, list[_Known]] = OrderedDict()
         self._lock = threading.Lock()
 
     def of_executable(self, path: Path, question: object, make: Callable[[Binary], T]) -> T:
-        """The result for an executable, made if it is not known. What `make` raises is raised, and not kept."""
+        """The result of `make` for an executable, computed if it is not known. Its errors are raised, and not kept."""
         with self._lock:
             known = self._results(path, question)
             if not known:
@@ -69,7 +69,7 @@ class ExecutablePlans:
             return result
 
     def of(self, target: Target, question: object, make: Make[T]) -> T:
-        """The result for a process, made if it is not known. What `make` raises is raised, and not kept."""
+        """The result of `make` for a process, computed if it is not known. Its errors are raised, and not kept."""
         with self._lock:
             known = self._results(target.exe, question)
             for each in known:
@@ -78,9 +78,9 @@ class ExecutablePlans:
                     result: T = each.result
                     return result
             with Binary(target.exe) as binary:
-                noted = _Noted(target.proc, target.pid, binary)
-                result = make(binary, noted)
-                known.append(_Known(binary.base, noted.pointers, result))
+                recording = _RecordingMemory(target.proc, target.pid, binary)
+                result = make(binary, recording)
+                known.append(_Known(binary.base, recording.pointers, result))
             return result
 
     def _results(self, path: Path, question: object) -> list[_Known]:
@@ -93,7 +93,7 @@ class ExecutablePlans:
 
 
 def executable(path: Path) -> tuple[int, int, int, int]:
-    """Which file an executable is, whatever it is called: device, inode, when it last changed, and its size."""
+    """What identifies an executable: its device, inode, time of change in ns, and size in bytes."""
     try:
         status = path.stat()
     except OSError as error:
@@ -103,19 +103,19 @@ def executable(path: Path) -> tuple[int, int, int, int]:
 
 @dataclass(frozen=True, slots=True)
 class _Base:
-    """As much of an executable as its process's memory needs."""
+    """The part of an executable that :class:`ProcessMemory` needs."""
 
     base: int
 
 
-class _Noted(ProcessMemory):
-    """The memory of a process that notes which pointers were followed."""
+class _RecordingMemory(ProcessMemory):
+    """The memory of a process, which records the pointers that were read."""
 
     def __init__(self, proc: Path, pid: int, binary: Linked) -> None:
         super().__init__(proc, pid, binary)
         self.pointers: dict[int, int | None] = {}
 
     def linked_pointer(self, linked: int) -> int | None:
-        """As the memory's own."""
+        """As :meth:`ProcessMemory.linked_pointer`."""
         self.pointers[linked] = found = super().linked_pointer(linked)
         return found
