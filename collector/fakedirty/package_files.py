@@ -12,7 +12,7 @@ _PLACES = (_PACKAGE, _PACKAGE.parent.parent)
 
 
 def carried(*names: str) -> Path:
-    """The path of a carried file or directory, ``carried("probes", "stock.c")``; MissingError if it is not there."""
+    """The path of a carried file or directory, ``carried("probes", "events.h")``; MissingError if it is not there."""
     for place in _PLACES:
         if (path := place.joinpath(*names)).exists():
             return path

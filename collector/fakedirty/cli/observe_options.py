@@ -12,9 +12,10 @@ from fakedirty.errors import UsageError
 from fakedirty.observe.bpf.buffer_sizes import with_page_ring
 from fakedirty.observe.host import levels
 from fakedirty.service.config import Metrics
-from fakedirty.service.options import ConfigurationSource, Options
-from fakedirty.web import access
-from fakedirty.web.serve import parse_address
+from fakedirty.service.options import ConfigurationSource, Options, path_of
+from fakedirty.web.access import check_access
+from fakedirty.web.address import parse_address
+from fakedirty.web.web_config import REPLACED, replaced
 
 #: the option of the configuration that each argument sets, by table and name
 IN_CONFIGURATION = {
@@ -75,14 +76,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--web-config",
         type=Path,
         metavar="FILE",
-        help="serve them with the TLS and the users of this web configuration file, in the format of Prometheus",
+        help="TLS and users of --listen: a web configuration file in Prometheus' format; it is read again when it "
+        "changes",
     )
     parser.add_argument(
         "--insecure-listen",
         action="store_true",
         default=None,
-        help="allow to serve everybody without TLS at an address that is not a loopback address",
+        help="serve everybody on an address that is not a loopback address, without TLS and users",
     )
+    for name in REPLACED:
+        parser.add_argument(f"--metrics-{name.replace('_', '-')}", action=_Replaced, dest=name, help=argparse.SUPPRESS)
     parser.add_argument("--record", type=Path, metavar="FILE", help="record the trace of one QEMU, to be replayed")
     parser.add_argument(
         "--control",
@@ -152,9 +156,15 @@ def _check_scope(arguments: argparse.Namespace) -> None:
 
 
 def _check_access(metrics: Metrics, arguments: argparse.Namespace) -> None:
-    """UsageError where metrics may not be served as the options say."""
+    """UsageError where metrics may not be served as the options have it."""
     if metrics.listen:
-        if not metrics.web_config:
-            access.check(metrics.access, *parse_address(metrics.listen))
+        check_access(*parse_address(metrics.listen), path_of(metrics.web_config), insecure=metrics.insecure)
     elif arguments.web_config or arguments.insecure_listen:
-        raise UsageError("--web-config and --insecure-listen say how metrics are served: add --listen HOST:PORT")
+        raise UsageError("--web-config and --insecure-listen are about what is served: add --listen HOST:PORT")
+
+
+class _Replaced(argparse.Action):
+    """An option of an earlier version: refused with the name of the new one."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: object, values: object, option: object = "") -> None:
+        parser.error(f"{option} {replaced(self.dest)}")

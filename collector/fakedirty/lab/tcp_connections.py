@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
 from pathlib import Path
 
 from fakedirty.errors import LabError
+from fakedirty.linux import libc
 
-_PIDFD_GETFD = 438  # pidfd_getfd(2), of all architectures
 _ESTABLISHED = "01"  # in /proc/PID/net/tcp
 
 
@@ -50,7 +49,7 @@ def shut(pid: int, descriptor: int) -> bool:
     try:
         process = os.pidfd_open(pid)
         try:
-            copy = _copied(process, descriptor)
+            copy = libc.pidfd_getfd(process, descriptor)
         finally:
             os.close(process)
         with socket.socket(fileno=copy) as connection:
@@ -60,12 +59,3 @@ def shut(pid: int, descriptor: int) -> bool:
             return False
         raise LabError(f"cannot break a connection of process {pid}: {error.strerror}") from error
     return True
-
-
-def _copied(process: int, descriptor: int) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
-    copy = int(libc.syscall(_PIDFD_GETFD, process, descriptor, 0))
-    if copy < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return copy

@@ -12,24 +12,22 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field
 
 from fakedirty.errors import UsageError
+from fakedirty.export.retained_vms import VMS_WITH_ROUNDS
 from fakedirty.grafana.address import GrafanaAddress, parse_url
 from fakedirty.model.skip_economy import LAST_ROUNDS
 from fakedirty.observe.bpf.buffer_sizes import with_page_ring
 from fakedirty.observe.host.levels import LEVELS
 from fakedirty.toml.document import Document, Problem
 from fakedirty.toml.tables import Table, accepted_by, refuse, unknown
-from fakedirty.web.access import Access, permitted
-from fakedirty.web.serve import parse_address
+from fakedirty.web.access import check_address
+from fakedirty.web.address import parse_address
+from fakedirty.web.web_config import REPLACED, WebConfig
+from fakedirty.web.web_config import replaced as replacement
 
 from .control import DEFAULT_SOCKET
 
 BEST = "best"
 _LEVELS = (BEST, *map(str, LEVELS))
-
-_IN_WEB_CONFIG = (
-    "is no longer an option: metrics.web_config names a web configuration file in the format of Prometheus, which has "
-    "this as {}"
-)
 
 
 def _level(name: str) -> str:
@@ -109,29 +107,27 @@ class Record(Table):
 class Metrics(Table):
     """``[metrics]``"""
 
-    replaced: ClassVar[Mapping[str, str]] = {
-        "tls_certificate": _IN_WEB_CONFIG.format("tls_server_config.cert_file"),
-        "tls_key": _IN_WEB_CONFIG.format("tls_server_config.key_file"),
-        "tls_client_ca": _IN_WEB_CONFIG.format("client_ca_file and client_auth_type of tls_server_config"),
-        "users": _IN_WEB_CONFIG.format("basic_auth_users"),
-    }
+    replaced: ClassVar[Mapping[str, str]] = {name: replacement(name) for name in REPLACED}
 
     listen: Annotated[str, accepted_by(_listen_address)] = option(
         "127.0.0.1:9752",
         "HOST:PORT to serve Prometheus metrics and the page at; empty: serve nothing. An address that is not a "
-        "loopback address needs TLS, and users or client certificates: see `web_config`",
+        "loopback address needs a `web_config` with TLS, and with users or client certificates",
     )
     web_config: AbsolutePath = option(
         "",
-        "web configuration file in the format of Prometheus (`tls_server_config`, `basic_auth_users`); "
-        "empty: HTTP without users",
+        "web configuration file in Prometheus' format, with `tls_server_config` and `basic_auth_users`; it is read "
+        "again when it changes; empty: no TLS and no users",
     )
-    insecure: bool = option(False, "allow to serve everybody without TLS at an address that is not a loopback address")
-
-    @property
-    def access(self) -> Access:
-        """The conditions for clients, as the server takes them."""
-        return Access(insecure=self.insecure)
+    insecure: bool = option(
+        False, "serve everybody on an address that is not a loopback address, without TLS and users"
+    )
+    vms_with_rounds: int = option(
+        VMS_WITH_ROUNDS,
+        "how many VMs have metrics by round: those that migrate, then those that migrated last; 0: none",
+        unit="VMs",
+        ge=0,
+    )
 
 
 class Control(Table):
@@ -252,9 +248,9 @@ def _contradictions(configuration: Configuration) -> Iterator[Problem]:
     if grafana.token_file and not grafana.url:
         yield Problem(("grafana", "token_file"), "needs grafana.url, too")
     metrics = configuration.metrics
-    if metrics.listen and not metrics.web_config:
+    if metrics.listen and not metrics.web_config:  # what such a file protects is checked when it is served by
         try:
-            permitted(metrics.access, *parse_address(metrics.listen))
+            check_address(*parse_address(metrics.listen), WebConfig(), insecure=metrics.insecure)
         except UsageError as error:
             yield Problem(("metrics", "listen"), str(error))
         except (OSError, UnicodeError):

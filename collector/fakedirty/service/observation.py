@@ -14,8 +14,8 @@ from fakedirty.log_levels import NOTICE
 from fakedirty.model.enums import Level
 from fakedirty.observe.bpf.attachments import Attachments
 from fakedirty.observe.bpf.buffer_sizes import with_page_ring
-from fakedirty.observe.bpf.probe_plans import ExecutablePlans
 from fakedirty.observe.host import levels
+from fakedirty.observe.host.executable_plans import ExecutablePlans
 from fakedirty.observe.host.target import Target
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
-from collections.abc import Mapping
 from pathlib import Path
+
+from starlette.routing import Route
 
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import AttachedCounts
+from fakedirty.export.retained_vms import VMS_WITH_ROUNDS
+from fakedirty.export.routes import metrics_routes
 from fakedirty.log_levels import NOTICE
 from fakedirty.model.sink import SerializedSink, Sink
 from fakedirty.observe.host.target import Target
@@ -19,9 +22,8 @@ from fakedirty.record.recorder import Recorder, read_clock
 from fakedirty.record.trace_file import TraceOrigin, TraceWriter
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
-from fakedirty.web.request_handler import Page
 from fakedirty.web.ui.live_migrations import LiveMigrations
-from fakedirty.web.ui.routes import pages_of
+from fakedirty.web.ui.routes import page_routes
 
 from .skip_policy import Policy
 
@@ -31,11 +33,15 @@ _log = logging.getLogger(__name__)
 class Outputs:
     """Standard output as the screen, recordings below `out`, and metrics and the page if `exports`."""
 
-    def __init__(self, run_id: str, *, out: Path | None, exports: bool, json: bool) -> None:
+    def __init__(
+        self, run_id: str, *, out: Path | None, exports: bool, json: bool, vms_with_rounds: int = VMS_WITH_ROUNDS
+    ) -> None:
         self.run_id = run_id
         self.out = out
         self.screen = JsonLines(sys.stdout, run_id, read_clock) if json else LiveTable(Terminal())
-        self.exporter = Exporter(attached=self._attached_counts, skip_off=self._skip_off)
+        self.exporter = Exporter(
+            attached=self._attached_counts, skip_off=self._skip_off, vms_with_rounds=vms_with_rounds
+        )
         self._live_migrations = LiveMigrations()
         self._attached: dict[tuple[int, int], AttachedCounts] = {}
         exported = (self.exporter, self._live_migrations) if exports else ()
@@ -45,9 +51,10 @@ class Outputs:
         self._trace_writer: TraceWriter | None = None
         self._policy: Policy | None = None
 
-    def web_pages(self) -> Mapping[str, Page]:
-        """What is served beside the metrics, by path."""
-        return pages_of(self._live_migrations, self.out, self._attached_counts)
+    def routes(self) -> list[Route]:
+        """The metrics and the page, for the web server."""
+        page = page_routes(self._live_migrations, self.out, self._attached_counts)
+        return [*metrics_routes(self.exporter), *page]
 
     def add_sink(self, sink: Sink) -> None:
         """Add a sink for every QEMU that is observed from now on; it must allow calls from several threads."""

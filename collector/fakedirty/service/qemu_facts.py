@@ -10,7 +10,7 @@ from typing import Any
 from fakedirty.errors import FakedirtyError, QmpError
 from fakedirty.model.enums import Level
 from fakedirty.model.vm_names import visible
-from fakedirty.observe.bpf.probe_plans import ExecutablePlans
+from fakedirty.observe.host.executable_plans import ExecutablePlans
 from fakedirty.observe.host.migration_capabilities import version_text
 from fakedirty.observe.host.target import Target
 from fakedirty.qmp.address import Address

@@ -9,13 +9,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedirty.errors import UsageError
 from fakedirty.linux.descriptor_limit import raise_descriptor_limit
 from fakedirty.log_levels import NOTICE
-from fakedirty.web.serve import parse_address, serve
+from fakedirty.web.address import parse_address
+from fakedirty.web.server import serve
 
 from .migration_log import MigrationLog
-from .options import Options
+from .options import Options, path_of
 from .outputs import Outputs
 from .signals import stop_signals
 
@@ -48,7 +48,13 @@ def session(options: Options) -> Iterator[Session]:
     """Serve and send for as long as the ``with`` block runs. For the main thread."""
     raise_descriptor_limit()
     metrics, grafana = options.configuration.metrics, options.configuration.grafana
-    outputs = Outputs(options.run_id, out=options.out, exports=bool(metrics.listen), json=options.json)
+    outputs = Outputs(
+        options.run_id,
+        out=options.out,
+        exports=bool(metrics.listen),
+        json=options.json,
+        vms_with_rounds=metrics.vms_with_rounds,
+    )
     outputs.add_sink(MigrationLog())
     with ExitStack() as stack:
         if grafana.url:
@@ -60,9 +66,8 @@ def session(options: Options) -> Iterator[Session]:
                 stack.enter_context(telling(grafana.address, Path(grafana.token_file), outputs.exporter.label))
             )
         if metrics.listen:
-            if metrics.web_config:
-                raise UsageError("metrics.web_config is not supported yet")
-            serving = serve(outputs.exporter, *parse_address(metrics.listen), metrics.access, outputs.web_pages())
-            _log.log(NOTICE, "metrics: %s", stack.enter_context(serving))
+            host, port = parse_address(metrics.listen)
+            serving = serve(outputs.routes(), host, port, path_of(metrics.web_config), insecure=metrics.insecure)
+            _log.log(NOTICE, "metrics: %s/metrics", stack.enter_context(serving))
         stop = stack.enter_context(stop_signals())
         yield Session(outputs, stop, not (metrics.listen or options.out or options.trace_file))

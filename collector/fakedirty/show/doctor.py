@@ -7,7 +7,8 @@ from collections import Counter
 from rich.text import Text
 
 from fakedirty.observe.doctor import Examination, TargetReport
-from fakedirty.observe.host.host_checks import HostCheck, blocking
+from fakedirty.observe.host.host_checks import blocking
+from fakedirty.observe.host.machine import HostCheck
 
 
 def examination_lines(examination: Examination) -> list[Text]:

@@ -33,6 +33,7 @@ socket = "{out}/control"
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    Path("web.yml").write_text(f"basic_auth_users:\n  scraper: $2y$10${'x' * 53}\n")
     path = tmp_path / "fakedirty.toml"
     path.write_text(FILE.format(out=tmp_path))
     return path
@@ -62,7 +63,7 @@ def test_without_a_command_line_the_file_is_in_force(file: Path, tmp_path: Path)
         (["--level", "qmp"], ("observe", "level"), "qmp"),
         (["--listen", "127.0.0.1:9752"], ("metrics", "listen"), "127.0.0.1:9752"),
         (["--listen", ""], ("metrics", "listen"), ""),
-        (["--web-config", "/web.yml"], ("metrics", "web_config"), "/web.yml"),
+        (["--web-config", "web.yml"], ("metrics", "web_config"), "web.yml"),
         (["--out", "."], ("record", "directory"), "."),
         (["--control", "here"], ("control", "socket"), "here"),
     ],
@@ -124,6 +125,7 @@ def test_every_argument_is_an_option_of_the_configuration() -> None:
         (["--pages"], "--pages needs a place to record to: add --out DIR"),
         (["--page-ring", "3"], "--page-ring is a power of two"),
         (["--web-config", "x"], "add --listen HOST:PORT"),
+        (["--listen", ":1", "--web-config", "/none"], "cannot read /none"),
         (["--insecure-listen"], "add --listen HOST:PORT"),
         (["--listen", "nowhere"], "HOST:PORT"),
         (["--listen", "0.0.0.0:1"], "is not a loopback address"),

@@ -35,7 +35,6 @@ from fakedirty.web.ui.recorded import Recorded
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import EVENTS, SECOND, START, made, tell
-from prometheus_client.parser import text_string_to_metric_families
 
 CLOCK = Clock(1_700_000_000 * SECOND, START)
 PAGES = {"first": 132_613, "changed": 15_000, "fake": 180_000}  # of EVENTS
@@ -70,7 +69,7 @@ class Scraped:
         """By VM."""
         return {
             sample.labels["vm"]: sample.value
-            for family in text_string_to_metric_families(self.exporter.text())
+            for family in self.exporter.collect()
             for sample in family.samples
             if sample.name == f"fakedirty_{name}" and labels.items() <= sample.labels.items()
         }
@@ -222,14 +221,12 @@ def test_annotations_have_the_label_of_the_series() -> None:
 
 
 def test_the_page_tells_them_apart(tmp_path: Path) -> None:
-    witness, recorder = LiveMigrations(lambda: CLOCK), Recorder(tmp_path, "run", clock=lambda: CLOCK)
+    live, recorder = LiveMigrations(lambda: CLOCK), Recorder(tmp_path, "run", clock=lambda: CLOCK)
     for pid in (7, 8):
-        tell(of(pid), [witness], WHOLE[:4], end=False)
+        tell(of(pid), [live], WHOLE[:4], end=False)
     tell(of(9), [recorder], WHOLE)
     tell(of(5, "other"), [recorder], WHOLE)
-    found = overview(
-        "here", witness.all(), Recorded(tmp_path).listing(), [attached(7), attached(8), attached(5, "other")]
-    )
+    found = overview("here", live.all(), Recorded(tmp_path).listing(), [attached(7), attached(8), attached(5, "other")])
     assert sorted(entry["vm"] for entry in found["migrations"]) == [
         "other",
         "twin (pid 7)",

@@ -15,7 +15,7 @@ import pytest
 from fakedirty.errors import QmpError
 from fakedirty.linux.process import Process
 from fakedirty.linux.socket_clients import clients, free_first
-from fakedirty.observe.host.migration_capabilities import ask as facts
+from fakedirty.observe.host.migration_capabilities import read as facts
 from fakedirty.observe.host.monitor_sharing import MonitorSharing
 from fakedirty.observe.qmp_poller import QmpPoller
 from fakedirty.qmp.address import AbstractSocket, Address, Domain, InheritedSocket, Place, TcpSocket, UnixSocket

@@ -190,28 +190,32 @@ def hash_tables(runs: Sequence[HashSpeed]) -> Iterator[Table]:
 def scrape_line(made: ScrapeSpeed) -> str:
     """One run on one line."""
     slowest = max(made.first_ms, *(each for by_way in made.ms.values() for each in by_way.values()))
-    return f"{made.job.vms} VMs, {made.series:,} series: {slowest:.1f} ms at most"
+    return f"{made.job.vms} VMs, {made.job.migrating} migrate, {made.series:,} series: {slowest:.1f} ms at most"
 
 
 def scrape_tables(runs: Sequence[ScrapeSpeed]) -> Iterator[Table]:
-    """By number of VMs: how much a scrape has, and how long each way of it takes."""
-    by_vms = {vms: [made for made in runs if made.job.vms == vms] for vms in sorted({made.job.vms for made in runs})}
-    table = Table(title="what is scraped", title_justify="left", title_style="bold")
-    for head in ("VMs", "series", *(f"MB {way}" for way in WAYS), "us to tell of a round"):
+    """By host: how much a scrape has, and how long each way of it takes."""
+    by_host: dict[tuple[str, ...], list[ScrapeSpeed]] = {}
+    for made in sorted(runs, key=lambda made: (made.job.vms, made.job.migrated)):
+        by_host.setdefault((str(made.job.vms), str(made.job.migrating), str(made.job.migrated)), []).append(made)
+    host_heads = ("VMs", "migrate", "migrated before")
+    table = Table(title="size of a scrape, and its effect on the observer", title_justify="left", title_style="bold")
+    for head in (*host_heads, "series", *(f"MB {way}" for way in WAYS), "us for a round", "ms late, at most"):
         table.add_column(head, justify="right")
-    for vms, own in by_vms.items():
+    for host, own in by_host.items():
         table.add_row(
-            str(vms),
+            *host,
             spread([own[0].series], 0),
             *(spread([made.bytes[way] / 1e6 for made in own][:1], 2) for way in WAYS),
             spread([made.round_us for made in own], 0),
+            spread([made.late_ms for made in own], 1),
         )
     yield table
     table = Table(title="ms of a scrape: median (range)", title_justify="left", title_style="bold")
-    for head in ("VMs", "since the last scrape", *WAYS):
+    for head in (*host_heads, "since the last scrape", *WAYS):
         table.add_column(head, justify="left" if head.startswith("since") else "right")
-    for vms, own in by_vms.items():
-        table.add_row(str(vms), "there was none", "", spread([made.first_ms for made in own], 1), "", "")
+    for host, own in by_host.items():
+        table.add_row(*host, "it is the first", "", spread([made.first_ms for made in own], 1), "", "")
         for news in NEWS:
-            table.add_row(str(vms), news, *(spread([made.ms[news][way] for made in own], 1) for way in WAYS))
+            table.add_row(*host, news, *(spread([made.ms[news][way] for made in own], 1) for way in WAYS))
     yield table

@@ -29,9 +29,9 @@ from fakedirty.lab.bench.convergence import MIXES, PAGE_BYTES, ConvergenceJob, C
 from fakedirty.lab.bench.cost import ARMS, Cost, CostJob, cost_jobs, paired
 from fakedirty.lab.bench.full_speed import TimeSpent, thread_seconds
 from fakedirty.lab.bench.scrape_speed import (
+    HOSTS,
     NEWS,
     ROUNDS,
-    VMS,
     WAYS,
     ScrapeJob,
     ScrapeSpeed,
@@ -223,14 +223,16 @@ def test_what_one_guest_is_slower_by_in_itself_cancels_out() -> None:
 
 
 def test_scrapes_are_measured_in_every_way(tmp_path: Path) -> None:
-    assert Counter(scrape_jobs(2)) == Counter(ScrapeJob(number, vms) for number in (1, 2) for vms in VMS)
-    run = measure_scrapes(ScrapeJob(1, 2))
+    assert Counter(scrape_jobs(2)) == Counter(ScrapeJob(number, *host) for number in (1, 2) for host in HOSTS)
+    run = measure_scrapes(ScrapeJob(1, 3, 2, 3))
     assert list(run.ms) == list(NEWS)
     for figures in (*run.ms.values(), run.bytes):
         assert list(figures) == list(WAYS)
         assert all(figure > 0 for figure in figures.values())
     assert run.series > 2 * 13 * min(ROUNDS, ROUNDS_SHOWN)
-    assert "2 VMs" in scrape_line(run)
+    assert run.series == measure_scrapes(ScrapeJob(1, 3, 2, 3)).series
+    assert run.late_ms > 0
+    assert "3 VMs, 2 migrate" in scrape_line(run)
     Results(tmp_path, {}, {}, ScrapeSpeed, ScrapeJob).add(run.job, run)
     assert Results(tmp_path, {}, {}, ScrapeSpeed, ScrapeJob).runs == {run.job: run}
     console = Console(width=200)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from compiler import gcc
+from fakedirty.linux.process_memory import ProcessMemory
 from fakedirty.model.enums import Level
 from fakedirty.observe.bpf import stock_probes
 from fakedirty.observe.bpf.packet_writes import QUEUES, WRITES, calls
-from fakedirty.observe.bpf.process_memory import ProcessMemory
 from fakedirty.observe.host.elf import Binary
 
 # in the order of their addresses; those whose names begin with a dot have no symbol

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from compiler import gcc
 from fakedirty.lab.qemu import releases
-from fakedirty.observe.bpf import blind_spots, stock_probes
-from fakedirty.observe.decode import wire
+from fakedirty.observe.bpf import stock_probes
+from fakedirty.observe.decode import blind_spots, wire
 from fakedirty.package_files import carried
 
 STRUCTS = {
     "round_record": wire.RoundRecord,
     "migration_round_record": wire.MigrationRoundRecord,
     "event_header": wire.EventHeader,
-    "seen_counts": wire.SeenCounts,
+    "page_counts": wire.PageCounts,
     "round_event": wire.RoundEvent,
     "migration_round_event": wire.MigrationRoundEvent,
     "mode_event": wire.ModeEvent,
@@ -130,7 +130,7 @@ def test_losses_of_an_older_trace_have_fewer_places() -> None:
 
 
 def test_every_bypass_has_its_program() -> None:
-    programs = carried("probes", "stock.c").read_text()
+    programs = carried("probes", "stock", "blind_spots.c").read_text()
     assert all(f"\nBYPASS({bit})\n" in programs for bit in range(len(blind_spots.BYPASSES)))
 
 
