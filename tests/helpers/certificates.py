@@ -1,7 +1,8 @@
-"""Certificates for tests of TLS, made by openssl; users for tests of passwords, made by bcrypt at its least cost."""
+"""Certificates made by openssl, and web configuration files with them and with users, for tests of the server."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -36,8 +37,33 @@ def certificate(directory: Path, name: str, signed_by: Pair | None = None) -> Pa
     return made
 
 
-def users_file(path: Path, **passwords: str) -> Path:
-    """A file of users, as ``htpasswd -B`` writes it."""
-    hashes = {name: bcrypt.hashpw(word.encode()[:72], bcrypt.gensalt(4)) for name, word in passwords.items()}
-    path.write_text("".join(f"{name}:{hashed.decode()}\n" for name, hashed in hashes.items()))
+def web_config(
+    path: Path,
+    own: Pair | None = None,
+    client_ca: Pair | None = None,
+    auth: str = "RequireAndVerifyClientCert",
+    **passwords: str,
+) -> Path:
+    """Write a web configuration file: HTTPS with `own`, clients of `client_ca`, and users with their passwords."""
+    lines = []
+    if own is not None:
+        lines += ["tls_server_config:", f"  cert_file: {own.certificate}", f"  key_file: {own.key}"]
+    if client_ca is not None:
+        lines += [f"  client_ca_file: {client_ca.certificate}", f"  client_auth_type: {auth}"]
+    if passwords:
+        lines.append("basic_auth_users:")
+        lines += [f"  {name}: {bcrypt_hash(password)}" for name, password in passwords.items()]
+    put(path, "\n".join([*lines, ""]))
     return path
+
+
+def bcrypt_hash(password: str) -> str:
+    """A hash at the least cost."""
+    return bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4)).decode()
+
+
+def put(path: Path, content: str | Path) -> None:
+    """Replace a file at once, as whatever renews certificates does, with a text or with the content of another."""
+    between = path.with_name(f"{path.name}.new")
+    between.write_text(content if isinstance(content, str) else content.read_text())
+    os.replace(between, path)

@@ -20,10 +20,11 @@ from typing import Any
 
 import pytest
 import yaml
-from certificates import certificate, needs_openssl, users_file
+from certificates import certificate, needs_openssl, web_config
 from dashboard_queries import DASHBOARDS, Query, chosen, queries
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import AttachedCounts
+from fakedirty.export.routes import metrics_routes
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import INCOMING, machine
@@ -35,8 +36,7 @@ from fakedirty.model.events import LimitsRead, RoundEnded
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import set_mode
 from fakedirty.record.load import load
-from fakedirty.web.access import Access
-from fakedirty.web.serve import serve
+from fakedirty.web.server import serve
 from made_migrations import EVENTS, SECOND, START, again, made, tell
 from observing import observe
 from scraping import PATIENCE, ask, fetch, prometheus, values, wait_for
@@ -121,7 +121,10 @@ def check_rules(address: str, vm: str) -> None:
 def test_hand_made_migrations(tmp_path: Path) -> None:
     exporter = Exporter(attached=lambda: [AttachedCounts(NAME, 1, "patched", 7, "10.0.2")])
     migration = made(NAME)
-    with serve(exporter, port=0) as url, prometheus(urllib.parse.urlsplit(url).netloc, tmp_path) as address:
+    with (
+        serve(metrics_routes(exporter), port=0) as url,
+        prometheus(urllib.parse.urlsplit(url).netloc, tmp_path) as address,
+    ):
         since = time.time()
         tell(migration, [exporter], (*EVENTS[:4], LimitsRead(START + 5 * SECOND, 1_000, channels=1)), end=False)
         for _ in range(5):
@@ -131,7 +134,7 @@ def test_hand_made_migrations(tmp_path: Path) -> None:
             migration.apply(event)
             exporter.changed(migration, event)
         exporter.ended(migration)
-        check_metrics(url)
+        check_metrics(f"{url}/metrics")
         check_dashboards(address, NAME, since)
 
 
@@ -151,8 +154,7 @@ def test_over_https_with_a_password_and_a_certificate(tmp_path: Path) -> None:
     tell(made("vm"), [exporter])
     own, authority = certificate(tmp_path, "server"), certificate(tmp_path, "authority")
     client = certificate(tmp_path, "client", authority)
-    users = users_file(tmp_path / "users", prometheus="secret")
-    access = Access(own.certificate, own.key, authority.certificate, users)
+    configured = web_config(tmp_path / "web.yml", own, authority, prometheus="secret")
     shown = {"cert_file": str(client.certificate), "key_file": str(client.key)}
     right = {
         "scheme": "https",
@@ -160,12 +162,12 @@ def test_over_https_with_a_password_and_a_certificate(tmp_path: Path) -> None:
         "basic_auth": {"username": "prometheus", "password": "secret"},
     }
     wrong = {**right, "basic_auth": {"username": "prometheus", "password": "guessed"}}
-    with serve(exporter, "0.0.0.0", 0, access) as url:
+    with serve(metrics_routes(exporter), "0.0.0.0", 0, configured) as url:
         target = f"127.0.0.1:{urllib.parse.urlsplit(url).port}"
-        for configured, up, series in ((wrong, "0", 0), (right, "1", 1)):
+        for client_side, up, series in ((wrong, "0", 0), (right, "1", 1)):
             directory = tmp_path / up
             directory.mkdir()
-            with prometheus(target, directory, configured) as server:
+            with prometheus(target, directory, client_side) as server:
                 (found,) = wait_for(partial(values, server, "up"))
                 assert found == up
                 assert len(values(server, "fakedirty_migration_valid")) == series

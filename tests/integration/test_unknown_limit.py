@@ -11,6 +11,7 @@ from fakedirty.export.exporter import Exporter
 from fakedirty.format.sentences import in_words
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.enums import Level
+from metrics_text import exported
 from migrating import Notes, observed, pair, wait
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF")
@@ -33,13 +34,13 @@ def test_the_verdict_names_its_assumption_and_is_withdrawn(tmp_path: Path) -> No
             assert "if the limit is QEMU's default of 300 ms, or any above" in in_words(found)
             assert found.as_is.least_limit_seconds
             assert 0.02 < found.as_is.least_limit_seconds.expected < 0.3
-            assert 'source="assumed"} 0.3' in exporter.text()
+            assert 'source="assumed",vm="source"} 0.3' in exported(exporter)
             wait(lambda: migration.refuted)
             assert len(migration.rounds) < 70
             assert (found := migration.verdict)
             assert "and has not: this verdict is withdrawn" in in_words(found)
-            text = exporter.text()
-            assert 'fakedirty_verdict_refuted{vm="source"} 1' in text
+            text = exported(exporter)
+            assert 'fakedirty_verdict_refuted{vm="source"} 1.0' in text
             assert "fakedirty_verdict_converges{" not in text
             vm.converge()
             wait(lambda: bool(notes.over))

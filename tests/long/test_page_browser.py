@@ -15,16 +15,15 @@ from urllib.parse import urlsplit
 import pytest
 from browser import Tab, browser
 from fakedirty.cli.main import main
-from fakedirty.export.exporter import Exporter
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.enums import PageClass
 from fakedirty.model.events import RoundEnded
 from fakedirty.record.directory_names import safe_name
 from fakedirty.record.recorder import Recorder
-from fakedirty.web.serve import serve
+from fakedirty.web.server import serve
 from fakedirty.web.ui.live_migrations import LiveMigrations, key_of
-from fakedirty.web.ui.routes import pages_of
+from fakedirty.web.ui.routes import page_routes
 from made_migrations import EVENTS, LOSS, SECOND, START, again, batch, bulk, made, tell
 from migrating import pair
 from PIL import Image
@@ -41,10 +40,10 @@ LINK = 20_000_000  # bytes a second
 
 @contextmanager
 def page(directory: Path) -> Iterator[tuple[str, LiveMigrations]]:
-    """The page of what is recorded in `directory`, and of what the witness is told."""
-    witness = LiveMigrations()
-    with serve(Exporter(), port=0, pages=pages_of(witness, directory, list, "host.example")) as url:
-        yield url.removesuffix("metrics"), witness
+    """The page of what is recorded in `directory`, and of live migrations."""
+    live = LiveMigrations()
+    with serve(page_routes(live, directory, list, "host.example"), port=0) as url:
+        yield f"{url}/", live
 
 
 def settled(tab: Tab) -> None:
@@ -89,9 +88,9 @@ def painted(tab: Tab, plot: str) -> int:
 def test_a_name_that_is_markup_is_shown_as_it_is(size: tuple[int, int], tmp_path: Path) -> None:
     """Of a VM, and of a RAM block."""
     recorder = Recorder(tmp_path / "out", "r")
-    with page(tmp_path / "out") as (root, witness), browser(tmp_path / "profile") as tab:
+    with page(tmp_path / "out") as (root, live), browser(tmp_path / "profile") as tab:
         migration = made(NASTY)
-        for sink in (recorder, witness):
+        for sink in (recorder, live):
             sink.started(migration)
         for number in (1, 2):
             recorder.pages(migration, batch(0, 256, number, NASTY, page_class=PageClass.FAKE))
@@ -100,8 +99,8 @@ def test_a_name_that_is_markup_is_shown_as_it_is(size: tuple[int, int], tmp_path
         tab.size(*size)
         tab.open(root)
         tab.wait(UP_TO_DATE)
-        tab.wait("document.getElementById('ram-said').textContent.includes('Blocks')")
-        for part in ("vm", "list", "notes", "ram-said"):
+        tab.wait("document.getElementById('ram-text').textContent.includes('Blocks')")
+        for part in ("vm", "list", "notes", "ram-text"):
             assert NASTY in tab.value(f"document.getElementById('{part}').textContent"), part
         assert tab.value("document.querySelectorAll('main img, main script').length") == 0
         assert tab.value("document.title") == "fakedirty on host.example"
@@ -111,9 +110,9 @@ def test_a_name_that_is_markup_is_shown_as_it_is(size: tuple[int, int], tmp_path
 def test_what_was_recorded_at_every_level_is_drawn(tmp_path: Path) -> None:
     for trace in TRACES.glob("*.trace"):
         main(["replay", str(trace), "--out", str(tmp_path / "out"), "--json"])
-    with page(tmp_path / "out") as (root, witness), browser(tmp_path / "profile") as tab:
-        tell(replace(made("arrived", "a"), incoming=True, start_ns=START + SECOND), [witness], [])
-        tell(made("lost", "b"), [witness], [*EVENTS[:3], *LOSS, *EVENTS[3:]])
+    with page(tmp_path / "out") as (root, live), browser(tmp_path / "profile") as tab:
+        tell(replace(made("arrived", "a"), incoming=True, start_ns=START + SECOND), [live], [])
+        tell(made("lost", "b"), [live], [*EVENTS[:3], *LOSS, *EVENTS[3:]])
         tab.size(*PHONE, dark=True)
         tab.open(root)
         tab.wait(UP_TO_DATE)
@@ -134,14 +133,14 @@ def test_what_was_recorded_at_every_level_is_drawn(tmp_path: Path) -> None:
 
 def test_nothing_yet_a_thousand_rounds_and_a_service_that_goes(tmp_path: Path) -> None:
     with browser(tmp_path / "profile") as tab:
-        with page(tmp_path / "out") as (root, witness):
+        with page(tmp_path / "out") as (root, live):
             tab.size(*DESKTOP)
             tab.open(root)
             tab.wait(UP_TO_DATE)
             assert "No migration yet" in tab.text()
             assert "virsh migrate --live" in tab.text()
             migration = made("web")
-            witness.started(migration)
+            live.started(migration)
             tab.wait("document.getElementById('vm').textContent === 'web'")
             assert "No migration yet" not in tab.text()
             migration.apply(RoundEnded(START, bulk()))

@@ -1,1 +1,1 @@
-"""Prometheus metrics, read from the model at scrape time."""
+"""Prometheus metrics, read from the model at scrape time, and the route that serves them."""

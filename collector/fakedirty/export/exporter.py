@@ -1,44 +1,25 @@
-"""The sink that Prometheus scrapes: what it says is read from the model when it is asked."""
+"""The sink that Prometheus scrapes: a scrape reads the model as it is at that moment."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import chain
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    StateSetMetricFamily,
-)
-from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
 
 from fakedirty.model.events import Event
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
-from fakedirty.model.vm_names import encodable
 
 from .host import HOST, AttachedCounts, Build, Host, build, by_label
-from .metrics import METRICS, Metric
-from .retained_vms import dropped, with_rounds
-from .text import Described, Lines, Said, head, lines
+from .metrics import METRICS
+from .retained_vms import VMS_WITH_ROUNDS, dropped, with_rounds
 from .tracked_migration import ROUNDS_SHOWN, TrackedMigration
-from .vm import ExportedVm
+from .vm import ExportedVm, Samples
 from .vm_labels import Process, VmLabels
-
-FAMILIES: dict[str, Callable[[str, str], Family]] = {
-    "counter": CounterMetricFamily,
-    "gauge": GaugeMetricFamily,
-    "histogram": HistogramMetricFamily,
-    "info": InfoMetricFamily,
-    "stateset": StateSetMetricFamily,
-}
 
 
 def utc_now() -> datetime:
@@ -47,10 +28,14 @@ def utc_now() -> datetime:
 
 
 class Exporter(Collector):
-    """Knows the last migration of each VM; told of them from one thread, scraped from others.
+    """Holds the last migration and the counters of each VM. Any thread may call its methods.
 
-    `attached` gives the QEMUs that are observed, to any thread: their VMs are kept, however long ago they migrated.
-    `skip_off` counts how often a policy has switched skip off.
+    Args:
+        now: the time of day.
+        attached: gives the QEMUs that are observed; their VMs are kept, however long ago they migrated.
+        built: the versions to export; those of this process if None.
+        skip_off: gives how often a policy has switched skip off.
+        vms_with_rounds: how many VMs have series by round: those that migrate, then those that did last; 0 for none.
     """
 
     def __init__(
@@ -59,46 +44,48 @@ class Exporter(Collector):
         attached: Callable[[], Iterable[AttachedCounts]] = lambda: (),
         built: Build | None = None,
         skip_off: Callable[[], int] = lambda: 0,
+        vms_with_rounds: int = VMS_WITH_ROUNDS,
     ) -> None:
+        self.scrape_seconds: float | None = None  # time of the last scrape, set by whoever writes it
         self._now = now
         self._attached = attached
         self._skip_off = skip_off
+        self._vms_with_rounds = vms_with_rounds
         self._build = built or build()
-        self._lock = threading.Lock()  # held for one VM at a time, so that whoever observes need not wait for a scrape
-        self._scraping = threading.Lock()  # by one client at a time: together they take no longer
+        self._lock = threading.Lock()  # held for one VM at a time, so that the observer does not wait for a scrape
         self._guests = VmLabels()
         self._vms: dict[str, ExportedVm] = {}  # by guest
         self._dropped = 0
-        self._scrape_seconds: float | None = None
 
     def started(self, migration: Migration) -> None:
-        """Remember `migration` as the last one of its VM, and what the one before it had counted.
+        """Track `migration` as the last one of its VM, beside the counters of those before.
 
-        What the source exports of a migration is not exported once more by its destination.
+        An incoming migration is left out: it is exported where it came from.
         """
         if migration.incoming:
             return
-        seen, attached = TrackedMigration(migration, self._now()), self._observed()
+        tracked, attached = TrackedMigration(migration, self._now()), self._observed()
         with self._lock:
             guest = self._guest(migration, attached)
             if guest in self._vms:
-                self._vms[guest].begin(seen)
+                self._vms[guest].begin(tracked)
             else:
-                self._vms[guest] = ExportedVm(self._guests.label(guest), seen)
+                self._vms[guest] = ExportedVm(self._guests.label(guest), tracked)
             self._drop(attached)
+            self._choose_rounds()
 
     def label(self, migration: Migration) -> str:
-        """What the series of a migration have for a VM: whoever else tells of it has the same."""
+        """The value of the label ``vm`` in the series of a migration, for other outputs that name the VM."""
         attached = self._observed()
         with self._lock:
-            return self._guests.label(self._of(process_of(migration), attached))
+            return self._guests.label(self._guest_of(process_of(migration), attached))
 
     def look(self) -> None:
-        """Take notice of the QEMUs that are observed now: who is there beside another is another guest."""
+        """Register the QEMUs that are attached now: processes that are there at the same time are different guests."""
         self._observed()
 
     def changed(self, migration: Migration, event: Event) -> None:
-        """Count what is new of it, so that a scrape after a long time has no more to do than any other."""
+        """Count what is new, so that a scrape after a long time has no more to do than any other."""
         with self._lock:
             if vm := self._vm(migration):
                 vm.count()
@@ -107,74 +94,60 @@ class Exporter(Collector):
         """Nothing: single pages are no metric."""
 
     def ended(self, migration: Migration) -> None:
-        """Remember that nobody looks at `migration` any more, and what will be said of it for long."""
+        """Note that the observation of `migration` is over, and make the samples that it will have from now on."""
         with self._lock:
             if vm := self._vm(migration):
                 vm.last.left_at = self._now()
-                vm.lines()
+                vm.samples()
 
-    def collect(self) -> Iterator[Family]:
-        """The families of prometheus_client, for whoever registers it in a registry."""
-        with self._scraping:
-            host, vms = self._look()
-            said: list[tuple[Described, list[Said]]] = [(each, list(each.say(host))) for each in HOST]
-            of_vms: list[tuple[Metric, list[Said]]] = [(metric, []) for metric in METRICS]
-            for vm in vms:
-                with self._lock:
-                    vm.count()
-                    for metric, samples in of_vms:
-                        samples.extend(vm.say(metric))
-        said += of_vms
-        for of, samples in said:
-            if samples:
-                yield _family(of, samples)
+    def collect(self) -> Iterator[Metric]:
+        """All metric families that have samples, as they are now."""
+        host, vms = self._snapshot()
+        for metric in HOST:
+            if samples := list(metric.samples(host)):
+                yield metric.family(samples)
+        by_vm = [self._samples(vm) for vm in vms]
+        for number, description in enumerate(METRICS):
+            if of_vms := list(chain.from_iterable(samples[number] for samples in by_vm)):
+                yield description.family(of_vms)
 
-    def text(self, openmetrics: bool = False) -> str:
-        """The same, written; without the line that ends OpenMetrics."""
-        with self._scraping:
-            began = time.perf_counter()
-            host, vms = self._look()
-            written: list[tuple[Described, Iterable[Lines]]] = [(each, [lines(each.say(host))]) for each in HOST]
-            by_vm = [self._lines(vm) for vm in vms]
-            written += [(metric, [own[index] for own in by_vm]) for index, metric in enumerate(METRICS)]
-            text = "".join(chain.from_iterable(_pieces(of, blocks, openmetrics) for of, blocks in written))
-            self._scrape_seconds = time.perf_counter() - began
-            return text
-
-    def _look(self) -> tuple[Host, list[ExportedVm]]:
-        """All that a scrape is about to say."""
+    def _snapshot(self) -> tuple[Host, list[ExportedVm]]:
         attached = self._observed()
         with self._lock:
             self._drop(attached)
-            recent = with_rounds({guest: vm.last for guest, vm in self._vms.items()})
-            for guest, vm in self._vms.items():
-                vm.last.rounds_shown = ROUNDS_SHOWN if guest in recent else 0
-            labelled = by_label(attached, lambda each: self._guests.label(self._of(each.process, attached)))
-            host = Host(self._build, labelled, self._dropped, self._skip_off(), self._scrape_seconds)
+            self._choose_rounds()
+            labelled = by_label(attached, lambda each: self._guests.label(self._guest_of(each.process, attached)))
+            host = Host(self._build, labelled, self._dropped, self._skip_off(), self.scrape_seconds)
             return host, list(self._vms.values())
 
-    def _lines(self, vm: ExportedVm) -> tuple[Lines, ...]:
+    def _samples(self, vm: ExportedVm) -> Samples:
         with self._lock:
-            return vm.lines()
+            return vm.samples()
+
+    def _choose_rounds(self) -> None:
+        """Decide which VMs have series by round."""
+        recent = with_rounds({guest: vm.last for guest, vm in self._vms.items()}, self._vms_with_rounds)
+        for guest, vm in self._vms.items():
+            vm.show_rounds(ROUNDS_SHOWN if guest in recent else 0)
 
     def _observed(self) -> list[AttachedCounts]:
-        """Those there are, each with its guest, in the order in which they came."""
+        """The attached QEMUs, in the order in which they came; each has its guest then."""
         attached = list(self._attached())
         with self._lock:
             for each in attached:
-                self._of(each.process, attached)
+                self._guest_of(each.process, attached)
         return attached
 
-    def _of(self, process: Process, attached: Iterable[AttachedCounts]) -> str:
+    def _guest_of(self, process: Process, attached: Iterable[AttachedCounts]) -> str:
         if (known := self._guests.known(process)) is not None:
             return known
         migrating = {guest for guest, vm in self._vms.items() if vm.last.active}
         return self._guests.of(process, (each.process.key for each in attached), migrating)
 
     def _guest(self, migration: Migration, attached: Iterable[AttachedCounts]) -> str:
-        """The guest that begins to migrate; one that does while its other process may still have it is two."""
+        """The guest that begins to migrate: a new one if the same guest may still be in another process."""
         process = process_of(migration)
-        guest = self._of(process, attached)
+        guest = self._guest_of(process, attached)
         if (vm := self._vms.get(guest)) is None or (other := process_of(vm.last.migration)).key == process.key:
             return guest
         there = any(each.process.key == other.key for each in attached)
@@ -189,7 +162,7 @@ class Exporter(Collector):
 
     def _drop(self, attached: Iterable[AttachedCounts]) -> None:
         here = {each.process.key for each in attached}
-        guests = {self._of(each.process, attached) for each in attached}
+        guests = {self._guest_of(each.process, attached) for each in attached}
         for guest in dropped({guest: vm.last for guest, vm in self._vms.items()}, guests, self._now()):
             del self._vms[guest]
             self._dropped += 1
@@ -197,27 +170,5 @@ class Exporter(Collector):
 
 
 def process_of(migration: Migration) -> Process:
-    """The QEMU that it is observed in."""
+    """The QEMU that the migration is observed in."""
     return Process(migration.process, migration.vm, migration.uuid)
-
-
-def _family(of: Described, said: Iterable[Said]) -> Family:
-    family = FAMILIES[of.type](of.family, of.help)
-    family.samples = [
-        Sample(
-            each.series.name,
-            dict(zip(each.series.labels, map(encodable, each.values), strict=True)),
-            each.value,
-            None,
-            each.exemplar,
-        )
-        for each in said
-    ]
-    return family
-
-
-def _pieces(of: Described, blocks: Iterable[Lines], openmetrics: bool) -> Iterator[str]:
-    pieces = [block.openmetrics if openmetrics else block.prometheus for block in blocks]
-    if any(pieces):
-        yield head(of, openmetrics)
-        yield from pieces

@@ -1,4 +1,4 @@
-"""Metrics of the exporter itself and of the QEMUs that are observed, as a table; those of VMs are another."""
+"""Metrics of the exporter itself and of the observed QEMUs, as a table; those of VMs are in another one."""
 
 from __future__ import annotations
 
@@ -7,34 +7,36 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
+from prometheus_client.samples import Sample
+
 from fakedirty import __version__
 
-from .readers import Samples
-from .text import Described, Said, series
+from .families import Description, sample
+from .readers import Values
 from .vm_labels import Process
 
 
 @dataclass(frozen=True, slots=True)
 class AttachedCounts:
-    """A QEMU that is observed; `probes` are those in the kernel, `qemu_version` is empty if it was not told."""
+    """A QEMU that is observed; `probes` are those in the kernel, `qemu_version` is empty while it is unknown."""
 
     vm: str
     pid: int
     level: str
     probes: int
     qemu_version: str = ""
-    identity: str = ""  # process id and start time; empty is not known
+    identity: str = ""  # process id and start time, empty if unknown
     uuid: str = ""  # of the guest, empty without one
 
     @property
     def process(self) -> Process:
-        """What tells it from others."""
+        """The process that tells it from other QEMUs."""
         return Process(self.identity, self.vm, self.uuid)
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What the exporter is, and runs on; empty is unknown."""
+    """Versions of the exporter and of what it runs on; empty if unknown."""
 
     version: str = __version__
     python: str = ""
@@ -43,9 +45,9 @@ class Build:
 
 
 def build() -> Build:
-    """That of this process."""
+    """The versions of this process."""
     try:
-        bcc = metadata.version("bcc")  # as its package says it: importing it is for those who observe
+        bcc = metadata.version("bcc")  # from its package's data: only those who observe import it
     except metadata.PackageNotFoundError:
         bcc = ""
     return Build(__version__, platform.python_version(), platform.release(), bcc)
@@ -53,7 +55,7 @@ def build() -> Build:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """All of it at one moment; `attached` by label and process id."""
+    """The state of the exporter at one moment; `attached` by label and process id."""
 
     build: Build
     attached: dict[tuple[str, int], AttachedCounts]
@@ -63,44 +65,44 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
-class HostMetric(Described):
-    """One family."""
+class HostMetric(Description):
+    """One family; `read` gives its values by label values."""
 
-    read: Callable[[Host], Samples]
+    read: Callable[[Host], Values]
 
-    def say(self, host: Host) -> Iterator[Said]:
-        """Its samples."""
-        for labels, value in self.read(host):
-            yield Said(series(self.name, self.labels), labels, value)
+    def samples(self, host: Host) -> Iterator[Sample]:
+        """Its samples at that moment."""
+        for values, value in self.read(host):
+            yield sample(self.name, self.labels, values, value)
 
 
-def _build(host: Host) -> Samples:
+def _build(host: Host) -> Values:
     yield (host.build.version, host.build.python, host.build.kernel, host.build.bcc), 1
 
 
-def _observed(host: Host) -> Samples:
+def _observed(host: Host) -> Values:
     yield (), len(host.attached)
 
 
-def _qemus(host: Host) -> Samples:
+def _qemus(host: Host) -> Values:
     for (vm, pid), each in host.attached.items():
         yield (vm, str(pid), each.level, each.qemu_version), 1
 
 
-def _probes(host: Host) -> Samples:
+def _probes(host: Host) -> Values:
     for (vm, pid), each in host.attached.items():
         yield (vm, str(pid), each.level), each.probes
 
 
-def _dropped(host: Host) -> Samples:
+def _dropped(host: Host) -> Values:
     yield (), host.vms_dropped
 
 
-def _skip_off(host: Host) -> Samples:
+def _skip_off(host: Host) -> Values:
     yield (), host.skip_off
 
 
-def _scrape(host: Host) -> Samples:
+def _scrape(host: Host) -> Values:
     if host.scrape_seconds is not None:
         yield (), host.scrape_seconds
 
@@ -155,5 +157,5 @@ HOST = (
 def by_label(
     attached: Iterable[AttachedCounts], label: Callable[[AttachedCounts], str]
 ) -> dict[tuple[str, int], AttachedCounts]:
-    """No two of one label and process id, which would be one series twice."""
+    """The QEMUs by label and process id: no two have the same, which would be one series twice."""
     return {(label(each), each.pid): each for each in attached}

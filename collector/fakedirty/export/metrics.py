@@ -1,6 +1,6 @@
-"""Every metric of a VM, as a table: its name, type, labels, meaning, and how it is read from migrations.
+"""Every metric of a VM, as a table: its name, type, labels, help, and how it is read from migrations.
 
-A value that the source cannot see is not exported, never 0. Ratios are two counters.
+A value that the source cannot see is not exported, never 0. A ratio is two counters.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ from fakedirty.model.round import CLASSES, DISPOSITIONS
 from fakedirty.model.skip_economy import LAST_ROUNDS
 
 from . import readers
+from .families import Description
 from .readers import ByRound, EachRound, EachToggle, Read, by_round, column, columns, latest, reported_ms
-from .retained_vms import VMS_WITH_ROUNDS
-from .text import Described
 from .tracked_migration import ROUNDS_SHOWN
 
 
 @dataclass(frozen=True, slots=True)
-class Metric(Described):
-    """One family. `labels` come after ``vm``, which every metric of a VM has; `read` gives their values.
+class Metric(Description):
+    """One family. `labels` come after ``vm``, which every metric of a VM has; `read` gives the values.
 
-    What a counter reads of a VM's migrations is added up; a gauge is of the last migration alone. A histogram reads
-    single observations, and counts them in `buckets` (upper bounds, without that of infinity).
+    The values of a counter are added up over the migrations of a VM; a gauge is of the last migration alone. A
+    histogram reads single observations and counts them in `buckets` (upper bounds, without infinity).
     """
 
     read: Read | EachRound | EachToggle | ByRound
@@ -250,8 +249,8 @@ METRICS = (
         "fakedirty_rounds_not_shown",
         G,
         (),
-        f"Rounds of the last migration without series of their own: those before the last {ROUNDS_SHOWN}, or all of a "
-        f"VM after which {VMS_WITH_ROUNDS} others have migrated.",
+        f"Rounds of the last migration without series of their own: those before the last {ROUNDS_SHOWN}, or all where "
+        "enough other VMs migrate, or have migrated since.",
         readers.rounds_not_shown,
     ),
     Metric("fakedirty_round_dirty_pages", G, ("round",), "Dirty pages of each round.", by_round(column("dirty_pages"))),

@@ -1,4 +1,4 @@
-"""How metrics are read: from a migration as it stands, or once from each of its rounds or toggles."""
+"""How metrics are read: from a migration as it is now, or once from each of its rounds or toggles."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from fakedirty.model.skip_economy import economy
 
 from .tracked_migration import ROUNDS_SHOWN, LabelValues, TrackedMigration
 
-Samples = Iterator[tuple[LabelValues, float]]
-Read = Callable[[TrackedMigration], Samples]
+Values = Iterator[tuple[LabelValues, float]]
+Read = Callable[[TrackedMigration], Values]
 
 
 @dataclass(frozen=True, slots=True)
 class EachRound:
-    """Reads a round, once it has ended."""
+    """Reads a round once, when it has ended."""
 
-    read: Callable[[Round], Samples]
+    read: Callable[[Round], Values]
 
 
 @dataclass(frozen=True, slots=True)
 class EachToggle:
-    """Reads a toggle."""
+    """Reads a toggle once."""
 
-    read: Callable[[ModeChanged], Samples]
+    read: Callable[[ModeChanged], Values]
 
 
 @dataclass(frozen=True, slots=True)
 class ByRound:
-    """Reads each of the rounds that are shown, which is the first label of what it reads."""
+    """Reads each round that has series of its own; its first label value is the number of the round."""
 
-    read: Callable[[Round], Samples]
+    read: Callable[[Round], Values]
 
 
 def column(name: str) -> EachRound:
-    """The column, where it was seen."""
+    """Reads a column of the round, where it was seen."""
 
     @EachRound
-    def read(r: Round) -> Samples:
+    def read(r: Round) -> Values:
         if (value := getattr(r, name)) is not None:
             yield (), value
 
@@ -50,11 +50,11 @@ def column(name: str) -> EachRound:
 
 
 def columns(names: tuple[str, ...]) -> EachRound:
-    """One sample a column, labelled with the word in its name."""
+    """Reads several columns; the label value of each is its name without ``_pages``."""
     words = {name: (name.removesuffix("_pages"),) for name in names}
 
     @EachRound
-    def read(r: Round) -> Samples:
+    def read(r: Round) -> Values:
         for name, word in words.items():
             if (value := getattr(r, name)) is not None:
                 yield word, value
@@ -63,10 +63,10 @@ def columns(names: tuple[str, ...]) -> EachRound:
 
 
 def latest(name: str) -> Read:
-    """The column of the last finished round."""
+    """Reads a column of the last finished round."""
 
-    def read(seen: TrackedMigration) -> Samples:
-        for r in seen.migration.rounds[-1:]:
+    def read(tracked: TrackedMigration) -> Values:
+        for r in tracked.migration.rounds[-1:]:
             if (value := getattr(r, name)) is not None:
                 yield (), value
 
@@ -74,10 +74,10 @@ def latest(name: str) -> Read:
 
 
 def by_round(each: EachRound) -> ByRound:
-    """The same of every round that is shown, on its own."""
+    """Reads the same from each round that has series of its own."""
 
     @ByRound
-    def read(r: Round) -> Samples:
+    def read(r: Round) -> Values:
         for labels, value in each.read(r):
             yield (str(r.round), *labels), value
 
@@ -85,178 +85,172 @@ def by_round(each: EachRound) -> ByRound:
 
 
 def reported_ms(name: str) -> Read:
-    """A time of the last ``query-migrate``, which has it in milliseconds."""
+    """Reads a time of the last ``query-migrate``, which reports milliseconds, in seconds."""
 
-    def read(seen: TrackedMigration) -> Samples:
-        if (value := seen.migration.reported(name)) is not None:
+    def read(tracked: TrackedMigration) -> Values:
+        if (value := tracked.migration.reported(name)) is not None:
             yield (), value / 1e3
 
     return read
 
 
 @EachRound
-def one_by_kind(r: Round) -> Samples:
-    """1, by what it is."""
+def one_by_kind(r: Round) -> Values:
     yield (str(r.kind),), 1
 
 
 @EachRound
-def invalid(r: Round) -> Samples:
-    """Whether it cannot be believed."""
+def invalid(r: Round) -> Values:
     yield (), not r.valid
 
 
 @EachRound
-def seconds_by_kind(r: Round) -> Samples:
-    """How long it took."""
+def seconds_by_kind(r: Round) -> Values:
     yield (str(r.kind),), r.duration_seconds
 
 
 @EachRound
-def fake_ratio_by_kind(r: Round) -> Samples:
-    """The share of fake pages among the visited."""
+def fake_ratio_by_kind(r: Round) -> Values:
+    """Share of fake pages among the visited pages."""
     if r.fake_pages is not None and r.visited_pages:
         yield (str(r.kind),), r.fake_pages / r.visited_pages
 
 
 @EachToggle
-def one_by_mode(toggle: ModeChanged) -> Samples:
-    """1, by the new mode."""
+def one_by_mode(toggle: ModeChanged) -> Values:
     yield (str(toggle.to_mode),), 1
 
 
-def lost_events(seen: TrackedMigration) -> Samples:
-    """By where they were lost."""
-    for where, count in dict(seen.migration.lost_events).items():
+def lost_events(tracked: TrackedMigration) -> Values:
+    """By the place where they were lost."""
+    for where, count in dict(tracked.migration.lost_events).items():
         yield (where,), count
 
 
-def over(seen: TrackedMigration) -> Samples:
-    """1 by its outcome, once it has one."""
-    if outcome := seen.outcome:
+def over(tracked: TrackedMigration) -> Values:
+    """1 for the outcome, once there is one."""
+    if outcome := tracked.outcome:
         yield (outcome,), 1
 
 
-def mode(seen: TrackedMigration) -> Samples:
-    """1 for the mode that QEMU is in as far as was seen, 0 for the others; nothing if never seen."""
-    migration = seen.migration
-    told = [(r.round, r.mode) for r in migration.rounds[-ROUNDS_SHOWN:] if r.mode is not None][-1:]
-    told += [(toggle.round, toggle.to_mode) for toggle in migration.toggles[-1:]]
-    if told:
-        now = sorted(told, key=lambda each: each[0])[-1][1]
+def mode(tracked: TrackedMigration) -> Values:
+    """1 for the mode that was seen last, 0 for the others; nothing if none was seen."""
+    migration = tracked.migration
+    modes = [(r.round, r.mode) for r in migration.rounds[-ROUNDS_SHOWN:] if r.mode is not None][-1:]
+    modes += [(toggle.round, toggle.to_mode) for toggle in migration.toggles[-1:]]
+    if modes:
+        now = sorted(modes, key=lambda each: each[0])[-1][1]
         for word in Mode:
             yield (str(word),), word == now
 
 
-def identity(seen: TrackedMigration) -> Samples:
-    """1, with what it is called and seen at."""
-    yield (seen.migration.migration_id, str(seen.migration.level)), 1
+def identity(tracked: TrackedMigration) -> Values:
+    """1, by migration id and level."""
+    yield (tracked.migration.migration_id, str(tracked.migration.level)), 1
 
 
-def active(seen: TrackedMigration) -> Samples:
-    """Whether it runs."""
-    yield (), seen.active
+def active(tracked: TrackedMigration) -> Values:
+    yield (), tracked.active
 
 
-def valid(seen: TrackedMigration) -> Samples:
-    """Whether it can be believed."""
-    yield (), seen.valid
+def valid(tracked: TrackedMigration) -> Values:
+    yield (), tracked.valid
 
 
-def start_time(seen: TrackedMigration) -> Samples:
-    """When it began."""
-    yield (), seen.started_at.timestamp()
+def start_time(tracked: TrackedMigration) -> Values:
+    """Unix time."""
+    yield (), tracked.started_at.timestamp()
 
 
-def outside_downtime(seen: TrackedMigration) -> Samples:
-    """From the stop on the source to the run on the destination."""
-    if (nanoseconds := seen.migration.outside_downtime_ns) is not None:
+def outside_downtime(tracked: TrackedMigration) -> Values:
+    """From the last instruction on the source to the first on the destination."""
+    if (nanoseconds := tracked.migration.outside_downtime_ns) is not None:
         yield (), nanoseconds / 1e9
 
 
-def postcopy_start(seen: TrackedMigration) -> Samples:
-    """When postcopy was seen to be active, from the start."""
-    migration = seen.migration
+def postcopy_start(tracked: TrackedMigration) -> Values:
+    """From the start of the migration until postcopy was seen to be active."""
+    migration = tracked.migration
     if migration.postcopy_ns is not None:
         yield (), (migration.postcopy_ns - migration.start_ns) / 1e9
 
 
-def postcopy_duration(seen: TrackedMigration) -> Samples:
-    """How long it was, once it is over."""
-    migration = seen.migration
+def postcopy_duration(tracked: TrackedMigration) -> Values:
+    """How long postcopy took, once it is over."""
+    migration = tracked.migration
     if migration.postcopy_ns is not None and migration.end_ns is not None:
         yield (), (migration.end_ns - migration.postcopy_ns) / 1e9
 
 
-def postcopy_left(seen: TrackedMigration) -> Samples:
-    """Pages that were left to it, by QEMU's history of rounds."""
-    if (pages := seen.migration.reported("postcopy", "pages")) is not None:
+def postcopy_left(tracked: TrackedMigration) -> Values:
+    """Pages left to postcopy, by QEMU's history of rounds."""
+    if (pages := tracked.migration.reported("postcopy", "pages")) is not None:
         yield (), pages
 
 
-def skip_cost(seen: TrackedMigration) -> Samples:
-    """What hashing took in the last rounds that could skip."""
-    found = economy(seen.migration.rounds, seen.migration.channels)
+def skip_cost(tracked: TrackedMigration) -> Values:
+    """Time of hashing in the last rounds that could skip."""
+    found = economy(tracked.migration.rounds, tracked.migration.channels)
     if found is not None and found.hash_seconds is not None:
         yield (), found.hash_seconds
 
 
-def skip_gain(seen: TrackedMigration) -> Samples:
-    """What sending the skipped pages would have taken."""
-    if (found := economy(seen.migration.rounds, seen.migration.channels)) is not None:
+def skip_gain(tracked: TrackedMigration) -> Values:
+    """Time that sending the skipped pages would have taken."""
+    if (found := economy(tracked.migration.rounds, tracked.migration.channels)) is not None:
         yield (), found.saved_seconds
 
 
-def unchanged_ratio(seen: TrackedMigration) -> Samples:
-    """Of what is sent again."""
-    if (found := seen.migration.verdict) is not None:
+def unchanged_ratio(tracked: TrackedMigration) -> Values:
+    """Share of the pages sent again that have not changed."""
+    if (found := tracked.migration.verdict) is not None:
         yield (), found.unchanged_ratio
 
 
-def converges(seen: TrackedMigration) -> Samples:
-    """By plan, 1 where the verdict is that it does."""
-    for plan, prediction in _plans(seen):
+def converges(tracked: TrackedMigration) -> Values:
+    """By plan, 1 if the verdict expects convergence."""
+    for plan, prediction in _plans(tracked):
         yield (plan,), prediction.converges
 
 
-def total_times(seen: TrackedMigration) -> Samples:
-    """By plan, of those that converge."""
-    for plan, prediction in _plans(seen):
+def total_times(tracked: TrackedMigration) -> Values:
+    """By plan, for plans that converge."""
+    for plan, prediction in _plans(tracked):
         yield from _estimates(plan, prediction.total_seconds)
 
 
-def downtimes(seen: TrackedMigration) -> Samples:
-    """By plan, of those that converge."""
-    for plan, prediction in _plans(seen):
+def downtimes(tracked: TrackedMigration) -> Values:
+    """By plan, for plans that converge."""
+    for plan, prediction in _plans(tracked):
         yield from _estimates(plan, prediction.downtime_seconds)
 
 
-def refuted(seen: TrackedMigration) -> Samples:
-    """Whether what was predicted did not come true."""
-    if (found := seen.migration.verdict) is not None:
+def refuted(tracked: TrackedMigration) -> Values:
+    """Whether the verdict is withdrawn."""
+    if (found := tracked.migration.verdict) is not None:
         yield (), found.refuted is not None
 
 
-def limit(seen: TrackedMigration) -> Samples:
-    """The limit that the verdict goes by, and whose it is."""
-    if (found := seen.migration.verdict) is not None:
+def limit(tracked: TrackedMigration) -> Values:
+    """The downtime limit that the verdict goes by, and its source."""
+    if (found := tracked.migration.verdict) is not None:
         yield ("assumed" if found.limit_assumed else "qemu",), found.downtime_limit_seconds
 
 
-def least_limits(seen: TrackedMigration) -> Samples:
-    """By plan, the limit from which on it converges."""
-    for plan, prediction in _plans(seen):
+def least_limits(tracked: TrackedMigration) -> Values:
+    """By plan, the downtime limit from which on it converges."""
+    for plan, prediction in _plans(tracked):
         yield from _estimates(plan, prediction.least_limit_seconds)
 
 
-def _plans(seen: TrackedMigration) -> Iterator[tuple[str, Prediction]]:
-    """Nothing of a verdict that is withdrawn."""
-    if (found := seen.migration.verdict) is not None and found.refuted is None:
+def _plans(tracked: TrackedMigration) -> Iterator[tuple[str, Prediction]]:
+    """The plans of the verdict; none if it is withdrawn."""
+    if (found := tracked.migration.verdict) is not None and found.refuted is None:
         yield "as-is", found.as_is
         yield "skip", found.with_skip
 
 
-def _estimates(plan: str, estimate: Estimate | None) -> Samples:
+def _estimates(plan: str, estimate: Estimate | None) -> Values:
     if estimate is not None:
         yield (plan, "low"), estimate.low
         yield (plan, "expected"), estimate.expected
@@ -264,6 +258,5 @@ def _estimates(plan: str, estimate: Estimate | None) -> Samples:
             yield (plan, "high"), estimate.high
 
 
-def rounds_not_shown(seen: TrackedMigration) -> Samples:
-    """How many have no series of their own."""
-    yield (), max(0, len(seen.migration.rounds) - seen.rounds_shown)
+def rounds_not_shown(tracked: TrackedMigration) -> Values:
+    yield (), max(0, len(tracked.migration.rounds) - tracked.rounds_shown)

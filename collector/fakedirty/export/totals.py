@@ -3,50 +3,53 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 from prometheus_client.core import Exemplar
+from prometheus_client.samples import Sample
+
+from fakedirty.model.vm_names import encodable
 
 from .metrics import Metric
-from .readers import Samples
-from .text import Lines
+from .readers import Values
 from .tracked_migration import LabelValues
 
 
 @dataclass(slots=True)
 class Tally:
-    """A histogram: by bucket how many were in it or below, and the last that was in it, with its migration."""
+    """A histogram: for each bucket how many were in it or below, and the last one in it, with its migration."""
 
     counts: list[int]
     exemplars: list[Exemplar | None]
     total: float = 0
-    lines: Lines | None = None  # as it was written last; None after something was added
+    samples: Sequence[Sample] | None = None  # as they were made last; None after an observation was added
 
     def add(self, at: int, value: float, migration_id: str) -> None:
-        """One more, in bucket `at`."""
+        """Count one observation, in bucket `at`."""
         for above in range(at, len(self.counts)):
             self.counts[above] += 1
-        self.exemplars[at] = Exemplar({"migration_id": migration_id}, value)
+        self.exemplars[at] = Exemplar({"migration_id": encodable(migration_id)}, value)
         self.total += value
-        self.lines = None
+        self.samples = None
 
     def copy(self) -> Tally:
-        """One that can be added to."""
-        return Tally(list(self.counts), list(self.exemplars), self.total, self.lines)
+        """Another one, to which observations can be added."""
+        return Tally(list(self.counts), list(self.exemplars), self.total, self.samples)
 
 
 @dataclass(slots=True)
 class Count:
-    """By label values: of a histogram `tallies`, of any other metric `values`."""
+    """By label values: the `tallies` of a histogram, the `values` of any other metric."""
 
     values: dict[LabelValues, float] = field(default_factory=dict)
     tallies: dict[LabelValues, Tally] = field(default_factory=dict)
 
-    def add(self, metric: Metric, samples: Samples, migration_id: str) -> None:
-        """Count what was read of a migration."""
+    def add(self, metric: Metric, values: Values, migration_id: str) -> None:
+        """Count values that were read of a migration."""
         buckets = len(metric.buckets) + 1  # with that of infinity
-        for labels, value in samples:
+        for labels, value in values:
             if not metric.buckets:
                 self.values[labels] = self.values.get(labels, 0) + value
                 continue
@@ -56,11 +59,11 @@ class Count:
             tally.add(bisect_left(metric.buckets, value), value, migration_id)
 
     def copy(self) -> Count:
-        """One that can be added to."""
+        """Another one, to which values can be added."""
         return Count(dict(self.values), {labels: tally.copy() for labels, tally in self.tallies.items()})
 
 
 @cache
 def bounds(buckets: tuple[float, ...]) -> tuple[str, ...]:
-    """The upper bounds of all buckets, as they are written."""
+    """The upper bounds of all buckets, as the label ``le`` has them."""
     return (*(f"{bound:g}" for bound in buckets), "+Inf")

@@ -1,4 +1,4 @@
-"""A migration as the exporter holds it: with when it was told of, and how much of it has been counted."""
+"""A migration as the exporter tracks it: when it was first observed, and how much of it has been counted."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from fakedirty.model.round import Round
 
 LabelValues = tuple[str, ...]
 
-ROUNDS_SHOWN = 64  # bounds the series of the last migration's rounds: its latest ones
+ROUNDS_SHOWN = 64  # the latest rounds of the last migration: only they have series of their own
 
 
 @dataclass(slots=True)
 class TrackedMigration:
-    """One that is, or was last, observed; `left_at` is when the observer turned away from it.
+    """The last migration of a VM; `left_at` is when its observation ended.
 
-    Its rounds and toggles only become more: those counted already are not looked at again.
+    Its rounds and toggles only become more: those that were counted are not read again.
     """
 
     migration: Migration
@@ -26,23 +26,23 @@ class TrackedMigration:
     rounds_counted: int = 0
     toggles_counted: int = 0
     invalid_rounds: int = 0  # among those counted
-    rounds_shown: int = ROUNDS_SHOWN  # the latest, which have series of their own; 0 while others are of more interest
+    rounds_shown: int = ROUNDS_SHOWN  # how many of the latest have series; 0 while enough other VMs have them
 
     @property
     def active(self) -> bool:
-        """Whether it runs, as far as anyone knows."""
+        """Whether it runs, as far as the observer knows."""
         return self.left_at is None and not self.migration.ended
 
     @property
     def outcome(self) -> str | None:
-        """How it ended, ``unfinished`` if that was not observed; None while it runs."""
+        """How it ended, ``unfinished`` if the end was not observed; None while it runs."""
         if self.active:
             return None
         return self.migration.state if self.migration.ended else "unfinished"
 
     @property
     def valid(self) -> bool:
-        """Whether all that was counted can be believed, as the migration itself would say, without a look at it all."""
+        """Whether it is valid, as :attr:`Migration.valid` says, but without reading all its rounds again."""
         if self.migration.totals is not None:
             return self.migration.valid is True
         return not (self.migration.partial or self.migration.lost_events or self.invalid_rounds)
@@ -51,22 +51,23 @@ class TrackedMigration:
     def shown(self) -> list[Round]:
         """The rounds that have series of their own."""
         rounds = self.migration.rounds[-self.rounds_shown :] if self.rounds_shown else []
-        return list({r.round: r for r in rounds}.values())  # a number twice would be a series twice
+        return list({r.round: r for r in rounds}.values())  # the same number twice would be a series twice
 
     @property
     def state(self) -> tuple[object, ...]:
-        """All that series are made of: where it is equal, they are."""
+        """All that samples are made of: while it is equal, the samples are."""
         migration = self.migration
         return (
-            *(len(migration.rounds), len(migration.toggles), dict(migration.lost_events), migration.report),
-            *(
-                migration.state,
-                migration.partial,
-                migration.totals,
-                migration.outside_downtime_ns,
-                migration.limits,
-                migration.refuted,
-                self.left_at,
-                self.rounds_shown,
-            ),
+            len(migration.rounds),
+            len(migration.toggles),
+            dict(migration.lost_events),
+            migration.report,
+            migration.state,
+            migration.partial,
+            migration.totals,
+            migration.outside_downtime_ns,
+            migration.limits,
+            migration.refuted,
+            self.left_at,
+            self.rounds_shown,
         )

@@ -1,8 +1,9 @@
-"""Which guest a process is, and the value of the label ``vm`` that its series have, for as long as they last.
+"""Which guest a process runs, and the value of the label ``vm`` of its series, for as long as there are series.
 
-A guest is the processes that had it one after the other: with one UUID, or without any UUID with one name and never at
-the same time. So counters go on when a guest comes back, and those of two guests are never added up, whatever they are
-called. The name is no more than what the label is made of: it is free for one guest, and others get their process id.
+A guest is the processes that ran it one after the other: those with the same UUID and name, or, without a UUID, those
+with the same name that were never there at the same time. So counters go on when a guest comes back, and counters of
+two guests are never added up, whatever their names are. The first guest of a name has it as its label; others of that
+name have their process id in it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from fakedirty.model.vm_names import encodable
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A QEMU: `identity` is process id and start time, empty where it is not known (then the name stands for it)."""
+    """A QEMU process: `identity` is its process id and start time, empty if unknown; the name identifies it then."""
 
     identity: str
     name: str
@@ -23,17 +24,16 @@ class Process:
 
     @property
     def key(self) -> str:
-        """What tells it from all others."""
+        """A key that no other process has."""
         return f"process {self.identity}" if self.identity else f"name {self.name}"
 
     @property
     def pid(self) -> str:
-        """The process id alone."""
         return self.identity.partition(" ")[0]
 
 
 class VmLabels:
-    """Of all that is exported. A guest is called by the key of its first process, or its UUID and name."""
+    """The labels of all guests. A guest is identified by its UUID and name, or by the key of its first process."""
 
     def __init__(self) -> None:
         self._guests: dict[str, str] = {}  # by key of a process
@@ -41,15 +41,15 @@ class VmLabels:
         self._labels: dict[str, str] = {}  # by guest
 
     def known(self, process: Process) -> str | None:
-        """The guest of a process that was there before."""
+        """The guest of a process; None if the process is new."""
         return self._guests.get(process.key)
 
     def of(self, process: Process, here: Iterable[str] = (), migrating: Collection[str] = ()) -> str:
-        """The guest of a process, from its first time on the same.
+        """The guest of a process; from the first call on it stays the same.
 
         Args:
             process: the QEMU.
-            here: keys of the processes that are observed.
+            here: keys of the processes that are observed now.
             migrating: the guests whose last migration is not over.
         """
         if process.key not in self._guests:
@@ -59,7 +59,7 @@ class VmLabels:
         return self._guests[process.key]
 
     def apart(self, process: Process) -> str:
-        """A guest of its own for a process that is a copy of another, UUID and all."""
+        """A new guest for a process that is a copy of another guest, with the same UUID."""
         self._guests[process.key] = guest = process.key
         self._names[guest] = process.name, process.uuid
         self._name(guest, process)
@@ -70,7 +70,7 @@ class VmLabels:
         return self._labels[guest]
 
     def keep(self, processes: Collection[str], guests: Collection[str]) -> None:
-        """Forget all but these processes, and the guests that they are, or that have series."""
+        """Drop all but these processes with their guests, and the guests that have series."""
         self._guests = {key: guest for key, guest in self._guests.items() if key in processes or guest in guests}
         known = {*self._guests.values(), *guests}
         self._names = {guest: name for guest, name in self._names.items() if guest in known}

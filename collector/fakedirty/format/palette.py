@@ -19,7 +19,7 @@ class Palette:
     first: str
     changed: str
     fake: str
-    untold: str
+    unclassified: str
     sent: str
     saved: str
     mark: str
@@ -34,7 +34,7 @@ PALETTES = {
         first="#868e96",
         changed="#b07d00",
         fake="#9c1f1f",
-        untold="#5c6670",
+        unclassified="#5c6670",
         sent="#0b5cad",
         saved="#00704f",
         mark="#8a2b8f",
@@ -47,7 +47,7 @@ PALETTES = {
         first="#6b7279",
         changed="#ffe9a8",
         fake="#ff7b72",
-        untold="#aab2ba",
+        unclassified="#aab2ba",
         sent="#6cb2ff",
         saved="#3ecf9b",
         mark="#dd8be0",
@@ -56,4 +56,4 @@ PALETTES = {
 }
 
 #: what is filled has a pattern, too: Bokeh's names
-PATTERNS = {"first": "blank", "changed": "dot", "fake": "right_diagonal_line", "untold": "vertical_line"}
+PATTERNS = {"first": "blank", "changed": "dot", "fake": "right_diagonal_line", "unclassified": "vertical_line"}

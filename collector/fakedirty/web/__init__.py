@@ -1,1 +1,1 @@
-"""The HTTP server of metrics and of the web page: requests, TLS and users."""
+"""The web server: addresses, TLS, users and clients. It knows no metrics and no page; they give it routes."""

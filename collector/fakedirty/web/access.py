@@ -1,80 +1,141 @@
-"""Who may scrape: TLS, passwords and client certificates, and what may not leave the loopback address without them."""
+"""Who is served: TLS and users of the web configuration as its files are now, and what may not leave this host."""
 
 from __future__ import annotations
 
 import contextlib
-import socket
-from collections.abc import Callable, Iterator
+import logging
+import os
+import ssl
+from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
 from fakedirty.errors import UsageError
 
-FILES = ("tls_certificate", "tls_key", "tls_client_ca", "users")  # fields of Access
+from .address import SocketAddress, is_loopback, resolve, shown
+from .tls import tls_context
+from .users import Users
+from .web_config import WebConfig, read_web_config
 
-SocketAddress = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
-Address = tuple[socket.AddressFamily, SocketAddress]  # as bind() takes it
+Stamp = tuple[int, int, int] | None  # None of a file that is not there
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """Files in PEM, and one of users; each is read again when it changes. `insecure`: anywhere, without any of them."""
+class Protection:
+    """What one connection goes by: HTTP without `tls`, no login without `users`."""
 
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
-    tls_client_ca: Path | None = None
-    users: Path | None = None
-    insecure: bool = False
+    config: WebConfig
+    tls: ssl.SSLContext | None
+    users: Users | None
+
+
+def check_access(host: str, port: int, web_config: Path | None = None, *, insecure: bool = False) -> None:
+    """Check what can be checked before anything is served. An unknown host is not an error here.
+
+    Args:
+        host: where the server is to listen, with `port`.
+        web_config: the web configuration file; None for no TLS and no users.
+        insecure: serve other hosts without protection, too.
+
+    Raises:
+        UsageError: if the file is wrong, or `host` may not be listened on without more protection.
+    """
+    config = WebConfig() if web_config is None else read_web_config(web_config)
+    if config.tls is not None:
+        tls_context(config.tls)
+    with contextlib.suppress(OSError, UnicodeError):
+        check_address(host, port, config, insecure=insecure)
+
+
+def check_address(host: str, port: int, config: WebConfig, *, insecure: bool = False) -> SocketAddress:
+    """The address of `host`, if `config` protects what is served there enough.
+
+    Raises:
+        UsageError: if it does not.
+        OSError, UnicodeError: if there is no such host.
+    """
+    _, address = resolve(host, port)
+    if not (insecure or config.protects or is_loopback(address)):
+        served = "passwords and all that is served" if config.users else "all that is served"
+        raise UsageError(
+            f"{shown(host, port)} is not a loopback address, and others could read {served} there: name a web "
+            "configuration file with tls_server_config and basic_auth_users, or with client_auth_type: "
+            "RequireAndVerifyClientCert (--web-config FILE; web_config of [metrics]); or listen on 127.0.0.1; or "
+            "state that it is meant so with --insecure-listen (insecure = true of [metrics])"
+        )
+    return address
+
+
+class Access:
+    """The protection of new connections, for the thread of the event loop.
+
+    Each time it compares the dates of the files, which costs a stat each. If a file has changed, all are read again.
+    If they are wrong then, that is logged once for each change, and the protection from before stays in force. A change
+    between HTTP and HTTPS needs a restart.
+
+    Args:
+        web_config: the web configuration file; None for no TLS and no users.
+        checker: runs bcrypt for the users.
+
+    Attributes:
+        unprotected: whether a change may leave what is served without protection.
+
+    Raises:
+        UsageError: if the files are wrong at the beginning.
+    """
+
+    def __init__(self, web_config: Path | None, checker: Executor) -> None:
+        self._file = web_config
+        self._checker = checker
+        self.unprotected = True
+        self._stamps: dict[Path, Stamp] = {}
+        self._protection = self._read()
 
     @property
-    def closed(self) -> bool:
-        """Whether what is served is for some alone, and nobody on the way can read it or their passwords."""
-        return self.tls_certificate is not None and (self.users is not None or self.tls_client_ca is not None)
+    def current(self) -> Protection:
+        """The protection for a connection that begins now."""
+        if self._file is not None and self._stamps != _stamps(self._stamps):
+            self._read_again(self._file)
+        return self._protection
 
-    def contradictions(self, spelled: Callable[[str], str]) -> Iterator[tuple[str, str]]:
-        """Fields that need another, and what to say of each; `spelled` gives a field as whoever set it calls it."""
-        if self.tls_certificate and not self.tls_key:
-            yield "tls_certificate", f"needs its key: set {spelled('tls_key')}"
-        if self.tls_key and not self.tls_certificate:
-            yield "tls_key", f"needs its certificate: set {spelled('tls_certificate')}"
-        if self.tls_client_ca and not self.tls_certificate:
-            yield (
-                "tls_client_ca",
-                f"clients show certificates over TLS alone: set {spelled('tls_certificate')} and {spelled('tls_key')}",
-            )
+    def _read_again(self, file: Path) -> None:
+        try:
+            protection = self._read()
+            self._check_change(protection.config)
+        except (UsageError, OSError) as error:  # OSError: a file has gone while it was read
+            _log.error("%s; what %s said before stays in force", "; ".join(str(error).splitlines()), file)
+        else:
+            self._protection = protection
+            _log.warning("%s and the files that it names were read again", file)
 
+    def _check_change(self, config: WebConfig) -> None:
+        if (config.tls is None) != (self._protection.config.tls is None):
+            raise UsageError(f"{self._file} changes between HTTP and HTTPS, which needs a restart")
+        if not (self.unprotected or config.protects):
+            raise UsageError(f"{self._file} would open to everybody what is served to other hosts")
 
-def permitted(access: Access, host: str, port: int) -> Address:
-    """What `host` and `port` are to be listened at; UsageError if what is served may not be served there as it is.
-
-    OSError or UnicodeError if there is no such host.
-    """
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    if not (access.insecure or access.closed or is_loopback(address)):
-        read = "passwords and all that is served" if access.users else "all that is served"
-        raise UsageError(
-            f"{host}:{port} is not a loopback address, and others could read {read} there: set "
-            "--metrics-tls-certificate and --metrics-tls-key, and --metrics-users or --metrics-tls-client-ca "
-            "(tls_certificate, tls_key, users, tls_client_ca of [metrics]); or listen on 127.0.0.1; or say that it is "
-            "meant so, by --insecure-listen (insecure = true)"
-        )
-    return family, address
-
-
-def check(access: Access, host: str, port: int) -> None:
-    """UsageError for what contradicts itself, or may not be served there; a host that is unknown is not told here."""
-    for field, problem in access.contradictions(option):
-        raise UsageError(f"{option(field)}: {problem}")
-    with contextlib.suppress(OSError, UnicodeError):
-        permitted(access, host, port)
+    def _read(self) -> Protection:
+        if self._file is None:
+            return Protection(WebConfig(), None, None)
+        # stamps are taken before files are read: what changes meanwhile is read once more
+        self._stamps = _stamps({self._file, *self._stamps})
+        config = read_web_config(self._file)
+        self._stamps = {self._file: self._stamps[self._file], **_stamps(config.files)}
+        tls = None if config.tls is None else tls_context(config.tls)
+        users = Users(config.users, self._checker) if config.users else None
+        return Protection(config, tls, users)
 
 
-def is_loopback(address: SocketAddress) -> bool:
-    """Whether this host alone gets there."""
-    return ip_address(str(address[0]).partition("%")[0]).is_loopback
+def _stamps(paths: Iterable[Path]) -> dict[Path, Stamp]:
+    return {path: _stamp(path) for path in paths}
 
 
-def option(field: str) -> str:
-    """A field of :class:`Access` as the command line has it."""
-    return "--insecure-listen" if field == "insecure" else f"--metrics-{field.replace('_', '-')}"
+def _stamp(path: Path) -> Stamp:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size

@@ -1,81 +1,88 @@
-"""Basic authentication from a file of users, a line ``name:hash`` each, as ``htpasswd -B`` writes them.
+"""Basic authentication of users by bcrypt hashes of their passwords.
 
-bcrypt is slow on purpose: a password that was right is remembered until the file changes, as a keyed digest; others are
-checked one at a time, so that guessing takes one core at most, and those who are known already do not wait for it.
+bcrypt is slow on purpose. It runs in a thread, for one password at a time, so that guessing takes one core at most and
+the event loop goes on. The last results are remembered, right and wrong ones apart: guesses cannot push out the
+result of a known client, which therefore does not wait for them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
 import hmac
-import re
 import secrets
-import threading
+from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
+from concurrent.futures import Executor
 
 import bcrypt
 
-from fakedirty.errors import UsageError
-
-from .reloading import Fresh
-
 REALM = 'Basic realm="fakedirty", charset="UTF-8"'
-MOST_BYTES = 72  # of a password that bcrypt looks at; htpasswd cuts longer ones off too
-
-# from cost 18 on a check takes half a minute
-_HASH = re.compile(r"\$2[aby]\$(0[4-9]|1[0-7])\$[./A-Za-z0-9]{53}")
+MOST_BYTES = 72  # of a password that bcrypt uses; htpasswd cuts longer ones off too
+MOST_REMEMBERED = 256  # right results, and wrong ones
 
 
 class Users:
-    """Those of one file, as it was when it was read."""
+    """The users of one web configuration, as it was when it was read.
 
-    def __init__(self, hashes: Mapping[str, bytes]) -> None:
+    Args:
+        hashes: bcrypt hashes by name; one at least.
+        checker: runs bcrypt, with one thread.
+    """
+
+    def __init__(self, hashes: Mapping[str, bytes], checker: Executor) -> None:
         self._hashes = hashes
-        self._nobody = next(iter(hashes.values()))  # what a name that is unknown is checked against: it takes as long
+        self._checker = checker
+        self._nobody = next(iter(hashes.values()))  # compared for an unknown name, so that it takes as long
         self._key = secrets.token_bytes(32)
-        self._known: set[bytes] = set()
-        self._checking = threading.Lock()
+        self._right = _Remembered()
+        self._wrong = _Remembered()
 
-    def permits(self, authorization: str | None) -> bool:
+    async def permits(self, authorization: str | None) -> bool:
         """Whether the header ``Authorization`` is that of a user with the right password."""
         name, password = _credentials(authorization)
         if name is None:
             return False
-        digest = hmac.digest(self._key, name.encode() + b"\0" + password, hashlib.sha256)
-        if digest in self._known:
+        digest = self._digest(name, password)
+        if (known := self._known(digest)) is not None:
+            return known
+        loop = asyncio.get_running_loop()
+        right = await loop.run_in_executor(self._checker, self._check, name, password, digest)
+        (self._right if right else self._wrong).add(digest)
+        return right
+
+    def _known(self, digest: bytes) -> bool | None:
+        if digest in self._right:
             return True
-        with self._checking:
-            right = bcrypt.checkpw(password[:MOST_BYTES], self._hashes.get(name, self._nobody))
-        if not right or name not in self._hashes:
-            return False
-        self._known.add(digest)
-        return True
+        return False if digest in self._wrong else None
+
+    def _check(self, name: str, password: bytes, digest: bytes) -> bool:
+        if (known := self._known(digest)) is not None:  # the same client waited here twice
+            return known
+        right = bcrypt.checkpw(password[:MOST_BYTES], self._hashes.get(name, self._nobody))
+        return right and name in self._hashes
+
+    def _digest(self, name: str, password: bytes) -> bytes:
+        """What a result is remembered by: no name and password have the digest of others, and none can be read."""
+        encoded = name.encode()
+        return hmac.digest(self._key, len(encoded).to_bytes(8) + encoded + password, hashlib.sha256)
 
 
-def users_of(path: Path | None) -> Fresh[Users] | None:
-    """The users of the file for the next request; None without one. UsageError if it is wrong."""
-    return None if path is None else Fresh([path], lambda: Users(_read(path)))
+class _Remembered:
+    """The digests that were added last."""
 
+    def __init__(self) -> None:
+        self._digests: OrderedDict[bytes, None] = OrderedDict()
 
-def _read(path: Path) -> dict[str, bytes]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}; name a file that htpasswd -B made") from error
-    hashes = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        name, colon, hashed = line.strip().partition(":")
-        if not name or not colon or not _HASH.fullmatch(hashed):
-            raise UsageError(f"{path}:{number}: expected NAME:HASH with a hash of bcrypt, as htpasswd -B writes it")
-        hashes[name] = hashed.encode()
-    if not hashes:
-        raise UsageError(f"{path} has no user, so that nobody could scrape: add one with htpasswd -B {path} NAME")
-    return hashes
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self._digests
+
+    def add(self, digest: bytes) -> None:
+        self._digests[digest] = None
+        while len(self._digests) > MOST_REMEMBERED:
+            self._digests.popitem(last=False)
 
 
 def _credentials(authorization: str | None) -> tuple[str | None, bytes]:
@@ -85,7 +92,7 @@ def _credentials(authorization: str | None) -> tuple[str | None, bytes]:
         return None, b""
     try:
         name, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
-        if not colon or b"\0" in password:  # bcrypt has no password with a NUL
+        if not colon or b"\0" in password:  # bcrypt takes no password with a NUL
             return None, b""
         return name.decode(), password
     except (binascii.Error, ValueError):

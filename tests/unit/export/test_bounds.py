@@ -13,20 +13,19 @@ from typing import Any, SupportsIndex
 from urllib.parse import urlsplit
 
 import pytest
-from fakedirty.export import retained_vms
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import AttachedCounts
-from fakedirty.export.retained_vms import DEPARTED_VMS, KEPT
+from fakedirty.export.retained_vms import DEPARTED_VMS, KEPT, VMS_WITH_ROUNDS
+from fakedirty.export.routes import metrics_routes
 from fakedirty.export.tracked_migration import ROUNDS_SHOWN
 from fakedirty.model.enums import Level
 from fakedirty.model.events import RoundEnded
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
-from fakedirty.web.serve import serve
+from fakedirty.web.server import serve
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import EVENTS, START, again, bulk, made, tell, unseen
-from prometheus_client.parser import text_string_to_metric_families
 
 SECOND = timedelta(seconds=1)
 
@@ -34,10 +33,10 @@ SECOND = timedelta(seconds=1)
 class Hosted:
     """An exporter with a clock and a list of QEMUs that a test sets."""
 
-    def __init__(self) -> None:
+    def __init__(self, vms_with_rounds: int = VMS_WITH_ROUNDS) -> None:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.attached: list[AttachedCounts] = []
-        self.exporter = Exporter(lambda: self.now, lambda: self.attached)
+        self.exporter = Exporter(lambda: self.now, lambda: self.attached, vms_with_rounds=vms_with_rounds)
 
     def attach(self, *vms: str) -> None:
         self.attached = [AttachedCounts(vm, number, "qmp", 0) for number, vm in enumerate(vms)]
@@ -46,7 +45,7 @@ class Hosted:
         """Of one metric, by one of its labels."""
         return {
             sample.labels.get(label, ""): sample.value
-            for family in text_string_to_metric_families(self.exporter.text())
+            for family in self.exporter.collect()
             for sample in family.samples
             if sample.name == f"fakedirty_{name}"
         }
@@ -126,9 +125,8 @@ def test_what_is_dropped_or_followed_is_garbage() -> None:
     assert [each() for each in alive] == [None] * 3
 
 
-def test_rounds_are_shown_of_the_vms_that_migrate_or_did_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retained_vms, "VMS_WITH_ROUNDS", 2)
-    host = Hosted()
+def test_rounds_are_shown_of_the_vms_that_migrate_or_did_last() -> None:
+    host = Hosted(vms_with_rounds=2)
     for name in ("first", "second", "third", "running"):
         host.now += SECOND
         tell(made(name), [host.exporter], end=name != "running")
@@ -139,6 +137,25 @@ def test_rounds_are_shown_of_the_vms_that_migrate_or_did_last(monkeypatch: pytes
     tell(made("first"), [host.exporter])
     assert set(host.values("round_dirty_pages")) == {"first", "running"}
     assert host.values("visited_pages_total")["second"] > 0, "which is counted all the same"
+
+
+def test_rounds_of_twenty_vms_are_shown_unless_it_is_configured_otherwise() -> None:
+    for host, shown in ((Hosted(), 20), (Hosted(0), 0), (Hosted(3), 3)):
+        for number in range(25):
+            tell(made(f"vm-{number}"), [host.exporter], end=number % 2 == 0)
+        assert len(host.values("round_dirty_pages")) == shown
+        running = {f"vm-{number}" for number in range(1, 25, 2)}
+        assert host.values("round_dirty_pages").keys() <= running or shown > len(running)
+        assert sum(host.values("rounds_not_shown").values()) == 4 * (25 - shown)
+
+
+def test_samples_of_rounds_that_are_not_shown_are_garbage() -> None:
+    """Also where nobody scrapes: VMs that migrate one after the other take no more memory for it."""
+    host = Hosted()
+    for number in range(30):
+        host.now += SECOND
+        tell(made(f"vm-{number}"), [host.exporter])
+    assert sum(bool(vm._rounds) for vm in host.exporter._vms.values()) == VMS_WITH_ROUNDS
 
 
 def test_the_last_rounds_are_shown_and_the_others_counted() -> None:
@@ -204,7 +221,7 @@ def test_what_is_counted_bit_by_bit_is_the_sum(rounds: list[tuple[Round, bool]])
     for number, (r, scraped) in enumerate(rounds):
         migration.apply(RoundEnded(START, dataclasses.replace(r, round=number, invalid_reason="x" if scraped else "")))
         if scraped:
-            host.exporter.text()
+            list(host.exporter.collect())
     values = host.values
     fakes = [r.fake_pages for r, _ in rounds if r.fake_pages is not None]
     assert values("pages_total", "class").get("fake") == (sum(fakes) if fakes else None)
@@ -237,7 +254,7 @@ def test_many_clients_at_once_while_rounds_end(caplog: pytest.LogCaptureFixture)
             assert parts.hostname
             if number % 7 == client % 7:
                 with socket.create_connection((parts.hostname, parts.port or 0)) as link:
-                    link.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+                    link.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
                     link.recv(10)
                 continue
             connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
@@ -259,7 +276,7 @@ def test_many_clients_at_once_while_rounds_end(caplog: pytest.LogCaptureFixture)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the test is to show it
             errors.append(error)
 
-    with serve(exporter, port=0) as url:
+    with serve(metrics_routes(exporter), port=0) as url:
         migrating = threading.Thread(target=migrate)
         migrating.start()
         clients = [threading.Thread(target=noting, args=(client,)) for client in range(16)]

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import threading
-import urllib.request
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from fakedirty import __version__
-from fakedirty.errors import UsageError
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import HOST, Build
 from fakedirty.export.metrics import METRICS
+from fakedirty.export.routes import MetricsText
 from fakedirty.export.tracked_migration import ROUNDS_SHOWN
 from fakedirty.model.enums import Mode
 from fakedirty.model.events import FinalReport, LimitsRead, MigrationStarted, ModeChanged, RoundEnded, StateChanged
-from fakedirty.web.serve import parse_address, serve
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import EVENTS, LOSS, REPORT, SECOND, START, again, batch, bulk, made, tell, unseen
@@ -174,6 +172,18 @@ def test_gauges_are_of_the_last_migration() -> None:
     assert value(seen, "pages_total", **{"class": "fake"}) == 180_000
 
 
+def test_rounds_are_of_the_last_migration() -> None:
+    """Also those that have the numbers of rounds of the one before."""
+    to = exporter()
+    tell(made(migration_id="1"), [to])
+    assert value(scrape(to), "round_dirty_pages", round="2") == 64_990
+    others = [replace(bulk(), dirty_pages=5), replace(again(2, skip=False), dirty_pages=7)]
+    tell(made(migration_id="2"), [to], [RoundEnded(START, each) for each in others], end=False)
+    seen = scrape(to)
+    assert [value(seen, "round_dirty_pages", round=number) for number in "1234"] == [5, 7, None, None]
+    assert value(seen, "pages_total", **{"class": "fake"}) == 180_000 + 60_000
+
+
 def test_a_late_end_does_not_touch_the_next_migration() -> None:
     to, first, second = exporter(), made(migration_id="1"), made(migration_id="2")
     to.started(first)
@@ -210,8 +220,7 @@ def test_vms_are_apart_and_any_name_can_be_scraped() -> None:
     names = ['a "b"\\c', "ü\n", "vm-\udcff"]
     for name in names:
         tell(made(name), [to])
-    with serve(to, port=0) as url, urllib.request.urlopen(url) as answer:
-        families = list(text_string_to_metric_families(answer.read().decode()))
+    families = list(text_string_to_metric_families(MetricsText(to).write()[0].decode()))
     vms = {sample.labels["vm"] for family in families for sample in family.samples if "vm" in sample.labels}
     assert vms == {*names[:2], "vm-\\xff"}
 
@@ -257,45 +266,6 @@ def test_names_follow_the_conventions() -> None:
         assert metric.help.endswith(".")
 
 
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("127.0.0.1:9752", ("127.0.0.1", 9752)),
-        (":9752", ("127.0.0.1", 9752)),
-        ("0", ("127.0.0.1", 0)),
-        ("[::1]:80", ("::1", 80)),
-        ("0.0.0.0:1", ("0.0.0.0", 1)),
-    ],
-)
-def test_addresses(text: str, address: tuple[str, int]) -> None:
-    assert parse_address(text) == address
-
-
-@pytest.mark.parametrize("text", ["", "localhost", "localhost:", "localhost:http", "localhost:70000", "-1"])
-def test_what_is_no_address_is_told(text: str) -> None:
-    with pytest.raises(UsageError, match="HOST:PORT"):
-        parse_address(text)
-
-
-def test_a_port_in_use_is_told_with_what_to_do() -> None:
-    with serve(exporter(), port=0) as url:
-        port = int(url.split(":")[2].split("/")[0])
-        with pytest.raises(UsageError, match=f"127.0.0.1:{port}.*in use.*--listen"), serve(exporter(), port=port):
-            pass
-
-
-def test_a_host_that_does_not_exist_is_told() -> None:
-    with pytest.raises(UsageError, match="--listen"), serve(exporter(), "no.such.host.invalid", 0):
-        pass
-
-
-def test_the_server_ends_with_its_context() -> None:
-    with serve(exporter(), port=0) as url:
-        urllib.request.urlopen(url).close()
-    with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(url)
-
-
 def test_observations_are_counted_in_buckets_over_all_migrations() -> None:
     to = exporter()
     rounds = [*tell(made(), [to]).rounds, *tell(made(migration_id="m2"), [to]).rounds]
@@ -316,11 +286,10 @@ def test_observations_are_counted_in_buckets_over_all_migrations() -> None:
 def test_a_bucket_names_the_migration_that_was_in_it() -> None:
     to = exporter()
     tell(made(), [to])
-    with serve(to, port=0) as url:
-        request = urllib.request.Request(url, headers={"Accept": "application/openmetrics-text; version=1.0.0"})
-        with urllib.request.urlopen(request) as answer:
-            text = answer.read().decode()
+    text = MetricsText(to).write("application/openmetrics-text; version=1.0.0")[0].decode()
     families = {family.name: family for family in openmetrics(text)}
-    told = [sample for sample in families["fakedirty_downtime_seconds"].samples if sample.exemplar]
-    assert [(sample.labels["le"], sample.exemplar.labels) for sample in told] == [("0.1", {"migration_id": "m1"})]
+    with_exemplar = [sample for sample in families["fakedirty_downtime_seconds"].samples if sample.exemplar]
+    assert [(each.labels["le"], each.exemplar.labels, each.exemplar.value) for each in with_exemplar] == [
+        ("0.1", {"migration_id": "m1"}, 0.042),
+    ]
     assert "process_resident_memory_bytes" in families

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-import math
+import gzip
+import urllib.request
 from collections import Counter
 from collections.abc import Iterable
+from email.message import Message
 
 import pytest
 from fakedirty import __version__
 from fakedirty.export.exporter import Exporter
-from fakedirty.export.host import AttachedCounts, Build, build
-from fakedirty.export.text import Described, Said, head, lines, number, series
+from fakedirty.export.host import HOST, AttachedCounts, Build, build
+from fakedirty.export.metrics import METRICS
+from fakedirty.export.routes import MetricsText, metrics_routes
 from fakedirty.model.enums import Mode
 from fakedirty.model.events import Event, RoundEnded
+from fakedirty.web.server import serve
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import EVENTS, LOSS, START, again, made, tell, unseen
-from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric as Family
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
-from prometheus_client.registry import CollectorRegistry
+
+OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 
 
 def families(exporter: Exporter) -> dict[str, Family]:
-    """By name, as OpenMetrics has them."""
-    return {family.name: family for family in openmetrics(exporter.text(openmetrics=True) + "# EOF\n")}
+    """By name, as OpenMetrics has them; those of the exporter alone."""
+    text = MetricsText(exporter).write(OPENMETRICS)[0].decode()
+    return {family.name: family for family in openmetrics(text) if family.name.startswith("fakedirty")}
 
 
 def labels(family: Family) -> list[dict[str, str]]:
     return [sample.labels for sample in family.samples]
+
+
+def fetch(url: str, **headers: str) -> tuple[Message, bytes]:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answer:
+        return answer.headers, answer.read()
 
 
 def test_the_mode_is_a_state_set() -> None:
@@ -43,8 +52,9 @@ def test_the_mode_is_a_state_set() -> None:
         "observe": 0,
         "skip": 1,
     }
-    assert 'fakedirty_mode{vm="vm",fakedirty_mode="skip"} 1\n' in exporter.text()
-    assert "# TYPE fakedirty_mode gauge\n" in exporter.text()
+    text = MetricsText(exporter).write()[0].decode()
+    assert 'fakedirty_mode{fakedirty_mode="skip",vm="vm"} 1.0\n' in text
+    assert "# TYPE fakedirty_mode gauge\n" in text
 
 
 def test_versions_are_an_info() -> None:
@@ -83,15 +93,11 @@ def test_the_qemus_that_are_observed() -> None:
     assert "fakedirty_qemu" not in found
 
 
-def test_the_time_of_a_scrape_is_told_by_the_next() -> None:
+def test_the_time_of_a_scrape_is_in_the_next_one() -> None:
     exporter = Exporter()
     assert "fakedirty_scrape_seconds" not in families(exporter)
     (sample,) = families(exporter)["fakedirty_scrape_seconds"].samples
     assert 0 < sample.value < 60
-
-
-def names(text: str) -> Iterable[str]:
-    return (line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#"))
 
 
 def test_no_series_is_there_twice() -> None:
@@ -108,12 +114,11 @@ def test_no_series_is_there_twice() -> None:
     twice = [RoundEnded(START, again(2, skip=True)), RoundEnded(START, again(2, skip=False))]
     for name in ("web", "web", "vm-\udcfe", "vm-\udcff"):
         tell(made(name), [exporter], [*EVENTS, *twice])
-    counted = Counter(names(exporter.text()))
+    counted = Counter((s.name, *sorted(s.labels.items())) for family in exporter.collect() for s in family.samples)
     assert counted.most_common(1)[0][1] == 1
-    assert 'fakedirty_qemu_info{vm="web",pid="7",level="stock",qemu_version=""}' in counted
-    assert 'fakedirty_qemu_info{vm="web",pid="8",level="qmp",qemu_version=""}' in counted
-    said = Counter((s.name, *sorted(s.labels.items())) for family in exporter.collect() for s in family.samples)
-    assert said.most_common(1)[0][1] == 1
+    infos = {tuple(sorted(each.items())) for each in labels(families(exporter)["fakedirty_qemu"])}
+    for pid, level in (("7", "stock"), ("8", "qmp")):
+        assert (("level", level), ("pid", pid), ("qemu_version", ""), ("vm", "web")) in infos
 
 
 EVERYTHING: list[Event] = [*EVENTS, *LOSS, RoundEnded(START, unseen(9))]
@@ -121,30 +126,33 @@ EVERYTHING: list[Event] = [*EVENTS, *LOSS, RoundEnded(START, unseen(9))]
 
 # what a migration id can be; its own parser of OpenMetrics reads no exemplar whose label begins with a quote
 IDS = st.text("0123456789abcdef", max_size=8)
+#: what its own parsers take for the end of a line
+NAMES = st.text(st.characters(exclude_characters="\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"), max_size=5)
 
 
-@given(st.lists(st.tuples(st.text(max_size=5), IDS, st.lists(st.sampled_from(EVERYTHING))), max_size=3))
-def test_it_is_written_as_prometheus_client_writes_it(told: list[tuple[str, str, list[Event]]]) -> None:
-    """But for the order of labels: both are read by its parsers, and say the same."""
+@given(st.lists(st.tuples(NAMES, IDS, st.lists(st.sampled_from(EVERYTHING))), max_size=3))
+def test_both_formats_are_read_back_as_they_were(told: list[tuple[str, str, list[Event]]]) -> None:
     exporter = Exporter(attached=lambda: [AttachedCounts(vm, 1, "qmp", 0, version) for vm, version, _ in told])
     for vm, migration_id, events in told:
         tell(made(vm, migration_id), [exporter], events)
-    registry = CollectorRegistry()
-    registry.register(exporter)
+    metrics = MetricsText(exporter)
 
-    def said(families: Iterable[Family]) -> list[object]:
-        return [
-            (family.name, family.type, family.documentation, family.samples)
+    def read(families: Iterable[Family], exemplars: bool = True) -> dict[str, object]:
+        return {
+            family.name: (
+                family.type if exemplars else "",
+                family.documentation,
+                [(s.name, s.labels, s.value, s.exemplar if exemplars else None) for s in family.samples],
+            )
             for family in families
-            if family.name != "fakedirty_scrape_seconds"
-        ]
+            if family.name.startswith("fakedirty") and family.name != "fakedirty_scrape_seconds"
+        }
 
-    exporter.text()
-    assert said(prometheus(exporter.text())) == said(prometheus(generate_latest(registry).decode()))
-    text = generate_openmetrics(registry).decode()  # type: ignore[no-untyped-call]
-    if any("\r" in vm + migration_id for vm, migration_id, _ in told):
-        return  # which its own parser takes for the end of a line
-    assert said(openmetrics(exporter.text(openmetrics=True) + "# EOF\n")) == said(openmetrics(text))
+    made_ = list(exporter.collect())
+    assert read(openmetrics(metrics.write(OPENMETRICS)[0].decode())) == read(made_)
+    for family in made_:  # a family has the name of its samples there, but for a counter's
+        family.name += "_info" if family.type == "info" else ""
+    assert read(prometheus(metrics.write()[0].decode()), exemplars=False) == read(made_, exemplars=False)
 
 
 def test_every_mode_has_a_state() -> None:
@@ -152,19 +160,43 @@ def test_every_mode_has_a_state() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "written"),
-    [(0, "0"), (True, "1"), (2**60, "1152921504606846976"), (0.1, "0.1"), (1e300, "1e+300")],
+    ("accept", "content_type"),
+    [
+        ("", "text/plain; version=0.0.4; charset=utf-8"),
+        ("*/*", "text/plain; version=0.0.4; charset=utf-8"),
+        ("text/plain;version=1.0.0;escaping=allow-utf-8", "text/plain; version=0.0.4; charset=utf-8"),
+        (OPENMETRICS, "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        (f"{OPENMETRICS};escaping=dots,text/plain;q=0.5", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+    ],
 )
-def test_numbers(value: float, written: str) -> None:
-    assert number(value) == written
+def test_a_client_gets_the_format_that_it_asks_for(accept: str, content_type: str) -> None:
+    exporter = Exporter()
+    tell(made(), [exporter])
+    with serve(metrics_routes(exporter), port=0) as url:
+        headers, body = fetch(f"{url}/metrics", Accept=accept)
+        assert headers.get_all("Content-Type") == [content_type]
+        assert int(headers["Content-Length"]) == len(body)
+        assert body.endswith(b"# EOF\n") is content_type.startswith("application")
+        assert b"\nfakedirty_pages_total{" in body
+        assert b"\nprocess_resident_memory_bytes " in body
+        zipped, again_ = fetch(f"{url}/metrics", **{"Accept": accept, "Accept-Encoding": "br, gzip;q=0.8"})
+        assert zipped["Content-Encoding"] == "gzip"
+        assert gzip.decompress(again_).count(b"\n") >= body.count(b"\n")
 
 
-def test_numbers_that_are_none() -> None:
-    assert [number(value) for value in (math.inf, -math.inf, math.nan)] == ["+Inf", "-Inf", "NaN"]
-
-
-def test_help_is_escaped() -> None:
-    of = Described("x_total", "counter", (), 'a "b"\\\n')
-    assert head(of, openmetrics=False) == '# HELP x_total a "b"\\\\\\n\n# TYPE x_total counter\n'
-    assert head(of, openmetrics=True) == '# HELP x a \\"b\\"\\\\\\n\n# TYPE x counter\n'
-    assert lines([Said(series("x_total", ()), (), 1)]).prometheus == "x_total 1\n"
+def test_every_family_is_described_as_the_tables_have_it() -> None:
+    exporter = Exporter(attached=lambda: [AttachedCounts("vm", 1, "patched", 7, "10.0.2")])
+    tell(made(), [exporter])
+    found = families(exporter)
+    for metric in (*METRICS, *HOST):
+        suffix = {"counter": "_total", "info": "_info"}.get(metric.type, "")
+        if (family := found.pop(metric.name.removesuffix(suffix), None)) is None:
+            continue
+        own = {sample.name for sample in family.samples}
+        names = {"histogram": {metric.name + end for end in ("_bucket", "_count", "_sum")}}.get(
+            metric.type, {metric.name}
+        )
+        assert (family.type, family.documentation, own) == (metric.type, metric.help, names)
+        vm = ("vm",) if metric in METRICS else ()
+        assert all({*each} - {"le"} == {*vm, *metric.labels} for each in labels(family)), metric.name
+    assert not found

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from fakedirty.cli.watched_vms import WatchedVms
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import AttachedCounts
 from fakedirty.grafana.annotations import Annotation, Annotator
@@ -28,6 +27,7 @@ from fakedirty.observe.host.target import Target, by_pid, find_all
 from fakedirty.record.load import load
 from fakedirty.record.manifest import Clock
 from fakedirty.record.recorder import Recorder
+from fakedirty.service.watched_vms import WatchedVms
 from fakedirty.show.watch import Watched, told_apart
 from fakedirty.web.ui.documents import overview
 from fakedirty.web.ui.live_migrations import LiveMigrations
@@ -35,7 +35,6 @@ from fakedirty.web.ui.recorded import Recorded
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import EVENTS, SECOND, START, made, tell
-from prometheus_client.parser import text_string_to_metric_families
 
 CLOCK = Clock(1_700_000_000 * SECOND, START)
 PAGES = {"first": 132_613, "changed": 15_000, "fake": 180_000}  # of EVENTS
@@ -70,7 +69,7 @@ class Scraped:
         """By VM."""
         return {
             sample.labels["vm"]: sample.value
-            for family in text_string_to_metric_families(self.exporter.text())
+            for family in self.exporter.collect()
             for sample in family.samples
             if sample.name == f"fakedirty_{name}" and labels.items() <= sample.labels.items()
         }
@@ -222,14 +221,12 @@ def test_annotations_have_the_label_of_the_series() -> None:
 
 
 def test_the_page_tells_them_apart(tmp_path: Path) -> None:
-    witness, recorder = LiveMigrations(lambda: CLOCK), Recorder(tmp_path, "run", clock=lambda: CLOCK)
+    live, recorder = LiveMigrations(lambda: CLOCK), Recorder(tmp_path, "run", clock=lambda: CLOCK)
     for pid in (7, 8):
-        tell(of(pid), [witness], WHOLE[:4], end=False)
+        tell(of(pid), [live], WHOLE[:4], end=False)
     tell(of(9), [recorder], WHOLE)
     tell(of(5, "other"), [recorder], WHOLE)
-    found = overview(
-        "here", witness.all(), Recorded(tmp_path).listing(), [attached(7), attached(8), attached(5, "other")]
-    )
+    found = overview("here", live.all(), Recorded(tmp_path).listing(), [attached(7), attached(8), attached(5, "other")])
     assert sorted(entry["vm"] for entry in found["migrations"]) == [
         "other",
         "twin (pid 7)",

@@ -13,7 +13,7 @@ import yaml
 from dashboard_queries import DASHBOARDS, JSON, queries
 from fakedirty.export.host import HOST
 from fakedirty.export.metrics import METRICS
-from fakedirty.web.serve import DEFAULT_HOST, DEFAULT_PORT
+from fakedirty.web.address import DEFAULT_HOST, DEFAULT_PORT
 
 from dashboards.__main__ import BOARDS, files
 

@@ -27,6 +27,7 @@ from fakedirty.web.ui.live_migrations import LiveMigration
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import SECOND, START, made
+from metrics_text import exported
 from played_guests import Guest, played
 
 SMALL = Guest(6_000, changed=0.9, limit=0.02)  # 197 ms of sending: within QEMU's default, and not within its limit
@@ -111,26 +112,26 @@ def test_a_limit_that_nobody_knew_refutes_the_verdict() -> None:
     assert "and has not: this verdict is withdrawn" in words(migration)
     assert "assumed to be 300 ms" in words(migration)
     assert "converges" not in words(migration)
-    text = exporter.text()
+    text = exported(exporter)
     assert 'fakedirty_verdict_refuted{vm="vm"} 1' in text
     assert 'fakedirty_verdict_unchanged_ratio{vm="vm"}' in text
     for forecast in ("converges", "total_time_seconds", "downtime_seconds", "least_limit_seconds"):
         assert f"fakedirty_verdict_{forecast}{{" not in text
     page = details(migration, LiveMigration(migration, CLOCK))
     assert page["verdict"] == words(migration)
-    assert not [name for name, _ in page["verdict_figures"] if "skip" in name]
+    assert not [name for name, _ in page["verdict_numbers"] if "skip" in name]
 
 
 def test_before_it_is_refuted_it_is_exported_with_its_limit() -> None:
     rounds, _ = played(SMALL, 2)
     exporter, migration = Exporter(), went(rounds)
     exporter.started(migration)
-    text = exporter.text()
-    assert 'fakedirty_verdict_converges{vm="vm",plan="as-is"} 1' in text
-    assert 'fakedirty_verdict_limit_seconds{vm="vm",source="assumed"} 0.3' in text
+    text = exported(exporter)
+    assert 'fakedirty_verdict_converges{plan="as-is",vm="vm"} 1.0' in text
+    assert 'fakedirty_verdict_limit_seconds{source="assumed",vm="vm"} 0.3' in text
     assert 'fakedirty_verdict_refuted{vm="vm"} 0' in text
     migration.apply(LimitsRead(START + 5 * SECOND, 300))
-    assert 'fakedirty_verdict_limit_seconds{vm="vm",source="qemu"} 0.3' in exporter.text()
+    assert 'fakedirty_verdict_limit_seconds{source="qemu",vm="vm"} 0.3' in exported(exporter)
 
 
 def test_a_round_that_does_not_end_refutes_it_too() -> None:
@@ -141,11 +142,11 @@ def test_a_round_that_does_not_end_refutes_it_too() -> None:
     migration.passed(START + 5 * SECOND)
     assert not migration.refuted
     stamp = LiveMigration(migration, CLOCK).stamp
-    assert 'fakedirty_verdict_converges{vm="vm",plan="as-is"} 1' in exporter.text()
+    assert 'fakedirty_verdict_converges{plan="as-is",vm="vm"} 1.0' in exported(exporter)
     migration.passed(START + 60 * SECOND)
     assert migration.refuted
     assert LiveMigration(migration, CLOCK).stamp != stamp
-    assert 'fakedirty_verdict_converges{vm="vm",plan="as-is"}' not in exporter.text()
+    assert 'fakedirty_verdict_converges{plan="as-is",vm="vm"}' not in exported(exporter)
     assert "The guest, the link or the limit is not what it was." in words(migration)
 
 

@@ -17,7 +17,7 @@ from fakedirty import __version__
 from fakedirty.cli import observe, status
 from fakedirty.service.config import read
 from fakedirty.service.control import DEFAULT_SOCKET
-from fakedirty.web.serve import DEFAULT_HOST, DEFAULT_PORT, parse_address
+from fakedirty.web.address import DEFAULT_HOST, DEFAULT_PORT, parse_address
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = ROOT / "docker-compose.yml"

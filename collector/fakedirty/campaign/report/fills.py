@@ -17,7 +17,7 @@ class Fill:
     hatch: str = ""
 
 
-GROUND, TEXT, QUIET, GRID = LIGHT.ground, LIGHT.text, LIGHT.untold, LIGHT.grid
+GROUND, TEXT, QUIET, GRID = LIGHT.ground, LIGHT.text, LIGHT.unclassified, LIGHT.grid
 MEASURED = LIGHT.sent  # a run, or the median of several
 ARRIVED = LIGHT.saved  # on the destination
 CUT_OFF = LIGHT.fake  # a run that did not complete
@@ -29,4 +29,4 @@ CLASSES = {
     "changed_pages": ("changed", Fill(LIGHT.changed, "---")),
     "fake_pages": ("fake", Fill(LIGHT.fake, "////")),
 }
-NOT_CLASSIFIED = ("not classified", Fill(LIGHT.untold, "|||"))
+NOT_CLASSIFIED = ("not classified", Fill(LIGHT.unclassified, "|||"))

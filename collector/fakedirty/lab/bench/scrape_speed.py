@@ -1,9 +1,10 @@
-"""What a scrape of the metrics costs, by the number of VMs: in the exporter alone, and over HTTP."""
+"""The cost of a scrape of the metrics, by the number of VMs: in the exporter alone, and over HTTP."""
 
 from __future__ import annotations
 
 import http.client
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,107 +14,117 @@ from urllib.parse import urlsplit
 
 from fakedirty.errors import LabError
 from fakedirty.export.exporter import Exporter
+from fakedirty.export.host import AttachedCounts
+from fakedirty.export.routes import OPENMETRICS, PATH, MetricsText, metrics_routes
 from fakedirty.model.enums import Kind, Level, Mode
 from fakedirty.model.events import Event, FinalReport, ModeChanged, RoundEnded, StateChanged
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
-from fakedirty.web.serve import serve
+from fakedirty.web.server import serve
 
-VMS = (1, 50, 200, 500)
-ROUNDS = 70  # of each migration: more than are shown
+ROUNDS = 70  # of each migration: more than have series of their own
+EVENT_SECONDS = 0.001  # between two events, for a thread that reads them during a scrape
 
-OPENMETRICS = "application/openmetrics-text;version=1.0.0"
-
-# how it is asked for over HTTP: in the format of Prometheus, and as Prometheus itself asks
+ACCEPT = f"{OPENMETRICS};version=1.0.0"
+# how HTTP clients ask: for Prometheus' own format, and as Prometheus itself does
 HEADERS: Mapping[str, Mapping[str, str]] = {
     "HTTP": {},
-    "HTTP, OpenMetrics, gzip": {"Accept": OPENMETRICS, "Accept-Encoding": "gzip"},
+    "HTTP, OpenMetrics, gzip": {"Accept": ACCEPT, "Accept-Encoding": "gzip"},
 }
 WRITTEN, WRITTEN_OPENMETRICS = "written", "written, OpenMetrics"  # in the exporter alone
 WAYS = (WRITTEN, WRITTEN_OPENMETRICS, *HEADERS)
 
-# what has happened since the scrape before: one of so many VMs has had a round
-NEWS = {"a round of each VM": 1, "a round of every tenth VM": 10, "nothing": 0}
+# what has happened since the scrape before: each VM that migrates has had so many rounds
+NEWS = {"a round of each VM that migrates": 1, "nothing": 0}
 
 
 @dataclass(frozen=True, slots=True)
 class ScrapeJob:
-    """One run, with so many VMs that migrate at once."""
+    """One run: `vms` are attached, `migrated` of them have migrated once, and `migrating` migrate now."""
 
     repetition: int
     vms: int
+    migrating: int
+    migrated: int
 
 
 @dataclass(frozen=True, slots=True)
 class ScrapeSpeed:
-    """Milliseconds by what is new and by way, and bytes by way.
+    """Milliseconds by news and way, and bytes by way.
 
-    `first_ms` is of the first scrape of all, and `round_us` what whoever observes spends on telling of a round.
+    `first_ms` is the time of the first scrape of all, `round_us` the time that the observer's thread spends in the
+    exporter for a round, and `late_ms` the longest time by which a thread that reads events came too late meanwhile.
     """
 
     job: ScrapeJob
     series: int
     round_us: float
     first_ms: float
+    late_ms: float
     ms: Mapping[str, Mapping[str, float]]
     bytes: Mapping[str, int]
 
 
+HOSTS = ((1, 1, 1), (50, 2, 0), (50, 2, 50), (200, 200, 200), (500, 500, 500))  # VMs, migrating, migrated
+
+
 def scrape_jobs(repetitions: int) -> Iterator[ScrapeJob]:
-    """Each number of VMs in every repetition."""
-    return (ScrapeJob(number, vms) for number in range(1, repetitions + 1) for vms in VMS)
+    """Each host in every repetition."""
+    return (ScrapeJob(number, *host) for number in range(1, repetitions + 1) for host in HOSTS)
 
 
 def measure_scrapes(job: ScrapeJob) -> ScrapeSpeed:
-    """Tell an exporter of VMs that have migrated once and do so again, and scrape it in every way."""
-    host = _Host(job.vms, random.Random(job.vms))
+    """Make an exporter of such a host, and scrape it in every way."""
+    host = _Host(job, random.Random(job.vms))
     round_us = host.seconds / host.rounds * 1e6
-    with serve(host.exporter, port=0) as url:
+    metrics = MetricsText(host.exporter)
+    with serve(metrics_routes(host.exporter), port=0) as url, _EventReader() as reader:
         ways: dict[str, Callable[[], bytes]] = {
-            WRITTEN: lambda: host.exporter.text().encode(),
-            WRITTEN_OPENMETRICS: lambda: host.exporter.text(openmetrics=True).encode(),
-            **{name: partial(_fetch, url, headers) for name, headers in HEADERS.items()},
+            WRITTEN: lambda: metrics.write()[0],
+            WRITTEN_OPENMETRICS: lambda: metrics.write(ACCEPT)[0],
+            **{name: partial(_fetch, url + PATH, headers) for name, headers in HEADERS.items()},
         }
         first_ms, text = _timed(ways[WRITTEN_OPENMETRICS])
         ms: dict[str, dict[str, float]] = {news: {} for news in NEWS}
         sizes = {}
         for way, scrape in ways.items():
-            for news, one_of in NEWS.items():
-                host.go_on(one_of)
+            for news, rounds in NEWS.items():
+                host.go_on(rounds)
                 ms[news][way], content = _timed(scrape)
             sizes[way] = len(content)
     series = sum(not line.startswith(b"#") for line in text.splitlines())
-    return ScrapeSpeed(job, series, round_us, first_ms, ms, sizes)
+    return ScrapeSpeed(job, series, round_us, first_ms, reader.late_ms, ms, sizes)
 
 
 class _Host:
-    """An exporter, and those it is told of."""
+    """An exporter and its VMs."""
 
-    def __init__(self, vms: int, chance: random.Random) -> None:
-        self.exporter = Exporter()
+    def __init__(self, job: ScrapeJob, chance: random.Random) -> None:
+        attached = [AttachedCounts(f"vm-{number}", number + 1, "patched", 7) for number in range(job.vms)]
+        self.exporter = Exporter(attached=lambda: attached)
         self.seconds, self.rounds = 0.0, 0
         self._chance = chance
-        for number in range(vms):
+        for number in range(job.migrated):
             self._end(self._migrate(f"vm-{number}", f"first-{number}"))
-        self._running = [self._migrate(f"vm-{number}", f"second-{number}") for number in range(vms)]
+        self._running = [self._migrate(f"vm-{number}", f"second-{number}") for number in range(job.migrating)]
 
-    def go_on(self, one_of: int) -> None:
-        """Another round of one of so many; of none if it is 0."""
-        for migration in self._running[::one_of] if one_of else []:
+    def go_on(self, rounds: int) -> None:
+        """So many more rounds of each VM that migrates."""
+        for migration in self._running * rounds:
             self._round(migration, Kind.ITERATIVE)
 
     def _migrate(self, vm: str, migration_id: str) -> Migration:
         migration = Migration(vm, Level.PATCHED, migration_id, 0)
         self.exporter.started(migration)
-        self._tell(migration, ModeChanged(0, 0, Mode.OFF, Mode.SKIP, "xxh3-64"))
+        self._apply(migration, ModeChanged(0, 0, Mode.OFF, Mode.SKIP, "xxh3-64"))
         for number in range(ROUNDS):
             self._round(migration, Kind.ITERATIVE if number else Kind.BULK)
         return migration
 
     def _end(self, migration: Migration) -> None:
         self._round(migration, Kind.SWITCHOVER)
-        self._tell(migration, StateChanged(0, "completed"))
-        self._tell(migration, FinalReport(0, {"total-time": 6900, "downtime": self._chance.randrange(300)}))
+        self._apply(migration, StateChanged(0, "completed"))
+        self._apply(migration, FinalReport(0, {"total-time": 6900, "downtime": self._chance.randrange(300)}))
         self.exporter.ended(migration)
 
     def _round(self, migration: Migration, kind: Kind) -> None:
@@ -124,9 +135,32 @@ class _Host:
         self.seconds += time.perf_counter() - began
         self.rounds += 1
 
-    def _tell(self, migration: Migration, event: Event) -> None:
+    def _apply(self, migration: Migration, event: Event) -> None:
         migration.apply(event)
         self.exporter.changed(migration, event)
+
+
+class _EventReader:
+    """A thread that has something to do every EVENT_SECONDS, as one that reads events from the kernel has."""
+
+    def __init__(self) -> None:
+        self.late_ms = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._read)
+
+    def __enter__(self) -> _EventReader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _read(self) -> None:
+        while not self._over.is_set():
+            began = time.perf_counter()
+            time.sleep(EVENT_SECONDS)
+            self.late_ms = max(self.late_ms, (time.perf_counter() - began - EVENT_SECONDS) * 1e3)
 
 
 def _drawn(number: int, kind: Kind, chance: random.Random) -> Round:
@@ -154,10 +188,10 @@ def _fetch(url: str, headers: Mapping[str, str]) -> bytes:
     connection = http.client.HTTPConnection(parts.netloc, timeout=60)
     try:
         connection.request("GET", parts.path, headers=dict(headers))
-        answer = connection.getresponse()
-        content = answer.read()
+        response = connection.getresponse()
+        content = response.read()
     finally:
         connection.close()
-    if answer.status != HTTPStatus.OK:
-        raise LabError(f"{url} answers {answer.status} {answer.reason}")
+    if response.status != HTTPStatus.OK:
+        raise LabError(f"{url} answers {response.status} {response.reason}")
     return content

@@ -32,7 +32,7 @@ ASSETS = {
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What is sent, and its ETag; `zipped` is the same in gzip."""
+    """The body of a response, the same in gzip, and its ETag."""
 
     plain: bytes
     zipped: bytes
@@ -40,15 +40,19 @@ class Body:
 
 
 def body(content: bytes, level: int = 1) -> Body:
-    """Made once for all who ask."""
+    """A body for all clients; `level` is that of gzip."""
     return Body(content, gzip.compress(content, level), f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"')
 
 
 @cache
 def asset(path: str) -> Body:
-    """That at a path of the table; the package that it is in is found, and not imported."""
-    of = ASSETS[path]
-    found = find_spec(of.package)
+    """The file at a path of ASSETS. Its package is found without being imported.
+
+    Raises:
+        MissingError: if the package is not installed.
+    """
+    file = ASSETS[path]
+    found = find_spec(file.package)
     if found is None or not found.submodule_search_locations:
-        raise MissingError(f"the page needs the Python package {of.package}, which is not installed")
-    return body(Path(found.submodule_search_locations[0], of.name).read_bytes(), level=6)
+        raise MissingError(f"the page needs the Python package {file.package}, which is not installed")
+    return body(Path(found.submodule_search_locations[0], file.name).read_bytes(), level=6)

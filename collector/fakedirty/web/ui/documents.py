@@ -1,4 +1,4 @@
-"""What the page is told, as plain data: the list of migrations, and all that is shown of one."""
+"""The plain data of the page: the list of migrations, and all that is shown of one migration."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from .recorded import Found, Listing
 
 Plain = dict[str, Any]
 
-ROUNDS_LISTED = 64  # in the table under the figures
+ROUNDS_LISTED = 64  # in the table below the plots
 
 
 def overview(
-    host: str, told: Mapping[str, LiveMigration], recorded: Listing, attached: Iterable[AttachedCounts]
+    host: str, live: Mapping[str, LiveMigration], recorded: Listing, attached: Iterable[AttachedCounts]
 ) -> Plain:
-    """All migrations, those that run first, then the latest."""
-    entries = {key: recorded_entry(found) for key, found in recorded.found.items() if key not in told}
-    entries |= {key: told_entry(each) for key, each in told.items()}
+    """All migrations: those that run come first, then the latest."""
+    entries = {key: recorded_entry(found) for key, found in recorded.found.items() if key not in live}
+    entries |= {key: live_entry(each) for key, each in live.items()}
     order = sorted(entries, key=lambda key: (entries[key]["running"], entries[key]["started_at"]), reverse=True)
     running = sum(entry["running"] for entry in entries.values())
     shown = order[: max(KEPT, running)]
@@ -45,9 +45,10 @@ def overview(
 
 
 def labels(vms: Sequence[tuple[str, str, str]]) -> list[str]:
-    """The name of each, with its process id where guests of the same name are among them.
+    """The name of each VM, with its process id where different guests have the same name.
 
-    `vms` are name, what tells the guest from others, and process id; both empty in recordings that do not have them.
+    Args:
+        vms: name, identity of the guest, and process id; recordings that lack the last two have empty ones.
     """
     guests: dict[str, set[str]] = {}
     for name, guest, _ in vms:
@@ -56,30 +57,30 @@ def labels(vms: Sequence[tuple[str, str, str]]) -> list[str]:
 
 
 def pid_of(process: str) -> str:
-    """The process id, of that and a start time; empty where they are not known."""
+    """The process id in `process`, which is a process id and a start time, or empty."""
     return process.partition(" ")[0]
 
 
-def told_entry(told: LiveMigration) -> Plain:
-    """A line of the list, of a migration that is or was observed by this process."""
-    of = told.migration
+def live_entry(live: LiveMigration) -> Plain:
+    """A line of the list, for a migration that this process observes or has observed."""
+    of = live.migration
     last = of.rounds[-1] if of.rounds else None
     elapsed = None if last is None else round(1000 * (last.start_seconds + last.duration_seconds))
     return {
         "vm": of.vm,
         "guest": of.uuid or of.process,
         "pid": pid_of(of.process),
-        "started_at": told.clock.date(of.start_ns).isoformat(),
-        "running": told.running,
-        "state": _state(of.state if told.running or of.ended else "unfinished", of.incoming),
+        "started_at": live.clock.date(of.start_ns).isoformat(),
+        "running": live.running,
+        "state": _state(of.state if live.running or of.ended else "unfinished", of.incoming),
         "rounds": len(of.rounds),
         "total": milliseconds(of.reported("total-time") or elapsed),
-        "stamp": told.stamp,
+        "stamp": live.stamp,
     }
 
 
 def recorded_entry(found: Found) -> Plain:
-    """The same of one that has been recorded."""
+    """A line of the list, for a migration that has been recorded."""
     content = found.content
     rounds = content.get("rounds")
     total = content.get("total_time_ms")
@@ -97,9 +98,9 @@ def recorded_entry(found: Found) -> Plain:
     }
 
 
-def details(migration: Migration, told: LiveMigration | None = None) -> Plain:
-    """All that is shown of one migration but for the map of its pages; `told` if this process observed it."""
-    running = told is not None and told.running
+def details(migration: Migration, live: LiveMigration | None = None) -> Plain:
+    """All that is shown of one migration, but for the map of RAM; `live` if this process has observed it."""
+    running = live is not None and live.running
     found = migration.verdict
     return {
         "vm": migration.vm,
@@ -109,9 +110,9 @@ def details(migration: Migration, told: LiveMigration | None = None) -> Plain:
         "arrived": migration.incoming,
         "state": _state(migration.state if running or migration.ended else "unfinished", migration.incoming),
         "notes": list(_notes(migration)),
-        "figures": list(_figures(migration)),
+        "numbers": list(_numbers(migration)),
         "verdict": in_words(found) if found is not None else _no_verdict(migration) if running else "",
-        "verdict_figures": [] if found is None else list(_behind(found)),
+        "verdict_numbers": [] if found is None else list(_behind(found)),
         "toggles": [_toggle(migration, each) for each in tuple(migration.toggles)],
         "marks": marks(migration),
         "rounds": rounds_series(migration),
@@ -126,11 +127,11 @@ def _state(state: str, incoming: bool) -> str:
 
 
 def _notes(migration: Migration) -> Iterable[str]:
-    """Why it cannot be believed as it stands, if so."""
+    """Reasons why its numbers are not to be trusted as they are, if there are any."""
     if migration.incoming:
-        yield "This host is its destination: rounds are seen where it came from."
+        yield "This host is its destination: its rounds are observed on the source."
     if migration.partial:
-        yield "It was already running when it was first seen: what came before is missing."
+        yield "It was already running when its observation began: what came before is missing."
     if migration.lacks_round:
         yield "It ended without its last round."
     if (totals := migration.totals) is not None and totals.reason:
@@ -145,20 +146,20 @@ def _notes(migration: Migration) -> Iterable[str]:
 
 
 def _no_verdict(migration: Migration) -> str:
-    """What it waits for."""
+    """Why there is no verdict yet."""
     if migration.incoming:
         return ""
     rounds = tuple(migration.rounds)
     if not rounds:
         return "No round has ended yet."
     if len(rounds) > 1 and all(r.changed_pages is None and r.fake_pages is None for r in rounds):
-        return "No verdict: pages are not told into changed and fake ones."
+        return "No verdict: changed and fake pages are not counted apart."
     if migration.compressed and all(r.transferred_bytes is None for r in rounds):
-        return "No verdict: pages are compressed, and to how many bytes is not seen at this level."
-    return "No verdict yet: it needs two rounds, long enough, whose pages are told into changed and fake ones."
+        return "No verdict: pages are compressed, and their compressed size is not seen at this level."
+    return "No verdict yet: it needs two rounds that are long enough and have changed and fake pages counted."
 
 
-def _figures(migration: Migration) -> Iterable[tuple[str, str]]:
+def _numbers(migration: Migration) -> Iterable[tuple[str, str]]:
     rounds = tuple(migration.rounds)
     last = rounds[-1] if rounds else None
     seen = {
@@ -182,7 +183,7 @@ def _figures(migration: Migration) -> Iterable[tuple[str, str]]:
 
 
 def _behind(found: Forecast) -> Iterable[tuple[str, str]]:
-    """The figures that the sentence is made of."""
+    """The numbers behind the sentence of the verdict."""
     yield "after round", exact(found.after_round)
     yield "unchanged, of what is sent again", f"{found.unchanged_ratio:.1%}"
     yield "dirty pages that a round leaves", exact(found.dirty_pages)

@@ -1,4 +1,4 @@
-"""The sink that the page looks at: the latest migrations of all VMs, as they go."""
+"""The sink of the page: the latest migrations of all VMs, as they go."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEPT = 50  # migrations, and those that run
 
 @dataclass(slots=True)
 class LiveMigration:
-    """One migration, by the `clock` that dates it; `over` once nobody observes it any more."""
+    """A migration and the `clock` that dates it; `over` once it is not observed any more."""
 
     migration: Migration
     clock: Clock
@@ -27,12 +27,12 @@ class LiveMigration:
 
     @property
     def running(self) -> bool:
-        """Whether it goes on, as far as anyone knows."""
+        """Whether it runs, as far as the observer knows."""
         return not (self.over or self.migration.ended)
 
     @property
     def stamp(self) -> str:
-        """Another text for whatever is to be shown anew."""
+        """A text that changes whenever the page has something new to show."""
         of = self.migration
         counts = (len(of.rounds), len(of.toggles), len(of.report), sum(of.lost_events.values()))
         times = (*astuple(of.limits), of.refuted, of.outside_downtime_ns, of.resumed_ns)
@@ -40,41 +40,41 @@ class LiveMigration:
 
 
 def key_of(vm: str, migration_id: str) -> str:
-    """What a migration is called in an address, whether it runs or has been recorded."""
-    name = f"{encodable(vm)}\0{migration_id}".encode()  # as it is recorded
+    """The name of a migration in an address, the same while it runs and when it has been recorded."""
+    name = f"{encodable(vm)}\0{migration_id}".encode()  # as a recording spells it
     return hashlib.blake2b(name, digest_size=8).hexdigest()
 
 
 class LiveMigrations:
-    """Told by the threads that observe, asked by those that answer."""
+    """Written by the threads that observe, read by those of the page."""
 
     def __init__(self, clock: Callable[[], Clock] = read_clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._told: dict[str, LiveMigration] = {}
+        self._migrations: dict[str, LiveMigration] = {}
 
     def all(self) -> dict[str, LiveMigration]:
-        """By key, those that began first at first."""
+        """All of them by key, in the order in which they began."""
         with self._lock:
-            return dict(self._told)
+            return dict(self._migrations)
 
     def started(self, migration: Migration) -> None:
-        """Know it, and forget the oldest that is over."""
-        told = LiveMigration(migration, self._clock())
+        """Add it, and drop the oldest that is over."""
+        live = LiveMigration(migration, self._clock())
         with self._lock:
-            self._told[key_of(migration.vm, migration.migration_id)] = told
-            over = [key for key, each in self._told.items() if not each.running]
-            for key in over[: max(0, len(self._told) - KEPT)]:
-                del self._told[key]
+            self._migrations[key_of(migration.vm, migration.migration_id)] = live
+            over = [key for key, each in self._migrations.items() if not each.running]
+            for key in over[: max(0, len(self._migrations) - KEPT)]:
+                del self._migrations[key]
 
     def changed(self, migration: Migration, event: Event) -> None:
-        """Nothing: it is looked at when somebody asks."""
+        """Nothing: the page reads the migration itself."""
 
     def pages(self, migration: Migration, batch: PageBatch) -> None:
-        """Nothing: they are read from the recording, and only if somebody asks."""
+        """Nothing: the page reads page records from the recording."""
 
     def ended(self, migration: Migration) -> None:
-        """Nobody observes it any more."""
+        """Note that it is not observed any more."""
         with self._lock:
-            if told := self._told.get(key_of(migration.vm, migration.migration_id)):
-                told.over = True
+            if live := self._migrations.get(key_of(migration.vm, migration.migration_id)):
+                live.over = True

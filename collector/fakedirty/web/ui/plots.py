@@ -1,4 +1,4 @@
-"""The figures, made with Bokeh and without data: the page fills their sources, by name, as rounds come."""
+"""The plots, made with Bokeh and without data: the page fills their sources, by name, as rounds end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from fakedirty.format.palette import PALETTES, PATTERNS, Palette
 
-CLASSES = {"first": "first", "changed": "changed", "fake": "fake", "untold": "not told apart"}
+CLASSES = {"first": "first", "changed": "changed", "fake": "fake", "unclassified": "not classified"}
 SUMS = {"sent": ("sent", "solid"), "saved": ("saved by skip", "dashed")}
 HEIGHT = 280
 PATIENCE_SECONDS = 60.0
@@ -19,19 +19,22 @@ FONT = "12px"
 
 @cache
 def plots(theme: str) -> bytes:
-    """All of them as JSON for BokehJS, by name; KeyError for a theme that is none.
+    """All plots as JSON for BokehJS, by name.
 
-    They are made by another process, once: Bokeh takes a second and 25 MB, and who is served beside it shall not wait.
+    Another process makes them, once: Bokeh takes a second and 25 MB, for which other requests must not wait.
+
+    Raises:
+        KeyError: if there is no such theme.
     """
     if theme not in PALETTES:
         raise KeyError(theme)
-    command = [sys.executable, "-P", "-m", __name__]  # from nowhere but where this process has it from
+    command = [sys.executable, "-P", "-m", __name__]  # -P: from nowhere but where this process has it from
     made = subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE_SECONDS)
     return json.dumps(json.loads(made.stdout)[theme]).encode()
 
 
 def make(colours: Palette) -> dict[str, Any]:
-    """Those in these colours."""
+    """All plots in these colours."""
     from bokeh.embed import json_item
 
     made = {"pages": _pages(colours), "bytes": _bytes(colours), "ram": _ram(colours)}
@@ -44,7 +47,7 @@ def _pages(colours: Palette) -> Any:
 
     plot = _empty(colours, "seconds since the start", "pages visited in a round")
     ends = [f"{name}_{end}" for name in CLASSES for end in ("bottom", "top")]
-    source = ColumnDataSource({name: [0] for name in ("left", "right", "said", *ends)}, name="rounds")
+    source = ColumnDataSource({name: [0] for name in ("left", "right", "text", *ends)}, name="rounds")
     for name, title in CLASSES.items():
         colour = getattr(colours, name)
         plot.quad(
@@ -52,13 +55,13 @@ def _pages(colours: Palette) -> Any:
             fill_color=colour, line_color=colour, legend_label=title,
             hatch_pattern=PATTERNS[name], hatch_color=colours.ground, hatch_alpha=0.7, hatch_scale=8, hatch_weight=1.5,
         )  # fmt: skip
-    plot.add_tools(HoverTool(tooltips=None))  # the page says it, as text
-    plot.legend.items[-1].name = "untold in legend"  # which is there where there are such
+    plot.add_tools(HoverTool(tooltips=None))  # the page shows it, as text
+    plot.legend.items[-1].name = "unclassified in legend"  # shown only if there are such pages
     return _finished(plot, colours)
 
 
 def _bytes(colours: Palette) -> Any:
-    """What was sent, and what skip has saved, up to a moment."""
+    """Bytes sent, and bytes saved by skip, up to a moment."""
     from bokeh.models import ColumnDataSource
 
     plot = _empty(colours, "seconds since the start", "MB, up to then")
@@ -86,7 +89,7 @@ def _ram(colours: Palette) -> Any:
     from bokeh.palettes import cividis
 
     plot = _empty(colours, "page, RAM blocks side by side", "round")
-    # cividis is told apart by all eyes, and in grey
+    # cividis can be read by all eyes, and in grey
     shades = LinearColorMapper(palette=cividis(64), low=0, high=100, nan_color=colours.unvisited)
     source = ColumnDataSource({name: [] for name in ("image", "x", "y", "dw", "dh")}, name="ram")
     plot.image("image", "x", "y", "dw", "dh", source=source, color_mapper=shades)
@@ -122,7 +125,7 @@ def _empty(colours: Palette, across: str, upwards: str) -> Any:
 
 
 def _finished(plot: Any, colours: Palette) -> Any:
-    """With what happened marked, the legend above, and whole numbers that begin at 0."""
+    """The plot with marks of what happened, the legend above, and whole numbers from 0 on."""
     from bokeh.models import ColumnDataSource, LabelSet, NumeralTickFormatter
 
     source = ColumnDataSource({"seconds": [], "word": []}, name="marks")

@@ -1,6 +1,6 @@
-"""RAM by round, of the page records of one migration: counted file by file, while it is being recorded or later.
+"""RAM by round, counted from the page records of one migration, file by file, during its recording or later.
 
-Nobody knows beforehand how large RAM is or how many rounds come. So when there are too many stretches, or rows, two
+The size of RAM and the number of rounds are not known beforehand. When there are too many stretches, or rows, two
 neighbours become one.
 """
 
@@ -24,14 +24,14 @@ MOST_STRETCHES = 384  # of all RAM blocks together, but for one that each block 
 MOST_ROWS = 192
 FIRST_STRETCH = 64  # pages
 FILES = f"{PARTITION}=[0-9]*/[!.]*.parquet"
-FILES_AT_ONCE = 8  # of a million pages each: who asks shall not wait for long
+FILES_AT_ONCE = 8  # of a million pages each, so that a request does not take long
 
 Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Rows of `rounds_per_row` rounds from `first_round` on, columns of `stretch` pages; blocks side by side by name.
+    """Rows of `rounds_per_row` rounds from `first_round` on, columns of `stretch` pages, RAM blocks side by side.
 
     `blocks` are their names, first columns and pages seen; `files_left` are yet to be read.
     """
@@ -45,7 +45,7 @@ class Picture:
     files_left: int
 
     def plain(self) -> dict[str, Any]:
-        """As it is sent: of each stretch in each row the share of fake pages in percent, -1 where none was visited."""
+        """As JSON has it: the share of fake pages in percent by row and stretch, -1 where no page was visited."""
         shares = np.where(self.visits > 0, 100 * self.fake // np.maximum(self.visits, 1), -1)
         return {
             "first_round": self.first_round,
@@ -58,7 +58,7 @@ class Picture:
 
 
 class RamByRound:
-    """Counts on from where it was: :meth:`read` takes what has been recorded since."""
+    """The counts so far; :meth:`read` adds what has been recorded since."""
 
     def __init__(self) -> None:
         self._files: set[tuple[int, str]] = set()
@@ -69,7 +69,11 @@ class RamByRound:
         self._first_round = 0
 
     def read(self, directory: Path) -> Picture | None:
-        """What the files in the directory of a migration come to; None where there are none. Raises RecordError."""
+        """The picture of all files in the directory of a migration that have been read; None if there are none.
+
+        Raises:
+            RecordError: if a file cannot be read.
+        """
         files = sorted((_round_of(file), file.name, file) for file in (directory / NAME).glob(FILES))
         waiting = [file for file in files if file[:2] not in self._files]
         for number, name, file in waiting[:FILES_AT_ONCE]:
@@ -85,11 +89,11 @@ class RamByRound:
 
     @property
     def files(self) -> int:
-        """How many have been read."""
+        """How many files have been read."""
         return len(self._files)
 
     def count(self, number: int, table: pa.Table) -> None:
-        """Take the visits of a round, or of a part of it."""
+        """Add the visits of a round, or of a part of it: columns block (a dictionary), page and class."""
         self._first_round = self._first_round or number
         block: Any = table["block"].combine_chunks()
         names, which = block.dictionary.to_pylist(), block.indices.to_numpy()
@@ -131,13 +135,13 @@ def _round_of(file: Path) -> int:
 
 
 def _grown(counts: Counts, rows: int, stretches: int) -> Counts:
-    """With so many rows and stretches at least."""
+    """The counts with at least so many rows and stretches."""
     missing = [(0, 0), (0, max(0, rows - counts.shape[1])), (0, max(0, stretches - counts.shape[2]))]
     return np.pad(counts, missing) if any(after for _, after in missing) else counts
 
 
 def _halved(counts: Counts, axis: int) -> Counts:
-    """Two neighbours along `axis` become one."""
+    """The counts with two neighbours along `axis` added up."""
     if not counts.size:
         return counts
     return np.add.reduceat(counts, np.arange(0, counts.shape[axis], 2), axis=axis)

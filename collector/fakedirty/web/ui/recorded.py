@@ -1,4 +1,4 @@
-"""Migrations that have been recorded below a directory: the latest ones, read when they are asked for."""
+"""Migrations that have been recorded below a directory: the latest ones, read when a request needs them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from fakedirty.record.load import json_object
 from .live_migrations import key_of
 
 SHOWN = 50
-LOOK_SECONDS = 2.0  # between two looks at what there is
+LOOK_SECONDS = 2.0  # between two looks at the directory
 DATED = len("20261124T133341Z")  # characters that a directory's name begins with
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A directory, what its summary says (or its manifest, if it was cut off), and what changes when that does."""
+    """A recording: its summary (its manifest, if it was cut off), and a stamp that changes whenever that does."""
 
     directory: Path
     content: dict[str, Any]
@@ -33,7 +33,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """By key, the latest first; how many there are besides; and the names of those that cannot be read."""
+    """Recordings by key, the latest first; how many older ones there are; and the names of unreadable ones."""
 
     found: dict[str, Found] = field(default_factory=dict)
     older: int = 0
@@ -41,7 +41,7 @@ class Listing:
 
 
 class Recorded:
-    """Those below `out`; none if it is None."""
+    """The recordings below `out`; none if it is None."""
 
     def __init__(self, out: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._out = out
@@ -52,7 +52,7 @@ class Recorded:
         self._listing = Listing()
 
     def listing(self, fresh: bool = False) -> Listing:
-        """What there is now, or (unless it is to be `fresh`) was a moment ago."""
+        """The recordings that are there now, or, unless `fresh`, that were there a moment ago."""
         with self._lock:
             if self._out is not None and (fresh or self._clock() - self._looked >= LOOK_SECONDS):
                 self._listing = self._look(self._out)
@@ -67,7 +67,7 @@ class Recorded:
         broken = []
         for path in latest:
             stamp = _stamp(path)
-            if stamp is None:  # it has just got its final name, or is gone
+            if stamp is None:  # it has just got its final name, or has gone
                 continue
             known = before.get(path)
             content = known[1] if known is not None and known[0] == stamp else _content(Path(path))
@@ -80,7 +80,7 @@ class Recorded:
 
 
 def _directories(out: Path) -> Iterator[str]:
-    """Those that a recorder made, finished or not."""
+    """Directories that a recorder made, finished or not."""
     for vm in _inside(os.fspath(out)):
         for path in _inside(vm):
             if os.path.basename(path)[:DATED].endswith("Z"):
@@ -96,7 +96,7 @@ def _inside(path: str) -> list[str]:
 
 
 def _stamp(path: str) -> str | None:
-    """Of what its content is read from; None if it has no manifest."""
+    """Dates and sizes of the files that its content is read from; None if it has no manifest."""
     names = ("manifest.json", "rounds.csv") if path.endswith(PARTIAL) else ("manifest.json", "migration.json")
     stamps = []
     for name in names:
@@ -109,7 +109,7 @@ def _stamp(path: str) -> str | None:
 
 
 def _content(directory: Path) -> dict[str, Any] | None:
-    """None if it cannot be read."""
+    """Its content; None if it cannot be read."""
     try:
         manifest = json_object(directory / "manifest.json")
         summary = {} if directory.name.endswith(PARTIAL) else json_object(directory / "migration.json")

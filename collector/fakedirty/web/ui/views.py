@@ -1,4 +1,4 @@
-"""What the page is answered with: looked up among those that run, and those that have been recorded."""
+"""The bodies of the page's responses, made of migrations that run and of those that have been recorded."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .live_migrations import LiveMigrations
 from .ram_map import RamByRound
 from .recorded import Recorded
 
-KEPT = 8  # answers, and maps, of the migrations that were looked at last
+KEPT = 8  # bodies, and maps, of the migrations that were looked at last
 
-Kept_ = TypeVar("Kept_")
+Value = TypeVar("Value")
 
 
 class Views:
-    """Each method is called by one thread at a time, but two of them may be at once."""
+    """Each method is called by one thread at a time, but two of them may be called at once."""
 
     def __init__(
-        self, witness: LiveMigrations, recorded: Recorded, attached: Callable[[], Iterable[AttachedCounts]], host: str
+        self, live: LiveMigrations, recorded: Recorded, attached: Callable[[], Iterable[AttachedCounts]], host: str
     ) -> None:
-        self._witness = witness
+        self._live = live
         self._recorded = recorded
         self._attached = attached
         self._host = host
@@ -37,17 +37,21 @@ class Views:
 
     def overview(self) -> Body:
         """All migrations."""
-        return _body(overview(self._host, self._witness.all(), self._recorded.listing(), self._attached()))
+        return _body(overview(self._host, self._live.all(), self._recorded.listing(), self._attached()))
 
     def details(self, key: str) -> Body:
-        """One of them; KeyError if it is not known."""
-        if (told := self._witness.all().get(key)) is not None:
-            return self._made(key, told.stamp, lambda: details(told.migration, told))
+        """One migration.
+
+        Raises:
+            KeyError: if it is not known.
+        """
+        if (live := self._live.all().get(key)) is not None:
+            return self._made(key, live.stamp, lambda: details(live.migration, live))
         found = self._recorded.listing().found[key]
         return self._made(key, found.stamp, lambda: details(restore(found.directory)))
 
     def _made(self, key: str, stamp: str, make: Callable[[], Plain]) -> Body:
-        """As it was made for that stamp, or anew."""
+        """The body that was made for that stamp, or a new one."""
         kept = self._details.get(key)
         if kept is None or kept[0] != stamp:
             kept = stamp, _body({**make(), "stamp": stamp})
@@ -55,11 +59,15 @@ class Views:
         return kept[1]
 
     def ram(self, key: str) -> Body:
-        """Its RAM by round, as far as it has been read; empty where there are no page records."""
+        """RAM by round of one migration, as far as it has been read; an empty object without page records.
+
+        Raises:
+            KeyError: if it is not known.
+        """
         found = self._recorded.listing().found.get(key)
         if found is None or not found.directory.exists():  # it has just begun, or got its final name
             found = self._recorded.listing(fresh=True).found.get(key)
-        if found is None and key not in self._witness.all():
+        if found is None and key not in self._live.all():
             raise KeyError(key)
         known = self._maps.get(key) or _Map()
         if found is not None:
@@ -77,26 +85,26 @@ def _body(plain: Plain) -> Body:
 
 @dataclass(slots=True)
 class _Map:
-    """What has been counted, and how it was written after so many files."""
+    """The counts so far, and the body that was made of them after so many files."""
 
     counts: RamByRound = field(default_factory=RamByRound)
     files: int = 0
     body: Body = field(default_factory=lambda: _body({}))
 
 
-class _Latest(Generic[Kept_]):
-    """What was asked for last, by key."""
+class _Latest(Generic[Value]):
+    """The values that were used last, by key."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, Kept_] = OrderedDict()
+        self._kept: OrderedDict[str, Value] = OrderedDict()
 
-    def get(self, key: str) -> Kept_ | None:
+    def get(self, key: str) -> Value | None:
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
-    def keep(self, key: str, kept: Kept_) -> None:
-        self._kept[key] = kept
+    def keep(self, key: str, value: Value) -> None:
+        self._kept[key] = value
         self._kept.move_to_end(key)
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)

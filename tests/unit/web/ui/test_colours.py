@@ -52,7 +52,7 @@ def test_texts_and_drawings_stand_out(theme: str) -> None:
     assert min(contrast(luminance(linear(text)), ground) for text in texts for ground in grounds) >= 4.5
     drawn_texts = [colours[name] for name in ("text", "mark")]
     assert min(contrast(luminance(linear(text)), grounds[0]) for text in drawn_texts) >= 4.5
-    drawn = [colours[name] for name in (*CLASSES, "untold", "sent", "saved")]
+    drawn = [colours[name] for name in (*CLASSES, "unclassified", "sent", "saved")]
     assert min(contrast(luminance(linear(colour)), grounds[0]) for colour in drawn) >= 3
 
 
@@ -64,5 +64,5 @@ def test_classes_are_told_apart(theme: str, eye: str) -> None:
     seen = {name: luminance(EYES[eye] @ linear(colours[name])) for name in CLASSES}
     assert contrast(seen["changed"], seen["fake"]) >= 1.8
     assert contrast(seen["first"], seen["fake"]) >= 1.25
-    pairs = itertools.combinations((*CLASSES, "untold"), 2)
+    pairs = itertools.combinations((*CLASSES, "unclassified"), 2)
     assert all(PATTERNS[one] != PATTERNS[other] for one, other in pairs)
