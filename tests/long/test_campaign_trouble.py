@@ -12,7 +12,7 @@ from pathlib import Path
 import fakedirty
 import pytest
 from fakedirty.cli.main import main
-from fakedirty.lab.guests.accelerator import kvm_runs
+from fakedirty.lab.accelerator import kvm_runs
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.qemu import qemu_binary
 from small_campaign import SMALL, started, wait_for, written
@@ -26,7 +26,7 @@ def test_a_guest_that_never_becomes_ready_is_a_run_that_failed(
     assert "4 failed" in capsys.readouterr().out
     runs = fakedirty.load_campaign(tmp_path / "out").runs
     assert list(runs["outcome"]) == ["failed"] * 4
-    assert runs["reason"].str.startswith("the guest is not there after 0.01 s").all()
+    assert runs["reason"].str.startswith("the guest is not ready after 0.01 s").all()
 
 
 def test_a_qemu_that_dies_is_a_run_that_failed_and_the_next_one_follows(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from fakedirty.errors import LabError, UsageError
-from fakedirty.lab.guests.accelerator import choose_accelerator
+from fakedirty.lab.accelerator import choose_accelerator
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.network import shaped_network
 

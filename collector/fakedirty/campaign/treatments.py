@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fakedirty.lab.fuzz.plan import AUDIT_PARAMETER, WEAK_PARAMETER
 from fakedirty.lab.migrate import Settings
 from fakedirty.lab.treatments import ALONE, CONVERGENCE, Treatment
 from fakedirty.model.enums import Level, Mode
-from fakedirty.qmp.parameters import HASH, MODE
+from fakedirty.qmp.parameters import AUDIT, HASH, MODE, WEAK_HASH
 
 MIB = 1 << 20
 HYBRID_ROUNDS = 2  # of pre-copy before postcopy begins
@@ -21,9 +20,9 @@ VANILLA, SKIP = _BASES["vanilla"], _BASES["skip"]
 #: hashes in the place of SHA-1; QEMU takes the weak ones only if they are allowed
 HASHES: dict[str, dict[str, object]] = {
     "md5": {HASH: "md5"},
-    "crc32": {HASH: "crc32", WEAK_PARAMETER: True},
+    "crc32": {HASH: "crc32", WEAK_HASH: True},
     "murmur3": {HASH: "murmur3-128"},
-    "murmur3-32": {HASH: "murmur3-32", WEAK_PARAMETER: True},
+    "murmur3-32": {HASH: "murmur3-32", WEAK_HASH: True},
 }
 
 #: what is combined with vanilla and with skip: name, summary, fields of the treatment
@@ -95,7 +94,7 @@ class TreatmentArm:
         if treatment.mode not in (None, Mode.OFF):
             parameters[MODE] = str(treatment.mode)
             if audit:
-                parameters[AUDIT_PARAMETER] = True
+                parameters[AUDIT] = True
         if treatment.name in RAM_CACHE:
             parameters[CACHE] = cache_mib(memory_mib) * MIB
         return Settings(

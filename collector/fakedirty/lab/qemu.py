@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fakedirty.errors import LabError, MissingError
+from fakedirty.linux.cache_directory import cache_directory
 from fakedirty.package_files import carried
 
 RELEASE = "10.0"  # of QEMU, by default
@@ -17,11 +18,6 @@ BINARY = "qemu-system-x86_64"
 
 # where Debian's packages seabios and qemu-system-data put the firmware
 FIRMWARE = (Path("/usr/share/seabios"), Path("/usr/share/qemu"), Path("/usr/lib/ipxe/qemu"))
-
-
-def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
-    """The directory of all builds: ``$XDG_CACHE_HOME/fakedirty``, or the same below ``~/.cache``."""
-    return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fakedirty"
 
 
 def releases(patches: Path | None = None) -> list[str]:

@@ -23,12 +23,12 @@ LAYERS = (
     ("observe", "record", "show", "web", "grafana"),
     ("lab/guests", "export"),
     ("lab", "web/ui"),
-    ("lab/fuzz", "lab/bench", "service"),
+    ("lab/fuzz/plans", "lab/bench", "service"),
+    ("lab/fuzz", "lab/bench/benchmarks"),
     ("campaign/workloads",),
     ("campaign",),
     ("campaign/report",),
     ("cli",),
-    ("cli/bench",),
 )
 RANKS = {tuple(room.split("/")): rank for rank, layer in enumerate(LAYERS) for room in layer}
 TREES = rooms.sources()
