@@ -10,9 +10,9 @@ from fakedirty.export.tracked_migration import ROUNDS_SHOWN
 from fakedirty.lab.bench.benchmarks.results import Results
 from fakedirty.lab.bench.benchmarks.scrape_speed import scrape_line, scrape_tables
 from fakedirty.lab.bench.scrape_speed import (
+    HOSTS,
     NEWS,
     ROUNDS,
-    VMS,
     WAYS,
     ScrapeJob,
     ScrapeSpeed,
@@ -22,14 +22,16 @@ from fakedirty.lab.bench.scrape_speed import (
 
 
 def test_scrapes_are_measured_in_every_way(tmp_path: Path) -> None:
-    assert Counter(scrape_jobs(2)) == Counter(ScrapeJob(number, vms) for number in (1, 2) for vms in VMS)
-    run = measure_scrapes(ScrapeJob(1, 2))
+    assert Counter(scrape_jobs(2)) == Counter(ScrapeJob(number, *host) for number in (1, 2) for host in HOSTS)
+    run = measure_scrapes(ScrapeJob(1, 3, 2, 3))
     assert list(run.ms) == list(NEWS)
     for by_way in (*run.ms.values(), run.bytes):
         assert list(by_way) == list(WAYS)
         assert all(value > 0 for value in by_way.values())
     assert run.series > 2 * 13 * min(ROUNDS, ROUNDS_SHOWN)
-    assert "2 VMs" in scrape_line(run)
+    assert run.series == measure_scrapes(ScrapeJob(1, 3, 2, 3)).series
+    assert run.late_ms > 0
+    assert "3 VMs, 2 migrate" in scrape_line(run)
     Results(tmp_path, {}, {}, ScrapeSpeed, ScrapeJob).add(run.job, run)
     assert Results(tmp_path, {}, {}, ScrapeSpeed, ScrapeJob).runs == {run.job: run}
     text = "\n".join(shown(scrape_tables([run])))
