@@ -16,7 +16,7 @@ from fakedirty.observe.host.target import by_pid
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.mode import supports
 from fakedirty.qmp.parameters import HASH, MODE
-from fakedirty.qmp.supported import abilities
+from fakedirty.qmp.supported import read_support
 
 from .spec import Spec, Toggle
 from .treatments import Arm
@@ -64,7 +64,7 @@ def left_out(qemu: Path, spec: Spec, arms: Sequence[Arm]) -> list[UnsupportedTre
 
 def _lacks(qmp: Qmp, settings: Settings, toggles: Sequence[Toggle]) -> str:
     """Which of the modes and hashes a QEMU with the series has not, in words; empty where it has all it is known to."""
-    has = abilities(qmp)
+    has = read_support(qmp)
     wanted = [(settings.parameters.get(MODE), settings.parameters.get(HASH))]
     wanted += [(toggle.mode, toggle.hash or None) for toggle in toggles]
     found = (has.lacks(*(None if word is None else str(word) for word in pair)) for pair in wanted)

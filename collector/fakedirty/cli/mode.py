@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import TargetError, UsageError
-from fakedirty.linux.socket_clients import free_first
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.address import Address
 from fakedirty.qmp.mode import State, read_mode, set_mode
 from fakedirty.qmp.monitor import Monitor
 from fakedirty.qmp.refusals import SwitchoverDecidedError
+from fakedirty.qmp.socket_clients import free_first
 from fakedirty.qmp.turn import CHANGE_SECONDS, in_turns, turn
 from fakedirty.service.control import DEFAULT_SOCKET, NoServiceError, asking
 

@@ -126,10 +126,12 @@ def run(arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
         outlets = Outputs(run_id, out=arguments.out, exports=bool(arguments.listen), json=arguments.json)
         if configuration is not None and configuration.grafana.url:
-            from fakedirty.grafana.annotation_sink import telling  # its client takes memory, which most do not need
+            from fakedirty.grafana.annotation_sink import annotating  # its client takes memory, which most do not need
 
             grafana = configuration.grafana
-            outlets.also(stack.enter_context(telling(grafana.place, Path(grafana.token_file), outlets.exporter.label)))
+            outlets.also(
+                stack.enter_context(annotating(grafana.place, Path(grafana.token_file), outlets.exporter.label))
+            )
         target = None if arguments.all else choose(arguments)
         if arguments.listen:
             address, permits = parse_address(arguments.listen), _access(arguments)
@@ -220,7 +222,7 @@ def _access(arguments: argparse.Namespace) -> Access:
 
 
 def _over(stop: threading.Event, screen: JsonLines | LiveTable, alone: bool) -> bool:
-    return stop.is_set() or (screen.left and alone)
+    return stop.is_set() or (screen.reader_gone and alone)
 
 
 def _observe(

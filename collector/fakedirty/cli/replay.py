@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
             sinks.insert(0, recorder)
         observer = Observer(trace, sinks)
         observer.attach()
-        observer.run(lambda: trace.exhausted or (screen.left and recorder is None))
+        observer.run(lambda: trace.exhausted or (screen.reader_gone and recorder is None))
         observer.close()
     for directory in recorder.directories if recorder else ():
         print_notice(f"recorded: {directory}")

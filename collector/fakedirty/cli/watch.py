@@ -20,7 +20,7 @@ from fakedirty.show.columns import NARROW
 from fakedirty.show.svg import svg
 from fakedirty.show.table import heading, line
 from fakedirty.show.terminal import Terminal
-from fakedirty.show.watch import SHARES_SHOWN, Watched, screen, told_apart
+from fakedirty.show.watch import SHARES_SHOWN, Watched, screen, unique_names
 
 from .printing import print_json
 from .termination import stop_signals
@@ -116,7 +116,7 @@ def _say_lines(looks: Iterable[list[Watched]], terminal: Terminal) -> None:
     said: dict[str, set[str]] = {}
     for vms in looks:
         said = {each.migration_id: said.get(each.migration_id, set()) for each in vms}
-        names = told_apart(vms)
+        names = unique_names(vms)
         for each in vms:
             known = said[each.migration_id]
             for text in _lines(each):

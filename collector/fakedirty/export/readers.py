@@ -209,7 +209,7 @@ def skip_gain(seen: TrackedMigration) -> Samples:
 
 def unchanged_ratio(seen: TrackedMigration) -> Samples:
     """Of what is sent again."""
-    if (found := seen.migration.verdict) is not None:
+    if (found := seen.migration.forecast) is not None:
         yield (), found.unchanged_ratio
 
 
@@ -233,13 +233,13 @@ def downtimes(seen: TrackedMigration) -> Samples:
 
 def refuted(seen: TrackedMigration) -> Samples:
     """Whether what was predicted did not come true."""
-    if (found := seen.migration.verdict) is not None:
+    if (found := seen.migration.forecast) is not None:
         yield (), found.refuted is not None
 
 
 def limit(seen: TrackedMigration) -> Samples:
     """The limit that the verdict goes by, and whose it is."""
-    if (found := seen.migration.verdict) is not None:
+    if (found := seen.migration.forecast) is not None:
         yield ("assumed" if found.limit_assumed else "qemu",), found.downtime_limit_seconds
 
 
@@ -251,7 +251,7 @@ def least_limits(seen: TrackedMigration) -> Samples:
 
 def _plans(seen: TrackedMigration) -> Iterator[tuple[str, Prediction]]:
     """Nothing of a verdict that is withdrawn."""
-    if (found := seen.migration.verdict) is not None and found.refuted is None:
+    if (found := seen.migration.forecast) is not None and found.refuted is None:
         yield "as-is", found.as_is
         yield "skip", found.with_skip
 

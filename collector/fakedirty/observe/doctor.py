@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import FakedirtyError, QmpError
-from fakedirty.linux import capabilities
 from fakedirty.model.enums import Level
 from fakedirty.observe.bpf.attach_point import AttachPoint, PlacedProbe
 from fakedirty.observe.bpf.process_memory import ProcessMemory
+from fakedirty.observe.host import capabilities
 from fakedirty.observe.host.elf import Binary
 from fakedirty.observe.host.host_checks import HostCheck
 from fakedirty.observe.host.kernel import Kernel

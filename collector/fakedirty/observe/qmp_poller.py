@@ -17,13 +17,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fakedirty.errors import QmpError, TargetError
-from fakedirty.model.trace import ASKED, Channel, TraceRecord
+from fakedirty.model.trace import REQUEST_NS, Channel, TraceRecord
 from fakedirty.observe.host.monitor_sharing import MonitorSharing
 from fakedirty.qmp import dirty_limit
 from fakedirty.qmp.monitor import Address, Monitor, connect
 from fakedirty.qmp.rounds_command import history_command, in_answers, with_postcopy
 from fakedirty.qmp.turn import in_turns, turn
-from fakedirty.qmp.validation import understanding
+from fakedirty.qmp.validation import parsing_answers
 
 POLL_SECONDS = 0.1  # between two looks, on a connection that stays
 LOOK_SECONDS = 1.0  # and on one that does not
@@ -115,7 +115,7 @@ class QmpPoller:
 
     def _look(self, qmp: Monitor) -> TraceRecord:
         # the run state first: a guest that arrives between the two has arrived, and does not leave
-        answers = {ASKED: self._clock(), "query-status": qmp.execute("query-status")}
+        answers = {REQUEST_NS: self._clock(), "query-status": qmp.execute("query-status")}
         if self._withholds(qmp):
             return TraceRecord(self._clock(), Channel.ANSWERS, json.dumps(answers).encode())
         answers["query-migrate"] = self._settled(qmp)
@@ -135,7 +135,7 @@ class QmpPoller:
 
     def _settled(self, qmp: Monitor) -> Mapping[str, Any]:
         """The answer to query-migrate; of a migration that has just completed, with its times, as far as it has any."""
-        with understanding(qmp.path):
+        with parsing_answers(qmp.path):
             info: Mapping[str, Any] = qmp.execute("query-migrate")
             known = self._info.get("status") == "completed"
             for _ in range(0 if known else SETTLE_TRIES):

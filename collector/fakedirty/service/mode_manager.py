@@ -16,7 +16,7 @@ from pathlib import Path
 from fakedirty.errors import FakedirtyError, TargetError
 from fakedirty.model.enums import Mode
 from fakedirty.observe.host.target import Target, by_pid
-from fakedirty.qmp.mode import State, read_mode, set_mode, spelled
+from fakedirty.qmp.mode import State, format_state, read_mode, set_mode
 from fakedirty.qmp.monitor import Monitor
 
 from . import pending_reverts
@@ -166,5 +166,5 @@ class ModeManager:
                 _log.error("%s (pid %d): the mode is not put back yet: %s", target.vm, target.pid, error)
             promise.failed = True
             return False
-        _log.warning("%s (pid %d): %s: %s", target.vm, target.pid, why, spelled(found))
+        _log.warning("%s (pid %d): %s: %s", target.vm, target.pid, why, format_state(found))
         return True

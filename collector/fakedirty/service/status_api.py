@@ -12,14 +12,14 @@ from typing import Any
 from fakedirty import __version__
 from fakedirty.errors import QmpError, UsageError
 from fakedirty.format.sentences import in_words
-from fakedirty.linux.socket_clients import free_first
 from fakedirty.model.enums import Mode
 from fakedirty.model.migration import Migration
 from fakedirty.observe.host.select import named
 from fakedirty.observe.host.target import Target, find_all
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.qmp.mode import State, spelled
+from fakedirty.qmp.mode import State, format_state
+from fakedirty.qmp.socket_clients import free_first
 from fakedirty.qmp.turn import CHANGE_SECONDS, turn
 from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row, toggle_row
@@ -83,7 +83,7 @@ class StatusApi:
             "uuid": trace.target.uuid,
             "level": str(trace.level),
             "migrations": observer.seen,
-            "verdict": in_words(found) if migrations and (found := migrations[-1].verdict) else None,
+            "verdict": in_words(found) if migrations and (found := migrations[-1].forecast) else None,
             "last": summary(self._run_id, migrations[-1], self._date()) if migrations else None,
         }
 
@@ -114,7 +114,7 @@ class StatusApi:
             state, release = self.modes.hold(target, mode, hash_name)
         else:
             state = self.modes.set(target, mode, hash_name, seconds)
-        _log.warning("%s (pid %d): %s, for %s", target.vm, target.pid, spelled(state), asker)
+        _log.warning("%s (pid %d): %s, for %s", target.vm, target.pid, format_state(state), asker)
         return Held(_told(target, state), release) if hold else _told(target, state)
 
     def _meant(self, request: Mapping[str, Any]) -> Target:

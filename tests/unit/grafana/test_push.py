@@ -170,10 +170,10 @@ def test_tokens_that_are_none(content: str, tmp_path: Path, capsys: pytest.Captu
     [
         ((401, {"message": "Invalid API key"}), "does not know this token"),
         ((403, {"message": "You'll need additional permissions"}), "does not let this token do that"),
-        ((500, {"message": "database is locked"}), "status 500 (it says: database is locked)"),
+        ((500, {"message": "database is locked"}), "status 500 (its message: database is locked)"),
         ((502, "<html>bad gateway</html>"), "status 502"),
-        ((200, "<html>welcome</html>"), "is no Grafana"),
-        ((200, ["something else"]), "is no Grafana"),
+        ((200, "<html>welcome</html>"), "is not a Grafana"),
+        ((200, ["something else"]), "is not a Grafana"),
     ],
 )
 @pytest.mark.parametrize("where", [("GET", "/api/health"), ("POST", "/api/folders"), ("POST", "/api/dashboards/db")])
@@ -225,7 +225,7 @@ def test_over_tls(token: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     grafana = Grafana()
     with serving(grafana, pair) as url:
         told = refused(capsys, "--url", url, "--token-file", token, *PROMETHEUS)
-        assert "cannot be believed" in told
+        assert "cannot be verified" in told
         assert not grafana.requests
         assert set(pushed(capsys, url, token, *PROMETHEUS, "--ca", str(pair.certificate)).values()) == {"created"}
         assert "cannot read" in refused(capsys, "--url", url, "--token-file", token, "--ca", str(tmp_path / "none"))
@@ -233,7 +233,7 @@ def test_over_tls(token: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert "no answer" in refused(capsys, "--url", plain, "--token-file", token)
     with serving(Grafana()) as url:
         told = refused(capsys, "--url", url.replace("http", "https"), "--token-file", token)
-        assert re.search("cannot be believed|no answer", told)
+        assert re.search("cannot be verified|no answer", told)
 
 
 @pytest.mark.parametrize(

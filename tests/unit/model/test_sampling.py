@@ -9,7 +9,7 @@ import pytest
 from fakedirty.cli.observe import _sample
 from fakedirty.model.enums import Kind
 from fakedirty.model.round import CLASSES, Round, broken_law
-from fakedirty.model.sampling import estimated, wilson
+from fakedirty.model.sampling import estimate_columns, wilson
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +20,7 @@ COUNTS = st.integers(0, 10_000)
 def test_estimates_are_pages_and_add_up(classes: tuple[int, int, int], n: int) -> None:
     sampled = dict(zip(CLASSES, classes, strict=True))
     visited = sum(classes) * n
-    columns = estimated(sampled, visited)
+    columns = estimate_columns(sampled, visited)
     assert all(value >= 0 for value in columns.values())
     assert columns["sampled_pages"] == sum(classes)
     assert columns["fake_pages_low"] <= columns["fake_pages"] <= columns["fake_pages_high"] <= visited
@@ -28,7 +28,7 @@ def test_estimates_are_pages_and_add_up(classes: tuple[int, int, int], n: int) -
 
 
 def test_of_no_sample_nothing_is_claimed() -> None:
-    columns = estimated(dict.fromkeys(CLASSES, 0), 100)
+    columns = estimate_columns(dict.fromkeys(CLASSES, 0), 100)
     assert (columns["first_pages"], columns["fake_pages"]) == (100, 0)
     assert (columns["fake_pages_low"], columns["fake_pages_high"]) == (0, 100)
 

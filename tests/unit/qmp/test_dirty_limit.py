@@ -66,7 +66,7 @@ def test_the_final_report_of_a_guest_that_runs_on_is_not_asked_for(
     qemu: Queried, expected: dict[str, Any], tmp_path: Path
 ) -> None:
     with qmp_server(tmp_path / "qmp", qemu.answers):
-        assert final_report.ask([Address(tmp_path / "qmp")], "completed") == expected
+        assert final_report.read([Address(tmp_path / "qmp")], "completed") == expected
     assert qemu.asked["query-migrate"] == (1 if expected else 0)
 
 

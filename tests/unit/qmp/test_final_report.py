@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakedirty.qmp.final_report import ask
 from fakedirty.qmp.monitor import Address
 from qmp_server import qmp_server
 
@@ -37,6 +36,6 @@ def test_what_was_left_to_postcopy_is_with_the_totals(
 ) -> None:
     path = tmp_path / "qmp"
     with qmp_server(path, answers({"normal": 3, "postcopy-bytes": moved}, history)):
-        info = ask([Address(path)], "completed")
+        info = read([Address(path)], "completed")
     assert info["ram"]["normal"] == 3
     assert info.get("postcopy") == said

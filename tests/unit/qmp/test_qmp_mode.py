@@ -13,7 +13,7 @@ from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import read_mode, set_mode, supports
 from fakedirty.qmp.refusals import SwitchoverDecidedError, not_built_in, not_cleaned_up, switchover_decided
-from fakedirty.qmp.supported import FakeDirtySupport, abilities
+from fakedirty.qmp.supported import FakeDirtySupport, read_support
 from qmp_server import Refused, qmp_server
 
 TODAY, BEFORE = "query-migration-rounds", "query-fake-dirty-rounds"
@@ -104,11 +104,11 @@ def test_without_the_series(tmp_path: Path) -> None:
 
 def test_modes_and_hashes_are_those_of_the_schema(tmp_path: Path) -> None:
     with patched(tmp_path / "qmp", told=series(HASHES)) as qmp:
-        assert abilities(qmp) == FakeDirtySupport(MODES, HASHES)
+        assert read_support(qmp) == FakeDirtySupport(MODES, HASHES)
     with patched(tmp_path / "old", told=series(HASHES, history=BEFORE)) as qmp:
-        assert abilities(qmp) == FakeDirtySupport(MODES, None), "a schema that lists what is not built in"
+        assert read_support(qmp) == FakeDirtySupport(MODES, None), "a schema that lists what is not built in"
     with patched(tmp_path / "stock", told=schema("downtime-limit")) as qmp:
-        assert abilities(qmp) == FakeDirtySupport()
+        assert read_support(qmp) == FakeDirtySupport()
 
 
 def test_a_hash_that_is_not_built_in_is_refused_with_those_that_are(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_qemu_with_one_hash_has_no_parameter_for_it(tmp_path: Path) -> None:
         "migrate-set-parameters": change,
     }
     with qmp_server(tmp_path / "qmp", answers), Qmp.connect(tmp_path / "qmp") as qmp:
-        assert abilities(qmp) == FakeDirtySupport(MODES, ())
+        assert read_support(qmp) == FakeDirtySupport(MODES, ())
         assert set_mode(qmp, Mode.SKIP) == (Mode.SKIP, None)
         with pytest.raises(QmpError, match="no hash 'sha1', only one, which is not chosen"):
             set_mode(qmp, Mode.SKIP, "sha1")

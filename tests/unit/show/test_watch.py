@@ -32,7 +32,7 @@ ODD = 'web [bold]"umlaut ü</b> 名'
 def vm(name: str, events: int) -> dict[str, Any]:
     """As the service would say it after so many events."""
     migration = tell(replace(made(name), channels=1), [], EVENTS[:events], end=False)
-    found = migration.verdict
+    found = migration.forecast
     return {
         "vm": name,
         "pid": 4711,
@@ -130,7 +130,7 @@ def test_no_line_is_wider_than_the_screen(width: int) -> None:
 
 
 def test_before_there_is_anything() -> None:
-    assert "it waits for one" in drawn([])
+    assert "waiting for one" in drawn([])
     assert drawn([watched(quiet("web"), NOW)]).strip() == "nothing seen of: web"
     two = [watched({**quiet("web"), "pid": pid}, NOW) for pid in (7, 8)]
     assert drawn([*two, watched(quiet("db"), NOW)]).strip() == "nothing seen of: db, web (pid 7), web (pid 8)"

@@ -146,7 +146,7 @@ class ProbeTracer:
 
     def report(self, state: str) -> Mapping[str, object]:
         """By QMP."""
-        return final_report.ask(self._monitors, state)
+        return final_report.read(self._monitors, state)
 
     def close(self) -> None:
         """Detach."""

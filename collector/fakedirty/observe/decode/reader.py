@@ -18,11 +18,11 @@ from fakedirty.model.events import (
     StateChanged,
 )
 from fakedirty.model.sink import PageBatch
-from fakedirty.model.trace import ASKED, Channel, Subject, TraceRecord
+from fakedirty.model.trace import REQUEST_NS, Channel, Subject, TraceRecord
 from fakedirty.observe.bpf.loss_counters import LossReader
 from fakedirty.observe.interfaces import EndUnseen, Observed, Reader
 from fakedirty.qmp.rounds_command import in_answers
-from fakedirty.qmp.validation import understanding
+from fakedirty.qmp.validation import parsing_answers
 
 from . import wire
 from .multifd import channels, compressed
@@ -139,7 +139,7 @@ class QmpTraceReader:
         if record.channel is not Channel.ANSWERS:
             return
         answers = record.object()
-        with understanding("the QMP socket"):
+        with parsing_answers("the QMP socket"):
             yield from self._said(record.time_ns, answers)
 
     def _said(self, time_ns: int, answers: Mapping[str, Any]) -> Iterator[Observed]:
@@ -150,7 +150,7 @@ class QmpTraceReader:
         history = in_answers(answers)
         # a background snapshot leaves as a migration, and has no rounds for the history to keep
         if history is None or not int(history.get("migration-start", 0)):
-            yield from self._polled.take(time_ns, info, run_state, answers.get(ASKED))
+            yield from self._polled.take(time_ns, info, run_state, answers.get(REQUEST_NS))
         else:
             self._polled.pass_over(info, run_state)
         if history is not None:

@@ -79,7 +79,7 @@ class CommandLine:
 
 def read(process: Process) -> CommandLine:
     """That of a process; its files are looked for in its own directory and root."""
-    words = process.words()
+    words = process.arguments()
     sections: list[tuple[str, Keys]] = []
     unread = {}
     for name, value in itertools.pairwise(words):
@@ -151,7 +151,7 @@ def _places(name: str, process: Process) -> Iterable[Path]:
     if match := _DESCRIPTOR.fullmatch(name):  # whose it is depends on who opens it
         return (directory / "fd" / match[1],)
     if name.startswith("/"):
-        there = process.seen(name)
+        there = process.resolve(name)
         return (there, Path(name)) if process.shares("mnt") else (there,)
     # one that has become a daemon has left its directory, but not the environment that it was started with
     started = process.environment("PWD")

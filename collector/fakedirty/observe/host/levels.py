@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.errors import FakedirtyError, MissingError, TargetError
-from fakedirty.linux import capabilities
 from fakedirty.model.enums import Level
 from fakedirty.observe.bpf.probe_plans import ExecutablePlans
+from fakedirty.observe.host import capabilities
 
 from . import headers, host_checks
 from .elf import Binary

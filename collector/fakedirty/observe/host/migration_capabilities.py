@@ -12,9 +12,9 @@ from fakedirty.model.enums import Level
 from fakedirty.observe.bpf import blind_spots
 from fakedirty.qmp import dirty_limit
 from fakedirty.qmp.monitor import Address, Monitor
-from fakedirty.qmp.supported import FakeDirtySupport, abilities
+from fakedirty.qmp.supported import FakeDirtySupport, read_support
 from fakedirty.qmp.turn import TASK_SECONDS, turn
-from fakedirty.qmp.validation import understanding
+from fakedirty.qmp.validation import parsing_answers
 
 #: capabilities of migration by which pages take another way, and that way where the probes can be passed by
 WAYS = {
@@ -55,8 +55,8 @@ class MigrationCapabilities:
 
 def ask(address: Address, timeout: float = TASK_SECONDS) -> MigrationCapabilities:
     """That of the QEMU there, within `timeout` seconds; QmpError says why it does not answer."""
-    with turn([address], timeout) as qmp, understanding(address):
-        return MigrationCapabilities(version(qmp), capabilities(qmp), abilities(qmp))
+    with turn([address], timeout) as qmp, parsing_answers(address):
+        return MigrationCapabilities(version(qmp), capabilities(qmp), read_support(qmp))
 
 
 def consequences(

@@ -123,7 +123,7 @@ class Finder:
         """Whether it is a child of a QEMU that is nothing of its own: not yet, or to tear memory down."""
         parent = self._seen.get(str(target.process.parent))
         of = parent.target if parent else None
-        return of is not None and of.process.words() == target.process.words()
+        return of is not None and of.process.arguments() == target.process.arguments()
 
 
 @dataclass(slots=True)
@@ -184,7 +184,7 @@ def _runs_emulator(process: Process) -> bool:
     if (known_by := emulator.key(path)) is not None:
         return emulator.is_emulator(path, known_by)
     # another user's: the file that it was started by may be looked at nevertheless
-    words = process.words()
+    words = process.arguments()
     started = shutil.which(words[0]) if words else None
     if started is not None and (known_by := emulator.key(started)) is not None:
         return emulator.is_emulator(started, known_by)

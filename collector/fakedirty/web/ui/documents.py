@@ -100,7 +100,7 @@ def recorded_entry(found: Found) -> Plain:
 def details(migration: Migration, told: LiveMigration | None = None) -> Plain:
     """All that is shown of one migration but for the map of its pages; `told` if this process observed it."""
     running = told is not None and told.running
-    found = migration.verdict
+    found = migration.forecast
     return {
         "vm": migration.vm,
         "migration_id": migration.migration_id,
