@@ -1,4 +1,4 @@
-"""The verdict on migrations that were played here, by arithmetic: what it predicts is what comes of them."""
+"""Forecasts of migrations that are computed here by arithmetic: the predictions come true."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_what_converges_anyway_needs_no_skip() -> None:
     assert "converge" in in_words(found)
 
 
-def test_with_skip_on_it_says_what_comes_without() -> None:
+def test_with_skip_on_the_text_has_the_end_without_it() -> None:
     found = judged(replace(SILENT, changed=0.3), rounds=4, skip_after=2)
     assert found.skipping
     text = in_words(found)
@@ -90,12 +90,12 @@ def test_what_is_certain_comes_true(pages: int, changed: float, rate: float, lim
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_before_the_second_round_nothing_is_said(count: int) -> None:
+def test_before_the_second_round_there_is_no_forecast(count: int) -> None:
     done, _ = played(SILENT, 2)
     assert predict(done[:count]) is None
 
 
-def test_where_no_page_was_classified_nothing_is_said() -> None:
+def test_without_classified_pages_there_is_no_forecast() -> None:
     done, _ = played(SILENT, 4)
     assert predict([replace(each, fake_pages=None, changed_pages=None) for each in done]) is None
 
@@ -117,7 +117,7 @@ def test_dirtying_between_its_bounds() -> None:
     for seconds in (0.01, 0.2, 0.5, 1.0):
         assert steady(points)(seconds) <= found(seconds) * 1.05
         assert found(seconds) <= saturated(points)(seconds) * 1.05
-    # one length of rounds says nothing of how fast a guest gets around
+    # one length of rounds does not show how fast a guest gets around
     assert fitted([(1.0, 500), (1.1, 510)])(0.01) == 510
 
 

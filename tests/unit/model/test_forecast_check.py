@@ -1,4 +1,4 @@
-"""What a verdict rests on may not hold: an assumed limit is named, and what did not come true is withdrawn."""
+"""Forecasts that do not come true are withdrawn, and an assumed limit is named."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CLOCK = Clock(1_700_000_000 * SECOND, START)
 
 
 def went(rounds: Iterable[Round], limit_ms: int | None = None) -> Migration:
-    """A migration of these rounds, told of as they ended."""
+    """A migration that has applied these rounds."""
     migration = made()
     if limit_ms is not None:
         migration.apply(LimitsRead(START, limit_ms))
@@ -66,7 +66,7 @@ def test_an_assumed_limit_is_named_and_for_which_limits_it_holds() -> None:
 
 
 def test_nothing_but_the_limit_makes_it_assumed() -> None:
-    """QEMU's default is a limit like any other where QEMU has said it."""
+    """QEMU's default is a limit like any other where QEMU has reported it."""
     rounds, _ = played(SMALL, 3)
     known, assumed = went(rounds, limit_ms=300).forecast, went(rounds).forecast
     assert known
@@ -135,7 +135,7 @@ def test_before_it_is_refuted_it_is_exported_with_its_limit() -> None:
 
 
 def test_a_round_that_does_not_end_refutes_it_too() -> None:
-    """The link stands still: time passes, and a scrape that has said it converges says it no more."""
+    """The link stands still: time passes, and a later scrape does not report any more that it converges."""
     rounds, _ = played(SMALL, 3)
     exporter, migration = Exporter(), went(rounds, limit_ms=300)
     exporter.started(migration)
@@ -230,7 +230,7 @@ def test_what_comes_true_is_never_withdrawn(pages: int, changed: float, sweep: f
         assert not migration.refuted
 
 
-def test_an_end_that_was_not_expected_is_said() -> None:
+def test_an_end_that_was_not_expected_is_reported() -> None:
     migration = went(played(SILENT, 5)[0], limit_ms=300)
     assert "does not converge" in words(migration)
     migration.apply(StateChanged(START + 60 * SECOND, "completed"))

@@ -1,4 +1,4 @@
-"""What QEMU holds against the downtime limit: whole pages, whatever they take on the wire; and who hashes them."""
+"""QEMU compares whole pages with the downtime limit, whatever their size on the link; channels hash at once."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_where_bytes_are_not_seen_only_pages_as_they_are_make_it_certain() -> No
     assert "probably converges" in in_words(unknown)
 
 
-def test_where_bytes_of_compressed_pages_are_not_seen_nothing_is_said() -> None:
+def test_where_bytes_of_compressed_pages_are_not_seen_there_is_no_forecast() -> None:
     assert predict(UNWEIGHED, 0.3, None, 2, True) is None
     migration = made()
     migration.apply(LimitsRead(START, 300, None, 2, True))

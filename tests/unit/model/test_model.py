@@ -1,4 +1,4 @@
-"""The model: words, rounds and their laws, and what a migration makes of events."""
+"""The model: enumerations, rounds and their laws, and migrations that apply events."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def lawful_rounds(draw: st.DrawFn) -> Round:
 
 
 @pytest.mark.parametrize("words", [Kind, Mode, PageClass, Disposition, Level])
-def test_words_are_told_from_what_they_print(words: type[StringEnum]) -> None:
+def test_members_are_parsed_from_their_words(words: type[StringEnum]) -> None:
     assert [words.parse(str(word)) for word in words] == list(words)
     assert [int(word) for word in words] == list(range(len(words)))
     with pytest.raises(ValueError, match=str(next(iter(words)))):
@@ -98,7 +98,7 @@ def test_a_whole_migration() -> None:
     assert migration.reported("nothing", "at-all") is None
 
 
-def test_a_toggle_is_read_back_from_what_qemu_said_next() -> None:
+def test_a_toggle_is_read_back_from_the_next_report_of_qemu() -> None:
     def toggle(number: int, before: Mode, after: Mode) -> ModeChanged:
         return ModeChanged(START, number, before, after, "xxh3-64")
 
@@ -134,7 +134,7 @@ def test_losses_after_the_last_round_still_count() -> None:
     assert tell(made(), [], [*EVENTS]).valid
 
 
-def test_every_reason_is_told() -> None:
+def test_every_reason_is_reported() -> None:
     wrong = dataclasses.replace(bulk(), invalid_reason="from QEMU", visited_pages=1)
     event = RoundEnded(START, wrong, seen={"visited_pages": 2, "fake_pages": 0}, flaw="reader late")
     (judged,) = tell(made(), [], [EventsLost(START, 3, "map full"), event]).rounds

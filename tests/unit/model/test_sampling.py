@@ -1,4 +1,4 @@
-"""Estimates from a sample: they add up, and their intervals hold the truth as often as they say."""
+"""Estimates from a sample: they add up, and their intervals contain the truth as often as they should."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_of_no_sample_nothing_is_claimed() -> None:
 
 
 @pytest.mark.parametrize(("share", "trials"), [(0.5, 200), (0.02, 400), (0.98, 1000)])
-def test_intervals_hold_the_truth_as_often_as_they_say(share: float, trials: int) -> None:
+def test_intervals_contain_the_truth_as_often_as_they_should(share: float, trials: int) -> None:
     chance = random.Random(1)
     held = 0
     for _ in range(2000):
@@ -44,7 +44,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(share: float, trials: int
 
 
 @pytest.mark.parametrize("text", ["2", "1/0", "1/x", "2/4", "1/-3", ""])
-def test_what_is_no_sample_is_refused(text: str) -> None:
+def test_a_wrong_sample_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="1/16"):
         _sample(text)
     assert _sample("1/16") == 16

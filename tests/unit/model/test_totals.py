@@ -1,4 +1,4 @@
-"""The pages of all rounds against QEMU's own totals: what adds up, what is missing, and what cannot be said."""
+"""The pages of all rounds against QEMU's own totals: equal, missing, and unchecked ones."""
 
 from __future__ import annotations
 
@@ -165,9 +165,9 @@ def test_more_pages_than_postcopy_can_have_moved_are_missing() -> None:
 
 
 def left(pages: int) -> dict[str, Any]:
-    """107 pages are in no round, and QEMU says how many it left to postcopy."""
-    told = report(190, 47, postcopy_bytes=100 * PAGE + 7 * 9)
-    return {**told, "postcopy": {"start": START, "pages": pages, "marked": 3}}
+    """107 pages are in no round, and QEMU reports how many it left to postcopy."""
+    final = report(190, 47, postcopy_bytes=100 * PAGE + 7 * 9)
+    return {**final, "postcopy": {"start": START, "pages": pages, "marked": 3}}
 
 
 def test_what_postcopy_moved_is_what_was_left_to_it() -> None:
@@ -240,7 +240,7 @@ def test_rounds_that_were_not_counted_leave_it_unchecked() -> None:
 
 
 def test_xbzrle_by_trace_events() -> None:
-    """Deltas are not told from normal pages there, and QEMU's count of them goes on over migrations."""
+    """Deltas look like normal pages there, and QEMU's count of them goes on over migrations."""
     deltas = replace(sent(2, 30), normal_pages=None, xbzrle_pages=None, unchanged_pages=None)
     rounds = [ROUNDS[0], deltas]
 

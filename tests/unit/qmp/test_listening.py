@@ -1,4 +1,4 @@
-"""Where a process listens, from tables of /proc as kernels write them; and what the kernel says of sockets."""
+"""The listening sockets of a process, from tables of /proc as kernels write them; and sock_diag."""
 
 from __future__ import annotations
 
@@ -80,16 +80,16 @@ def test_connections_by_tcp(process: Process) -> None:
     ("place", "why"),
     [
         (UnixSocket("/run/nobody's"), "does not listen at"),
-        (UnixSocket("/run/a b.qmp"), "its file is not to be found"),
-        (UnixSocket("relative.qmp"), "its file is not to be found"),
+        (UnixSocket("/run/a b.qmp"), "its file cannot be found"),
+        (UnixSocket("relative.qmp"), "its file cannot be found"),
         (AbstractSocket("other"), "does not listen at @other"),
         (AbstractSocket("abstract", tight=False), "does not listen at @abstract"),
         (InheritedSocket(4), "does not listen by descriptor 4"),
-        (TcpSocket("localhost", "0"), "which port the kernel chose"),
+        (TcpSocket("localhost", "0"), "the kernel chose its port"),
         (TcpSocket("localhost", "4443"), "does not listen at"),
         (TcpSocket("127.0.0.2", "4444"), "does not listen at"),
         (TcpSocket("", "4444"), "does not listen at"),
-        (TcpSocket("elsewhere", "4444", 8080), "which of several"),
+        (TcpSocket("elsewhere", "4444", 8080), "several sockets of QEMU"),
     ],
 )
 def test_what_is_not_reachable_says_why(place: Place, why: str, process: Process) -> None:
