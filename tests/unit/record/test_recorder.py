@@ -267,7 +267,7 @@ sys.stdin.read()
 
 
 def test_a_killed_collector_leaves_what_it_had(tmp_path: Path) -> None:
-    tests = Path(__file__).parents[2]
+    tests = Path(__file__).parents[2] / "helpers"
     command = [sys.executable, "-c", KILLED, str(tmp_path), str(tests)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -294,7 +294,7 @@ def test_what_gets_its_final_name_meanwhile_is_read(gone: int, tmp_path: Path, m
         return read(file, columns)
 
     monkeypatch.setattr(loading, "_lines", moved)
-    if gone > loading.MOST_LOOKS:
+    if gone > loading.MOST_TRIES:
         with pytest.raises(RecordError, match="try again"):
             fakedirty.load(tmp_path)
         return
