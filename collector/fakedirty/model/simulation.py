@@ -104,7 +104,7 @@ def least_limit(scenario: Scenario | None, last: Round, skip: bool) -> float | N
     """The least downtime limit, in seconds, above which the migration ends.
 
     Returns:
-        0 if it ends with every limit; None if it ends with none.
+        0 if it ends with every limit; None for a worst case without any end.
     """
     if scenario is None:
         return None
@@ -113,9 +113,7 @@ def least_limit(scenario: Scenario | None, last: Round, skip: bool) -> float | N
         return simulate(scenario, last, 0.0, limit, skip) is not None
 
     most = max(scenario.dirtying(last.duration_seconds), scenario.dirtying(math.inf), 1.0)
-    fails, holds = 0.0, 2 * most * (scenario.counting + scenario.hashing)
-    if not ends(holds):
-        return None
+    fails, holds = 0.0, 2 * most * (scenario.counting + scenario.hashing)  # fits all pages twice: it ends at once
     # From above: rounds are whole, so a limit may happen to hold below one that fails. That is not the least one.
     for number in range(1, LIMITS_TRIED + 1):
         if not ends(lower := holds / 2):
