@@ -3,7 +3,7 @@
 ::
 
     FakedirtyError          what went wrong and what to do about it, in one message
-    ├── UsageError          the command line or a file asks for something that does not exist
+    ├── UsageError          the command line or a file is wrong, or names something that does not exist
     ├── MissingError        a package, header, capability or binary is not there
     ├── TargetError         the QEMU process is not there, not QEMU, or not observable
     ├── QmpError            the QMP socket is absent, busy or closed, or QEMU refuses a command

@@ -119,7 +119,7 @@ class Push:
         return Step("data source", str(names[0]), UNCHANGED)
 
     def _folder(self) -> tuple[str | None, Step]:
-        """The uid of the folder, None if it is not there and none is made."""
+        """The uid of the folder; None if it does not exist and `dry_run` creates none."""
         title = self._wanted.folder
         what = f"setting up the folder {title}"
         with explained(self._place, what):
@@ -146,18 +146,19 @@ class Push:
         return Step("dashboard", board.title, CREATED if there is None else UPDATED, self._url(board))
 
     def _same(self, board: Dashboard, there: Mapping[str, Any], folder: str | None) -> bool:
-        """Whether what is there is what we would write, where we would write it: by the mark of its last version."""
+        """Whether Grafana has our version of the dashboard in our folder, by the mark of its latest version."""
         if there["meta"].get("folderUid") != folder:
             return False
         answer = self._api.client.GET(f"/dashboards/uid/{board.uid}/versions", params={"limit": 1})
         versions = _listed(answer.get("versions") if isinstance(answer, Mapping) else answer)
         return bool(versions) and versions[0].get("message") == board.mark
 
-    def _found(self, ask: Callable[[], object]) -> dict[str, Any] | None:
-        """What Grafana has; None if it does not."""
+    def _found(self, request: Callable[[], object]) -> dict[str, Any] | None:
+        """The object that a request returns; None if Grafana does not have it."""
+        what = "reading what Grafana has"
         try:
-            with explained(self._place, "looking what is there"):
-                return dict(expected(self._place, "looking what is there", ask()))
+            with explained(self._place, what):
+                return dict(expected(self._place, what, request()))
         except GrafanaError as error:
             if error.status == 404:
                 return None
