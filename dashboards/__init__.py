@@ -1,4 +1,5 @@
-"""Grafana dashboards as code: ``python -m dashboards`` writes ``dashboards/json`` again, one file a module.
+"""Grafana dashboards as code: ``python -m dashboards`` writes ``dashboards/json``, a file for each dashboard.
 
-Panels are tables; a test holds the JSON that is checked in against them, another runs every query in a real Prometheus.
+Each dashboard is a table of panels. One test compares the JSON that is checked in with it; another runs every query in
+a real Prometheus.
 """

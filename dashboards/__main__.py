@@ -1,4 +1,4 @@
-"""``python -m dashboards``: write the JSON of every dashboard beside the code."""
+"""``python -m dashboards`` writes the JSON of every dashboard to ``dashboards/json``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ JSON = Path(__file__).parent / "json"
 
 
 def files() -> dict[str, str]:
-    """What each file has to hold."""
+    """The content of each JSON file, by its name."""
     return {f"{name}.json": rendered(board) for name, board in BOARDS.items()}
 
 

@@ -1,4 +1,4 @@
-"""*A/B: skip on against off*: two migrations side by side, and all of the chosen hosts by mode."""
+"""*A/B: skip on against off*: two migrations side by side, and all VMs of the chosen hosts by mode."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ SKIPPING = f"{of_hosts('fakedirty_mode', fakedirty_mode='skip')} == 1"
 
 
 def without(metric: str, **labels: str) -> str:
-    """The series of the migration that is compared with."""
+    """The series of `metric` of the migration without skip, at the time that `ago` selects."""
     return f"{of_vm(metric, 'vm_without', **labels)} offset $ago"
 
 
 def both(metric: str, **labels: str) -> dict[str, str]:
-    """A figure of each."""
+    """One number for each of the two migrations."""
     return {WITHOUT: greatest(without(metric, **labels)), WITH: greatest(of_vm(metric, **labels))}
 
 
 def sums(metric: str, **labels: str) -> dict[str, str]:
-    """The sum over the last rounds of each."""
+    """The sum over the last rounds, for each of the two migrations."""
     return {WITHOUT: total(without(metric, **labels)), WITH: total(of_vm(metric, **labels))}
 
 
 def by_round(metric: str, **labels: str) -> dict[str, str]:
-    """Each round of each."""
+    """The value in each round, for each of the two migrations."""
     return {WITHOUT: total(without(metric, **labels), "round"), WITH: total(of_vm(metric, **labels), "round")}
 
 
 def rounds(durations: str, others: str) -> str:
-    """How many there are."""
+    """How many rounds there are: those with a series (`durations`), and all others (`others`)."""
     return f"count({durations}) + {greatest(others)}"
 
 
 def by_mode(counter: str, **labels: str) -> dict[str, str]:
-    """Per second, of VMs whose mode is another, and of those whose mode is skip."""
+    """How fast `counter` grows per second, for VMs in mode skip and for all others."""
     rate = f"rate({of_hosts(counter, **labels)}[$__rate_interval])"
     return {
         WITHOUT: total(f"{rate} unless on (job, instance, vm) ({SKIPPING})"),
@@ -67,7 +67,7 @@ PANELS = (
     ),
     Panel(
         "Sent",
-        "Bytes of the last 64 rounds.",
+        "Bytes that the last 64 rounds sent.",
         "decbytes",
         sums("fakedirty_round_transferred_bytes"),
         number,
@@ -88,7 +88,7 @@ PANELS = (
     ),
     Panel(
         "Left pages, by round",
-        "Still dirty when the next round begins: the migration that converges has ever fewer.",
+        "Pages that are still dirty when the next round begins. If a migration converges, they become fewer.",
         "short",
         by_round("fakedirty_round_left_pages"),
         side_by_side,
@@ -104,7 +104,7 @@ PANELS = (
     ),
     Panel(
         "Pages sent in full, by round",
-        "Normal pages: with skip, fake pages are not among them.",
+        "Normal pages. With skip, fake pages are not among them.",
         "short",
         by_round("fakedirty_round_page_dispositions", disposition="normal"),
         side_by_side,
@@ -120,8 +120,8 @@ PANELS = (
     ),
     Panel(
         "What the verdict had said",
-        "Total time that was predicted for the migration without skip, as it is and with skip. A plan that does not "
-        "converge has none, nor has a verdict that is withdrawn.",
+        "The total time that was predicted for the migration without skip: as it is, and with skip. There is no time "
+        "for a plan that does not converge, or if the verdict is withdrawn.",
         "s",
         {"{{plan}}, {{estimate}}": greatest(without("fakedirty_verdict_total_time_seconds"), "plan", "estimate")},
         gauges,
@@ -129,8 +129,9 @@ PANELS = (
     ),
     Panel(
         "What hashing cost, and what it saved",
-        "Of the migration with skip, in the last rounds in which pages could be skipped; saved is what sending these "
-        "pages would have taken at the speed of the fastest round.",
+        "Two times of the migration with skip, in the last rounds in which pages could be skipped. Hashing is the time "
+        "spent on copying and hashing pages. Saved is the time in which the fastest round would have sent the skipped "
+        "pages.",
         "s",
         hashing_and_saved(),
         gauges,
@@ -138,7 +139,7 @@ PANELS = (
     ),
     Panel(
         "Bytes sent, by mode",
-        "Per second, over all VMs of the chosen hosts whose mode is seen, told at the end of each round.",
+        "Bytes per second, over all VMs of the chosen hosts whose mode is seen, counted at the end of each round.",
         "Bps",
         by_mode("fakedirty_transferred_bytes_total"),
         lines,
@@ -146,7 +147,7 @@ PANELS = (
     ),
     Panel(
         "Fake pages, by mode",
-        "Per second, over all VMs of the chosen hosts: without skip they are sent again, with skip they are not.",
+        "Pages per second, over all VMs of the chosen hosts. Without skip they are sent again, with skip they are not.",
         "cps",
         by_mode("fakedirty_pages_total", class_="fake"),
         lines,
@@ -157,8 +158,8 @@ PANELS = (
 BOARD = Board(
     "fakedirty-ab",
     "A/B: skip on against off",
-    "Two migrations of two VMs, or of one VM at two times, each the last before the end of the time range. "
-    "The one without skip may be looked for earlier.",
+    "Two migrations of two VMs, or of one VM at two times. Each is the last one before the end of the time range. "
+    "For the one without skip, you can choose an earlier end.",
     (
         variables.datasource(),
         variables.job(),

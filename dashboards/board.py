@@ -1,4 +1,4 @@
-"""A whole dashboard: what is chosen, what is marked, where one can go, and the panels."""
+"""A whole dashboard: its variables, annotations, links and panels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from .variables import Variable
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """`uid` is what links name, and never changes; `since` is how far back one looks at first."""
+    """One dashboard.
+
+    Links name the `uid`, so it never changes. The dashboard opens with the time range from `since` until now.
+    """
 
     uid: str
     title: str
@@ -45,6 +48,6 @@ def _built(board: Board) -> model.Dashboard:
 
 
 def rendered(board: Board) -> str:
-    """The JSON that Grafana is given."""
+    """The JSON of a dashboard, as Grafana imports it."""
     made = json.loads(json.dumps(_built(board), cls=JSONEncoder))
     return json.dumps(cleaned(made), indent=2, sort_keys=True) + "\n"

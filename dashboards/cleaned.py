@@ -1,19 +1,19 @@
-"""JSON without what the SDK writes and Grafana's own types do not know: nulls, and members of older versions.
+"""Remove from the JSON what the SDK writes and Grafana's own types do not know: nulls, and members of older versions.
 
-One null has a meaning: the lowest threshold has no value.
+One null has a meaning and stays: the lowest threshold has no value.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-#: members that no variable has any more
+#: members that variables of this version no longer have
 OF_VARIABLES = {"auto", "auto_count", "auto_min", "id"}
 THRESHOLD = {"color", "value"}
 
 
 def cleaned(dashboard: dict[str, Any]) -> dict[str, Any]:
-    """The same for Grafana."""
+    """The dashboard without these."""
     made: dict[str, Any] = _without_nulls(dashboard)
     made.pop("style", None)
     for variable in made["templating"]["list"]:

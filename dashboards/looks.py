@@ -1,4 +1,4 @@
-"""How panels look: a figure, lines over time, bands of states, a bar a round, a table of VMs."""
+"""The kinds of panels: a number, lines over time, bands of states, a bar for each round, a table of VMs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .words import Words, mapping
 Made = (
     barchart.Panel | bargauge.Panel | heatmap.Panel | stat.Panel | statetimeline.Panel | table.Panel | timeseries.Panel
 )
-Look = Callable[[Sequence[str]], Made]  # given the legends of its queries
+Look = Callable[[Sequence[str]], Made]  # makes a panel from the legends of its queries
 
 LAST = common_build.ReduceDataOptions().calcs(["lastNotNull"])
 
 
 def letter(index: int) -> str:
-    """How Grafana names the queries of a panel."""
+    """Grafana's name of a query: ``A`` for the first of a panel."""
     return chr(ord("A") + index)
 
 
 def _columns(legends: Sequence[str]) -> dict[str, str]:
-    """What a merged table calls the value of each query, and what it is called here."""
+    """The name that a merged table gives the value of each query, and our legend for it."""
     if len(legends) == 1:
         return {"Value": legends[0]}
     return {f"Value #{letter(number)}": legend for number, legend in enumerate(legends)}
@@ -37,24 +37,24 @@ def _transformed(*steps: tuple[str, dict[str, object]]) -> list[model.DataTransf
 
 
 def _thresholds(*steps: tuple[float | None, str]) -> build.ThresholdsConfig:
-    """Colours by what a value reaches; without any, Grafana shows whatever is 80 or more in red."""
+    """A colour from each value on. Without thresholds, Grafana shows everything from 80 on in red."""
     made = [model.Threshold(value=value, color=colour) for value, colour in steps]
     return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(made)
 
 
 def number(legends: Sequence[str]) -> Made:
-    """A single figure, or one for each series, in the colour of text."""
+    """A single number, or one for each series, in the colour of text."""
     made = stat.Panel().graph_mode(common.BigValueGraphMode.NONE).color_mode(common.BigValueColorMode.VALUE)
     return made.reduce_options(LAST).no_value("-").thresholds(_thresholds((None, "text")))
 
 
 def alarm(legends: Sequence[str]) -> Made:
-    """A number of what should not be: green as long as it is 0."""
+    """A number that should be 0: green while it is, else red."""
     return number(legends).thresholds(_thresholds((None, "green"), (1, "red")))
 
 
 def word(words: Words) -> Look:
-    """A single word for a number."""
+    """A coloured word that stands for a number."""
 
     def make(legends: Sequence[str]) -> Made:
         return number(legends).mappings([mapping(words)])
@@ -88,9 +88,10 @@ def heat(legends: Sequence[str]) -> Made:
 
 
 def bars(legends: Sequence[str]) -> Made:
-    """A bar a round. Each query is a table (round, value): merge them, and sort rounds as numbers, not as text.
+    """A bar for each round, with the queries stacked.
 
-    The number of a round is text in the end: the unit of the panel is that of the bars.
+    Each query is a table (round, value). They are merged, and sorted by round as a number. Then the round becomes text,
+    so that the unit of the panel applies only to the bars.
     """
     chart = barchart.Panel().x_field("round").stacking(common.StackingMode.NORMAL)
     chart.show_value(common.VisibilityMode.NEVER)
@@ -107,14 +108,14 @@ def bars(legends: Sequence[str]) -> Made:
 
 
 def side_by_side(legends: Sequence[str]) -> Made:
-    """A bar a round and query."""
+    """A bar for each round and query, side by side."""
     made = bars(legends)
     assert isinstance(made, barchart.Panel)
     return made.stacking(common.StackingMode.NONE)
 
 
 def rows(legends: Sequence[str]) -> Made:
-    """A table: a column for each label that the queries keep, and one for each query."""
+    """A table with a column for each label that the queries keep, and one for each query."""
     return (
         table.Panel()
         .thresholds(_thresholds((None, "text")))

@@ -1,4 +1,4 @@
-"""*One migration, round by round*: what of a VM's last migration is fake, what is sent, what skipping saves."""
+"""*One migration, round by round*: which pages of a VM's last migration are fake, what is sent, what skip saves."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ def by_round(metric: str, **labels: str) -> str:
 
 
 def figure(title: str, description: str, unit: str, query: str, look: Look = number) -> Panel:
-    """One of those at the top."""
+    """A number in the rows at the top."""
     return Panel(title, description, unit, {title.lower(): query}, look, 4, 4)
 
 
 def plan(title: str, description: str, name: str) -> Panel:
-    """Whether it converges by a plan."""
+    """Whether the migration converges in the plan `name` (``as-is`` or ``skip``)."""
     refuted = greatest(of_vm("fakedirty_verdict_refuted"))
     query = withdrawn_or(greatest(of_vm("fakedirty_verdict_converges", plan=name)), refuted)
     return Panel(title, description, "short", {title.lower(): query}, word(CONVERGENCE), 4, 4)
 
 
 def estimates(title: str, what: str, metric: str) -> Panel:
-    """What is predicted of both plans."""
-    text = f"{what} that is predicted, as it is and with skip: low, expected, and high if there is an end at worst."
+    """The predictions of `metric` for both plans."""
+    text = f"{what} that is predicted, as it is and with skip: low, expected, and high (if there is an end at worst)."
     queries = {"{{plan}}, {{estimate}}": greatest(of_vm(metric), "plan", "estimate")}
-    text += " A plan that does not converge has none, nor has a verdict that is withdrawn."
+    text += " There is none for a plan that does not converge, or if the verdict is withdrawn."
     return Panel(title, text, "s", queries, gauges, 12)
 
 
@@ -44,18 +44,18 @@ LOST = (
 )
 
 PANELS = (
-    plan("As it is", "Whether it is expected to converge as it is, from what was observed so far.", "as-is"),
-    plan("With skip", "Whether it would be expected to converge with skip.", "skip"),
+    plan("As it is", "Whether the migration is expected to converge as it is, by what was observed so far.", "as-is"),
+    plan("With skip", "Whether the migration is expected to converge with skip.", "skip"),
     figure(
         "Unchanged",
-        "Share of what is sent again that the destination has already: what skipping could save.",
+        "The share of what is sent again that the destination already has: what skip could save.",
         "percentunit",
         greatest(of_vm("fakedirty_verdict_unchanged_ratio")),
     ),
     figure(
         "Fake share",
-        "Fake pages as a share of the classified pages: what was marked dirty though it held exactly what had been "
-        "sent before. Of its last 64 rounds; a bulk round among them has first pages only.",
+        "The share of fake pages in the classified pages of the last 64 rounds. A fake page was marked dirty, but held "
+        "exactly what was last sent. If the bulk round is among these rounds, it has only first pages.",
         "percentunit",
         f"{total(of_vm('fakedirty_round_pages', class_='fake'))} / {total(of_vm('fakedirty_round_pages'))}",
     ),
@@ -73,13 +73,13 @@ PANELS = (
     ),
     figure(
         "Sent",
-        "Bytes of its last 64 rounds.",
+        "Bytes that the last 64 rounds sent.",
         "decbytes",
         total(of_vm("fakedirty_round_transferred_bytes")),
     ),
     figure(
         "Saved",
-        "Bytes that skipped pages would have cost, in its last 64 rounds; with multifd an estimate.",
+        "Bytes that skipped pages would have cost in the last 64 rounds; with multifd an estimate.",
         "decbytes",
         total(of_vm("fakedirty_round_saved_bytes")),
     ),
@@ -91,21 +91,21 @@ PANELS = (
     ),
     figure(
         "Begun",
-        "When it began, by the clock of its host.",
+        "When the migration began, by the clock of its host.",
         "dateTimeAsIso",
         f"1000 * {greatest(of_vm('fakedirty_migration_start_time_seconds'))}",
     ),
     figure(
         "Lost events",
-        "Events that never reached the collector, in 5 minutes: rounds that they belong to are invalid.",
+        "Events that never reached the collector, in the last 5 minutes. Their rounds are invalid.",
         "short",
         LOST,
         alarm,
     ),
     Panel(
         "Figures",
-        "Whether every round obeys conservation, agrees between its sources, and lost no event. The reason stands in "
-        "rounds.csv.",
+        "Valid means: every round obeys the laws of conservation, its sources agree, and no event was lost. Otherwise "
+        "rounds.csv has the reason.",
         "short",
         {"valid": f"min({of_vm('fakedirty_migration_valid')})"},
         word(VALIDITY),
@@ -114,7 +114,7 @@ PANELS = (
     ),
     Panel(
         "Rounds by class",
-        "Visited pages of each round (at most its last 64). Fake pages are those that skipping would not send.",
+        "Visited pages of each round (at most the last 64). Fake pages are those that skip does not send.",
         "short",
         {name: by_round("fakedirty_round_pages", class_=name) for name in CLASSES},
         bars,
@@ -138,7 +138,7 @@ PANELS = (
     ),
     Panel(
         "Dirty and left pages, by round",
-        "To be visited in each round, and still dirty when the next one begins: does it converge?",
+        "Dirty pages are to be visited in a round. Left pages are still dirty when the next one begins. Do they fall?",
         "short",
         {"dirty": by_round("fakedirty_round_dirty_pages"), "left": by_round("fakedirty_round_left_pages")},
         side_by_side,
@@ -148,8 +148,8 @@ PANELS = (
     estimates("Predicted downtime", "Downtime", "fakedirty_verdict_downtime_seconds"),
     Panel(
         "Downtime limit",
-        "The limit that the verdict goes by, as QEMU has it or assumed where it could not be read; and the limits from "
-        "which on the migration is expected to converge, as it is and with skip.",
+        "Limit is the downtime limit that the verdict uses: QEMU's own, or an assumed one if that could not be read. "
+        "Needed is the limit from which on the migration is expected to converge, as it is and with skip.",
         "s",
         {
             "limit, {{source}}": greatest(of_vm("fakedirty_verdict_limit_seconds"), "source"),
@@ -168,9 +168,9 @@ PANELS = (
     ),
     Panel(
         "Does hashing pay?",
-        "In the last rounds in which pages could be skipped: time of copying and hashing, and what sending the skipped "
-        "pages would have taken at the speed of the fastest round. With multifd hashing is the sum over its channels "
-        "by their number, and not there where QEMU did not say whether multifd is on.",
+        "Two times, in the last rounds in which pages could be skipped. Hashing is the time spent on copying and "
+        "hashing pages; with multifd the sum over the channels divided by their number, and absent if QEMU did not "
+        "report whether multifd is on. Saved is the time in which the fastest round would have sent the skipped pages.",
         "s",
         hashing_and_saved(),
         gauges,
@@ -178,7 +178,7 @@ PANELS = (
     ),
     Panel(
         "Bytes sent and saved",
-        "Per second, told at the end of each round.",
+        "Bytes per second, counted at the end of each round.",
         "Bps",
         {
             "sent": per_second(of_vm("fakedirty_transferred_bytes_total")),
@@ -189,7 +189,7 @@ PANELS = (
     ),
     Panel(
         "Pages by class",
-        "Per second, told at the end of each round.",
+        "Pages per second, counted at the end of each round.",
         "cps",
         {"{{class}}": per_second(of_vm("fakedirty_pages_total"), "class")},
         lines,
@@ -197,7 +197,7 @@ PANELS = (
     ),
     Panel(
         "Mode",
-        "fake-dirty-mode as QEMU last adopted it.",
+        "The fake-dirty-mode that QEMU last adopted.",
         "short",
         {"mode": mode(of_vm("fakedirty_mode"))},
         states(MODES),
@@ -206,7 +206,7 @@ PANELS = (
     ),
     Panel(
         "Which it is",
-        "The migration that is shown: its id, as in the recordings, the host it leaves, and how it is observed.",
+        "The migration that is shown: its id, as in the recordings, the host that it leaves, and the level.",
         "short",
         {"migrations": total(of_vm("fakedirty_migration_info"), "instance", "migration_id", "level")},
         rows,
@@ -218,8 +218,8 @@ PANELS = (
 BOARD = Board(
     "fakedirty-migration",
     "One migration, round by round",
-    "The last migration of a VM before the end of the time range: what is fake, what is sent, what skipping saves. To "
-    "see an earlier one, let the time range end at its end.",
+    "The last migration of a VM before the end of the time range: which pages are fake, what is sent, what skip saves. "
+    "To see an earlier one, let the time range end at its end.",
     (variables.datasource(), variables.job(), variables.host(), variables.vm()),
     notes.of_one,
     PANELS,

@@ -1,7 +1,7 @@
-"""Annotations: migrations and toggles from Prometheus, and those that the service told Grafana.
+"""Annotations: migrations and toggles from Prometheus, and those that the service posts to Grafana.
 
-Grafana's Prometheus data source joins neighbouring looks above zero into a region. What happened between two looks is
-seen at the second one.
+Grafana's Prometheus data source evaluates an annotation's query at regular steps, and joins neighbouring steps with a
+value above zero into a region. What happened between two steps is seen at the second one.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from grafana_foundation_sdk.models import dashboard as model
 from .query import of_hosts, of_vm
 from .variables import DATASOURCE
 
-#: Grafana looks at annotations a hundred times in the range that is shown, and joins looks that are no further apart
-#: than this: it has to be the hundredth of the range with which a dashboard is opened, in round figures
+#: Grafana evaluates annotations a hundred times in the range that is shown, and joins steps that are no further apart
+#: than this. So it must be about a hundredth of the range with which a dashboard opens.
 STEP = "10s"
 
 
 class FromPrometheus(model.AnnotationQuery):
-    """With what its data source reads of an annotation, and the SDK's model leaves out."""
+    """An annotation with the fields that its data source reads and the SDK's model lacks."""
 
     extra: dict[str, object]
 
     def to_json(self) -> dict[str, object]:
-        """As Grafana takes it."""
+        """The JSON of the annotation."""
         return {**super().to_json(), **self.extra}
 
 
 class Note(Builder[model.AnnotationQuery]):
-    """A finished annotation as the builder that the SDK asks for."""
+    """Wraps a finished annotation in the builder interface that the SDK needs."""
 
     def __init__(self, made: model.AnnotationQuery) -> None:
         self._made = made
 
     def build(self) -> model.AnnotationQuery:
-        """It."""
+        """Return the annotation."""
         return self._made
 
 
@@ -50,29 +50,29 @@ def _migrations(active: str, step: str) -> Note:
 
 
 def _toggles(mode: str, step: str) -> Note:
-    """A mode that is in force and was not at the look before."""
+    """Marks a mode that is in force and was not at the step before."""
     query = f"{mode} == 1 unless {mode} offset $__interval == 1"
     return _from_prometheus("Toggles", "purple", query, "{{vm}}: mode {{fakedirty_mode}}", step)
 
 
-def _told(*tags: str) -> Note:
-    """Those that the service posts where ``[grafana]`` is configured."""
+def _posted(*tags: str) -> Note:
+    """The annotations that the service posts if ``[grafana]`` is configured."""
     target = model.AnnotationTarget(limit=100, match_any=False, tags=["fakedirty", *tags], type_val="tags")
     source = model.DataSourceRef(type_val="grafana", uid="-- Grafana --")
     return Note(
         model.AnnotationQuery(
-            name="Told by the service", datasource=source, enable=False, hide=None, icon_color="green", target=target
+            name="Posted by the service", datasource=source, enable=False, hide=None, icon_color="green", target=target
         )
     )
 
 
 def of_all(step: str = STEP) -> list[Note]:
-    """Of every VM of the chosen hosts."""
+    """The annotations of every VM of the chosen hosts."""
     active, mode = of_hosts("fakedirty_migration_active"), of_hosts("fakedirty_mode")
-    return [_migrations(active, step), _toggles(mode, step), _told()]
+    return [_migrations(active, step), _toggles(mode, step), _posted()]
 
 
 def of_one() -> list[Note]:
-    """Of the chosen VM."""
+    """The annotations of the chosen VM."""
     active, mode = of_vm("fakedirty_migration_active"), of_vm("fakedirty_mode")
-    return [_migrations(active, STEP), _toggles(mode, STEP), _told("vm:$vm")]
+    return [_migrations(active, STEP), _toggles(mode, STEP), _posted("vm:$vm")]

@@ -17,19 +17,19 @@ TIME = {"unit": "s", "mappings": [no_number("-")]}
 
 
 def converging(plan: str, verdict: int) -> str:
-    """How many of those that migrate have this verdict."""
+    """How many migrating VMs have this `verdict` for `plan`: 1 converges, 0 does not."""
     found = f"{of_hosts('fakedirty_verdict_converges', plan=plan)} == {verdict}"
     return f"count({found} and on (job, instance, vm) {ACTIVE}) or vector(0)"
 
 
 def predicted(plan: str) -> str:
-    """The total time that is expected, if any is."""
+    """The expected total time in seconds; NaN if the verdict predicts none."""
     time = greatest(of_hosts("fakedirty_verdict_total_time_seconds", plan=plan, estimate="expected"), *VM)
     return where_judged(time, REFUTED)
 
 
 def verdict(plan: str) -> str:
-    """Whether it converges, unless that is withdrawn."""
+    """1 if the plan converges, 0 if not, 2 if the verdict is withdrawn."""
     return withdrawn_or(greatest(of_hosts("fakedirty_verdict_converges", plan=plan), *VM), REFUTED)
 
 
@@ -47,7 +47,7 @@ PANELS = (
     ),
     Panel(
         "Will not end as they are",
-        "VMs that migrate, and are not expected to converge as they are.",
+        "VMs whose migration is not expected to converge as it is.",
         "short",
         {"VMs": converging("as-is", 0)},
         alarm,
@@ -56,7 +56,7 @@ PANELS = (
     ),
     Panel(
         "Would end with skip",
-        "VMs that migrate, and are expected to converge with skip, whether they would without or not.",
+        "VMs whose migration is expected to converge with skip, whether or not it would converge without.",
         "short",
         {"VMs": converging("skip", 1)},
         number,
@@ -65,7 +65,7 @@ PANELS = (
     ),
     Panel(
         "Fake share",
-        "Fake pages as a share of all pages that were visited in the last 5 minutes, over the chosen hosts.",
+        "The share of fake pages in all pages that were visited in the last 5 minutes, over the chosen hosts.",
         "percentunit",
         {"fake": f"{total(of_hosts(PAGES, class_='fake'))} / ({total(of_hosts(PAGES))} > 0)"},
         number,
@@ -83,7 +83,7 @@ PANELS = (
     ),
     Panel(
         "Saved",
-        "Bytes that were not sent in the last 5 minutes, as their pages were skipped, over the chosen hosts.",
+        "Bytes that were not sent because their pages were skipped, in the last 5 minutes, over the chosen hosts.",
         "decbytes",
         {"saved": total(of_hosts("instance:fakedirty_saved_bytes:increase5m"))},
         number,
@@ -92,9 +92,9 @@ PANELS = (
     ),
     Panel(
         "Last migration of each VM",
-        "The verdict is whether it converges, as it is and with skip, and how long it takes in all. It is made of what "
-        "was observed so far; a plan that does not converge has no time, nor has a verdict that is withdrawn. "
-        "Unchanged is the share of what is sent again that the destination has already.",
+        "The verdict predicts, from what was observed so far, whether the migration converges, as it is and with skip, "
+        "and how long it takes in all. There is no time for a plan that does not converge, or if the verdict is "
+        "withdrawn. Unchanged is the share of what is sent again that the destination already has.",
         "short",
         {
             "state": total(of_hosts("fakedirty_migration_active"), *VM),
@@ -124,7 +124,7 @@ PANELS = (
     ),
     Panel(
         "Left pages",
-        "Still dirty after the last finished round, by VM. A migration whose left pages fall converges.",
+        "Pages that are still dirty after the last finished round, by VM. If they fall, the migration converges.",
         "short",
         {"{{vm}}": total(of_hosts("fakedirty_left_pages"), "vm")},
         lines,
@@ -132,7 +132,7 @@ PANELS = (
     ),
     Panel(
         "Pages by class",
-        "Visited pages per second, over the chosen hosts, told at the end of each round.",
+        "Visited pages per second, over the chosen hosts, counted at the end of each round.",
         "cps",
         {"{{class}}": per_second(of_hosts("fakedirty_pages_total"), "class")},
         lines,
@@ -140,7 +140,7 @@ PANELS = (
     ),
     Panel(
         "Bytes sent",
-        "Per second by VM, told at the end of each round.",
+        "Bytes per second by VM, counted at the end of each round.",
         "Bps",
         {"{{vm}}": per_second(of_hosts("fakedirty_transferred_bytes_total"), "vm")},
         lines,
@@ -148,7 +148,7 @@ PANELS = (
     ),
     Panel(
         "Bytes saved",
-        "What skipped pages would have cost (with multifd an estimate), per second by VM, told after each round.",
+        "What skipped pages would have cost (with multifd an estimate), per second by VM, counted after each round.",
         "Bps",
         {"{{vm}}": per_second(of_hosts("fakedirty_saved_bytes_total"), "vm")},
         lines,
@@ -164,7 +164,7 @@ PANELS = (
     ),
     Panel(
         "Mode, by VM",
-        "fake-dirty-mode as QEMU last adopted it.",
+        "The fake-dirty-mode that QEMU last adopted.",
         "short",
         {"{{vm}}": mode(of_hosts("fakedirty_mode"), "vm")},
         states(MODES),

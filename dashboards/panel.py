@@ -1,4 +1,4 @@
-"""One panel as a row of a table, and what Grafana gets of it."""
+"""One panel as a row of a table, and the panel that Grafana gets."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from .looks import Look, Made, letter
 from .variables import DATASOURCE
 from .words import COLOURS, VALUES
 
-AT_ONCE = (barchart.Panel, bargauge.Panel, stat.Panel, table.Panel)  # of the end of the time range alone
+AT_ONCE = (barchart.Panel, bargauge.Panel, stat.Panel, table.Panel)  # show only the end of the time range
 PLAIN = (stat.Panel, table.Panel)  # coloured by their values
 TABLES = (barchart.Panel, table.Panel)
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """`queries` are PromQL by legend; `width` of 24, `height` in grid units.
+    """One panel of a dashboard.
 
-    `fields` are properties of single columns by legend: a unit of its own, words for numbers, a link. The unit of a
-    table is that of its numbers: a label that reads as a number, as the name of a VM may, stays as it is.
+    `queries` are PromQL by legend. `width` is a part of 24, `height` is in grid units. `fields` are properties of
+    single columns by legend: their own unit, words for numbers, a link. In a table, `unit` applies only to what queries
+    return: a label that looks like a number, as the name of a VM may, stays as it is.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""What is chosen at the top of a dashboard: a data source, collectors by job and host, and VMs."""
+"""The variables at the top of a dashboard: data source, job, host and VM."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Variable = build.DatasourceVariable | build.QueryVariable | build.CustomVariable
 
 
 def datasource() -> Variable:
-    """Any Prometheus that this Grafana knows."""
+    """A choice of one Prometheus of those that this Grafana knows."""
     return build.DatasourceVariable("datasource").label("Data source").type("prometheus")
 
 
@@ -27,7 +27,7 @@ def _several(name: str, label: str, query: str) -> Variable:
 
 
 def job() -> Variable:
-    """Of Prometheus; the provisioned one has a single job."""
+    """Jobs of Prometheus. The provisioned one has a single job."""
     return _several("job", "Job", "label_values(fakedirty_build_info, job)")
 
 
@@ -37,14 +37,14 @@ def host() -> Variable:
 
 
 def vm(name: str = "vm", label: str = "VM") -> Variable:
-    """One of those that have migrated from the chosen hosts."""
+    """A choice of one VM of those that have migrated from the chosen hosts."""
     return _query(
         name, label, 'label_values(fakedirty_migration_info{job=~"$job",instance=~"$instance"}, vm)'
-    ).description("those that have migrated within the time range")
+    ).description("VMs that have migrated within the time range")
 
 
 def ago(name: str, label: str) -> Variable:
-    """How long before the end of the time range something is looked at; PromQL knows no offset of 0."""
+    """How long before the end of the time range a migration is looked at; 1 ms for none: PromQL has no offset of 0."""
     steps = {"not at all": "1ms"} | {step: step for step in ("5m", "15m", "1h", "6h", "1d", "7d")}
     options = [model.VariableOption(selected=value == "1ms", text=text, value=value) for text, value in steps.items()]
     made = build.CustomVariable(name).label(label).options(options).current(options[0])

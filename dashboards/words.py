@@ -1,4 +1,4 @@
-"""Colours of the words that are drawn, the same on every dashboard, and numbers that are shown as words.
+"""The colour of each legend, the same on every dashboard, and the words that are shown for numbers.
 
 Colours are Grafana's own names, so that they follow its theme.
 """
@@ -27,7 +27,7 @@ COLOURS = {
     "hashing": "orange",
 }
 
-#: legends that are the value of a label, and those that it has
+#: legends that are the value of a label, with the values of that label
 VALUES = {"{{class}}": ("first", "changed", "fake")}
 
 Words = dict[str, tuple[str, str]]
@@ -40,12 +40,12 @@ UP: Words = {"0": ("down", "red"), "1": ("up", "green")}
 
 
 def shown_as(words: Words) -> dict[str, object]:
-    """The properties of a column of a table whose numbers are coloured words."""
+    """The properties of a table column that shows coloured words for its numbers."""
     return {"mappings": [mapping(words)], "custom.cellOptions": {"type": "color-text"}}
 
 
 def no_number(text: str) -> model.SpecialValueMap:
-    """NaN shown as this text."""
+    """Shows NaN as `text`."""
     result = model.ValueMappingResult(text=text)
     return model.SpecialValueMap(
         options=model.DashboardSpecialValueMapOptions(match=model.SpecialValueMatch.NA_N, result=result)
@@ -53,7 +53,7 @@ def no_number(text: str) -> model.SpecialValueMap:
 
 
 def mapping(words: Words) -> model.ValueMap:
-    """Numbers shown as coloured words."""
+    """Shows numbers as coloured words."""
     return model.ValueMap(
         options={number: model.ValueMappingResult(text=text, color=color) for number, (text, color) in words.items()}
     )

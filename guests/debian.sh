@@ -1,21 +1,21 @@
-# Read by the recipes of guests that are made of Debian's packages. They are downloaded and unpacked, not installed.
+# Functions for the recipes of guests that consist of Debian packages: these are downloaded and unpacked, not installed.
 
-# "linux-image-6.1.0-N-cloud-amd64=6.1.M-1": what the meta package stands for
+# Print the kernel package that the meta package depends on: "linux-image-6.1.0-N-cloud-amd64=6.1.M-1".
 kernel_package() {
     found=$(apt-cache show --no-all-versions linux-image-cloud-amd64 | sed -n 's/^Depends: \([^ ]*\) (= \(.*\))$/\1=\2/p')
     [ -n "$found" ] || { echo "no package linux-image-cloud-amd64 is known: run apt-get update" >&2; exit 1; }
     echo "$found"
 }
 
-# `download DIR PACKAGE=VERSION...`: their files in DIR
+# `download DIR PACKAGE=VERSION...`: download the packages into DIR.
 download() (
     cd "$1"
     shift
     apt-get -qq -o APT::Sandbox::User=root download "$@"
 )
 
-# `modules ROOT TREE NAME...`: in TREE, those modules of the kernel package that is unpacked in ROOT, and a list in which
-# each comes after those that it names as needed
+# `modules ROOT TREE NAME...`: copy modules from the kernel package that is unpacked in ROOT into TREE, with a list in
+# which each module comes after those that it needs.
 modules() (
     root=$1
     into=$2/lib/modules

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The working set of a Linux guest: locks memory, fills it with page sets, finds out which page frames
- * they are, and rewrites them sweep after sweep. Says which on standard output, by the protocol of README.md;
- * who links it says what becomes of the sweeps (sweeping.h).
+ * The working set of a Linux guest. It locks memory, fills it with page sets, finds out their page frames, and rewrites
+ * them sweep after sweep. It reports the frames on standard output, by the protocol of README.md. How it reports the
+ * sweeps depends on the object that it is linked with (sweep_report.h).
  *
- * Arguments: `KIND=COUNT` for each set of pages, `pause=MS` between sweeps, `parts=N` that a sweep and its pause are
- * cut into, `text=WORDS` of every 16, and `report=MS` between reports.
+ * Arguments: `KIND=COUNT` for each page set, `pause=MS` between sweeps, `parts=N` into which a sweep and its pause are
+ * divided, `text=WORDS` of every 16, and `report=MS` between reports.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "pages.h"
-#include "sweeping.h"
+#include "sweep_report.h"
 
 #define RANGES_PER_LINE 16
 #define PRESENT (UINT64_C(1) << 63)
@@ -36,7 +36,7 @@ struct set {
     unsigned long count;
 };
 
-struct told {
+struct options {
     unsigned long pause_ms, parts, text, report_ms;
 };
 
@@ -63,7 +63,7 @@ static unsigned long number(const char *text)
     return value;
 }
 
-static void parse(char **words, struct set *sets, struct told *told)
+static void parse(char **words, struct set *sets, struct options *options)
 {
     for (; *words; words++) {
         char *value = strchr(*words, '=');
@@ -77,18 +77,18 @@ static void parse(char **words, struct set *sets, struct told *told)
         if (kind < KINDS)
             sets[kind].count = number(value);
         else if (!strcmp(*words, "pause"))
-            told->pause_ms = number(value);
+            options->pause_ms = number(value);
         else if (!strcmp(*words, "report"))
-            told->report_ms = number(value);
+            options->report_ms = number(value);
         else if (!strcmp(*words, "parts"))
-            told->parts = number(value);
+            options->parts = number(value);
         else if (!strcmp(*words, "text"))
-            told->text = number(value);
+            options->text = number(value);
         else
             fail("unknown word %s=", *words);
     }
-    if (!told->parts || told->text >= TEXT_WORDS)
-        fail("parts=%lu or text=%lu is out of range", told->parts, told->text);
+    if (!options->parts || options->text >= TEXT_WORDS)
+        fail("parts=%lu or text=%lu is out of range", options->parts, options->text);
 }
 
 static int by_frame(const void *left, const void *right)
@@ -98,7 +98,7 @@ static int by_frame(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-/* `count` resident pages that stay where they are, in the order of their frames */
+/* Allocate `count` resident pages that keep their frames, in the order of the frames. */
 static struct page *allocate(unsigned long count)
 {
     int pagemap = open("/proc/self/pagemap", O_RDONLY);
@@ -123,7 +123,7 @@ static struct page *allocate(unsigned long count)
     }
     for (unsigned long i = 0; i < count; i++) {
         if (!(entries[i] & PRESENT) || !(entries[i] & FRAME_BITS))
-            fail("the frame of page %lu is not to be seen (root is needed)", i);
+            fail("the frame of page %lu is hidden (root is needed)", i);
         pages[i] = (struct page){entries[i] & FRAME_BITS, (volatile uint32_t *)(memory + i * PAGE_BYTES)};
     }
     free(entries);
@@ -159,7 +159,7 @@ static void report_set(const struct set *set, enum kind kind)
         printf("\n");
 }
 
-/* one part of every set, so that they are written side by side */
+/* Write one part of every set, so that all sets are written at an even rate. */
 static void write_part(const struct set *sets, uint32_t sweep, uint32_t part, uint32_t parts)
 {
     for (enum kind kind = FAKE; kind < UNTOUCHED; kind++) {
@@ -181,20 +181,20 @@ static uint64_t now_us(void)
 int main(int argc, char **argv)
 {
     struct set sets[KINDS] = {0};
-    struct told told = {.parts = 1, .report_ms = REPORT_MS};
+    struct options options = {.parts = 1, .report_ms = REPORT_MS};
     struct timespec pause;
     unsigned long count = 1;
-    uint64_t began, reported;
+    uint64_t start, reported;
     struct page *pages;
     volatile struct status *status;
 
     (void)argc;
     setvbuf(stdout, NULL, _IOLBF, 4096);
-    parse(argv + 1, sets, &told);
-    pause.tv_sec = told.pause_ms / told.parts / 1000;
-    pause.tv_nsec = told.pause_ms * 1000000 / told.parts % 1000000000;
-    if (told.text)
-        printf("guest: text %lu\n", told.text);
+    parse(argv + 1, sets, &options);
+    pause.tv_sec = options.pause_ms / options.parts / 1000;
+    pause.tv_nsec = options.pause_ms * 1000000 / options.parts % 1000000000;
+    if (options.text)
+        printf("guest: text %lu\n", options.text);
     for (enum kind kind = FAKE; kind < KINDS; kind++)
         count += sets[kind].count;
     pages = allocate(count);
@@ -203,28 +203,28 @@ int main(int argc, char **argv)
     for (enum kind kind = FAKE; kind < KINDS; kind++) {
         sets[kind].pages = pages;
         pages += sets[kind].count;
-        fill(&sets[kind], kind, told.text);
+        fill(&sets[kind], kind, options.text);
         report_set(&sets[kind], kind);
     }
     printf("guest: status %" PRIu32 "\nguest: ready\n", pages->frame);
 
-    sweeping_begins();
-    began = reported = now_us();
+    sweeps_begin();
+    start = reported = now_us();
     for (uint32_t sweep = 1;; sweep++) {
         uint64_t now;
 
         status->sweep = sweep;
-        for (uint32_t part = 0; part < told.parts; part++) {
-            write_part(sets, sweep, part, told.parts);
-            if (part == told.parts - 1)
+        for (uint32_t part = 0; part < options.parts; part++) {
+            write_part(sets, sweep, part, options.parts);
+            if (part == options.parts - 1)
                 status->done = sweep;
-            if (told.pause_ms)
+            if (options.pause_ms)
                 nanosleep(&pause, NULL);
         }
         now = now_us();
-        swept(now - began);
-        began = now;
-        if (now - reported >= told.report_ms * 1000) {
+        sweep_ended(now - start);
+        start = now;
+        if (now - reported >= options.report_ms * 1000) {
             report_sweeps();
             reported = now;
         }

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every struct that crosses a boundary: from the QEMU series to the kernel (the trace events fake_dirty_batch,
- * and migration_round or fake_dirty_round), and from the kernel to user space (the ring buffer). The Python
- * side is fakedirty/observe/decode/wire.py; a test holds the two, and QEMU's own header, together.
+ * Every struct that crosses a boundary: from a QEMU with the patch series to the kernel (by the trace events
+ * fake_dirty_batch, and migration_round or fake_dirty_round), and from the kernel to user space (by the ring buffers).
+ * The Python side is fakedirty/observe/decode/wire.py. A test compares the two, and QEMU's own header.
  */
 #ifndef FAKEDIRTY_EVENTS_H
 #define FAKEDIRTY_EVENTS_H
 
 #define BATCH_PAGES 256
 
-/* one visited page: fake_dirty_batch carries up to BATCH_PAGES of one block and one round */
+/* one visited page; fake_dirty_batch carries up to BATCH_PAGES of these, of one block and one round */
 struct page_record {
     unsigned long long hash; /* the first 64 bits of the content's hash */
     unsigned long long tag;  /* page index in its block << 16 | class << 8 | disposition */
 };
 
-/* as of fake_dirty_batch; a page that the observer itself lost track of is of no class */
+/* the numbers that fake_dirty_batch uses; CLASS_UNKNOWN is a page of which the probes lost track */
 #define CLASS_FIRST 0
 #define CLASS_CHANGED 1
 #define CLASS_FAKE 2
@@ -23,16 +23,18 @@ struct page_record {
 #define DISPOSITION_NORMAL 0
 #define DISPOSITION_ZERO 1
 
-#define ROUND_CLASSIFIED 1 /* flags: the mode was on for the whole round, so that classes are complete */
-#define ROUND_INEXACT 2    /* pages were counted where they were queued, so that the laws of rounds do not hold */
+/* flags of a round */
+#define ROUND_CLASSIFIED 1 /* the mode was on for the whole round, so the classes are complete */
+#define ROUND_INEXACT 2    /* pages were counted when they were queued, so the laws of rounds do not hold */
 
-#define ROUND_VERSION 1 /* of a record that can be read here, as far as its size says */
-#define ROUND_VERSION_OF_DRAFTS 2 /* the same fields, of a series before it was given a first version */
+/* versions of a record that can be read here; its size says how many of its fields there are */
+#define ROUND_VERSION 1
+#define ROUND_VERSION_OF_DRAFTS 2 /* the same fields, from drafts of the patch series */
 
-/* one round, as QEMU counted it: migration_round carries it. It grows at its end only. */
+/* one round as QEMU counted it, carried by migration_round; new fields are added at the end only */
 struct migration_round_record {
     unsigned int version;
-    unsigned int size; /* of the whole record as QEMU has it, which may be more or less than this */
+    unsigned int size; /* of QEMU's record, which may be larger or smaller than this struct */
     unsigned long long migration_start_ns; /* times: CLOCK_MONOTONIC */
     unsigned long long start_ns;
     unsigned long long end_ns;
@@ -51,7 +53,7 @@ struct migration_round_record {
     unsigned char kind;
     unsigned char flags;
     unsigned char reserved[6];
-    /* with the modes of the series */
+    /* of a QEMU with fake dirty modes */
     unsigned long long first_pages;
     unsigned long long changed_pages;
     unsigned long long fake_pages;
@@ -59,12 +61,12 @@ struct migration_round_record {
     unsigned char mode; /* at the end of the round */
     unsigned char hash;
     unsigned char reserved_mode[6];
-    /* with mode skip */
+    /* of a QEMU with the mode skip */
     unsigned long long skipped_pages;
     unsigned long long saved_bytes;
 };
 
-/* the same of a series whose records had no version: fake_dirty_round carries it */
+/* the same from a patch series whose records had no version, carried by fake_dirty_round */
 struct round_record {
     unsigned long long migration_start_ns; /* times: CLOCK_MONOTONIC */
     unsigned long long start_ns;
@@ -94,7 +96,7 @@ struct round_record {
     unsigned int reserved;
 };
 
-/* ---- from the kernel to user space: every event opens with this ---- */
+/* ---- from the kernel to user space: events, each of which begins with struct event_header ---- */
 
 #define EVENT_ROUND 1         /* struct round_event */
 #define EVENT_MODE 2          /* struct mode_event */
@@ -110,12 +112,12 @@ struct round_record {
 struct event_header {
     unsigned long long time_ns; /* CLOCK_MONOTONIC */
     unsigned short kind;
-    unsigned short slot; /* the observed process: user space gives each one a number of its own */
+    unsigned short slot; /* the number that user space gave to the observed process */
     unsigned int tid;
 };
 
-/* what the kernel itself counted of a round, from the page records */
-struct seen_counts {
+/* the kernel's own counts of a round, from the page records */
+struct page_counts {
     unsigned long long visited_pages;
     unsigned long long first_pages;
     unsigned long long changed_pages;
@@ -130,14 +132,14 @@ struct seen_counts {
 struct round_event {
     struct event_header header;
     struct round_record record;
-    struct seen_counts seen;
+    struct page_counts counted;
 };
 
 struct migration_round_event {
     struct event_header header;
     struct migration_round_record record;
-    struct seen_counts seen;
-    unsigned int record_bytes; /* that were read of the record; the rest of it is 0 here, and means nothing */
+    struct page_counts counted;
+    unsigned int record_bytes; /* of the record that were read; the rest of it is 0 and has no meaning */
     unsigned int reserved;
 };
 
@@ -167,7 +169,7 @@ struct batch_event {
     struct page_record records[BATCH_PAGES];
 };
 
-/* one round of a stock QEMU, as the kernel counted it; a lost page is in no class */
+/* one round of a stock QEMU as the kernel counted it; a page that was lost is in no class */
 struct stock_counts {
     unsigned long long start_ns;
     unsigned long long first_pages;
@@ -175,23 +177,23 @@ struct stock_counts {
     unsigned long long fake_pages;
     unsigned long long normal_pages;
     unsigned long long zero_pages;
-    unsigned long long odd_buffers; /* sent in pieces that are not one page */
-    unsigned int round;             /* 0: between the start and the first bitmap sync */
+    unsigned long long odd_buffers; /* of another size than one page */
+    unsigned int round;             /* 0: before the first bitmap sync */
     unsigned int forced_syncs;
-    unsigned int bypassed;   /* bit i: pages took the way i of fakedirty/observe/bpf/blind_spots.py */
-    unsigned int generation; /* which migration of the process since it is observed, from 1 */
+    unsigned int bypassed;   /* bit i: pages took route i of fakedirty/observe/decode/blind_spots.py */
+    unsigned int generation; /* the number of the migration among those of the process, from 1 */
 };
 
 struct stock_event {
     struct event_header header;
     struct stock_counts counts;
-    unsigned int state;     /* EVENT_STOCK_STATE: the number of the new MigrationStatus, */
-    unsigned int partial;   /* the migration was running when the first event came */
-    char name[WORD_BYTES];  /* or its name */
-    /* with multifd, else 0; of a trace that was recorded before these were there, too */
+    unsigned int state;    /* of EVENT_STOCK_STATE: the number of the new MigrationStatus, or 0 and its name */
+    unsigned int partial;  /* the migration was running when the first event came */
+    char name[WORD_BYTES];
+    /* 0 without multifd; older traces do not have the following fields */
     unsigned long long queued_pages;  /* given to the channels in this round */
     unsigned long long channel_pages; /* those of them that were in a channel's packet */
-    unsigned long long end_ns;        /* of the round: its event may come later */
+    unsigned long long end_ns;        /* of the round, whose event may come later */
 };
 
 /* a guest is about to be in another RunState */
@@ -201,45 +203,45 @@ struct runstate_event {
     unsigned int state;
 };
 
-/* places where events of a process are lost: indices of `lost` */
+/* where events of a process are lost: indices of `lost` */
 #define LOST_EVENTS 0     /* no room in the ring buffer of events */
 #define LOST_BATCHES 1    /* no room in the ring buffer of page records */
 #define LOST_UNREADABLE 2 /* memory of the process could not be read */
-#define LOST_UNRECORDED 3 /* no room to remember what a page held */
-#define LOST_LATE 4       /* user space's own: a reader that is late */
-#define LOST_CROWDED 5    /* more threads at a batch at once than there is room for */
+#define LOST_UNRECORDED 3 /* no room to keep what a page held */
+#define LOST_LATE 4       /* counted in user space: the reader was late */
+#define LOST_CROWDED 5    /* more threads reported a batch at once than there is room for */
 #define LOST_PLACES 6
 
-/* how the kernel's state of every observed process opens: a map of its own, by slot in the map `observed` */
+/* the beginning of the state of an observed process, which is in a map of its own: see processes.c */
 struct process_head {
     unsigned long long lost[LOST_PLACES];
     unsigned short slot;
     unsigned short reserved;
-    unsigned int tgid; /* whose state it is: a place may be read while it is written */
+    unsigned int tgid; /* the process whose state this is: a place may be read while it is written */
 };
 
 /*
- * Which slot a process has: the map `places`, at one of a few places that follow from its id. A map of the kernel's
- * own hashing would be asked by a call, at each page; arrays are read in place.
+ * The slot of a process is in the array `slots_by_tgid`, at one of a few places that follow from the process id. A hash
+ * map would cost a call of the kernel for each page; an array is read in place.
  */
 #define PLACES 32768
 #define PLACES_TRIED 4
 #define PLACE_OF(tgid, attempt) ((((tgid) * 0x9e3779b9u >> 17) + (attempt)) & (PLACES - 1))
 
 struct place {
-    unsigned int tgid; /* 0: nobody's */
+    unsigned int tgid; /* 0: the place is free */
     unsigned int slot;
 };
 
-/* ---- what was last sent, of the levels stock and usdt: CHUNK_PAGES pages by process, migration and place ---- */
+/* ---- levels stock and usdt: what was last sent, in chunks of pages by process, migration and place ---- */
 
-/* the element with its key and the kernel's own part fits 4096 bytes, a size that the kernel's allocator has */
+/* an element with its key and the kernel's own part fits 4096 bytes, which is a size of the kernel's allocator */
 #define CHUNK_PAGES 496
 
 struct chunk_key {
     unsigned short slot;
-    unsigned short generation; /* its lower bits: of a process, only a few are kept at once */
-    unsigned int chunk;        /* addresses of 2^52 bytes would fit */
+    unsigned short generation; /* the lower bits: only a few migrations of a process are kept at once */
+    unsigned int chunk;        /* large enough for addresses of 2^52 bytes */
 };
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * When a guest stops and when it runs: every call of runstate_set, of a source and of the QEMUs that wait for
- * a migration on the same host. One clock, and no word of QEMU's own about it.
+ * When a guest stops and when it runs: every call of runstate_set, in the source and in each QEMU of this host that
+ * waits for a migration. All these times are of one clock, and none of them is reported by QEMU.
  */
 
 int runstate_set(struct pt_regs *ctx)
@@ -13,9 +13,9 @@ int runstate_set(struct pt_regs *ctx)
     if (!p) {
         return 0;
     }
-    head(&p->head, &event.header, EVENT_RUNSTATE);
+    fill_header(&p->head, &event.header, EVENT_RUNSTATE);
     event.pid = tgid;
     event.state = PT_REGS_PARM1(ctx);
-    tell(&p->head, &event, sizeof(event));
+    send_event(&p->head, &event, sizeof(event));
     return 0;
 }

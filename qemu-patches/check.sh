@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Checks the series as QEMU's reviewers would: each patch by itself, then all of QEMU's own migration tests.
+# Checks the patch series as QEMU's reviewers would: each patch by itself, then all of QEMU's own migration tests.
 #
-#   check.sh patches WORK [RELEASE]   each patch: scripts/checkpatch.pl says nothing, it builds, the short tests pass; after
-#                                     the last one of each sub-series all tests that QEMU has by the series alone
-#   check.sh suite WORK [RELEASE]     the full tests: those that QEMU has by the series alone, once; and QEMU's own
-#                                     without the series, with it, and with a mode forced on every source
-#   check.sh builds WORK [RELEASE]    with libxxhash and no other library of hashes, and without any, after 5-switchover
-#                                     and after the last patch: it builds, starts, has the modes and hashes that it is
-#                                     to have, and passes the tests that it has by the series alone
+#   check.sh patches WORK [RELEASE]   each patch: scripts/checkpatch.pl reports nothing, the patch builds, the short tests
+#                                     pass; after the last patch of a sub-series also all tests that the patch series adds
+#   check.sh suite WORK [RELEASE]     the full tests: those that the patch series adds, once; and QEMU's own, without the
+#                                     patch series, with it, and with a mode forced on every source
+#   check.sh builds WORK [RELEASE]    with libxxhash as the only library of hashes, and without any, after 5-switchover
+#                                     and after the last patch: QEMU builds, starts, has the modes and hashes that it
+#                                     should have, and passes the tests that the patch series adds
 #   check.sh sanitizers WORK [RELEASE]
-#                                     builds with ASan and UBSan, and with TSan, through the short tests and 60 random
-#                                     migrations: ASan and UBSan report nothing that they do not report of the source
-#                                     without it, and TSan nothing at lines of it but the races in tests/qemu/races.txt
+#                                     builds with ASan and UBSan, and with TSan, and runs the short tests and 60 random
+#                                     migrations: ASan and UBSan report nothing that they do not report without the patch
+#                                     series, and TSan reports nothing in its lines except the races of tests/qemu/races.txt
 #
-# RELEASE is QEMU's: 10.0 (if none is given) or 10.2. WORK is a directory of its own for each release: it keeps source,
-# build and results (some 5 GiB, three hours on two cores). What was interrupted goes on where it was, for the very
-# same patches. The source comes from where build.sh takes it. All builds but those of `builds` have TLS, which build.sh
-# leaves out unless it is asked for: without it QEMU leaves its tests of TLS out.
+# RELEASE is QEMU's: 10.0 (the default) or 10.2. WORK is a directory for each release: it keeps source, build and results
+# (some 5 GiB, three hours on two cores). If a check is interrupted, the next call continues it, for the very same
+# patches. build.sh says where the source comes from. All builds except those of `builds` have TLS, which build.sh omits
+# by default: without it QEMU omits its tests of TLS.
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")

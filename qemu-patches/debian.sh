@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Puts the series beside this file on Debian's own source package of QEMU and builds its packages.
+# Adds the patch series beside this file to Debian's own source package of QEMU, and builds its packages.
 #
 #   debian.sh prepare TREE       adds series, build dependencies, options and a changelog entry to TREE
 #   debian.sh build TREE [all]   builds what an x86 host needs (or, with "all", every target) beside TREE
 #
 # TREE is what `apt-get source qemu` unpacked. Preparing a tree twice does nothing; a tree that holds another
-# version of the series is refused. FAKEDIRTY_SERIES names another series than the one of QEMU's version.
-# Nothing is installed and nothing outside TREE and its parent directory is written.
+# version of the patch series is refused. FAKEDIRTY_SERIES names a patch series other than that of QEMU's version.
+# The script installs nothing, and writes only in TREE and its parent directory.
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The series as commits, to be worked on, and back again.
+# Makes commits of the patch series, to work on them, and patches of the commits.
 #
 #   tree.sh open TREE [RELEASE]   makes TREE, a git repository: the source as tag `base`, a commit for each patch, and a
-#                                 branch at the end of each sub-series, of which the last one is checked out
+#                                 branch at the end of each sub-series. The last branch is checked out
 #   tree.sh save TREE [RELEASE]   writes the patches of RELEASE again, from these branches
 #
-# RELEASE is QEMU's: 10.0 (if none is given) or 10.2. The source comes from where build.sh takes it. A patch in the middle
-# is changed by `git commit --fixup=COMMIT` and `git rebase --interactive --autosquash --update-refs base`, which takes the
-# branches along. The text of a cover letter stays as it is in the file; its list of patches and of files is made anew.
+# RELEASE is QEMU's: 10.0 (the default) or 10.2. build.sh says where the source comes from. To change a patch in the
+# middle, use `git commit --fixup=COMMIT` and `git rebase --interactive --autosquash --update-refs base`, which moves the
+# branches too. `save` keeps the text of a cover letter, and makes its lists of patches and files anew.
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
@@ -15,7 +15,7 @@ here=$(dirname "$(realpath "$0")")
 release=${3:-10.0}
 series=$here/$release
 die() { echo "tree: $*" >&2; exit 1; }
-[[ -d $series ]] || die "no series for QEMU '$release'"
+[[ -d $series ]] || die "no patch series for QEMU '$release'"
 mapfile -t names < <(find "$series" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | LC_ALL=C sort)
 
 open() {

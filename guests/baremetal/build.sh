@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the bare-metal guest (kernel) into directory $1; without one, names the packages that go into it.
+# Builds the bare-metal guest (kernel) into directory $1. Without an argument it prints the packages that it needs.
 # Packages: gcc
 set -eu
 cd "$(dirname "$0")"

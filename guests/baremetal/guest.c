@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A guest that writes exactly the page frames that it is told, and says so.
+ * A guest that writes exactly the page frames that its command line names, and reports them.
  *
- * Command line (multiboot, QEMU's -append): words `KIND=FIRST+COUNT` or `KIND=FIRST+COUNT*STRIDE`, one per
- * range of page frames, `pause=MS` between sweeps, `parts=N` that a sweep and its pause are cut into, `text=WORDS` of
- * every 16, and `report=MS` between reports. It says on COM1 what guests/README.md describes.
- * After `ready` it writes the sets and its own frames (reported as `own`), nothing else.
+ * Command line (multiboot, QEMU's -append): a word `KIND=FIRST+COUNT` or `KIND=FIRST+COUNT*STRIDE` for each range of
+ * page frames, `pause=MS` between sweeps, `parts=N` into which a sweep and its pause are divided, `text=WORDS` of every
+ * 16, and `report=MS` between reports. It reports on COM1, by the protocol of guests/README.md. After `ready` it writes
+ * the sets and its own frames (reported as `own`), and no other page.
  */
 #include "../pages.h"
 #include "machine.h"
 
 #define RANGES 64
-#define CLOCK_PAGES 1024 /* how many pages between two looks at the clock, which must not wrap unseen */
+#define CLOCK_PAGES 1024 /* pages between two readings of the clock, so that no wrap is missed */
 #define HAS_MEMORY 1
 
 struct range {
@@ -34,7 +34,7 @@ static union {
 static struct range ranges[RANGES];
 static uint32_t range_count, pause_ms, parts = 1, text_words, report_ms = REPORT_MS;
 
-static void say(const char *text)
+static void print(const char *text)
 {
     for (; *text; text++) {
         while (!(in8(COM1_STATUS) & COM1_EMPTY))
@@ -43,7 +43,7 @@ static void say(const char *text)
     }
 }
 
-static void say_number(uint32_t number)
+static void print_number(uint32_t number)
 {
     char digits[11], *digit = digits + 10;
 
@@ -52,35 +52,35 @@ static void say_number(uint32_t number)
         *--digit = '0' + number % 10;
         number /= 10;
     } while (number);
-    say(digit);
+    print(digit);
 }
 
-static void say_frames(const struct range *range)
+static void print_frames(const struct range *range)
 {
-    say(" ");
-    say_number(range->first);
-    say("+");
-    say_number(range->count);
+    print(" ");
+    print_number(range->first);
+    print("+");
+    print_number(range->count);
     if (range->stride != 1) {
-        say("*");
-        say_number(range->stride);
+        print("*");
+        print_number(range->stride);
     }
-    say("\n");
+    print("\n");
 }
 
 static void __attribute__((noreturn)) fail(const char *why, const char *word)
 {
-    say("guest: error ");
-    say(why);
-    say(" ");
-    say(word);
-    say("\n");
+    print("guest: error ");
+    print(why);
+    print(" ");
+    print(word);
+    print("\n");
     for (;;)
         __asm__ volatile("cli; hlt");
 }
 
-/* whether `text` goes on with `prefix`; if so it is moved behind it */
-static int take(const char **text, const char *prefix)
+/* Whether `text` begins with `prefix`. If it does, `text` is moved behind it. */
+static int skip_prefix(const char **text, const char *prefix)
 {
     const char *at = *text;
 
@@ -91,7 +91,7 @@ static int take(const char **text, const char *prefix)
     return 1;
 }
 
-static uint32_t take_number(const char **text)
+static uint32_t parse_number(const char **text)
 {
     uint32_t number = 0;
 
@@ -102,28 +102,28 @@ static uint32_t take_number(const char **text)
     return number;
 }
 
-static int take_kind(const char **text, enum kind *kind)
+static int parse_kind(const char **text, enum kind *kind)
 {
     const char *at;
 
     for (*kind = 0; *kind < KINDS; (*kind)++)
-        if (at = *text, take(&at, kind_names[*kind]) && take(&at, "=")) {
+        if (at = *text, skip_prefix(&at, kind_names[*kind]) && skip_prefix(&at, "=")) {
             *text = at;
             return 1;
         }
     return 0;
 }
 
-static void take_range(const char **text, enum kind kind, uint32_t frames)
+static void parse_range(const char **text, enum kind kind, uint32_t frames)
 {
     const char *word = *text;
-    struct range range = {kind, take_number(text), 0, 1};
+    struct range range = {kind, parse_number(text), 0, 1};
 
-    if (!take(text, "+"))
+    if (!skip_prefix(text, "+"))
         fail("no count in", word);
-    range.count = take_number(text);
-    if (take(text, "*"))
-        range.stride = take_number(text);
+    range.count = parse_number(text);
+    if (skip_prefix(text, "*"))
+        range.stride = parse_number(text);
     if (range_count == RANGES)
         fail("too many ranges at", word);
     if (!range.count || !range.stride || range.first < (uint32_t)own_end / PAGE_BYTES || range.first >= frames ||
@@ -141,16 +141,16 @@ static void parse(const char *text, uint32_t frames)
     for (; *text; text++) {
         if (*text == ' ')
             continue;
-        if (take_kind(&text, &kind))
-            take_range(&text, kind, frames);
-        else if (take(&text, "pause="))
-            pause_ms = take_number(&text);
-        else if (take(&text, "report="))
-            report_ms = take_number(&text);
-        else if (take(&text, "parts="))
-            parts = take_number(&text);
-        else if (take(&text, "text="))
-            text_words = take_number(&text);
+        if (parse_kind(&text, &kind))
+            parse_range(&text, kind, frames);
+        else if (skip_prefix(&text, "pause="))
+            pause_ms = parse_number(&text);
+        else if (skip_prefix(&text, "report="))
+            report_ms = parse_number(&text);
+        else if (skip_prefix(&text, "parts="))
+            parts = parse_number(&text);
+        else if (skip_prefix(&text, "text="))
+            text_words = parse_number(&text);
         else
             fail("unknown word", text);
         if (*text && *text != ' ')
@@ -182,7 +182,7 @@ static void fill(void)
         }
 }
 
-/* one part of every range, so that they are written side by side */
+/* Write one part of every range, so that all ranges are written at an even rate. */
 static void write_part(uint32_t sweep, uint32_t part)
 {
     uint32_t pages = 0;
@@ -202,42 +202,42 @@ static void write_part(uint32_t sweep, uint32_t part)
 
 static void report_sweeps(uint32_t done, uint32_t ms, uint32_t longest)
 {
-    say("guest: sweeps ");
-    say_number(done);
-    say(" ");
-    say_number(ms);
-    say(" ");
-    say_number(longest);
-    say("\n");
+    print("guest: sweeps ");
+    print_number(done);
+    print(" ");
+    print_number(ms);
+    print(" ");
+    print_number(longest);
+    print("\n");
 }
 
 void main(const struct multiboot *boot)
 {
     volatile struct status *status = &status_page.status;
     struct range own = {0, (uint32_t)own_start / PAGE_BYTES, (uint32_t)(own_end - own_start) / PAGE_BYTES, 1};
-    uint32_t reported = 0, longest = 0, began = 0, now = 0;
+    uint32_t reported = 0, longest = 0, start = 0, now = 0;
 
     if (!(boot->flags & HAS_MEMORY))
-        fail("the loader tells no", "memory size");
+        fail("the loader reports no", "memory size");
     parse(boot->cmdline, 256 + boot->mem_upper / (PAGE_BYTES / 1024));
     fill();
     status->magic = STATUS_MAGIC;
 
     if (text_words) {
-        say("guest: text ");
-        say_number(text_words);
-        say("\n");
+        print("guest: text ");
+        print_number(text_words);
+        print("\n");
     }
     for (struct range *range = ranges; range < ranges + range_count; range++) {
-        say("guest: set ");
-        say(kind_names[range->kind]);
-        say_frames(range);
+        print("guest: set ");
+        print(kind_names[range->kind]);
+        print_frames(range);
     }
-    say("guest: own");
-    say_frames(&own);
-    say("guest: status ");
-    say_number((uint32_t)&status_page / PAGE_BYTES);
-    say("\nguest: ready\n");
+    print("guest: own");
+    print_frames(&own);
+    print("guest: status ");
+    print_number((uint32_t)&status_page / PAGE_BYTES);
+    print("\nguest: ready\n");
 
     start_timer();
     for (uint32_t sweep = 1;; sweep++) {
@@ -249,9 +249,9 @@ void main(const struct multiboot *boot)
             for (uint32_t end = now_ms(); (now = now_ms()) - end < pause_ms / parts;)
                 idle();
         }
-        if (now - began > longest)
-            longest = now - began;
-        began = now;
+        if (now - start > longest)
+            longest = now - start;
+        start = now;
         if (now - reported >= report_ms) {
             report_sweeps(sweep, now, longest);
             reported = now;

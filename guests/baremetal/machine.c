@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Time. The ACPI timer counts at a fixed rate under TCG and under KVM, needs no calibration, and stands
- * still while the VM is stopped; the PIT only wakes the CPU, so that a lost tick costs nothing.
+ * The clock. The ACPI timer counts at a fixed rate under TCG and under KVM, needs no calibration, and stands still
+ * while the VM is stopped. The PIT only wakes the CPU, so that a lost tick does no harm.
  */
 #include "machine.h"
 
@@ -28,7 +28,7 @@ void start_timer(void)
         idt[IRQ_BASE + irq] = (struct gate){handler, 8, 0x8e00, handler >> 16};
     __asm__ volatile("lidt %0" : : "m"(pointer));
 
-    out8(0x20, 0x11); /* the first interrupt controller: vectors from IRQ_BASE, the PIT alone unmasked */
+    out8(0x20, 0x11); /* the first interrupt controller: vectors from IRQ_BASE, only the PIT unmasked */
     out8(0x21, IRQ_BASE);
     out8(0x21, 4);
     out8(0x21, 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The few devices of a PC that the guest uses: COM1, the ACPI timer, and the PIT to end a hlt. */
+/* The devices of a PC that the guest uses: COM1, the ACPI timer, and the PIT, which ends a hlt. */
 #ifndef GUESTS_MACHINE_H
 #define GUESTS_MACHINE_H
 
@@ -8,7 +8,7 @@
 #define COM1 0x3f8
 #define COM1_STATUS (COM1 + 5)
 #define COM1_EMPTY 0x20
-#define ACPI_TIMER 0x608 /* where SeaBIOS puts it on the pc machine; 24 bits, 39375/11 ticks a millisecond */
+#define ACPI_TIMER 0x608 /* its port with SeaBIOS on the pc machine; 24 bits, 39375/11 ticks per millisecond */
 #define PIT_DIVISOR 1193 /* 1 kHz */
 #define IRQ_BASE 0x20
 
@@ -31,12 +31,13 @@ static inline uint32_t in32(uint16_t port)
     return value;
 }
 
-/* until the next interrupt (at most a millisecond), with the CPU idle; interrupts are off everywhere else */
+/* Sleep until the next interrupt, at most a millisecond. Interrupts are off everywhere else. */
 void idle(void);
 
+/* Start the clock and the interrupts of the PIT. */
 void start_timer(void);
 
-/* milliseconds since start_timer(); must be called at least every 4.6 s, where the ACPI timer wraps */
+/* Milliseconds since start_timer(). It must be called at least every 4.6 s, because the ACPI timer wraps. */
 uint32_t now_ms(void);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From the multiboot loader to main(): a stack, segments of our own, and idle(). */
+/* The way from the multiboot loader to main(): a stack, own segments, and idle(). */
 
         .section .multiboot, "a"
         .align  4
         .long   0x1badb002              /* magic */
-        .long   0x00000002              /* flags: tell the memory size */
+        .long   0x00000002              /* flags: report the memory size */
         .long   -(0x1badb002 + 0x00000002)
 
         .text
@@ -24,8 +24,9 @@ start:
         jmp     2b
 
 /*
- * void idle(void): until the next interrupt, which comes nowhere else. The handler does not return to where it
- * struck but from idle() itself, with interrupts off: a KVM that emulates unpaged protected mode has no iret.
+ * void idle(void): wait for the next interrupt; interrupts are off everywhere else. The handler does not return to the
+ * interrupted instruction, but to the caller of idle(), with interrupts off: a KVM that emulates unpaged protected mode
+ * has no iret.
  */
         .globl  idle
 idle:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the Linux guest (kernel, initrd) into directory $1; without one, names the packages that go into it.
+# Builds the Linux guest (kernel, initrd) into directory $1. Without an argument it prints the packages of the guest.
 # Packages: gcc libc6-dev cpio busybox-static
 set -eu
 cd "$(dirname "$0")"
@@ -24,7 +24,7 @@ cp "$work"/root/boot/vmlinuz-* "$out/kernel"
 mkdir -p "$work/tree/bin" "$work/tree/proc" "$work/tree/sys"
 # shellcheck disable=SC2086
 modules "$work/root" "$work/tree" $MODULES
-gcc -std=gnu11 -O2 -Wall -Wextra -Werror -static -o "$work/tree/workingset" ../workingset.c ../told.c
+gcc -std=gnu11 -O2 -Wall -Wextra -Werror -static -o "$work/tree/workingset" ../workingset.c ../console_report.c
 cp /bin/busybox "$work/tree/bin/busybox"
 install -m 755 init "$work/tree/init"
 (cd "$work/tree" && find . | LC_ALL=C sort | cpio --create --quiet --format=newc --owner=0:0) > "$out/initrd"

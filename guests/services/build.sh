@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the guest of services (kernel, initrd) into directory $1; without one, names the packages that go into it.
+# Builds the guest of services (kernel, initrd) into directory $1. Without an argument it prints the guest's packages.
 # Packages: gcc libc6-dev cpio busybox-static
 set -eu
 cd "$(dirname "$0")"
@@ -10,7 +10,7 @@ PACKAGES="sysbench memcached libmemcached-tools redis-server redis-tools" # redi
 MODULES="virtio_console virtio_pci virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev"
 OURS="quicksort ycsb memcached_meter"
 
-# PACKAGES, and the libraries among what they depend on; of alternatives the first one
+# Print PACKAGES and the libraries that they depend on; of alternatives the first one.
 with_libraries() {
     # shellcheck disable=SC2086
     apt-cache depends --recurse --important $PACKAGES | awk -v start="$PACKAGES" '
@@ -23,7 +23,7 @@ with_libraries() {
         END {
             count = split(start, queue)
             for (i = 1; i <= count; i++) {
-                if (seen[queue[i]]++)
+                if (printed[queue[i]]++)
                     continue
                 print queue[i]
                 more = split(needs[queue[i]], found)
@@ -60,7 +60,7 @@ cp "$root"/boot/vmlinuz-* "$out/kernel"
 # shellcheck disable=SC2086
 modules "$root" "$tree" $MODULES
 
-# programs with the libraries that the loader finds for them, where it will look for them
+# the programs, with the libraries that the loader finds for them, at the places where it will search
 libraries=lib/x86_64-linux-gnu
 mkdir -p "$tree/$libraries" "$tree/lib64"
 loader=$root/lib64/$(basename "$(readlink "$root/lib64/ld-linux-x86-64.so.2")")
@@ -86,6 +86,6 @@ gcc $flags -static -s -o "$tree/bin/workingset" ../workingset.c metered.c meter.
 # shellcheck disable=SC2086
 gcc $flags -s -shared -fPIC -o "$tree/lib/sysbench_meter.so" sysbench_meter.c meter.c
 cp /bin/busybox "$tree/bin/busybox"
-echo "root:x:0:0:root:/:/bin/sh" > "$tree/etc/passwd" # memcached asks who it is
+echo "root:x:0:0:root:/:/bin/sh" > "$tree/etc/passwd" # memcached looks up its user
 install -m 755 init "$tree/init"
 (cd "$tree" && find . | LC_ALL=C sort | cpio --create --quiet --format=newc --owner=0:0) > "$out/initrd"

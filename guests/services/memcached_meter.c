@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * memcached_meter PORT: what a memcached on this machine gets done, by its own counters, and how long it takes for a
- * request: every few milliseconds one is made that is not counted.
+ * memcached_meter PORT: reports the operations of the memcached on this port, by its own counters. For the latency it
+ * makes a request every few milliseconds, which is not counted.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,14 +14,14 @@
 
 #define PROBE_MS 2
 
-/* gets and sets since it was started */
+/* the gets and sets since memcached was started */
 static uint64_t served(struct store *store)
 {
     char line[256];
     uint64_t gets = 0, sets = 0;
 
-    store_ask(store, "stats");
-    while (strcmp(store_line(store, line, sizeof(line)), "END")) {
+    store_send_line(store, "stats");
+    while (strcmp(store_read_line(store, line, sizeof(line)), "END")) {
         sscanf(line, "STAT cmd_get %" SCNu64, &gets);
         sscanf(line, "STAT cmd_set %" SCNu64, &sets);
     }
@@ -40,10 +40,10 @@ int main(int argc, char **argv)
         uint64_t now, own = 0;
 
         while (now_ns() < due) {
-            uint64_t began = now_ns();
+            uint64_t start = now_ns();
 
             store_get(&store, 0, 1);
-            meter_latency(now_ns() - began);
+            meter_latency(now_ns() - start);
             own++;
             nanosleep(&(struct timespec){0, PROBE_MS * 1000000}, NULL);
         }

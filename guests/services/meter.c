@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Latencies are kept in a histogram whose buckets grow with the value, 32 to each power of two: what is told of
- * them is at most 1/32 too low.
+ * Latencies are counted in a histogram with 32 buckets for each power of two. A reported latency is at most 1/32 too
+ * low.
  */
 #include "meter.h"
 
@@ -25,7 +25,7 @@ static int port = -1;
 static uint64_t operations, reported_ns;
 static uint64_t buckets[BUCKETS];
 
-/* a system call, not the library's function: that one may be sysbench_meter.c's */
+/* A system call, because sysbench_meter.c may replace the function of the library. */
 uint64_t now_ns(void)
 {
     struct timespec now;
@@ -44,7 +44,7 @@ static unsigned bucket_of(uint64_t value)
     return (shift + 1) * FINE + (value >> shift) - FINE;
 }
 
-/* the least value of a bucket */
+/* the smallest value of a bucket */
 static uint64_t value_of(unsigned bucket)
 {
     int shift = bucket / FINE - 1;
@@ -72,7 +72,7 @@ void meter_latency(uint64_t ns)
     __atomic_fetch_add(&buckets[bucket_of(ns)], 1, __ATOMIC_RELAXED);
 }
 
-static void tell(const char *line, int length)
+static void write_line(const char *line, int length)
 {
     if (write(port, line, length) != length)
         exit(1);
@@ -80,7 +80,7 @@ static void tell(const char *line, int length)
 
 void meter_report(void)
 {
-    static uint64_t taken[BUCKETS];
+    static uint64_t counts[BUCKETS];
     uint64_t now = now_ns(), done = __atomic_exchange_n(&operations, 0, __ATOMIC_RELAXED), count = 0, below = 0;
     double latencies_us[2] = {0};
     const unsigned percents[2] = {50, 99};
@@ -88,20 +88,20 @@ void meter_report(void)
     char line[120];
 
     for (unsigned i = 0; i < BUCKETS; i++)
-        count += taken[i] = __atomic_exchange_n(&buckets[i], 0, __ATOMIC_RELAXED);
+        count += counts[i] = __atomic_exchange_n(&buckets[i], 0, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < BUCKETS && which < 2; i++) {
-        below += taken[i];
+        below += counts[i];
         while (which < 2 && count && below * 100 >= count * percents[which])
             latencies_us[which++] = value_of(i) / 1000.0;
     }
-    tell(line, count ? snprintf(line, sizeof(line), "operations %" PRIu64 " %" PRIu64 " %.1f %.1f\n", done,
+    write_line(line, count ? snprintf(line, sizeof(line), "operations %" PRIu64 " %" PRIu64 " %.1f %.1f\n", done,
                                 (now - reported_ns) / 1000, latencies_us[0], latencies_us[1])
                      : snprintf(line, sizeof(line), "operations %" PRIu64 " %" PRIu64 "\n", done,
                                 (now - reported_ns) / 1000));
     reported_ns = now;
 }
 
-static void *report_for_ever(void *unused)
+static void *report_forever(void *unused)
 {
     uint64_t due = reported_ns;
 
@@ -113,7 +113,7 @@ static void *report_for_ever(void *unused)
         if (due > now)
             nanosleep(&(struct timespec){0, due - now}, NULL);
         else
-            due = now; /* it was held up: no reports that follow at once */
+            due = now; /* the thread was delayed: skip the missed reports */
         meter_report();
     }
     return NULL;
@@ -123,7 +123,7 @@ void meter_start(void)
 {
     pthread_t thread;
 
-    if (pthread_create(&thread, NULL, report_for_ever, NULL))
+    if (pthread_create(&thread, NULL, report_forever, NULL))
         meter_fail("no thread for reports");
 }
 
@@ -140,6 +140,6 @@ void meter_fail(const char *format, ...)
         length = sizeof(line) - 2;
     line[length++] = '\n';
     (void)!write(STDERR_FILENO, line, length);
-    tell(line, length);
+    write_line(line, length);
     exit(1);
 }

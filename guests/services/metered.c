@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The sweeps of a working set as operations. A report comes at the end of a sweep, so that none is cut in two. */
-#include "../sweeping.h"
+/* Reports the sweeps of a working set as operations, at the end of a sweep, so that no sweep is divided. */
+#include "../sweep_report.h"
 #include "meter.h"
 
-void sweeping_begins(void)
+void sweeps_begin(void)
 {
     meter_open();
 }
 
-void swept(uint64_t us)
+void sweep_ended(uint64_t us)
 {
     meter_operations(1);
     meter_latency(us * 1000);

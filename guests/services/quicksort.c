@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * quicksort MIB: that much memory in arrays of 1,024 bytes. Array after array is filled with random integers and sorted,
- * again and again; that is an operation.
+ * quicksort MIB: fills arrays of 1,024 bytes with random integers and sorts them, one after the other, again and again,
+ * in so much memory. An array is an operation.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,10 +12,10 @@
 #define ARRAY_BYTES 1024
 #define INTEGERS (ARRAY_BYTES / sizeof(int32_t))
 
-/* xorshift64: seeded, so that every run sorts the same */
+/* xorshift64 with a fixed seed, so that every run sorts the same integers */
 static uint64_t state = 0x9e3779b97f4a7c15;
 
-static uint32_t drawn(void)
+static uint32_t random_integer(void)
 {
     state ^= state << 13;
     state ^= state >> 7;
@@ -23,7 +23,7 @@ static uint32_t drawn(void)
     return state >> 32;
 }
 
-/* Hoare's partition around the middle; the smaller part first, so that the stack stays small */
+/* Hoare's partition around the middle. The smaller part is sorted first, so that the stack stays small. */
 static void quicksort(int32_t *first, int32_t *last)
 {
     while (first < last) {
@@ -63,15 +63,15 @@ int main(int argc, char **argv)
     meter_start();
     for (uint64_t i = 0;; i = (i + 1) % arrays) {
         int32_t *array = memory + i * INTEGERS;
-        uint64_t began = now_ns();
+        uint64_t start = now_ns();
 
         for (unsigned j = 0; j < INTEGERS; j++)
-            array[j] = drawn();
+            array[j] = random_integer();
         quicksort(array, array + INTEGERS - 1);
         for (unsigned j = 1; j < INTEGERS; j++)
             if (array[j - 1] > array[j])
                 meter_fail("array %" PRIu64 " is not in order at %u", i, j);
-        meter_latency(now_ns() - began);
+        meter_latency(now_ns() - start);
         meter_operations(1);
     }
 }

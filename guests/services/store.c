@@ -28,7 +28,7 @@ struct protocol {
     unsigned (*get)(struct store *, uint64_t first, unsigned count);
 };
 
-char *store_line(struct store *store, char *line, size_t bytes)
+char *store_read_line(struct store *store, char *line, size_t bytes)
 {
     if (!fgets(line, bytes, store->in))
         meter_fail("%s closed the connection", store->protocol->name);
@@ -36,19 +36,19 @@ char *store_line(struct store *store, char *line, size_t bytes)
     return line;
 }
 
-void store_ask(struct store *store, const char *line)
+void store_send_line(struct store *store, const char *line)
 {
     fprintf(store->out, "%s\r\n", line);
     fflush(store->out);
 }
 
-static void __attribute__((noreturn)) surprised(struct store *store, const char *line)
+static void __attribute__((noreturn)) fail_unexpected(struct store *store, const char *line)
 {
     meter_fail("%s answered \"%.80s\"", store->protocol->name, line);
 }
 
-/* a value and the end of its line */
-static void pass_over(struct store *store, size_t bytes)
+/* Read and drop a value and the end of its line. */
+static void drop_value(struct store *store, size_t bytes)
 {
     char block[4096];
 
@@ -77,11 +77,11 @@ static unsigned memcached_get(struct store *store, uint64_t first, unsigned coun
     fprintf(store->out, "get");
     for (unsigned i = 0; i < count; i++)
         fprintf(store->out, " " KEY, first + i);
-    store_ask(store, "");
-    for (; strcmp(store_line(store, line, sizeof(line)), "END"); found++) {
+    store_send_line(store, "");
+    for (; strcmp(store_read_line(store, line, sizeof(line)), "END"); found++) {
         if (sscanf(line, "VALUE %*s %*u %zu", &bytes) != 1)
-            surprised(store, line);
-        pass_over(store, bytes);
+            fail_unexpected(store, line);
+        drop_value(store, bytes);
     }
     return found;
 }
@@ -103,13 +103,13 @@ static unsigned redis_get(struct store *store, uint64_t first, unsigned count)
     for (unsigned i = 0; i < count; i++)
         fprintf(store->out, "$%d\r\n" KEY "\r\n", KEY_BYTES, first + i);
     fflush(store->out);
-    if (sscanf(store_line(store, line, sizeof(line)), "*%u", &answers) != 1 || answers != count)
-        surprised(store, line);
+    if (sscanf(store_read_line(store, line, sizeof(line)), "*%u", &answers) != 1 || answers != count)
+        fail_unexpected(store, line);
     for (unsigned i = 0; i < answers; i++) {
-        if (sscanf(store_line(store, line, sizeof(line)), "$%d", &bytes) != 1)
-            surprised(store, line);
+        if (sscanf(store_read_line(store, line, sizeof(line)), "$%d", &bytes) != 1)
+            fail_unexpected(store, line);
         if (bytes >= 0) {
-            pass_over(store, bytes);
+            drop_value(store, bytes);
             found++;
         }
     }
@@ -161,8 +161,8 @@ void store_await_sets(struct store *store, unsigned count)
 
     fflush(store->out);
     while (count--)
-        if (strcmp(store_line(store, line, sizeof(line)), store->protocol->stored))
-            surprised(store, line);
+        if (strcmp(store_read_line(store, line, sizeof(line)), store->protocol->stored))
+            fail_unexpected(store, line);
 }
 
 unsigned store_get(struct store *store, uint64_t first, unsigned count)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Loaded into sysbench, which reports once a second at most. It reads the clock into the first half of a timer when an
- * event begins, and into the second half when it is over: that is where events are seen.
+ * Loaded into sysbench, because sysbench itself reports at most once a second. When an event begins, sysbench reads the
+ * clock into the first half of a timer; when it ends, into the second half. This library counts the second readings.
  */
 #define _GNU_SOURCE
 #include <stdbool.h>
@@ -11,7 +11,7 @@
 
 #include "meter.h"
 
-static __thread bool is_main; /* it has timers of its own, and no events */
+static __thread bool is_main; /* the main thread has other timers, and no events */
 
 static void __attribute__((constructor)) start(void)
 {
@@ -28,7 +28,7 @@ static void __attribute__((destructor)) stop(void)
 int clock_gettime(clockid_t clock, struct timespec *time)
 {
     static __thread const struct timespec *before;
-    static __thread uint64_t began;
+    static __thread uint64_t start_ns;
     int failed = syscall(SYS_clock_gettime, clock, time);
     uint64_t now;
 
@@ -36,10 +36,10 @@ int clock_gettime(clockid_t clock, struct timespec *time)
         return failed;
     now = (uint64_t)time->tv_sec * 1000000000 + time->tv_nsec;
     if (time == before + 1) {
-        meter_latency(now - began);
+        meter_latency(now - start_ns);
         meter_operations(1);
     }
     before = time;
-    began = now;
+    start_ns = now;
     return 0;
 }

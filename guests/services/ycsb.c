@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ycsb STORE A-F RECORDS [PORT]: the core workloads of the Yahoo! Cloud Serving Benchmark (Cooper et al., SoCC 2010), as a
- * client of our own: request mixes, distributions and sizes are theirs, the program is not. One request at a time.
+ * ycsb STORE A-F RECORDS [PORT]: the core workloads of the Yahoo! Cloud Serving Benchmark (Cooper et al., SoCC 2010).
+ * The program is our own; request mixes, distributions and sizes are those of YCSB. It makes one request at a time.
  *
- * A record of ten fields is one value. An update draws one field anew. A scan asks for up to 100 records that follow
- * one another, in one request.
+ * A record of ten fields is one value. An update draws a new content for one field. A scan reads up to 100 consecutive
+ * records in one request.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -19,13 +19,13 @@
 #define FIELD_BYTES 100
 #define RECORD_BYTES (FIELDS * FIELD_BYTES)
 #define SCAN_MAX 100
-#define LOADED_AT_ONCE 32
+#define LOAD_BATCH 32
 
 enum request { READ, UPDATE, INSERT, SCAN, MODIFY, REQUESTS };
 
 struct workload {
     unsigned percent[REQUESTS];
-    bool latest; /* the newest records are the frequent ones; otherwise some, all over */
+    bool latest; /* the newest records are the most frequent ones; otherwise the frequent ones are scattered */
 };
 
 static const struct workload workloads[] = {
@@ -40,10 +40,10 @@ static const struct workload workloads[] = {
 static uint64_t random_state = 0x9e3779b97f4a7c15;
 static struct zipfian zipfian;
 
-/* what a field holds: printable, and the same for the same seed */
+/* Fill a field with printable characters, the same for the same seed. */
 static void fill(char *field, uint64_t seed)
 {
-    uint64_t state = scattered(seed);
+    uint64_t state = scatter(seed);
 
     for (unsigned i = 0; i < FIELD_BYTES; i++) {
         if (i % 8 == 0)
@@ -52,19 +52,19 @@ static void fill(char *field, uint64_t seed)
     }
 }
 
-static void send_record(struct store *store, uint64_t key, bool anew)
+static void send_record(struct store *store, uint64_t key, bool update)
 {
     char record[RECORD_BYTES];
     unsigned drawn = uniform(&random_state) * FIELDS;
 
     for (unsigned i = 0; i < FIELDS; i++)
-        fill(record + i * FIELD_BYTES, anew && i == drawn ? random_state : key * FIELDS + i);
+        fill(record + i * FIELD_BYTES, update && i == drawn ? random_state : key * FIELDS + i);
     store_send_set(store, key, record, sizeof(record));
 }
 
-static void put(struct store *store, uint64_t key, bool anew)
+static void put(struct store *store, uint64_t key, bool update)
 {
-    send_record(store, key, anew);
+    send_record(store, key, update);
     store_await_sets(store, 1);
 }
 
@@ -73,7 +73,7 @@ static void load(struct store *store, uint64_t records)
     for (uint64_t key = 0; key < records;) {
         unsigned sent = 0;
 
-        while (sent < LOADED_AT_ONCE && key < records) {
+        while (sent < LOAD_BATCH && key < records) {
             send_record(store, key++, false);
             sent++;
         }
@@ -81,14 +81,14 @@ static void load(struct store *store, uint64_t records)
     }
 }
 
-static uint64_t chosen(const struct workload *workload)
+static uint64_t choose_key(const struct workload *workload)
 {
     uint64_t item = zipfian_item(&zipfian, uniform(&random_state));
 
-    return workload->latest ? zipfian.items - 1 - item : scattered(item) % zipfian.items;
+    return workload->latest ? zipfian.items - 1 - item : scatter(item) % zipfian.items;
 }
 
-static enum request drawn_request(const struct workload *workload)
+static enum request draw_request(const struct workload *workload)
 {
     int drawn = uniform(&random_state) * 100;
     enum request request = READ;
@@ -98,26 +98,26 @@ static enum request drawn_request(const struct workload *workload)
     return request;
 }
 
-static void carry_out(struct store *store, const struct workload *workload)
+static void perform(struct store *store, const struct workload *workload)
 {
     uint64_t key;
 
-    switch (drawn_request(workload)) {
+    switch (draw_request(workload)) {
     case READ:
-        store_get(store, chosen(workload), 1);
+        store_get(store, choose_key(workload), 1);
         break;
     case UPDATE:
-        put(store, chosen(workload), true);
+        put(store, choose_key(workload), true);
         break;
     case INSERT:
         put(store, zipfian.items, false);
         zipfian_grow(&zipfian, zipfian.items + 1);
         break;
     case SCAN:
-        store_get(store, chosen(workload), 1 + uniform(&random_state) * SCAN_MAX);
+        store_get(store, choose_key(workload), 1 + uniform(&random_state) * SCAN_MAX);
         break;
     case MODIFY:
-        key = chosen(workload);
+        key = choose_key(workload);
         store_get(store, key, 1);
         put(store, key, true);
         break;
@@ -140,10 +140,10 @@ int main(int argc, char **argv)
     zipfian_grow(&zipfian, records);
     meter_start();
     for (;;) {
-        uint64_t began = now_ns();
+        uint64_t start = now_ns();
 
-        carry_out(&store, &workloads[which]);
-        meter_latency(now_ns() - began);
+        perform(&store, &workloads[which]);
+        meter_latency(now_ns() - start);
         meter_operations(1);
     }
 }

@@ -27,7 +27,7 @@ uint64_t zipfian_item(const struct zipfian *zipfian, double drawn)
     return item < zipfian->items ? item : zipfian->items - 1;
 }
 
-uint64_t scattered(uint64_t number)
+uint64_t scatter(uint64_t number)
 {
     uint64_t hash = 0xcbf29ce484222325;
 

@@ -1,4 +1,4 @@
-"""Builds the series as it is, and its broken variants, in one build directory: each compiles what it changes."""
+"""Builds the patch series and its broken variants in one build directory, so that each compiles only what it edits."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fakedirty.errors import LabError
-from fakedirty.lab.qemu import BINARY, cache_directory
+from fakedirty.lab.qemu import BINARY
+from fakedirty.linux.cache_directory import cache_directory
 from fakedirty.package_files import carried
-from variants import Edit, Variant
+from variant import Edit, Variant
 
 
-class Workshop:
-    """Source and build directory of one series and recipe, below the cache; those of others are removed.
+class VariantBuilds:
+    """The builds of one patch series and recipe, below the cache. Builds of another series or recipe are removed.
 
-    build.sh makes both; they stay, so that another run compiles next to nothing.
+    build.sh makes the source and the build directory. Both are kept, so that another run compiles little.
     """
 
     def __init__(self, jobs: int, release: str) -> None:
@@ -32,7 +33,7 @@ class Workshop:
         self._home = cache_directory() / "broken" / recipe
 
     def intact(self) -> Path:
-        """The series, nothing changed."""
+        """Build the patch series without edits; returns the binary."""
         binary = self._home / "intact" / BINARY
         if not binary.exists():
             shutil.rmtree(self._home.parent, ignore_errors=True)
@@ -42,7 +43,7 @@ class Workshop:
         return binary
 
     def broken(self, variant: Variant) -> Path:
-        """A variant: its binary is the build directory's own until the next one is built, so it is copied."""
+        """Build a variant; returns a copy of the binary, because the next build overwrites it."""
         self.intact()
         binary = self._home / variant.name / BINARY
         with self._edited(variant.edits):
@@ -53,7 +54,7 @@ class Workshop:
 
     @contextmanager
     def _edited(self, edits: tuple[Edit, ...]) -> Iterator[None]:
-        """The source with these changes; whatever happens, it is as it was afterwards."""
+        """Edit the source in the ``with`` block, and restore it afterwards."""
         paths = {self._home / "source" / edit.file: edit.file for edit in edits}
         before = {path: path.read_text() for path in paths}
         try:

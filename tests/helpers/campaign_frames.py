@@ -30,7 +30,7 @@ TOGGLE_COLUMNS = ("run", "round", "seconds", "from_mode", "to_mode", "hash")
 
 @dataclass
 class Campaign:
-    """What `fakedirty.campaign.frames.load` returns."""
+    """The same members as `fakedirty.campaign.frames.Campaign`."""
 
     name: str
     spec: dict[str, Any]
@@ -39,23 +39,27 @@ class Campaign:
     toggles: pd.DataFrame
     service: pd.DataFrame
     left_out: list[dict[str, str]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    planned: int = 0
 
 
 @dataclass(frozen=True)
 class Way:
-    """What a treatment makes of a run: seconds of total time (None: it does not converge), rounds, share skipped."""
+    """The effect of a treatment on a run: seconds of total time (None: it does not converge), rounds, skipping, and
+    whether pages are counted by class.
+    """
 
     seconds: float | None
     rounds: int
     skips: bool = False
-    told: bool = True
+    counted: bool = True
 
 
 WAYS = {
     "vanilla": Way(None, 9),
     "xbzrle-ram": Way(8.0, 12),
     "skip": Way(4.0, 5, skips=True),
-    "unobserved": Way(None, 9, told=False),
+    "unobserved": Way(None, 9, counted=False),
 }
 #: share of what is re-sent that is fake
 FAKE = {"workingset": 0.9, "quicksort": 0.55, "idle": 0.3}
@@ -114,6 +118,7 @@ def campaign(
         pd.DataFrame(toggles, columns=TOGGLE_COLUMNS).convert_dtypes(),
         pd.DataFrame(service, columns=SERVICE_COLUMNS).convert_dtypes(),
         left_out,
+        planned=len(runs),
     )
 
 
@@ -133,7 +138,7 @@ def _rounds(factors: dict[str, Any], way: Way, draw: np.random.Generator) -> lis
             **factors, "round": number, "kind": "bulk" if number == 1 else "iterative",
             "mode": "skip" if way.skips and number > 2 else "observe", "start_seconds": start,
             "duration_seconds": length, "visited_pages": visited,
-            **(classes if way.told else dict.fromkeys(classes)),
+            **(classes if way.counted else dict.fromkeys(classes)),
             "skipped_pages": fake if way.skips and number > 2 else 0, "valid": True,
         })  # fmt: skip
     return made
@@ -150,7 +155,7 @@ def _run(
     seconds = rounds[-1]["start_seconds"] + rounds[-1]["duration_seconds"]
 
     def total(column: str) -> object:
-        return sum(made[column] for made in rounds) if way.told else None
+        return sum(made[column] for made in rounds) if way.counted else None
 
     sent = sum(made["visited_pages"] - made["skipped_pages"] for made in rounds) * 4104
     return {
@@ -169,13 +174,13 @@ def _run(
         "service_during": 1000 * draw.uniform(0.6, 0.9), "service_after": 990.0,
         "degradation": draw.uniform(0.1, 0.4), "false_equal_pages": 0 if way.skips else None,
         "memory_equal": True if completed else None,
-        "totals": "equal" if way.told else None, "started_at": "2026-01-02T03:04:05+00:00",
+        "totals": "equal" if way.counted else None, "started_at": "2026-01-02T03:04:05+00:00",
         "migration_id": f"m{factors['run']}",
     }  # fmt: skip
 
 
 def _service(number: str, run: dict[str, Any], draw: np.random.Generator) -> list[dict[str, object]]:
-    """Before, during and after; the destination answers from the end of the migration on."""
+    """Before, during and after; from the end of the migration on, samples are of the destination."""
     end = run["total_time_ms"] / 1000 if run["outcome"] == "completed" else LIMIT
     rows = []
     for seconds in np.arange(-3, end + 3, 0.25):

@@ -1,4 +1,4 @@
-"""Scripts of the tests, which no package holds, as modules."""
+"""The scripts below ``tests/``, which belong to no package, as modules."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ TESTS = Path(__file__).parents[1]
 
 
 def script(path: str) -> ModuleType:
-    """One of them, by its path below ``tests/``."""
+    """Load a script by its path below ``tests/``. It may import the modules beside it, as when it is run."""
     name = path.removesuffix(".py").replace("/", "_")
     spec = importlib.util.spec_from_file_location(name, TESTS / path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look for it there
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str((TESTS / path).parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
     return module

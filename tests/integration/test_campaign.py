@@ -44,13 +44,13 @@ def test_an_interrupted_campaign_drops_the_run_in_progress(tmp_path: Path) -> No
     with started(written(tmp_path), out) as campaign:
         wait_for(out / "runs" / ".0001.partial", campaign)
         campaign.send_signal(signal.SIGTERM)
-        said, _ = campaign.communicate()
-    assert campaign.returncode == 130, said
-    assert f"'fakedirty campaign resume {out}' goes on" in said
+        output, _ = campaign.communicate()
+    assert campaign.returncode == 130, output
+    assert f"'fakedirty campaign resume {out}' goes on" in output
     assert list((out / "runs").iterdir()) == []
 
 
-def test_what_qemu_refuses_is_left_out_in_its_words() -> None:
+def test_what_qemu_refuses_is_left_out_with_its_reason() -> None:
     names = ["vanilla", "skip", "skip-crc32", "multifd", "skip+multifd", "hybrid", "skip+hybrid"]
     spec = parse(SMALL.replace('"vanilla", "skip-unobserved"', ", ".join(f'"{name}"' for name in names))).spec
     arms = [ARMS[name] for name in names]
@@ -72,7 +72,7 @@ def test_a_campaign_of_which_qemu_takes_nothing_is_not_begun(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_host_without_links_is_told_before_the_start(tmp_path: Path) -> None:
+def test_a_host_without_links_is_an_error_before_the_start(tmp_path: Path) -> None:
     """No link can be shaped without root."""
     out = tmp_path / "out"
     plain = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"]
@@ -82,10 +82,10 @@ def test_a_host_without_links_is_told_before_the_start(tmp_path: Path) -> None:
     assert "the laboratory needs root" in done.stderr
 
 
-def test_a_kernel_that_shapes_no_link_is_told_before_the_start(
+def test_a_kernel_that_shapes_no_link_is_an_error_before_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No kernel can be made to forget tbf: tc says what it says of one that never had it."""
+    """No kernel can be made to lose tbf: a tc of our own prints the error of a kernel that never had it."""
     (tmp_path / "bin").mkdir()
     tc = tmp_path / "bin" / "tc"
     tc.write_text("#!/bin/sh\necho 'Error: Specified qdisc kind is unknown.' >&2\nexit 2\n")
@@ -102,9 +102,9 @@ def test_a_dry_run_lists_the_runs_in_their_order(tmp_path: Path, capsys: pytest.
     )
     stock = ["--qemu", str(stock_binary())]
     assert main(["campaign", "run", str(file), "--dry-run", "--json", *stock]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert [run["run"] for run in said["runs"]] == ["0001", "0002", "0003", "0004"]
-    assert [each["treatment"] for each in said["left_out"]] == ["skip"]
+    output = json.loads(capsys.readouterr().out)
+    assert [run["run"] for run in output["runs"]] == ["0001", "0002", "0003", "0004"]
+    assert [each["treatment"] for each in output["left_out"]] == ["skip"]
     assert main(["campaign", "run", str(file), "--dry-run", *stock]) == 0
     assert "4 runs, about" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.toml"]

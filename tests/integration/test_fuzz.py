@@ -6,7 +6,7 @@ import json
 
 import pytest
 from fakedirty.cli.main import main
-from fakedirty.lab.fuzz.faults import KILLED_IN_POSTCOPY
+from fakedirty.lab.fuzz.plans.faults import KILLED_IN_POSTCOPY
 
 SEED, RUNS = 5, 6
 

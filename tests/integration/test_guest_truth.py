@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakedirty.lab.experiment import Experiment, Result
+from fakedirty.lab.guest_load import GroundTruthLoad
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import Settings
@@ -37,8 +38,7 @@ def migrated(
     experiment = Experiment(
         vm=name,
         qemu=qemu_binary(),
-        guest=build_guest(name),
-        workload=workload,
+        load=GroundTruthLoad(build_guest(name), workload),
         level=level,
         settings=Settings(DOWNTIME_MS, SLOW[name], parameters={"fake-dirty-mode": str(mode)}),
         time_limit=TIME_LIMIT,

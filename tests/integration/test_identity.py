@@ -221,7 +221,7 @@ def a_client(directory: Path, stack: ExitStack) -> Scene:
     def nobody_else() -> None:
         assert counted.connections == 1  # QEMU's own
 
-    return Scene(meant, refused="it is a client itself", checks=[nobody_else])
+    return Scene(meant, refused="it is itself a client", checks=[nobody_else])
 
 
 def sockets_that_are_no_monitors(directory: Path, stack: ExitStack) -> Scene:

@@ -20,12 +20,18 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: for BPF")
 CHECKOUT = Path(__file__).parents[2]
 LOCATE = "from fakedirty.package_files import carried; print(*(carried(*n.split('/')) for n in {names!r}), sep='\\n')"
 PAGE = """
-from fakedirty.page.assets import ASSETS, asset
-from fakedirty.page.plots import plots
+from fakedirty.web.ui.assets import ASSETS, asset
+from fakedirty.web.ui.plots import plots
 print(*(f"{path}: {len(asset(path).plain)}" for path in ASSETS))
 print(plots("light").decode())
 """
-CARRIED = ["probes/patched.c", "probes/events.h", "guests/workingset.c", "guests/linux/init", "qemu-patches/build.sh"]
+CARRIED = [
+    "probes/stock/pages.c",
+    "probes/events.h",
+    "guests/workingset.c",
+    "guests/linux/init",
+    "qemu-patches/build.sh",
+]
 CARRIED += ["dashboards/json/now.json"]
 
 

@@ -27,7 +27,7 @@ MEMORY = ("-m", "65528k")  # not a multiple of 64 pages: see Experiment.odd_memo
 
 @pytest.fixture
 def qemu() -> Path:
-    """That with the series; the long tests have Debian's."""
+    """The one with the patch series; the long tests have Debian's."""
     return qemu_binary()
 
 
@@ -47,7 +47,7 @@ def sides(source: Machine, destination: Machine) -> tuple[Side, Side]:
 
 
 def gone(pid: int) -> bool:
-    """Whether a process has ended, waiting a moment for it: the kernel kills it, not we."""
+    """Whether a process has ended. The kernel ends it, so wait a moment."""
     for _ in range(500):
         if not Path(f"/proc/{pid}").exists():
             return True
@@ -111,7 +111,7 @@ def test_a_migration_that_does_not_end_is_let_through_at_the_limit(qemu: Path) -
     assert taken == ["second"]
 
 
-def test_a_source_that_is_killed_is_told_of(qemu: Path) -> None:
+def test_a_source_that_is_killed_is_an_error(qemu: Path) -> None:
     with pair(qemu) as (source, destination):
         kill = Step(lambda qmp: source.process.kill(), after_seconds=0)
         with pytest.raises((LabError, QmpClosedError)):
@@ -151,12 +151,12 @@ with Qmp.connect(sys.argv[1]):
 """
 
 
-def test_qemu_that_does_not_start_says_why(qemu: Path) -> None:
+def test_the_error_of_a_qemu_that_does_not_start_has_the_reason(qemu: Path) -> None:
     with pytest.raises(LabError, match="no-such-option"), machine("bad", qemu, ["-no-such-option"]):
         pass
 
 
-def test_no_qemu_is_told() -> None:
+def test_no_qemu_is_an_error() -> None:
     with pytest.raises(LabError, match="no QEMU"), machine("none", Path("/nowhere/qemu")):
         pass
 
@@ -215,7 +215,7 @@ def test_the_link_is_shaped() -> None:
         assert network.destination.address in network.destination.run("ip", "address")
 
 
-def test_without_root_the_network_says_so() -> None:
+def test_a_network_without_root_is_an_error() -> None:
     # root by name alone: the tree may lie where another user reads nothing
     command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--", sys.executable, "-c", NETWORK]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -19,9 +19,9 @@ def demo(capsys: pytest.CaptureFixture[str], out: Path, *options: str) -> list[d
     """The runs of a demo that goes well."""
     arguments = ["demo", "--guest", "baremetal", "--time-limit", "6", "--out", str(out), "--json", *options]
     status = main(arguments)
-    said = capsys.readouterr()
-    assert status == 0, said.err
-    runs: list[dict[str, Any]] = json.loads(said.out)["runs"]
+    output = capsys.readouterr()
+    assert status == 0, output.err
+    runs: list[dict[str, Any]] = json.loads(output.out)["runs"]
     assert all(run["memory"]["equal"] for run in runs)
     assert all(run["valid"] is True for run in runs if run["converged"])
     assert not any(run["valid"] is False for run in runs)
@@ -47,7 +47,9 @@ def test_demo_shows_that_skipping_converges_and_vanilla_does_not(
         assert {"fake", "changed"} == set(experiment["guest_sets"])
 
 
-def test_demo_with_a_qemu_without_the_series_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_demo_with_a_qemu_without_the_patch_series_is_an_error(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     status = main(["demo", "--guest", "baremetal", "--out", str(tmp_path), "--qemu", str(stock_binary())])
     assert status == 1
     assert "fakedirty doctor" in capsys.readouterr().err
@@ -61,7 +63,7 @@ def test_mode_is_switched_and_read_back(capsys: pytest.CaptureFixture[str]) -> N
             assert switched.qmp.execute("query-migrate-parameters")["fake-dirty-mode"] == mode
 
 
-def test_mode_of_a_qemu_without_the_series_names_the_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+def test_mode_of_a_qemu_without_the_patch_series_names_the_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     with machine("plain", stock_binary(), SMALL) as plain:
         assert main(["mode", "skip", "--qmp", str(plain.observer_socket)]) == 1
     assert "fakedirty doctor" in capsys.readouterr().err

@@ -30,8 +30,8 @@ exec unshare --mount --propagation private --pid --fork --kill-child --mount-pro
 WITHOUT_TRACEFS = """
 import sys
 from fakedirty.observe.live import LiveTrace
-from fakedirty.model.words import Level
-from fakedirty.observe.target import by_pid
+from fakedirty.model.enums import Level
+from fakedirty.observe.host.target import by_pid
 assert not any("trace" in line.split()[2] or "debugfs" in line.split()[2] for line in open("/proc/mounts"))
 for level in (Level.STOCK, Level.USDT, Level.PATCHED):
     trace = LiveTrace(by_pid(int(sys.argv[1])), level)

@@ -35,7 +35,7 @@ def test_who_cannot_be_observed_does_not_stop_the_others(tmp_path: Path) -> None
         assert process.stderr
         while f"(pid {vm.source.pid}) is not observed" not in (line := process.stderr.readline()):
             assert line, "it ended"
-        assert "without the fake dirty series" in line
+        assert "without the fake dirty patch series" in line
         assert by_pid(vm.source.pid)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=PATIENCE_SECONDS)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from fakedirty.lab.qemu import qemu_binary
+from fakedirty.linux.process_memory import ProcessMemory
 from fakedirty.model.enums import Level
-from fakedirty.observe.bpf.process_memory import ProcessMemory
 from fakedirty.observe.host.elf import Binary
 from fakedirty.observe.host.target import PROC, Target, by_pid
 from fakedirty.observe.live import LiveTrace
@@ -20,10 +20,10 @@ from migrating import pair, wait
 
 ATTACH_AND_WAIT = """
 import sys, time
-from fakedirty.model.words import Level
+from fakedirty.model.enums import Level
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.target import by_pid
+from fakedirty.observe.host.target import by_pid
 Observer(LiveTrace(by_pid(int(sys.argv[1])), Level[sys.argv[2]]), []).attach()
 print("attached", flush=True)
 time.sleep(600)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from fakedirty.errors import TargetError
 from fakedirty.lab.experiment import Experiment
+from fakedirty.lab.guest_load import GroundTruthLoad
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import Settings
@@ -117,8 +118,7 @@ def test_classes_are_those_that_the_guest_knows(level: Level, qemu: Callable[[],
     experiment = Experiment(
         vm="baremetal",
         qemu=qemu(),
-        guest=build_guest("baremetal"),
-        workload=TRUTH,
+        load=GroundTruthLoad(build_guest("baremetal"), TRUTH),
         level=level,
         settings=Settings(10, 4_000_000, capabilities={"multifd": True}, shared={"multifd-channels": 3}),
         time_limit=5.0,

@@ -15,11 +15,11 @@ from migrating import pair
 
 LOOK = """
 import json, sys
-from fakedirty.model.words import Level
+from fakedirty.model.enums import Level
 from fakedirty.observe import doctor
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.observe.target import by_pid
+from fakedirty.observe.host.target import by_pid
 target = by_pid(int(sys.argv[1]))
 report = doctor.examine([target])
 for level in (Level.PATCHED, Level.STOCK) if not report.missing_capabilities else ():

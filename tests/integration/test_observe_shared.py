@@ -18,13 +18,13 @@ from pathlib import Path
 import pytest
 from fakedirty.errors import TargetError
 from fakedirty.lab.qemu import qemu_binary, stock_binary
+from fakedirty.linux.uprobe import BpfError, attach
 from fakedirty.model.enums import Level
 from fakedirty.model.trace import Channel
 from fakedirty.observe.bpf.attachment import Attachment
 from fakedirty.observe.bpf.attachments import Attachments
 from fakedirty.observe.bpf.buffer_sizes import DEFAULT, BufferSizes
 from fakedirty.observe.bpf.observed_processes import PROCESSES
-from fakedirty.observe.bpf.uprobe import BpfError, attach
 from fakedirty.observe.decode import wire
 from fakedirty.observe.host.target import Target, by_pid, find_all
 from fakedirty.observe.live import LiveTrace
@@ -304,7 +304,7 @@ def test_one_that_is_released_leaves_no_map_in_the_kernel(tmp_path: Path) -> Non
 
 def kept(attachments: Attachments) -> int:
     """Chunks of pages whose last content the kernel keeps."""
-    return len(list(the_one(attachments)._bpf.map("chunks").keys(ctypes.sizeof(wire.ChunkKey))))
+    return len(list(the_one(attachments)._bpf.map("sent_pages").keys(ctypes.sizeof(wire.ChunkKey))))
 
 
 def test_what_was_sent_is_forgotten_when_a_migration_is_over(tmp_path: Path) -> None:
@@ -340,8 +340,8 @@ def refused(call: Callable[[], object]) -> int:
 
 PROGRAM = """
 import sys, resource
-from fakedirty.observe import uprobe
-from fakedirty.observe.uprobe import BpfError, attach
+from fakedirty.linux import uprobe
+from fakedirty.linux.uprobe import BpfError, attach
 from pathlib import Path
 soft = int(sys.argv[1])
 if soft:

@@ -225,7 +225,7 @@ def test_doctor_says_where_it_would_attach(tmp_path: Path) -> None:
         examination = doctor.examine([by_pid(vm.source.pid)])
         [report] = examination.targets
         assert report.level == "stock"
-        assert "fake dirty series" in report.reasons["patched"]
+        assert "fake dirty patch series" in report.reasons["patched"]
         assert all(point.emulated for point in report.attach_points)
         assert {"qemu_put_buffer_async", "buffer_is_zero"} <= {point.symbol for point in report.attach_points}
         [held, free] = report.qmp

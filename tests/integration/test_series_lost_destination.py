@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
-from fakedirty.lab.fuzz.small_sockets import MUCH_STATE, small_buffers
+from fakedirty.lab.fuzz.small_sockets import LARGE_DEVICE_STATE, small_buffers
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import PAUSED, PORT, POSTCOPY, Outcome, Settings, Step, migrate, set_up
 from fakedirty.lab.migration_thread import waits_to_send
@@ -35,7 +35,7 @@ HYBRID = {"postcopy-ram": True, "pause-before-switchover": True}
 @contextmanager
 def narrow() -> Iterator[Testbed]:
     """The bench with a guest whose devices have much state, and sockets that take little."""
-    with bench(more=MUCH_STATE) as both:
+    with bench(more=LARGE_DEVICE_STATE) as both:
         assert both.network
         with small_buffers(both.network.source, both.network.destination):
             yield both

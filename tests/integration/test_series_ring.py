@@ -9,8 +9,8 @@ import re
 from dataclasses import replace
 
 import pytest
-from fakedirty.lab.fuzz.draw import AVAILABLE
-from fakedirty.lab.guests.accelerator import accelerated_by, choose_accelerator, ring_refused
+from fakedirty.lab.accelerator import accelerator_argument, choose_accelerator, ring_refusal
+from fakedirty.lab.fuzz.plans.draw_attempt import AVAILABLE
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine
@@ -55,14 +55,14 @@ def ringed() -> None:
     accelerator = choose_accelerator(qemu, guest)
     if accelerator.name != "kvm":
         pytest.skip(accelerator.reason)
-    if refused := ring_refused(qemu, guest):
+    if refused := ring_refusal(qemu, guest):
         pytest.skip(refused)
 
 
 def under_kvm(both: Testbed) -> Testbed:
     """The same under KVM with a ring, traced."""
     more = [word for name in TRACED for word in ("-trace", name)]
-    return replace(both, accelerator=accelerated_by("kvm", RING), more=(*both.more, *more))
+    return replace(both, accelerator=accelerator_argument("kvm", RING), more=(*both.more, *more))
 
 
 def traced(vm: Machine, name: str) -> list[str]:
@@ -160,6 +160,6 @@ def test_a_guest_that_cannot_be_hashed_within_the_limit_is_held_back_until_it_ca
 
 @pytest.mark.usefixtures("ringed")
 def test_what_the_kernel_refuses_is_named() -> None:
-    assert "Enabling of KVM dirty ring failed: Invalid argument" in ring_refused(
+    assert "Enabling of KVM dirty ring failed: Invalid argument" in ring_refusal(
         qemu_binary(), build_guest("baremetal"), entries=2
     )

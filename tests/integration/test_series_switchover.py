@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from fakedirty.lab.fuzz.draw import AVAILABLE
+from fakedirty.lab.fuzz.plans.draw_attempt import AVAILABLE
 from fakedirty.lab.guests.content import PAGE_BYTES
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import PATIENCE_MS, PAUSED, UNLIMITED, Settings, Step, migrate

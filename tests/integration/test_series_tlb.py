@@ -8,7 +8,7 @@ once the TLB has grown to hold all that the guest writes. It grows when it is fl
 from __future__ import annotations
 
 import pytest
-from fakedirty.lab.fuzz.memory_layouts import ARGUMENTS, TWO_BLOCKS
+from fakedirty.lab.fuzz.plans.memory_layouts import ARGUMENTS, TWO_BLOCKS
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import Settings, Step, migrate
 from series import SLOW, TIGHT_MS, assert_equal, bench, let_through

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakedirty.lab.migrate import PATIENCE_MS, Settings, Step, migrate
-from fakedirty.lab.observation import watched
+from fakedirty.lab.observation import observed
 from fakedirty.model.enums import Disposition, Kind, Level, Mode, PageClass
 from fakedirty.observe.decode import wire
 from fakedirty.qmp.client import Qmp
@@ -144,7 +144,7 @@ def test_every_fake_page_is_unchanged_or_zero_or_not_cached(cache_bytes: int, tm
     notes, log = Notes(), tmp_path / "trace.log"
     with (
         pair() as (source, destination),
-        watched(source.pid, Level.PATCHED, [notes], pages=True) as watch,
+        observed(source.pid, Level.PATCHED, [notes], pages=True) as observer,
     ):
         source.qmp.execute("human-monitor-command", {"command-line": f"logfile {log}"})
         source.qmp.execute("trace-event-set-state", name=SKIPPING, enable=True)
@@ -152,7 +152,7 @@ def test_every_fake_page_is_unchanged_or_zero_or_not_cached(cache_bytes: int, tm
         steps = [until(lambda: has_fake_zeros(notes))]
         outcome = migrate(source, destination, settings, time_limit=TIME_LIMIT, steps=steps)
         assert outcome.status == "completed"
-        assert watch.migration().valid
+        assert observer.migration().valid
         assert_equal(source, destination)
         history = rounds(source.qmp)
         visits = list(visits_of(source.qmp, notes))

@@ -12,7 +12,7 @@ from pathlib import Path
 import fakedirty
 import pytest
 from fakedirty.cli.main import main
-from fakedirty.lab.guests.accelerator import kvm_runs
+from fakedirty.lab.accelerator import kvm_runs
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.qemu import qemu_binary
 from small_campaign import SMALL, started, wait_for, written
@@ -26,7 +26,7 @@ def test_a_guest_that_never_becomes_ready_is_a_run_that_failed(
     assert "4 failed" in capsys.readouterr().out
     runs = fakedirty.load_campaign(tmp_path / "out").runs
     assert list(runs["outcome"]) == ["failed"] * 4
-    assert runs["reason"].str.startswith("the guest is not there after 0.01 s").all()
+    assert runs["reason"].str.startswith("the guest is not ready after 0.01 s").all()
 
 
 def test_a_qemu_that_dies_is_a_run_that_failed_and_the_next_one_follows(tmp_path: Path) -> None:
@@ -35,8 +35,8 @@ def test_a_qemu_that_dies_is_a_run_that_failed_and_the_next_one_follows(tmp_path
     with started(file, out) as campaign:
         wait_for(out / "runs" / ".0001.partial", campaign)
         os.kill(wait_for_source(campaign), signal.SIGKILL)
-        said, _ = campaign.communicate()
-    assert campaign.returncode == 3, said
+        output, _ = campaign.communicate()
+    assert campaign.returncode == 3, output
     runs = fakedirty.load_campaign(out).runs
     assert list(runs["outcome"]) == ["failed", "completed"]
     assert "ended with status" in runs["reason"][0] or "closed" in runs["reason"][0]
@@ -63,10 +63,10 @@ def test_a_full_disk_ends_it_and_what_was_whole_is_kept(
     filler = small_disk / "filler"
     filler.write_bytes(bytes(40 * 1024))  # leaves room for a run or two, and not for four
     assert main(["campaign", "run", str(file), "--out", str(out)]) == 1
-    said = capsys.readouterr()
-    assert "No space left on device; what was whole is kept. Make room" in said.err
+    output = capsys.readouterr()
+    assert "No space left on device; what was whole is kept. Make room" in output.err
     kept = sorted(path.name for path in (out / "runs").iterdir())
-    assert kept in (["0001"], ["0001", "0002"], ["0001", "0002", "0003"]), said
+    assert kept in (["0001"], ["0001", "0002"], ["0001", "0002", "0003"]), output
     assert fakedirty.load_campaign(out).runs["memory_equal"].all()
     filler.unlink()
     assert main(["campaign", "resume", str(out), "--json"]) in (0, 1)  # as far as this small disk goes
@@ -96,7 +96,7 @@ def test_idle_and_a_linux_guest_with_two_vcpus(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("guest", ["baremetal", "linux"])
-def test_kvm_is_asked_before_the_start(guest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_kvm_is_tried_before_the_start(guest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     file = written(
         tmp_path,

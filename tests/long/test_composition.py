@@ -68,7 +68,13 @@ WEB, DB, FAR = (f"composed-{name}" for name in ("web", "db", "far"))  # others o
 # names of programs
 BUILDING = ("gcc", "cc", "c++", "clang", "ld", "as", "make", "ninja", "git", "pip")
 # of the package, below where it is installed
-CARRIED = ("probes/patched.c", "probes/events.h", "guests/workingset.c", "guests/linux/init", "qemu-patches/build.sh")
+CARRIED = (
+    "probes/stock/pages.c",
+    "probes/events.h",
+    "guests/workingset.c",
+    "guests/linux/init",
+    "qemu-patches/build.sh",
+)
 # what Debian's packages and the collector are installed to, and what the engine makes of its own
 FILLED = {"usr", "etc", "var", "opt", "bin", "sbin", "lib", "lib64", "dev", "proc", "sys", "run", ".dockerenv"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakedirty.lab.guests.accelerator import choose_accelerator
+from fakedirty.lab.accelerator import choose_accelerator
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.model.enums import Level, Mode

@@ -1,4 +1,4 @@
-"""The laboratory with Debian's QEMU: what is tested with the series' own, once more."""
+"""The tests of the laboratory with Debian's QEMU."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from test_lab import (  # noqa: F401 - run here with another QEMU
     test_a_busy_socket_names_its_holder,
     test_a_migration_arrives_whole,
     test_a_migration_that_does_not_end_is_let_through_at_the_limit,
-    test_a_source_that_is_killed_is_told_of,
+    test_a_source_that_is_killed_is_an_error,
     test_machines_of_different_size_are_not_compared,
     test_nothing_is_left_behind_by_a_failure,
     test_one_changed_byte_is_found,
     test_processes_and_namespaces_end_with_a_killed_laboratory,
-    test_qemu_that_does_not_start_says_why,
+    test_the_error_of_a_qemu_that_does_not_start_has_the_reason,
 )
 
 

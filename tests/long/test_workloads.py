@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakedirty.campaign.operations import wait_for_operations
+from fakedirty.campaign.workloads.operations import wait_for_operations
 from fakedirty.errors import LabError
 from fakedirty.lab.guests.services import PORT, build_services
 from fakedirty.lab.machine import machine
@@ -45,6 +45,6 @@ def test_a_program_that_cannot_start_says_so(words: list[str], said: str, tmp_pa
     arguments = build_services().qemu_arguments(256, words, tmp_path)
     with (
         machine("guest", qemu_binary(), arguments) as vm,
-        pytest.raises(LabError, match=f"cannot do what it was told: {said}"),
+        pytest.raises(LabError, match=f"reports an error: {said}"),
     ):
         wait_for_operations(tmp_path / PORT, seconds=240, check_alive=vm.check_alive)

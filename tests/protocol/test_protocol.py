@@ -1,7 +1,7 @@
-"""The model of the protocol: nothing wrong with it whole, and a counterexample for each rule that is taken out.
+"""The models of the protocol: no violation with all rules, and a counterexample for each rule that is left out.
 
-Three things make a proof worth having: every state was visited, every statement of the model is come to, and the
-guest can write wherever a thread is. Each is tested; what takes longest in `make check-long`.
+A proof needs three more things: every state was visited, every statement of the model is reached, and the guest can
+write at every place of a thread. Each is tested; what takes longest, in `make check-long`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 from _pytest.mark.structures import ParameterSet
-from spin import Verdict, verify
+from spin import Verification, verify
 
 MODELS = Path(__file__).parents[2] / "qemu-patches" / "model"
 
-# what is verified: a model, and what is defined to choose a configuration of it
+# what is verified: a model, and the macros that choose a configuration of it
 WHOLE = (
     ("dirty_log",),
     ("dirty_log", "TCG"),
@@ -41,11 +41,11 @@ WHOLE = (
     ("postcopy", "MULTIFD", "FLUSH_AFTER_SWEEP"),
 )
 ALONE = sorted({(model,) for model, *_ in WHOLE})
-# in a packet guest memory is read at one moment: what the guest does meanwhile is in the other models
-# twice as many states, where there are the most already
+# with PLACES a model has twice as many states, and this one has the most already
 SLOW_PLACES = {("precopy",)}
+# without packet, which reads guest memory at one moment: writes of the guest meanwhile are in the other models
 PLACED = [*(case for case in ALONE if case != ("packet",)), ("postcopy", "MULTIFD")]
-# what takes a rule out, and where a counterexample is then found
+# the macro that leaves a rule out, and the configuration in which a counterexample is then found
 RULES = (
     ("CLEAR_AFTER_READ", "dirty_log"),
     ("NO_WAIT_AFTER_SYNC", "dirty_log", "TCG"),
@@ -104,14 +104,14 @@ RULES = (
     ("FIRST_ZERO_NOT_WRITTEN", "postcopy", "MULTIFD"),
     ("NO_WAIT_BEFORE_SWEEP", "postcopy", "MULTIFD", "FLUSH_AFTER_SWEEP"),
 )
-# a rule behind which there is another: taken out alone, it is not missed
+# rules that another rule backs up: without such a rule alone there is no violation
 SPARE = (
     ("RECORD_BEFORE_SEND", "multifd"),
     ("RECORD_BEFORE_SEND", "retry", "MULTIFD"),
     ("RECORD_BEFORE_SEND", "postcopy", "MULTIFD"),
     ("NO_WAIT_BEFORE_SWEEP", "postcopy", "MULTIFD"),
 )
-# what chooses a configuration, a size or a question, and takes no rule out; FORCED_SYNC does so under KVM
+# macros that choose a configuration, a size or a question, and leave no rule out; under KVM FORCED_SYNC is one too
 CHOICES = {
     "CANCEL",
     "CHANGES",
@@ -129,7 +129,7 @@ CHOICES = {
     "TOGGLES",
     "VALUES",
 }
-# what nothing comes to while all rules hold: another page's copy never takes the place of one that is queued
+# statements that no execution reaches while all rules hold: no copy takes the place of a queued one
 NEVER = {"copies[((2*slot)+0)] = 2", "copies[((2*slot)+1)] = 2"}
 
 
@@ -145,67 +145,69 @@ def name(case: Sequence[str]) -> str:
 
 
 def each(cases: Iterable[Sequence[str]], slow: Callable[[Sequence[str]], bool]) -> list[ParameterSet]:
-    """The cases as parameters; those that are slow are long tests."""
+    """The cases as parameters. Slow ones are long tests."""
     return [pytest.param(case, id=name(case), marks=[pytest.mark.long] if slow(case) else []) for case in cases]
 
 
-def checked(case: Sequence[str], work: Path, *more: str, soon: bool = False) -> Verdict:
+def verified(case: Sequence[str], work: Path, *more: str, soon: bool = False) -> Verification:
     model, *choice = case
     return verify(MODELS / f"{model}.pml", (*choice, *more), work, soon=soon)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[str]], Verdict]:
-    """The verdict on a configuration, of which there is one in a run of the tests."""
-    return cache(lambda case: checked(case, tmp_path_factory.mktemp(name(case))))
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[str]], Verification]:
+    """Verifies a configuration once in a run of the tests."""
+    return cache(lambda case: verified(case, tmp_path_factory.mktemp(name(case))))
 
 
 @pytest.mark.parametrize("case", WHOLE, ids=name)
-def test_source_and_destination_agree(case: Sequence[str], whole: Callable[[Sequence[str]], Verdict]) -> None:
-    verdict = whole(case)
-    print(f"{name(case)}: {verdict.states} states in {verdict.seconds:.1f} s")
-    assert verdict.error == ""
-    assert verdict.whole
+def test_source_and_destination_agree(case: Sequence[str], whole: Callable[[Sequence[str]], Verification]) -> None:
+    result = whole(case)
+    print(f"{name(case)}: {result.states} states in {result.seconds:.1f} s")
+    assert result.error == ""
+    assert result.complete
 
 
 @pytest.mark.parametrize("case", ALONE, ids=name)
-def test_all_of_a_model_is_come_to(case: Sequence[str], whole: Callable[[Sequence[str]], Verdict]) -> None:
-    # what one configuration does not come to, another does
+def test_every_statement_of_a_model_is_reached(
+    case: Sequence[str], whole: Callable[[Sequence[str]], Verification]
+) -> None:
+    # each statement in at least one configuration
     (model,) = case
-    verdicts = [whole(other) for other in WHOLE if other[0] == model]
-    missed = {statement for verdict in verdicts for statement in verdict.unreached}
-    missed -= {statement for verdict in verdicts for statement in verdict.reached}
+    results = [whole(other) for other in WHOLE if other[0] == model]
+    missed = {statement for result in results for statement in result.unreached}
+    missed -= {statement for result in results for statement in result.reached}
     assert {statement for statement in missed if statement.partition(": ")[2] not in NEVER} == set()
 
 
 @pytest.mark.parametrize("case", each(PLACED, lambda case: case in SLOW_PLACES))
-def test_the_guest_writes_wherever_a_thread_is(case: Sequence[str], tmp_path: Path) -> None:
-    verdict = checked(case, tmp_path, "PLACES")
-    assert verdict.whole
-    assert [statement for statement in verdict.unreached if ": assert((at==" in statement] == []
+def test_the_guest_can_write_at_every_place_of_a_thread(case: Sequence[str], tmp_path: Path) -> None:
+    result = verified(case, tmp_path, "PLACES")
+    assert result.complete
+    assert [statement for statement in result.unreached if ": assert((at==" in statement] == []
 
 
 @pytest.mark.parametrize("case", RULES, ids=name)
-def test_a_rule_that_is_taken_out_is_missed(case: Sequence[str], tmp_path: Path) -> None:
+def test_without_a_rule_there_is_a_counterexample(case: Sequence[str], tmp_path: Path) -> None:
     rule, *where = case
-    verdict = checked(where, tmp_path, rule, soon=True)
-    assert verdict.error.startswith("assertion violated")
+    result = verified(where, tmp_path, rule, soon=True)
+    assert result.error.startswith("assertion violated")
 
 
 @pytest.mark.parametrize("case", SPARE, ids=name)
-def test_a_rule_behind_which_there_is_another_is_not_missed(case: Sequence[str], tmp_path: Path) -> None:
+def test_without_a_backed_up_rule_there_is_no_violation(case: Sequence[str], tmp_path: Path) -> None:
     rule, *where = case
-    verdict = checked(where, tmp_path, rule)
-    assert verdict.error == ""
-    assert verdict.whole
+    result = verified(where, tmp_path, rule)
+    assert result.error == ""
+    assert result.complete
 
 
 def test_every_switch_is_a_rule_or_a_choice() -> None:
-    asked = {
+    used = {
         switch
         for path in (*MODELS.glob("*.pml"), *MODELS.glob("*.h"))
         for line in path.read_text().splitlines()
         if line.startswith(("#if", "#elif"))
         for switch in re.findall(r"\b[A-Z][A-Z_]+\b", line)
     }
-    assert asked == {rule for rule, *_ in RULES} | CHOICES
+    assert used == {rule for rule, *_ in RULES} | CHOICES

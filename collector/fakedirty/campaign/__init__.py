@@ -1,1 +1,1 @@
-"""Campaigns: experiments described in a file, run in a drawn order, and kept so that one can believe them."""
+"""Campaigns: experiments that a file describes. Their runs have a drawn order, and each run is kept."""

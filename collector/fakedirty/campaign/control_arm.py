@@ -1,11 +1,10 @@
-"""The control arm: nobody is attached while the guest migrates; a patched QEMU is asked for its history afterwards."""
+"""The control arm: nobody is attached while the guest migrates. Afterwards QEMU's history of rounds is read."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from fakedirty.lab.machine import Machine
 from fakedirty.model.enums import Level
@@ -20,19 +19,19 @@ STATUS = "query-migrate"
 
 
 class PostRunTrace:
-    """The trace of a migration that is over, in one look. It has one observation to give."""
+    """The trace of a migration that is over: the answers of QEMU before any migration, and its answers now."""
 
     def __init__(self, source: Machine) -> None:
         self._source = source
         self._given = False
 
     def open(self) -> Subject:
-        """Attaches to nothing."""
+        """Attach to nothing."""
         target = by_pid(self._source.pid)
         return Subject(target.vm, Level.QMP, f"{target.pid} {target.start_ticks}", uuid=target.uuid)
 
     def poll(self, timeout: float) -> Sequence[TraceRecord]:
-        """What it says before the first migration, and what it says now."""
+        """The two answers at the first call; then nothing but the time."""
         if self._given:
             return [TraceRecord(time.monotonic_ns(), Channel.TICK)]
         self._given = True
@@ -45,24 +44,30 @@ class PostRunTrace:
         ]
 
     def listen(self, ready: Callable[[], None]) -> bool:
-        """It is polled."""
+        """False: this trace is polled."""
         return False
 
     def report(self, state: str) -> TraceRecord:
-        """The last word."""
+        """QEMU's final account of the migration."""
         qmp = self._source.qmp
         info = with_postcopy(qmp.execute(STATUS), read_history(qmp))
         return TraceRecord(time.monotonic_ns(), Channel.REPORT, json.dumps(info).encode())
 
     def look_up_limits(self) -> None:
-        """They are what the campaign has set."""
+        """Nothing: the campaign file has the limits."""
 
     def close(self) -> None:
         """Nothing is open."""
 
 
 class ControlArm:
-    """Stands in the place of a watch."""
+    """Stands in the place of the observer of an experiment, and attaches to nothing.
+
+    Args:
+        source: the machine that the guest migrates from.
+        sinks: get the migration when it is over.
+        patched: whether QEMU has the patch series, and so a history of rounds.
+    """
 
     def __init__(self, source: Machine, sinks: Sequence[Sink], *, patched: bool) -> None:
         self._source = source
@@ -71,11 +76,11 @@ class ControlArm:
 
     @property
     def rounds(self) -> int:
-        """How many rounds have ended so far; 0 where QEMU does not say."""
+        """How many rounds have ended so far; 0 if QEMU keeps no history."""
         return len(read_history(self._source.qmp)["rounds"]) if self._patched else 0
 
     def migration(self) -> Migration | None:
-        """The migration, told to the sinks now that it is over; None where QEMU keeps no history."""
+        """Read the migration from QEMU's history, now that it is over; None if QEMU keeps no history."""
         if not self._patched:
             return None
         observer = Observer(PostRunTrace(self._source), self._sinks)
@@ -85,9 +90,3 @@ class ControlArm:
         finally:
             observer.close()
         return observer.migrations[-1]
-
-
-@contextmanager
-def unwatched(source: Machine, sinks: Sequence[Sink], *, patched: bool) -> Iterator[ControlArm]:
-    """As ``lab.watch.watched``, without an observer."""
-    yield ControlArm(source, sinks, patched=patched)

@@ -1,4 +1,4 @@
-"""How long runs will take: a guess from their plan at first, and soon what the ones before them took."""
+"""How long the runs of a campaign will take: at first a guess from their plan, then what earlier runs took."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from .plan import PlannedRun
 from .spec import CampaignFile
 
 SETTLE_SECONDS = 4.0  # starting and ending processes, and comparing memory
-FULL_PASSES = 3  # of all memory, that a migration is guessed to take where the time limit allows it
+FULL_PASSES = 3  # of all memory: the guess for a migration, if its time limit allows that
 MIB_BITS = 8 * (1 << 20)
 
 
 def guessed_seconds(planned: PlannedRun, file: CampaignFile) -> float:
-    """Before anything was measured."""
+    """A guess for one run, in seconds, before anything was measured."""
     spec = file.spec
     one_pass = planned.memory_mib * MIB_BITS / (planned.mbit * 1e6)
     migration = min(spec.time_limit_seconds + one_pass, FULL_PASSES * one_pass)
@@ -21,7 +21,19 @@ def guessed_seconds(planned: PlannedRun, file: CampaignFile) -> float:
 
 
 def expected_seconds(runs: Sequence[PlannedRun], file: CampaignFile, taken: Mapping[str, float]) -> dict[str, float]:
-    """For each run that is not in `taken` (run: seconds): the mean of its like, or the guess, set right by the rest."""
+    """Estimate the runs that are not made yet.
+
+    A run of which a repetition was made takes the mean of its repetitions. Any other takes its guess, times the ratio
+    between what the runs so far took and what was guessed of them.
+
+    Args:
+        runs: all runs of the campaign.
+        file: the campaign file.
+        taken: seconds that each run took, by its name.
+
+    Returns:
+        Seconds by name, for every run that is not in `taken`.
+    """
     by_run = {run.run: run for run in runs}
     guessed = {run.run: guessed_seconds(run, file) for run in runs}
     like: dict[tuple[object, ...], list[float]] = {}
@@ -36,5 +48,5 @@ def expected_seconds(runs: Sequence[PlannedRun], file: CampaignFile, taken: Mapp
 
 
 def _kind(run: PlannedRun) -> tuple[object, ...]:
-    """What it has in common with its repetitions."""
+    """What a run has in common with its repetitions."""
     return run.workload, run.memory_mib, run.treatment, run.mbit, run.vcpus

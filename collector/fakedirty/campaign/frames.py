@@ -1,4 +1,4 @@
-"""A campaign read back as pandas frames; ``docs/data-dictionary.md`` has the columns."""
+"""A campaign as pandas frames. ``docs/data-dictionary.md`` has the columns."""
 
 from __future__ import annotations
 
@@ -17,21 +17,30 @@ from .columns import FACTORS, RUN, RUNS, SERVICE
 from .store import SERVICE as SERVICE_FILE
 from .store import Store
 
-OF_RUNS = (RUN, *FACTORS)  # what every round and toggle has in front
+RUN_AND_FACTORS = (RUN, *FACTORS)  # in front of every round and toggle
 
 
 @dataclass(frozen=True)
 class Campaign:
     """All runs that are whole so far. What is not known is <NA>.
 
-    `spec` is the campaign file, `facts` what is written down beside the runs (seed, versions, QEMU …), `left_out` the
-    treatments that QEMU refused, each with its `reason`. `rounds` are those that had ended by the end or by the time
-    limit: what came after that, to let the guest arrive, belongs to no treatment.
+    Attributes:
+        name: name of the campaign.
+        spec: the content of the campaign file.
+        facts: what the plan has beside the runs: seed, versions, QEMU.
+        planned: how many runs the plan has.
+        runs: a row for each run.
+        rounds: a row for each round that had ended by the end of its migration or by the time limit. Later rounds
+            belong to no treatment: they only let the guest arrive.
+        toggles: a row for each change of mode or hash.
+        service: a row for each sample of a guest's throughput.
+        left_out: the treatments that QEMU refused: `treatment` and `reason` of each.
     """
 
     name: str
     spec: dict[str, Any]
     facts: dict[str, Any]
+    planned: int
     runs: pd.DataFrame
     rounds: pd.DataFrame
     toggles: pd.DataFrame
@@ -40,8 +49,13 @@ class Campaign:
 
 
 def load(directory: str | Path) -> Campaign:
-    """The campaign in a directory, finished or not. UsageError where there is none."""
-    store = Store(Path(directory))
+    """Read the campaign in a directory, finished or not.
+
+    Raises:
+        UsageError: the directory has no campaign.
+        RecordError: one of its files cannot be read.
+    """
+    store = Store.open(Path(directory))
     rows = store.rows
     runs = _typed(pd.DataFrame(rows, columns=[column.name for column in RUNS]), RUNS)
     recorded = [(row, load_recordings(store.path(str(row["run"])))) for row in rows if row["migration_id"] is not None]
@@ -49,19 +63,24 @@ def load(directory: str | Path) -> Campaign:
     toggles = [_of_run(row, recording.toggles) for row, recording in recorded]
     service = [_service(store.path(str(row["run"])) / SERVICE_FILE) for row in rows]
     return Campaign(
-        str(store.facts["name"]),
-        tomllib.loads(store.text),
-        dict(store.facts),
-        runs,
-        _joined(rounds, (*OF_RUNS, *ROUNDS)),
-        _joined(toggles, (*OF_RUNS, *TOGGLES)),
-        _joined(service, SERVICE),
-        [{"treatment": each.treatment, "reason": each.reason} for each in store.left_out],
+        name=str(store.facts["name"]),
+        spec=tomllib.loads(store.text),
+        facts=store.facts,
+        planned=len(store.runs),
+        runs=runs,
+        rounds=_joined(rounds, (*RUN_AND_FACTORS, *ROUNDS)),
+        toggles=_joined(toggles, (*RUN_AND_FACTORS, *TOGGLES)),
+        service=_joined(service, SERVICE),
+        left_out=[{"treatment": each.treatment, "reason": each.reason} for each in store.left_out],
     )
 
 
 def long_form(campaign: Campaign) -> pd.DataFrame:
-    """A row for each run and metric: the run, its factors and outcome, `metric`, `unit` and `value`."""
+    """The runs in long form.
+
+    Returns:
+        A row for each run and metric: the run, its factors and outcome, then `metric`, `unit` and `value`.
+    """
     index = [column.name for column in RUNS[: RUNS.index(FACTORS[-1]) + 1]] + ["outcome"]
     metrics = {column.name: column.unit for column in RUNS if column.name not in index and column.dtype != TEXT}
     values = campaign.runs[[*index, *metrics]].astype(dict.fromkeys(metrics, "Float64"))
@@ -71,8 +90,10 @@ def long_form(campaign: Campaign) -> pd.DataFrame:
 
 
 def _of_run(row: dict[str, object], frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` behind the run and its factors."""
-    front = pd.DataFrame({column.name: [row[column.name]] * len(frame) for column in OF_RUNS}, index=frame.index)
+    """`frame` with the run and its factors in front."""
+    front = pd.DataFrame(
+        {column.name: [row[column.name]] * len(frame) for column in RUN_AND_FACTORS}, index=frame.index
+    )
     return pd.concat([front, frame], axis=1)
 
 

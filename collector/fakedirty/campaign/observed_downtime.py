@@ -1,7 +1,8 @@
-"""The downtime from outside QEMU's own account: from the stop of the source to the arrival at the destination.
+"""The downtime as it is observed from outside QEMU: from the stop of the source to the arrival at the destination.
 
-Both QEMU stamp their events by the clock of the host. The destination of a campaign arrives stopped, for its memory to
-be compared: it is taken to have arrived when it says that all is in place, a moment after which it would have run.
+Both QEMU stamp their events with the clock of the host. The destination of a campaign stays stopped after its
+arrival, because its memory is compared. So its arrival is the event that says that everything is in place: a moment
+later the guest would have run.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from typing import Any
 Event = Mapping[str, Any]
 
 
-def outside_downtime_ms(source: Iterable[Event], destination: Iterable[Event]) -> float | None:
-    """From the events of both; None where one of the two moments is not among them, as after postcopy."""
+def observed_downtime_ms(source: Iterable[Event], destination: Iterable[Event]) -> float | None:
+    """Compute the downtime from the QMP events of both sides.
+
+    Returns:
+        Milliseconds. None if one of the two moments is not among the events, and after postcopy.
+    """
     stops = [_microseconds(event) for event in source if event["event"] == "STOP"]
     states = [(event["data"]["status"], _microseconds(event)) for event in destination if event["event"] == "MIGRATION"]
     arrivals = [at for state, at in states if state == "completed"]

@@ -1,4 +1,4 @@
-"""The order of a campaign: drawn from its seed, in blocks that each have every treatment once."""
+"""The order of a campaign: drawn from its seed, in blocks. Each block has every treatment once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """One run: its name, its block, and its level of each factor."""
+    """One run of a campaign: its name, its block, and its value of each factor.
+
+    A block is one repetition of a cell (workload, memory, bandwidth, vCPUs) and has every treatment once.
+    """
 
     run: str
     block: int
@@ -28,10 +31,17 @@ class PlannedRun:
 
 
 def plan(spec: Spec, treatments: Sequence[str]) -> list[PlannedRun]:
-    """All runs in their order, with the `treatments` that are not left out.
+    """Draw the order of a campaign.
 
-    A block is one repetition of a cell: whatever drifts in the meantime meets all of its treatments alike. In each
-    repetition the cells come in an order drawn anew, and the treatments in each block.
+    Each repetition draws an order of the cells, and each block an order of its treatments. What drifts over the hours
+    then affects all treatments of a block alike.
+
+    Args:
+        spec: the campaign file; the order follows from its seed.
+        treatments: those that QEMU takes.
+
+    Returns:
+        All runs, in their order.
     """
     chance = random.Random(spec.seed)
     factors = spec.factors

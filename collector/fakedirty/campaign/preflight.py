@@ -1,4 +1,4 @@
-"""What is made sure of before the first run: that the host has room for the guests, runs them, and can shape links."""
+"""The checks before the first run: the host has memory for the guests, runs them, and can shape links."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import re
 from pathlib import Path
 
 from fakedirty.errors import LabError, UsageError
-from fakedirty.lab.guests.accelerator import choose_accelerator
+from fakedirty.lab.accelerator import choose_accelerator
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.network import shaped_network
 
 from .spec import CampaignFile, Spec
 from .treatments import ARMS
 
-RESERVE_MIB = 512  # for two QEMU themselves, the observer, and the host
+RESERVE_MIB = 512  # for both QEMU themselves, the observer and the host
 KIB = 1 << 10
 
 
 def needed_mib(spec: Spec) -> tuple[int, str]:
-    """What the largest run of a campaign takes of the host, in MiB, and how that comes about."""
+    """The memory that the largest run of a campaign takes.
+
+    Returns:
+        MiB, and the parts of it in words.
+    """
     memory = max(spec.factors.memory_mib)
     cache = max(ARMS[name].cache_mib(memory) for name in spec.factors.treatment)
     parts = [(2 * memory, f"two guests of {memory} MiB"), (RESERVE_MIB, f"a reserve of {RESERVE_MIB} MiB")]
@@ -30,10 +34,14 @@ def needed_mib(spec: Spec) -> tuple[int, str]:
 
 
 def check_memory(spec: Spec, meminfo: Path = Path("/proc/meminfo")) -> None:
-    """UsageError where the host has less."""
+    """Check that the host has free what the largest run takes.
+
+    Raises:
+        UsageError: it has less.
+    """
     found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE)
     if found is None:
-        raise LabError(f"{meminfo} has no MemAvailable: this kernel does not say what memory is free")
+        raise LabError(f"{meminfo} has no MemAvailable: this kernel does not report free memory")
     available = int(found[1]) // KIB
     needed, why = needed_mib(spec)
     if needed > available:
@@ -41,7 +49,11 @@ def check_memory(spec: Spec, meminfo: Path = Path("/proc/meminfo")) -> None:
 
 
 def check_accelerator(file: CampaignFile, qemu: Path) -> None:
-    """UsageError where KVM was asked for, and does not run a guest of the kinds that there are."""
+    """If the file says KVM, check that it runs a guest of each kind that the campaign needs.
+
+    Raises:
+        UsageError: it does not.
+    """
     if file.spec.accelerator == "tcg":
         return
     for name in sorted({workload.guest for workload in file.workloads.values()}):
@@ -51,7 +63,11 @@ def check_accelerator(file: CampaignFile, qemu: Path) -> None:
 
 
 def check_links(spec: Spec) -> None:
-    """LabError where this kernel, or this user, cannot make a link of every bandwidth."""
+    """Check that a link of each bandwidth can be made.
+
+    Raises:
+        LabError: this kernel, or this user, cannot.
+    """
     for mbit in spec.factors.mbit:
         with shaped_network(mbit * 1_000_000):
             pass

@@ -1,4 +1,4 @@
-"""A campaign carried out: prepared, begun, and run after run until all are whole."""
+"""A campaign from its preparation to its last run."""
 
 from __future__ import annotations
 
@@ -20,27 +20,38 @@ from fakedirty.record.recorder import Recorder
 from .columns import SERVICE as SERVICE_COLUMNS
 from .plan import PlannedRun, plan
 from .preflight import check_accelerator, check_links, check_memory
-from .run import RunContext, RunResult, measure
+from .run import RunContext, measure
+from .run_measurements import RunResult
 from .run_row import row_of
 from .spec import CampaignFile, parse
 from .store import EXPERIMENT, SERVICE, Row, Store, write_row
 from .supported import UnsupportedTreatment, is_patched, left_out
 from .treatments import ARMS
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedCampaign:
-    """A campaign that can be begun: what QEMU refused is left out, and the order is drawn."""
+    """A campaign that can begin.
 
-    around: RunContext
+    Attributes:
+        context: what its runs have in common.
+        runs: all runs, in the order that was drawn.
+        left_out: the treatments that QEMU refuses.
+    """
+
+    context: RunContext
     runs: list[PlannedRun]
     left_out: list[UnsupportedTreatment]
 
 
 def prepare(file: CampaignFile, qemu: Path) -> PreparedCampaign:
-    """Look at the host, and ask QEMU what it takes. Raises what stands in the way of the whole campaign."""
+    """Check the host, find out which treatments QEMU takes, and draw the order.
+
+    Raises:
+        FakedirtyError: the host cannot run this campaign, or QEMU takes none of its treatments.
+    """
     spec = file.spec
     check_memory(spec)
     check_accelerator(file, qemu)
@@ -49,30 +60,44 @@ def prepare(file: CampaignFile, qemu: Path) -> PreparedCampaign:
     names = {each.treatment for each in refused}
     treatments = [name for name in spec.factors.treatment if name not in names]
     if not treatments:
-        words = (f"{each.treatment}: {each.reason}" for each in refused)
-        raise LabError("QEMU refuses every treatment of the campaign:", *words)
+        reasons = (f"{each.treatment}: {each.reason}" for each in refused)
+        raise LabError("QEMU refuses every treatment of the campaign:", *reasons)
     return PreparedCampaign(RunContext(file, qemu, patched), plan(spec, treatments), refused)
 
 
 def begin(prepared: PreparedCampaign, path: Path, out: Path) -> Store:
-    """Write the plan down; UsageError where `out` has a campaign. LabError where there can be no such link."""
-    spec = prepared.around.file.spec
+    """Write the plan down.
+
+    Args:
+        prepared: the campaign.
+        path: its file.
+        out: the directory that it is kept in.
+
+    Raises:
+        UsageError: `out` has a campaign already.
+        LabError: this kernel, or this user, can make no such link.
+    """
+    context = prepared.context
+    spec = context.file.spec
     check_links(spec)
     facts: Row = {
         "name": spec.name,
         "seed": spec.seed,
         "created_at": datetime.now(UTC).isoformat(),
         "versions": versions(),
-        "qemu": qemu_facts(prepared.around.qemu),
-        "patched": prepared.around.patched,
+        "qemu": qemu_facts(context.qemu),
+        "patched": context.patched,
     }
-    text = prepared.around.file.text
-    return Store.create(out, path, text, runs=prepared.runs, left_out=prepared.left_out, facts=facts)
+    return Store.create(out, path, context.file.text, runs=prepared.runs, left_out=prepared.left_out, facts=facts)
 
 
 def reopen(directory: Path) -> tuple[Store, RunContext]:
-    """A campaign to go on with. UsageError where its file or its QEMU is not what it was."""
-    store = Store(directory)
+    """Open a campaign to go on with it.
+
+    Raises:
+        UsageError: `directory` has no campaign, or its file or its QEMU has changed.
+    """
+    store = Store.open(directory)
     store.check_unchanged()
     facts: dict[str, Any] = store.facts["qemu"]
     qemu = Path(facts["binary"])
@@ -86,12 +111,21 @@ def reopen(directory: Path) -> tuple[Store, RunContext]:
 
 
 def carry_out(
-    store: Store, around: RunContext, starting: Callable[[PlannedRun], object] = lambda run: None
+    store: Store, context: RunContext, starting: Callable[[PlannedRun], object] = lambda run: None
 ) -> Iterator[Row]:
-    """Make the runs that are not there yet, in their order; each row as soon as its run is whole.
+    """Make the runs that are missing, in their order.
 
-    A run that fails is kept with its reason. RecordError, where the disk takes no more, ends it, as an interrupt does:
-    what was whole stays.
+    Args:
+        store: the campaign.
+        context: what its runs have in common.
+        starting: called before each run.
+
+    Yields:
+        The row of each run, as soon as the run is whole. A run that fails is kept with its reason.
+
+    Raises:
+        RecordError: the disk is full. What was whole is kept, as it is after an interrupt.
+        UsageError: another process is running this campaign.
     """
     with store.exclusive():
         for planned in store.runs:
@@ -99,57 +133,58 @@ def carry_out(
                 continue
             starting(planned)
             with store.writing(planned.run) as directory:
-                row = _one(planned, around, store, directory)
+                row = _one(planned, context, store, directory)
                 write_row(directory, row)
             yield row
 
 
-def _one(planned: PlannedRun, around: RunContext, store: Store, directory: Path) -> Row:
+def _one(planned: PlannedRun, context: RunContext, store: Store, directory: Path) -> Row:
     """One run, recorded in `directory`."""
-    spec = around.file.spec
+    spec = context.file.spec
     started_at, begin = datetime.now(UTC), time.monotonic()
-    seen = RunResult()
+    result = RunResult()
     facts = {"campaign": spec.name, "run": planned.run, "treatment": planned.treatment, "qemu": store.facts["qemu"]}
     recorder = Recorder(directory, f"{spec.name}-{planned.run}", facts)
     error = ""
     try:
-        measure(planned, around, [recorder], seen)
+        measure(planned, context, [recorder], result)
     except (LabError, QmpError, TargetError) as caught:
         error = str(caught)
-    except OSError as caught:  # of a process that is gone in the middle of something
-        if caught.errno in FULL:
+    except OSError as caught:  # of a process that has ended meanwhile
+        if caught.errno in DISK_FULL:
             raise
         error = str(caught)
     if recorder.failure is not None:
-        raise recorder.failure.__cause__ or recorder.failure  # what the disk said: the store tells what to do
-    row = row_of(planned, spec, seen, started_at=started_at, wall_seconds=time.monotonic() - begin, error=error)
-    write_lines(
-        directory / SERVICE,
-        [column.name for column in SERVICE_COLUMNS],
-        [
-            (
-                planned.run,
-                each.side,
-                each.time - seen.started,
-                each.sample.operations_per_second,
-                each.sample.latency_us,
-                each.sample.latency_p99_us,
-            )
-            for each in seen.heard
-        ],
-    )
+        raise recorder.failure.__cause__ or recorder.failure  # the OSError: the store says what to do about it
+    row = row_of(planned, spec, result, started_at=started_at, wall_seconds=time.monotonic() - begin, error=error)
+    _write_service(directory / SERVICE, planned.run, result)
     experiment = {
         "schema_version": 1,
         "run": planned.run,
         "seed": spec.seed,
         "started_at": started_at.isoformat(),
-        "clock": {"name": "CLOCK_MONOTONIC", "start_seconds": seen.started, "end_seconds": seen.ended},
+        "clock": {"name": "CLOCK_MONOTONIC", "start_seconds": result.started, "end_seconds": result.ended},
         "versions": versions(),
         "qemu": store.facts["qemu"],
         "settings": spec.model_dump(exclude={"factors", "workloads", "toggles"}),
-        "toggles": seen.toggles,
-        "memory": None if seen.memory is None else str(seen.memory),
-        **seen.facts,
+        "toggles": result.toggles,
+        "memory": None if result.memory is None else str(result.memory),
+        **result.facts,
     }
     write_json(directory / EXPERIMENT, experiment)
     return row
+
+
+def _write_service(path: Path, run: str, result: RunResult) -> None:
+    rows = [
+        (
+            run,
+            each.side,
+            each.time - result.started,
+            each.sample.operations_per_second,
+            each.sample.latency_us,
+            each.sample.latency_p99_us,
+        )
+        for each in result.samples
+    ]
+    write_lines(path, [column.name for column in SERVICE_COLUMNS], rows)

@@ -16,7 +16,7 @@ from fakedirty.errors import UsageError
 
 from .treatments import ARMS
 from .validation import Table, problems, refuse, unknown
-from .workloads import KINDS, WorkloadKind
+from .workloads.kinds import KINDS, WorkloadKind
 
 ROUND = re.compile(r"round (\d+)")
 

@@ -34,13 +34,35 @@ Row = dict[str, object]
 
 
 class Store:
-    """A campaign that was begun. `file_text` is its file as it was then."""
+    """A campaign that was begun. Its plan is read once, and each run once.
 
-    def __init__(self, directory: Path) -> None:
+    Attributes:
+        directory: where the campaign is kept.
+        text: the campaign file, as it was when the campaign was begun.
+        facts: what the plan has beside the runs: name, seed, versions, QEMU.
+        runs: all runs, in their order.
+        left_out: the treatments that QEMU refused, with its reasons.
+    """
+
+    def __init__(self, directory: Path, content: Mapping[str, Any]) -> None:
+        self.directory = directory
+        self.text = str(content["text"])
+        self.facts = {name: value for name, value in content.items() if name not in ("runs", "text")}
+        self.runs = [PlannedRun(**run) for run in content["runs"]]
+        self.left_out = [UnsupportedTreatment(**each) for each in content["left_out"]]
+        self._rows: dict[str, Row] = {}
+
+    @classmethod
+    def open(cls, directory: Path) -> Store:
+        """Read the plan in a directory.
+
+        Raises:
+            UsageError: there is none.
+            RecordError: it cannot be read.
+        """
         if not (directory / PLAN).exists():
             raise UsageError(f"{directory} is not the directory of a campaign: it has no {PLAN}")
-        self.directory = directory
-        self._plan = json_object(directory / PLAN)
+        return cls(directory, json_object(directory / PLAN))
 
     @classmethod
     def create(
@@ -53,50 +75,43 @@ class Store:
         left_out: Sequence[UnsupportedTreatment],
         facts: Row,
     ) -> Store:
-        """Begin one; UsageError where there is one already. The plan comes last: with it the campaign is there."""
+        """Begin a campaign. Its plan is written last: once it is there, the campaign is.
+
+        Args:
+            directory: where the campaign is kept.
+            path: the campaign file.
+            text: its content.
+            runs: all runs, in their order.
+            left_out: the treatments that QEMU refuses.
+            facts: what the plan has beside.
+
+        Raises:
+            UsageError: `directory` has a campaign already.
+        """
         if (directory / PLAN).exists():
-            Store(directory).check_unchanged(path)
+            cls.open(directory).check_unchanged(path)
             raise UsageError(f"{directory} has this campaign already: 'fakedirty campaign resume {directory}' goes on")
-        with _told(directory, "begin again"):
+        content = {
+            **facts,
+            "file": str(path.absolute()),
+            "text": text,
+            "left_out": [asdict(each) for each in left_out],
+            "runs": [asdict(run) for run in runs],
+        }
+        with _disk_errors(directory, "begin again"):
             (directory / RUNS).mkdir(parents=True, exist_ok=True)
             with replacing(directory / FILE) as file:
                 file.write(text.encode())
-            content = {
-                **facts,
-                "file": str(path.absolute()),
-                "text": text,
-                "left_out": [asdict(each) for each in left_out],
-                "runs": [asdict(run) for run in runs],
-            }
             write_json(directory / PLAN, content)
-        return cls(directory)
-
-    @property
-    def text(self) -> str:
-        """The campaign file, as it was when the campaign was begun."""
-        return str(self._plan["text"])
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """What is written down beside the runs: name, seed, versions, QEMU …"""
-        return {name: value for name, value in self._plan.items() if name not in ("runs", "text")}
-
-    @property
-    def runs(self) -> list[PlannedRun]:
-        """All runs, in their order."""
-        return [PlannedRun(**run) for run in self._plan["runs"]]
-
-    @property
-    def left_out(self) -> list[UnsupportedTreatment]:
-        """Treatments that QEMU refused, and its words."""
-        return [UnsupportedTreatment(**each) for each in self._plan["left_out"]]
+        return cls(directory, content)
 
     def check_unchanged(self, *more: Path) -> None:
-        """UsageError with the difference where the file is not what it was: the copy, the original, or one of `more`.
+        """Check the copy of the campaign file, the original, and `more` files. A file that is gone has not changed.
 
-        An original that is gone has not changed.
+        Raises:
+            UsageError: one of them is not what it was; the error has the difference.
         """
-        for path in (self.directory / FILE, Path(self._plan["file"]), *more):
+        for path in (self.directory / FILE, Path(self.facts["file"]), *more):
             if path.exists() and (now := path.read_text(encoding="utf-8", errors="replace")) != self.text:
                 names = "when the campaign was begun", str(path)
                 lines = difflib.unified_diff(self.text.splitlines(), now.splitlines(), *names, lineterm="")
@@ -107,30 +122,36 @@ class Store:
                 )
 
     def path(self, run: str) -> Path:
-        """Where a run is, once it is whole."""
+        """The directory of a run that is whole."""
         return self.directory / RUNS / run
 
     def is_done(self, run: str) -> bool:
-        """Whether it is there."""
-        return (self.path(run) / RUN).exists()
+        """Whether a run is whole."""
+        return run in self._rows or (self.path(run) / RUN).exists()
 
     def row(self, run: str) -> Row:
-        """What came of it."""
-        return json_object(self.path(run) / RUN)
+        """The row of a run that is whole. A whole run never changes, so it is read once."""
+        if run not in self._rows:
+            self._rows[run] = json_object(self.path(run) / RUN)
+        return self._rows[run]
 
     @property
     def rows(self) -> list[Row]:
-        """What came of the runs so far, in their order."""
+        """The rows of the runs that are whole by now, in their order."""
         return [self.row(run.run) for run in self.runs if self.is_done(run.run)]
 
     def is_running(self) -> bool:
-        """Whether somebody has it for himself now."""
+        """Whether a process is running this campaign."""
         with self._lock() as taken:
             return not taken
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Have it for oneself; what a run left that was cut off goes."""
+        """Hold the campaign for this process while the block runs. What a run left that was cut off is removed.
+
+        Raises:
+            UsageError: another process holds it.
+        """
         with self._lock() as taken:
             if not taken:
                 raise UsageError(f"the campaign in {self.directory} is running already")
@@ -140,7 +161,7 @@ class Store:
 
     @contextmanager
     def _lock(self) -> Iterator[bool]:
-        """Whether the lock was free; it is held while the block lasts, and goes with the process."""
+        """Whether the lock was free. It is held while the block runs, and ends with the process."""
         descriptor = os.open(self.directory / RUNS, os.O_RDONLY | os.O_DIRECTORY)
         try:
             try:
@@ -154,9 +175,13 @@ class Store:
 
     @contextmanager
     def writing(self, run: str) -> Iterator[Path]:
-        """A directory to put a run into: in its place, whole, when the block ends; gone if it fails."""
+        """The directory to write a run into. At the end of the block it is in its place, whole; after an error, gone.
+
+        Raises:
+            RecordError: the disk takes no more.
+        """
         partial = self.directory / RUNS / f".{run}{PARTIAL}"
-        with _told(self.directory, f"'fakedirty campaign resume {self.directory}'"):
+        with _disk_errors(self.directory, f"'fakedirty campaign resume {self.directory}'"):
             partial.mkdir()
             try:
                 yield partial
@@ -169,8 +194,8 @@ class Store:
 
 
 @contextmanager
-def _told(directory: Path, then: str) -> Iterator[None]:
-    """A disk that takes no more ends the campaign, with a word of what to do."""
+def _disk_errors(directory: Path, then: str) -> Iterator[None]:
+    """Turn an OSError into a RecordError that says what to do."""
     try:
         yield
     except OSError as error:
@@ -180,5 +205,5 @@ def _told(directory: Path, then: str) -> Iterator[None]:
 
 
 def write_row(directory: Path, row: Row) -> None:
-    """What came of a run, into its directory."""
+    """Write the row of a run into its directory."""
     write_json(directory / RUN, json.loads(json.dumps(row)))

@@ -1,4 +1,4 @@
-"""Whether the QEMU at hand takes a treatment: it is asked, never judged by its version."""
+"""Which treatments a QEMU takes: it is set up for each of them. Its version is never looked at."""
 
 from __future__ import annotations
 
@@ -19,31 +19,45 @@ from fakedirty.qmp.parameters import HASH, MODE
 from fakedirty.qmp.supported import read_support
 
 from .spec import Spec, Toggle
-from .treatments import Arm
+from .treatments import TreatmentArm
 
-NOTHING = ("-machine", "none", "-S")  # it is to answer, not to run
+NO_MACHINE = ("-machine", "none", "-S")  # QEMU answers, and runs nothing
+PROBE = "probe"
 
 
 @dataclass(frozen=True, slots=True)
 class UnsupportedTreatment:
-    """A treatment that QEMU refuses, and its words."""
+    """A treatment that QEMU refuses, and the reason that it gives."""
 
     treatment: str
     reason: str
 
 
 def is_patched(qemu: Path, level: Level) -> bool:
-    """Whether it carries the series; raises where it cannot be observed at `level` here."""
-    with machine("asked", qemu, NOTHING) as asked:
+    """Whether a QEMU has the patch series.
+
+    Raises:
+        FakedirtyError: it cannot be observed at `level` on this host.
+    """
+    with machine(PROBE, qemu, NO_MACHINE) as probe:
         if level is not Level.QMP:
-            target = by_pid(asked.pid)
+            target = by_pid(probe.pid)
             with Binary(target.exe) as binary:
                 demand(target, level, binary)
-        return supports(asked.qmp)
+        return supports(probe.qmp)
 
 
-def left_out(qemu: Path, spec: Spec, arms: Sequence[Arm]) -> list[UnsupportedTreatment]:
-    """Those that a source or a destination refuses to be set up for, or to be toggled as the campaign has it."""
+def left_out(qemu: Path, spec: Spec, arms: Sequence[TreatmentArm]) -> list[UnsupportedTreatment]:
+    """Find the treatments that a source or a destination refuses.
+
+    Args:
+        qemu: the binary of both.
+        spec: the campaign file, with the toggles that each treatment must take.
+        arms: the treatments.
+
+    Returns:
+        The refused ones, each with its reason.
+    """
     memory = max(spec.factors.memory_mib)
     refused = []
     for arm in arms:
@@ -51,8 +65,8 @@ def left_out(qemu: Path, spec: Spec, arms: Sequence[Arm]) -> list[UnsupportedTre
             toggles = [each for each in spec.toggles if not each.treatments or arm.name in each.treatments]
             try:
                 settings = arm.settings(memory, spec.downtime_limit_ms, audit=spec.audit)
-                if why := _lacks(source.qmp, settings, toggles):
-                    refused.append(UnsupportedTreatment(arm.name, why))
+                if reason := _lacks(source.qmp, settings, toggles):
+                    refused.append(UnsupportedTreatment(arm.name, reason))
                     continue
                 set_up(source.qmp, destination.qmp, settings)
                 for toggle in toggles:
@@ -63,24 +77,24 @@ def left_out(qemu: Path, spec: Spec, arms: Sequence[Arm]) -> list[UnsupportedTre
 
 
 def _lacks(qmp: Qmp, settings: Settings, toggles: Sequence[Toggle]) -> str:
-    """Which of the modes and hashes a QEMU with the series has not, in words; empty where it has all it is known to."""
+    """The modes and hashes that a QEMU with the patch series lacks, in words; empty if it has all of them."""
     has = read_support(qmp)
     wanted = [(settings.parameters.get(MODE), settings.parameters.get(HASH))]
     wanted += [(toggle.mode, toggle.hash or None) for toggle in toggles]
-    found = (has.lacks(*(None if word is None else str(word) for word in pair)) for pair in wanted)
-    return next(filter(None, found), "") if has.modes else ""
+    reasons = (has.lacks(*(None if value is None else str(value) for value in pair)) for pair in wanted)
+    return next(filter(None, reasons), "") if has.modes else ""
 
 
 def set_toggle(qmp: Qmp, toggle: Toggle) -> None:
-    """Mode and hash at once, as the toggle has them."""
+    """Set mode and hash together, in one command."""
     qmp.execute("migrate-set-parameters", {MODE: toggle.mode} | ({HASH: toggle.hash} if toggle.hash else {}))
 
 
 @contextmanager
 def _pair(qemu: Path) -> Iterator[tuple[Machine, Machine]]:
-    """Fresh ones: what one treatment has set must not stand in the way of the next."""
+    """A new source and destination: the settings of one treatment must not affect the next."""
     with (
-        machine("asked", qemu, NOTHING) as source,
-        machine("asked", qemu, [*NOTHING, *INCOMING]) as destination,
+        machine(PROBE, qemu, NO_MACHINE) as source,
+        machine(PROBE, qemu, [*NO_MACHINE, *INCOMING]) as destination,
     ):
         yield source, destination

@@ -1,4 +1,4 @@
-"""CPU time of QEMU's threads by what they do: looked at again and again, since a migration's threads go with it."""
+"""CPU time of QEMU's threads, by what they do. It is read again and again: threads of a migration end with it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-POLL_SECONDS = 0.05  # so much of a thread's end may go unseen
+POLL_SECONDS = 0.05  # the last CPU time of a thread, up to so much, may be missing
 
 MIGRATION, VCPUS = "migration", "vcpus"
-#: how the names of threads begin (debug-threads=on), over the versions of QEMU; the kernel keeps 15 characters
+#: how names of threads begin (debug-threads=on), in all releases of QEMU; the kernel keeps 15 characters
 PREFIXES = {
     "mig/src/": MIGRATION,
     "live_migration": MIGRATION,
@@ -21,7 +21,12 @@ PREFIXES = {
 
 
 class ThreadTimes:
-    """Seconds on a CPU since the first look, by what threads do."""
+    """Seconds on a CPU since the first look, by what threads do.
+
+    Args:
+        pid: process id of QEMU.
+        proc: where procfs is mounted.
+    """
 
     def __init__(self, pid: int, proc: Path = Path("/proc")) -> None:
         self._tasks = proc / str(pid) / "task"
@@ -30,12 +35,12 @@ class ThreadTimes:
         self._begun = False
 
     def look(self) -> None:
-        """Read all of them; one that began after the first look had no time before it."""
+        """Read the time of every thread. A thread that is new since the first look counts from 0."""
         for task in self._listed():
             try:
                 name = (task / "comm").read_text().rstrip("\n")
                 seconds = int((task / "schedstat").read_text().split()[0]) / 1e9
-            except (OSError, IndexError):  # it has just ended
+            except (OSError, IndexError):  # the thread has just ended
                 continue
             does = next((does for prefix, does in PREFIXES.items() if name.startswith(prefix)), None)
             if does is not None:
@@ -50,14 +55,21 @@ class ThreadTimes:
             return []
 
     def seconds(self, does: str) -> float | None:
-        """Of all threads that do this; None if none was seen."""
+        """Seconds of all threads that do this.
+
+        Args:
+            does: MIGRATION or VCPUS.
+
+        Returns:
+            None if there was no such thread.
+        """
         own = [seconds - self._first[task] for task, (what, seconds) in self._last.items() if what == does]
         return sum(own) if own else None
 
 
 @contextmanager
 def thread_times(pid: int) -> Iterator[ThreadTimes]:
-    """Look at a process while the block runs, the last time when it ends."""
+    """Read the threads of a process again and again while the block runs."""
     times = ThreadTimes(pid)
     times.look()
     stop = threading.Event()

@@ -1,32 +1,31 @@
-"""The treatments of a campaign: one table, and for each of them the same without an observer."""
+"""The treatments of a campaign: one table. Each treatment also exists without an observer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fakedirty.lab.fuzz.plan import AUDIT_PARAMETER, WEAK_PARAMETER
 from fakedirty.lab.migrate import Settings
 from fakedirty.lab.treatments import ALONE, CONVERGENCE, Treatment
 from fakedirty.model.enums import Level, Mode
-from fakedirty.qmp.parameters import HASH, MODE
+from fakedirty.qmp.parameters import AUDIT, HASH, MODE, WEAK_HASH
 
 MIB = 1 << 20
-HYBRID_ROUNDS = 2  # of pre-copy before the rest is fetched
+HYBRID_ROUNDS = 2  # of pre-copy before postcopy begins
 CACHE = "xbzrle-cache-size"
 
 _BASES = {each.name: each for each in CONVERGENCE}
 VANILLA, SKIP = _BASES["vanilla"], _BASES["skip"]
 
-#: hashes in the place of SHA-1, and what QEMU asks for where one is weak
+#: hashes in the place of SHA-1; QEMU takes the weak ones only if they are allowed
 HASHES: dict[str, dict[str, object]] = {
     "md5": {HASH: "md5"},
-    "crc32": {HASH: "crc32", WEAK_PARAMETER: True},
+    "crc32": {HASH: "crc32", WEAK_HASH: True},
     "murmur3": {HASH: "murmur3-128"},
-    "murmur3-32": {HASH: "murmur3-32", WEAK_PARAMETER: True},
+    "murmur3-32": {HASH: "murmur3-32", WEAK_HASH: True},
 }
 
-#: what is combined with vanilla and with skip: its name, what it is, and the fields of a treatment
+#: what is combined with vanilla and with skip: name, summary, fields of the treatment
 COMBINED: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("multifd", "multifd over its default number of channels", {"capabilities": {"multifd": True}}),
     (
@@ -63,13 +62,13 @@ _TABLE = (
 )
 
 UNOBSERVED = "-unobserved"
-#: treatments whose cache is to be as large as RAM, whatever the guest has
+#: treatments whose cache is as large as the RAM of the guest
 RAM_CACHE = ("xbzrle-ram", "skip+xbzrle")
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
-    """A treatment as a campaign names it; the control arm of another is the same with no observer attached."""
+class TreatmentArm:
+    """A treatment as a campaign names it. One that is not `observed` is a control arm: no observer is attached."""
 
     name: str
     treatment: Treatment
@@ -77,17 +76,25 @@ class Arm:
 
     @property
     def summary(self) -> str:
-        """What it is."""
+        """A line about the treatment."""
         return self.treatment.summary if self.observed else f"{self.treatment.summary}; no observer attached"
 
     def settings(self, memory_mib: int, downtime_limit_ms: int, *, audit: bool = False) -> Settings:
-        """How a guest of that size is migrated. A QEMU without the series takes those whose mode is off."""
+        """How a guest is migrated under this treatment.
+
+        A treatment whose mode is off sets no mode, so a QEMU without the patch series takes it.
+
+        Args:
+            memory_mib: memory of the guest, in MiB.
+            downtime_limit_ms: QEMU's `downtime-limit`.
+            audit: whether QEMU keeps a copy of every page, if the mode is not off.
+        """
         treatment = self.treatment
         parameters = dict(treatment.parameters)
         if treatment.mode not in (None, Mode.OFF):
             parameters[MODE] = str(treatment.mode)
             if audit:
-                parameters[AUDIT_PARAMETER] = True
+                parameters[AUDIT] = True
         if treatment.name in RAM_CACHE:
             parameters[CACHE] = cache_mib(memory_mib) * MIB
         return Settings(
@@ -95,7 +102,7 @@ class Arm:
         )
 
     def cache_mib(self, memory_mib: int) -> int:
-        """MiB that XBZRLE's cache may take on the source."""
+        """The size of XBZRLE's cache on the source, in MiB; 0 without XBZRLE."""
         if not self.treatment.capabilities.get("xbzrle"):
             return 0
         size = self.settings(memory_mib, 0).parameters[CACHE]
@@ -103,16 +110,16 @@ class Arm:
 
 
 def cache_mib(memory_mib: int) -> int:
-    """The least power of two that holds so much: QEMU takes no other."""
+    """The smallest power of two that holds `memory_mib` MiB: QEMU takes no other size."""
     return 1 << (memory_mib - 1).bit_length()
 
 
-#: by name
-ARMS: dict[str, Arm] = {
+#: all treatments by name
+ARMS: dict[str, TreatmentArm] = {
     arm.name: arm
     for treatment in _TABLE
     for arm in (
-        Arm(treatment.name, treatment),
-        Arm(treatment.name + UNOBSERVED, treatment, observed=False),
+        TreatmentArm(treatment.name, treatment),
+        TreatmentArm(treatment.name + UNOBSERVED, treatment, observed=False),
     )
 }

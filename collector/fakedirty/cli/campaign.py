@@ -26,17 +26,17 @@ from .printing import print_json
 from .termination import tidy_when_terminated
 
 NAME = "campaign"
-HELP = "run an experiment described in a file, and keep it so that one can believe it"
+HELP = "run an experiment that a file describes, and keep every run of it"
 EPILOG = """\
 examples:
-  fakedirty campaign run campaigns/quick.toml --dry-run             its runs in their order, and how long they will take
+  fakedirty campaign run campaigns/quick.toml --dry-run             list its runs, and estimate how long they take
   fakedirty campaign run campaigns/quick.toml --out quick           run it
-  fakedirty campaign resume quick                                   go on where it was, in the same order
-  fakedirty campaign status quick                                   how far it is, also while it runs
-  fakedirty campaign report quick                                   its report, in quick/report; also while it runs
-  fakedirty campaign export quick                                   its tables as CSV and Parquet, in quick/export
+  fakedirty campaign resume quick                                   go on after an interrupt, in the same order
+  fakedirty campaign status quick                                   show its progress, also while it runs
+  fakedirty campaign report quick                                   write its report into quick/report
+  fakedirty campaign export quick                                   write its tables, CSV and Parquet, into quick/export
 
-docs/campaigns.md says what stands in a file, and what is measured; docs/campaign-report.md how it is compared.
+docs/campaigns.md describes the file and the measurements, docs/campaign-report.md the comparison.
 
 exit status: 0 done; 1 a memory differed, or the disk is full; 2 wrong usage, or a file that is wrong or was changed;
 3 done, and some runs failed (they are kept, with their reasons); 130 interrupted: the run in progress is dropped
@@ -49,27 +49,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     running = actions.add_parser("run", help="begin a campaign")
-    running.add_argument("file", type=Path, metavar="FILE", help="what is to be done, in TOML: see docs/campaigns.md")
+    running.add_argument("file", type=Path, metavar="FILE", help="the campaign, in TOML: see docs/campaigns.md")
     where = running.add_mutually_exclusive_group(required=True)
-    where.add_argument("--out", type=Path, metavar="DIR", help="where it is kept")
+    where.add_argument("--out", type=Path, metavar="DIR", help="the directory that it is kept in")
     where.add_argument("--dry-run", action="store_true", help="only list the runs, and how long they will take")
-    running.add_argument("--qemu", type=Path, help="which QEMU; the one with the series that was built if not given")
+    running.add_argument("--qemu", type=Path, help="a QEMU; default: the built one with the patch series")
     for name, text in (
         ("resume", "go on with a campaign that was interrupted"),
-        ("status", "how far a campaign is"),
-        ("report", "its figures, comparisons and tables as one HTML file, and in Markdown"),
-        ("export", "its tables as CSV and Parquet; the runs in long form, too"),
+        ("status", "show the progress of a campaign"),
+        ("report", "write its charts, comparisons and tables as one HTML file, and in Markdown"),
+        ("export", "write its tables as CSV and Parquet, the runs also in long form"),
     ):
         action = actions.add_parser(name, help=text)
-        action.add_argument("directory", type=Path, metavar="DIR", help="what `--out` was")
+        action.add_argument("directory", type=Path, metavar="DIR", help="the directory of the campaign")
         if name == "export":
-            action.add_argument("--to", type=Path, metavar="DIR", help="where to; default: `export` in that directory")
+            action.add_argument(
+                "--to", type=Path, metavar="DIR", help="the target; default: `export` in that directory"
+            )
     for action in actions.choices.values():
-        action.add_argument("--json", action="store_true", help="say it in JSON; what is told meanwhile goes to stderr")
+        action.add_argument("--json", action="store_true", help="print JSON; the progress goes to standard error")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do the one that was asked for."""
+    """Do the action of the command line; the exit status."""
     console = Terminal(stderr=arguments.json, soft_wrap=True)
     return ACTIONS[arguments.action](arguments, console)
 
@@ -82,17 +84,17 @@ def _run(arguments: argparse.Namespace, console: Terminal) -> int:
     if arguments.dry_run:
         _list(prepared, console, as_json=arguments.json)
         return 0
-    return _carry_out(begin(prepared, arguments.file, arguments.out), prepared.around, console, arguments.json)
+    return _carry_out(begin(prepared, arguments.file, arguments.out), prepared.context, console, arguments.json)
 
 
 def _resume(arguments: argparse.Namespace, console: Terminal) -> int:
-    store, around = reopen(arguments.directory)
+    store, context = reopen(arguments.directory)
     check_directory(arguments.directory, "the campaign")
-    return _carry_out(store, around, console, arguments.json)
+    return _carry_out(store, context, console, arguments.json)
 
 
 def _list(prepared: PreparedCampaign, console: Terminal, *, as_json: bool) -> None:
-    expected = expected_seconds(prepared.runs, prepared.around.file, {})
+    expected = expected_seconds(prepared.runs, prepared.context.file, {})
     if as_json:
         runs = [{**asdict(planned), "expected_seconds": expected[planned.run]} for planned in prepared.runs]
         print_json({"runs": runs, "left_out": [asdict(each) for each in prepared.left_out]})
@@ -104,13 +106,13 @@ def _list(prepared: PreparedCampaign, console: Terminal, *, as_json: bool) -> No
         console.print(line, style="yellow")
 
 
-def _carry_out(store: Store, around: RunContext, console: Terminal, as_json: bool) -> int:
-    """Make what is left of it; each row as a line of JSON as soon as it is there."""
+def _carry_out(store: Store, context: RunContext, console: Terminal, as_json: bool) -> int:
+    """Make the missing runs. With `as_json`, each row is printed as a line of JSON as soon as its run is whole."""
     for line in left_out_lines(store.left_out):
         console.print(line, style="yellow")
     try:
-        with tidy_when_terminated(), Progress(store, around.file, console) as progress:
-            for row in carry_out(store, around, progress.starting):
+        with tidy_when_terminated(), Progress(store, context.file, console) as progress:
+            for row in carry_out(store, context, progress.starting):
                 progress.done(row)
                 if as_json:
                     print_json(row, indent=None)
@@ -121,15 +123,15 @@ def _carry_out(store: Store, around: RunContext, console: Terminal, as_json: boo
         raise
     rows = store.rows
     counts = Counter(str(row["outcome"]) for row in rows)
-    told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in (COMPLETED, TIME_LIMIT, FAILED))
-    console.print(f"{len(rows)} runs in {store.directory}: {told}")
+    outcomes = ", ".join(f"{counts[outcome]} {outcome}" for outcome in (COMPLETED, TIME_LIMIT, FAILED))
+    console.print(f"{len(rows)} runs in {store.directory}: {outcomes}")
     if wrong := [str(row["run"]) for row in rows if row["memory_equal"] is False]:
-        raise LabError(f"the memory of {len(wrong)} of {len(rows)} runs was not found equal: {', '.join(wrong)}")
+        raise LabError(f"the memory differs in {len(wrong)} of {len(rows)} runs: {', '.join(wrong)}")
     return SOME_FAILED if counts[FAILED] else 0
 
 
 def _status(arguments: argparse.Namespace, console: Terminal) -> int:
-    store = Store(arguments.directory)
+    store = Store.open(arguments.directory)
     file: CampaignFile = parse(store.text)
     rows = store.rows
     counts = Counter(str(row["outcome"]) for row in rows)
@@ -147,7 +149,7 @@ def _status(arguments: argparse.Namespace, console: Terminal) -> int:
         print_json(status)
         return 0
     console.print(
-        f"{file.spec.name}: {len(rows)} of {len(store.runs)} runs are there ({counts[COMPLETED]} completed, "
+        f"{file.spec.name}: {len(rows)} of {len(store.runs)} runs are made ({counts[COMPLETED]} completed, "
         f"{counts[TIME_LIMIT]} at the time limit, {counts[FAILED]} failed); "
         f"about {duration(sum(expected.values()))} left; {'running' if status['running'] else 'not running'}"
     )
@@ -160,7 +162,7 @@ def _status(arguments: argparse.Namespace, console: Terminal) -> int:
 
 def _report(arguments: argparse.Namespace, console: Terminal) -> int:
     check_directory(arguments.directory / "report", "the report")
-    # what draws and compares takes a second to load
+    # matplotlib and scipy take a second to load
     from fakedirty.campaign.report.write import write
 
     try:

@@ -1,4 +1,4 @@
-"""The tables of a campaign as files that anything reads."""
+"""The tables of a campaign as CSV and Parquet files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,19 @@ from fakedirty.record.durable import replacing
 
 
 def export(directory: Path, to: Path) -> dict[Path, int]:
-    """Write every table of the campaign in `directory` twice, as CSV and as Parquet; the files, and their rows."""
+    """Write every table of the campaign in `directory` twice, as CSV and as Parquet.
+
+    Args:
+        directory: the campaign.
+        to: the directory for the files.
+
+    Returns:
+        How many rows each file has.
+
+    Raises:
+        RecordError: the files cannot be written, or the campaign cannot be read.
+        UsageError: `directory` has no campaign.
+    """
     campaign = load(directory)
     tables: dict[str, pd.DataFrame] = {
         "runs": campaign.runs,

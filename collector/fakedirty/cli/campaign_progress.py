@@ -1,4 +1,4 @@
-"""A campaign as it goes: a bar on a terminal, a line for each run anywhere, and how long it will yet take."""
+"""The progress of a campaign: a bar on a terminal, a line for each run everywhere, and the time that is left."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from fakedirty.campaign.supported import UnsupportedTreatment
 from fakedirty.format.numbers import milliseconds, size
 from fakedirty.show.terminal import Terminal
 
-REFRESHES = 1  # a second: what is shown is not to take the CPU of what is measured
+REFRESHES = 1  # per second: the display must not take CPU time from the measurement
 
 
 class Progress:
-    """Shown while the block lasts; `starting` and `done` are called for each run."""
+    """The progress, shown while the block runs. `starting` and `done` are to be called for each run."""
 
     def __init__(self, store: Store, file: CampaignFile, console: Terminal) -> None:
         self._runs = store.runs
@@ -40,7 +40,7 @@ class Progress:
         self._task = self._bar.add_task("", total=len(self._runs), completed=len(self._taken))
 
     def __enter__(self) -> Self:
-        self._console.print(f"{len(self._runs)} runs, {len(self._taken)} there already, about {self._left()} left")
+        self._console.print(f"{len(self._runs)} runs, {len(self._taken)} made already, about {self._left()} left")
         self._bar.start()
         return self
 
@@ -50,12 +50,12 @@ class Progress:
         self._bar.stop()
 
     def starting(self, planned: PlannedRun) -> None:
-        """On the terminal, what runs now."""
+        """Show the run that begins, on a terminal."""
         now = f"{planned.run} {planned.workload}, {planned.treatment}"
         self._bar.update(self._task, description=f"{now}; about {self._left()} left")
 
     def done(self, row: Mapping[str, object]) -> None:
-        """A line of it stays."""
+        """Print a line about the run that is whole."""
         self._taken[str(row["run"])] = float(str(row["wall_seconds"]))
         bad = row["outcome"] == FAILED or row["memory_equal"] is False
         self._console.print(f"{run_line(row)}; about {self._left()} left", style="bold red" if bad else "")
@@ -66,7 +66,7 @@ class Progress:
 
 
 def run_line(row: Mapping[str, object]) -> str:
-    """A run in words, and what came of it where that is known."""
+    """A line about a run, with its outcome if it has one."""
     line = (
         f"{row['run']} block {row['block']}: {row['workload']}, {row['memory_mib']} MiB, {row['treatment']}, "
         f"{row['mbit']} Mbit/s, {row['vcpus']} vCPU"
@@ -91,12 +91,12 @@ def _number(value: object) -> int:
 
 
 def left_out_lines(left_out: Sequence[UnsupportedTreatment]) -> list[str]:
-    """What was left out, and QEMU's words."""
+    """A line for each treatment that was left out, with QEMU's reason."""
     return [f"left out: {each.treatment}: {each.reason}" for each in left_out]
 
 
 def duration(seconds: float) -> str:
-    """As a person says it."""
+    """Seconds in the unit that reads best: ``45 s``, ``12 min``, ``3 h 5 min``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

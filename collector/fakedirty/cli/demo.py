@@ -12,6 +12,7 @@ from rich.text import Text
 
 from fakedirty.errors import LabError
 from fakedirty.lab.experiment import Experiment, run_experiment
+from fakedirty.lab.guest_load import GroundTruthLoad
 from fakedirty.lab.guests.recipes import GUESTS, BuiltGuest, build_guest
 from fakedirty.lab.guests.workload import REFERENCE
 from fakedirty.lab.migrate import Settings
@@ -25,13 +26,16 @@ from fakedirty.show.compare import comparison
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
 
-from .demo_report import DemoRun, convergence, details, failure, held_against_truth, next_steps, status, summary
+from .demo_report import DemoRun, compare_with_truth, convergence, details, failure, next_steps, status, summary
 from .printing import print_json
 from .termination import tidy_when_terminated
 
 NAME = "demo"
 HELP = "migrate a guest whose pages are known, without and with skipping"
 EPILOG = """\
+It needs root, about 2 GiB of free memory (two guests of 512 MiB at a time, their QEMU and the observer) and some MB of
+disk for the recordings. Building QEMU, once, takes 6 GB of disk: see docs/qemu.md.
+
 exit status: 0 done; 1 memory differs on the two sides, or skipping did not let the migration end; 3 recorded,
 but not valid (see the reason in rounds.csv)
 """
@@ -42,18 +46,24 @@ DOWNTIME_LIMIT_MS = 300
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--qemu", type=Path, help="a QEMU with the series; the one that was built if not given")
+    which.add_argument("--qemu", type=Path, help="a QEMU with the patch series; default: the built one")
     which.add_argument("--stock", action="store_true", help="Debian's own QEMU, without skipping: observe only")
     parser.add_argument("--guest", choices=sorted(GUESTS), default="linux", help="default: linux")
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="default: runs/demo")
     parser.add_argument(
         "--time-limit", type=float, default=25.0, metavar="SECONDS", help="bound of each migration; default: 25"
     )
-    parser.add_argument("--json", action="store_true", help="the outcome in JSON; the tables go to standard error")
+    parser.add_argument(
+        "--json", action="store_true", help="print the outcome as JSON; the tables go to standard error"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run each treatment and show them side by side. Raises LabError where memory differs or skip fails."""
+    """Run each treatment and show the runs side by side; the exit status.
+
+    Raises:
+        LabError: a memory differs, pages are misclassified, or skipping does not let the migration end.
+    """
     check_directory(arguments.out, "--out")
     console = Terminal(stderr=arguments.json, soft_wrap=True)
     qemu = stock_binary() if arguments.stock else arguments.qemu or qemu_binary()
@@ -87,7 +97,7 @@ class _Demo:
         self._run_id = time.strftime("demo-%Y%m%dT%H%M%SZ", time.gmtime())
 
     def introduce(self) -> None:
-        """What is migrated, and over what."""
+        """Print the guest, its workload and the link."""
         work = REFERENCE
         lines = (
             f"{self._facts_of_qemu['version']} ({self._qemu})",
@@ -99,14 +109,13 @@ class _Demo:
 
     def run(self, number: int, treatment: Treatment) -> DemoRun:
         """One treatment, from boot to the comparison of memory."""
-        say = self._console.print
-        say()
-        say(Text.assemble((f"{number}. {treatment.name}", "bold"), f": {treatment.summary}"))
+        show = self._console.print
+        show()
+        show(Text.assemble((f"{number}. {treatment.name}", "bold"), f": {treatment.summary}"))
         experiment = Experiment(
             vm=f"demo-{treatment.name}",
             qemu=self._qemu,
-            guest=self._guest,
-            workload=REFERENCE,
+            load=GroundTruthLoad(self._guest, REFERENCE),
             level=treatment.level,
             mode=treatment.mode,
             settings=Settings(DOWNTIME_LIMIT_MS),
@@ -120,21 +129,21 @@ class _Demo:
         if not recorder.directories:
             raise LabError(f"nothing was recorded in {self._out}: the reason is above")
         directory = recorder.directories[-1]
-        truth = held_against_truth(directory, result.report)
+        truth = compare_with_truth(directory, result.report)
         done = DemoRun(treatment, result, directory, truth, self._guest.guest.exact)
         write_json(done.directory / "experiment.json", details(done))
-        say(convergence(done), style="" if result.outcome.converged else "yellow")
+        show(convergence(done), style="" if result.outcome.converged else "yellow")
         if truth:
-            say(f"held against what the guest says of its pages: {truth}")
-        say(done.memory, style="green" if done.equal else "bold red")
+            show(f"compared with the page sets that the guest reports: {truth}")
+        show(done.memory, style="green" if done.equal else "bold red")
         return done
 
     def _facts(self, experiment: Experiment) -> Mapping[str, object]:
-        """For the manifest of the recording."""
+        """The facts for the manifest of the recording."""
         return {
             "qemu": self._facts_of_qemu,
             "guest": {"name": self._guest.guest.name, "build": self._guest.directory.name},
-            "workload": asdict(experiment.workload),
+            "workload": asdict(REFERENCE),
             "migration_settings": asdict(experiment.settings),
             "link_bits_per_second": experiment.bits_per_second,
             "mode": None if experiment.mode is None else str(experiment.mode),

@@ -1,4 +1,4 @@
-"""What ``fakedirty demo`` says of its runs: to a person, in JSON, and by its exit status."""
+"""The report of ``fakedirty demo`` on its runs: as text, as JSON, and as an exit status."""
 
 from __future__ import annotations
 
@@ -22,13 +22,21 @@ LINUX_RIGHT_SHARE = 0.999  # a kernel may move or write a page that it has lent 
 
 @dataclass(frozen=True, slots=True)
 class DemoRun:
-    """One run of the demo, and the directory of its recording."""
+    """One run of the demo.
+
+    Attributes:
+        treatment: what was done about fake pages.
+        result: what the experiment gave.
+        directory: the recording.
+        truth: how many visited pages have the right class; None without page records.
+        exact: whether the guest writes nothing that it does not report.
+    """
 
     treatment: Treatment
     result: Result
     directory: Path
-    truth: ClassScore | None  # on the class of every visited page; None where no pages were recorded
-    exact: bool  # whether the guest writes nothing that it does not report
+    truth: ClassScore | None
+    exact: bool
 
     @property
     def title(self) -> str:
@@ -52,14 +60,22 @@ class DemoRun:
 
     @property
     def memory(self) -> str:
-        """The verdict on memory, in words."""
+        """The result of the comparison of memory, as text."""
         if self.result.memory is None:
             return f"NO MEMORY TO COMPARE: the migration is {self.result.outcome.status}"
         return str(self.result.memory)
 
 
-def held_against_truth(directory: Path, report: GuestReport) -> ClassScore | None:
-    """The recorded pages of a migration against what the guest says of them; None where none were recorded."""
+def compare_with_truth(directory: Path, report: GuestReport) -> ClassScore | None:
+    """Compare the recorded pages of a migration with the page sets of its guest.
+
+    Args:
+        directory: the recording.
+        report: the guest's own report.
+
+    Returns:
+        None if no pages were recorded.
+    """
     recording = load(directory)
     records = PageRecords.of_frame(recording.pages)
     if not len(records):
@@ -70,7 +86,7 @@ def held_against_truth(directory: Path, report: GuestReport) -> ClassScore | Non
 
 
 def convergence(run: DemoRun) -> str:
-    """A line on whether the migration ended by itself."""
+    """A line about the end of the migration: by itself, or not."""
     outcome = run.result.outcome
     if outcome.converged:
         return f"it converged: {outcome.status} after {outcome.final['total-time'] / 1000:.2f} s"
@@ -81,7 +97,7 @@ def convergence(run: DemoRun) -> str:
 
 
 def next_steps(runs: Sequence[DemoRun], out: Path) -> list[str]:
-    """Where to look next."""
+    """Lines about what a reader can do next."""
     return [
         *(f"recorded: {run.directory}  (rounds.csv, migration.json, experiment.json)" for run in runs),
         f"read it:  {sys.executable} -c \"import fakedirty; print(fakedirty.load('{out}').rounds)\"",
@@ -90,7 +106,7 @@ def next_steps(runs: Sequence[DemoRun], out: Path) -> list[str]:
 
 
 def summary(run: DemoRun) -> Mapping[str, object]:
-    """A run in JSON; figures of a migration that did not converge are those at the time limit."""
+    """A run for JSON. If the migration did not converge, its figures are those at the time limit."""
     outcome, measured, memory = run.result.outcome, run.measured, run.result.memory
     return {
         "treatment": run.treatment.name,
@@ -112,7 +128,7 @@ def summary(run: DemoRun) -> Mapping[str, object]:
 
 
 def details(run: DemoRun) -> Mapping[str, object]:
-    """What stands in ``experiment.json`` beside the recording: the guest's own word and every RAM block."""
+    """The content of ``experiment.json``, beside the recording: the guest's report and every RAM block."""
     memory = run.result.memory
     return {
         **summary(run),
@@ -124,7 +140,7 @@ def details(run: DemoRun) -> Mapping[str, object]:
 
 
 def failure(runs: Sequence[DemoRun]) -> str:
-    """What must not be, in words; empty when all is well."""
+    """The failures of the runs, as text; empty if there are none."""
     wrong = [f"{run.treatment.name}: {run.memory}" for run in runs if not run.equal]
     wrong += [
         f"{run.treatment.name}: pages are misclassified: {run.truth}"
@@ -142,6 +158,6 @@ def failure(runs: Sequence[DemoRun]) -> str:
 def status(runs: Sequence[DemoRun]) -> int:
     """The exit status of runs in which nothing failed.
 
-    Of one that is cancelled at its time limit QEMU has no totals: its rounds are what can be judged.
+    If a migration is cancelled at its time limit, QEMU has no totals, and only its rounds can be judged.
     """
     return DONE if all(run.result.migration.valid is not False for run in runs) else INVALID

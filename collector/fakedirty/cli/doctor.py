@@ -8,7 +8,8 @@ from collections import Counter
 from rich.text import Text
 
 from fakedirty.observe.doctor import Examination, TargetReport, examine
-from fakedirty.observe.host.host_checks import HostCheck, blocking
+from fakedirty.observe.host.host_checks import blocking
+from fakedirty.observe.host.machine import HostCheck
 from fakedirty.show.terminal import Terminal
 
 from .printing import print_json

@@ -34,7 +34,7 @@ COMMANDS = {
     "demo": "migrate a guest whose pages are known, without and with skipping",
     "fuzz": "migrate at random with modes toggled, and compare every page after each",
     "bench": "measure convergence and cost: treatments side by side, again and again",
-    "campaign": "run an experiment described in a file, and keep it so that one can believe it",
+    "campaign": "run an experiment that a file describes, and keep every run of it",
     "qemu": "build the patched QEMU, or say where it is",
     "guest": "build the guests of the laboratory",
 }

@@ -15,8 +15,8 @@ from fakedirty.model.enums import Level
 from fakedirty.model.vm_names import visible
 from fakedirty.observe.bpf.attachments import Attachments
 from fakedirty.observe.bpf.buffer_sizes import with_page_ring
-from fakedirty.observe.bpf.probe_plans import ExecutablePlans
 from fakedirty.observe.host import levels
+from fakedirty.observe.host.executable_plans import ExecutablePlans
 from fakedirty.observe.host.migration_capabilities import version_text
 from fakedirty.observe.host.target import Target
 from fakedirty.observe.live import LiveTrace

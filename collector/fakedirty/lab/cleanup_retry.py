@@ -1,7 +1,7 @@
-"""A command that QEMU refuses because its last migration is over, and not cleaned up yet, is repeated in a moment.
+"""Retry of a command that QEMU refuses because it has not cleaned up its last migration yet.
 
-A migration is failed or cancelled before its thread has been joined. Until then QEMU starts no other, and keeps its
-mode where the switchover had been decided.
+QEMU reports a migration as failed or cancelled before it has joined the migration's thread. Until then it starts no
+other migration. If the switchover was decided, it does not change its mode either.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ T = TypeVar("T")
 
 
 def once_cleaned_up(command: Callable[[], T], seconds: float = CLEANUP_SECONDS) -> T:
-    """Repeat a command for so long as QEMU refuses it for that reason.
+    """Repeat a command while QEMU refuses it for this reason.
 
     Args:
-        command: gives the command to QEMU.
-        seconds: how long it is repeated.
+        command: sends the command to QEMU.
+        seconds: the longest time to repeat it.
 
     Returns:
         What `command` returns.
 
     Raises:
-        QmpError: it is refused after that time too, or for another reason.
+        QmpError: QEMU refuses the command after that time too, or for another reason.
     """
     deadline = time.monotonic() + seconds
     while True:

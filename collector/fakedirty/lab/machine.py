@@ -1,4 +1,4 @@
-"""One QEMU of the laboratory: started in a network namespace, and gone when the ``with`` block is."""
+"""One QEMU of the laboratory: it starts in a network namespace, and ends with the ``with`` block."""
 
 from __future__ import annotations
 
@@ -22,16 +22,25 @@ from .qemu import firmware_arguments
 START_SECONDS = 30.0  # generous: a loaded machine loads QEMU slowly
 STDERR_BYTES = 2000
 
-# A machine with as little as the guests need: what is not there writes to no page.
+# Only the devices that the guests need: a device that is not there writes to no page.
 BARE = ("-nodefaults", "-no-user-config", "-display", "none")
 
-INCOMING = ("-S", "-incoming", "defer")  # stays stopped after the switchover, for its memory to be compared
-RUNNING = ("-incoming", "defer")  # goes on after the switchover, and fetches what it lacks in postcopy
+INCOMING = ("-S", "-incoming", "defer")  # stays stopped after the switchover, so that its memory can be compared
+RUNNING = ("-incoming", "defer")  # runs after the switchover, and fetches missing pages in postcopy
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A running QEMU. `qmp` is the laboratory's connection; `observer_socket` is free for another."""
+    """A running QEMU.
+
+    Attributes:
+        name: name of the guest.
+        process: QEMU itself.
+        end: its end of the network; None in the network of the host.
+        directory: its sockets and its standard error.
+        qmp: the connection of the laboratory.
+        observer_socket: a second QMP socket, for an observer.
+    """
 
     name: str
     process: subprocess.Popen[bytes]
@@ -46,9 +55,13 @@ class Machine:
         return self.process.pid
 
     def check_alive(self) -> None:
-        """Raise LabError with QEMU's last words if it has ended."""
+        """Check that QEMU still runs.
+
+        Raises:
+            LabError: it has ended; the error has the end of its standard error.
+        """
         if (status := self.process.poll()) is not None:
-            raise LabError(f"the QEMU of {self.name} ended with status {status}{_last_words(self.directory)}")
+            raise LabError(f"the QEMU of {self.name} ended with status {status}{_stderr_end(self.directory)}")
 
 
 @contextmanager
@@ -60,12 +73,20 @@ def machine(
     accelerator: str = "tcg",
     end: End | None = None,
 ) -> Iterator[Machine]:
-    """Start `qemu` as the guest `name`, at `end` of a network if one is given.
+    """Start a QEMU. At the end of the block it is killed, or quits if it has LeakSanitizer.
 
-    `arguments` are the guest's (memory, kernel, serial log). Sockets and QEMU's standard error live in a
-    directory of their own, removed with the machine. QEMU is killed at the end of the block, unless it has
-    LeakSanitizer: then it quits. It is killed when this process ends in any way, so start machines in a
-    thread that outlives them.
+    The kernel kills QEMU when the thread that started it ends in any way, so start a machine in a thread that outlives
+    it.
+
+    Args:
+        name: name of the guest.
+        qemu: the binary.
+        arguments: those of the guest: memory, kernel, serial log.
+        accelerator: QEMU's, `tcg` or `kvm`.
+        end: the end of a network in which QEMU runs; None for the network of the host.
+
+    Raises:
+        LabError: QEMU does not start, or opens no QMP socket.
     """
     if not (program := shutil.which(qemu)):
         raise LabError(f"there is no QEMU at {qemu}: 'fakedirty qemu path' names the one that is built")
@@ -85,10 +106,10 @@ def machine(
 
 @contextmanager
 def _process(command: Sequence[str], directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """QEMU itself; both prefixes replace themselves by it, so the pid is QEMU's."""
+    """QEMU's process. Both prefixes of the command exec the rest of it, so the pid is QEMU's."""
     with (directory / "stderr.log").open("wb") as log:
         try:
-            # Python has SIGXFSZ ignored, and so has QEMU then: a file that may not grow is an error, not the end of it
+            # Python ignores SIGXFSZ, and QEMU inherits that: a file that must not grow is an error, and not its end
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, restore_signals=False)
         except FileNotFoundError as error:
             raise LabError(f"{error.filename} is not installed: apt-get install util-linux") from error
@@ -100,24 +121,24 @@ def _process(command: Sequence[str], directory: Path) -> Iterator[subprocess.Pop
 
 
 def _connected(process: subprocess.Popen[bytes], socket: Path, name: str, directory: Path) -> Qmp:
-    """The first QMP connection, as soon as QEMU has made the socket."""
+    """Connect to QMP as soon as QEMU has made the socket."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
             return _proven(Qmp.connect(socket, timeout=START_SECONDS), process.pid)
-        except QmpError as error:  # absent, or bound and not yet listened at
+        except QmpError as error:  # the socket is absent, or QEMU does not listen yet
             if process.poll() is not None:
-                said = f"ended with status {process.returncode}"
+                problem = f"ended with status {process.returncode}"
             elif time.monotonic() > deadline:
-                said = f"did not open its QMP socket ({error})"
+                problem = f"did not open its QMP socket ({error})"
             else:
                 time.sleep(0.02)
                 continue
-        raise LabError(f"the QEMU of {name} {said}{_last_words(directory)}")
+        raise LabError(f"the QEMU of {name} {problem}{_stderr_end(directory)}")
 
 
 def _proven(qmp: Qmp, pid: int) -> Qmp:
-    """The connection, if it leads to the process that was started, or to one that it started in its turn."""
+    """The connection, if it leads to the process that was started or to a descendant of it."""
     if any(qmp.leads_to(running(each), by_threads=False) for each in _family(pid)):
         return qmp
     qmp.close()
@@ -125,13 +146,13 @@ def _proven(qmp: Qmp, pid: int) -> Qmp:
 
 
 def _family(pid: int, proc: Path = Path("/proc")) -> Iterator[int]:
-    """A process and those that come of it."""
+    """A process and its descendants."""
     yield pid
     for child in (proc / str(pid) / "task" / str(pid) / "children").read_text().split():
         yield from _family(int(child), proc)
 
 
-def _last_words(directory: Path) -> str:
-    """What QEMU wrote to its standard error, ready to follow a sentence."""
+def _stderr_end(directory: Path) -> str:
+    """The end of QEMU's standard error, to follow a sentence."""
     text = (directory / "stderr.log").read_bytes()[-STDERR_BYTES:].decode(errors="replace").strip()
-    return f": {text}" if text else ", saying nothing"
+    return f": {text}" if text else ", and wrote nothing to its standard error"

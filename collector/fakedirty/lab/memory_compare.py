@@ -1,7 +1,6 @@
-"""The oracle: every page of every RAM block is equal on source and destination.
+"""The oracle: it compares every page of every RAM block on source and destination.
 
-Both memories are read through /proc/PID/mem, so nothing that QEMU says about them is believed but where
-the blocks lie. Both VMs must be stopped.
+It reads both memories through /proc/PID/mem, and takes from QEMU only where the blocks lie. Both VMs must be stopped.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ CHUNK = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ComparedBlock:
-    """A RAM block on both sides; the digests are XXH3-128 of the whole block."""
+    """A RAM block on both sides. The digests are XXH3-128 of the whole block."""
 
     name: str
     pages: int
@@ -33,7 +32,7 @@ class ComparedBlock:
 
 @dataclass(frozen=True, slots=True)
 class DifferingPage:
-    """A page that is not the same, and where in it the first differing byte is."""
+    """A page that differs; `offset` is that of its first differing byte."""
 
     block: str
     page: int
@@ -42,7 +41,7 @@ class DifferingPage:
 
 @dataclass(frozen=True, slots=True)
 class MemoryReport:
-    """What the comparison found."""
+    """The result of a comparison."""
 
     blocks: tuple[ComparedBlock, ...]
     differing: tuple[DifferingPage, ...]
@@ -54,7 +53,7 @@ class MemoryReport:
 
     @property
     def equal(self) -> bool:
-        """Whether all of them are equal; a comparison of nothing is not."""
+        """Whether all pages are equal. A comparison of no page is not equal."""
         return bool(self.blocks) and not self.differing
 
     def __str__(self) -> str:
@@ -68,14 +67,24 @@ class MemoryReport:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two QEMU: its monitor and its process."""
+    """One QEMU: its monitor and its process id."""
 
     qmp: Qmp
     pid: int
 
 
 def compare_memory(source: Side, destination: Side, page_size: int, proc: Path = Path("/proc")) -> MemoryReport:
-    """Compare all RAM blocks. Raises LabError if the blocks themselves differ, or cannot be read."""
+    """Compare all RAM blocks of two stopped VMs.
+
+    Args:
+        source: the QEMU that the guest came from.
+        destination: the QEMU that it is in.
+        page_size: bytes of a target page, as QEMU reports it.
+        proc: where procfs is mounted.
+
+    Raises:
+        LabError: the two have different RAM blocks, or one cannot be read.
+    """
     ours, theirs = (ram_blocks(side.qmp, side.pid, proc) for side in (source, destination))
     if [(block.name, block.length) for block in ours] != [(block.name, block.length) for block in theirs]:
         raise LabError(f"source and destination have different RAM blocks: {_listed(ours)} and {_listed(theirs)}")
@@ -85,7 +94,11 @@ def compare_memory(source: Side, destination: Side, page_size: int, proc: Path =
 
 
 def block_content(side: Side, name: str, proc: Path = Path("/proc")) -> bytes:
-    """All that RAM block `name` of a stopped VM holds. LabError if there is no such block, or it cannot be read."""
+    """The content of RAM block `name` of a stopped VM.
+
+    Raises:
+        LabError: there is no such block, or it cannot be read.
+    """
     block = next((block for block in ram_blocks(side.qmp, side.pid, proc) if block.name == name), None)
     if block is None:
         raise LabError(f"process {side.pid} has no RAM block {name}")
@@ -130,7 +143,7 @@ def _memory(pid: int, proc: Path) -> Iterator[int]:
 
 
 def _read(memory: int, block: RamBlock, start: int, size: int) -> bytes:
-    """`size` bytes of `block`; the kernel may hand them over in parts."""
+    """Read `size` bytes of `block`, which the kernel may return in parts."""
     parts = []
     while size:
         part = os.pread(memory, size, block.address + start)

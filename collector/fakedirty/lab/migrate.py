@@ -1,4 +1,4 @@
-"""One migration between two machines of the laboratory, bounded in time, with steps taken while it runs."""
+"""One migration between two machines of the laboratory: bounded in time, with steps taken while it runs."""
 
 from __future__ import annotations
 
@@ -15,22 +15,29 @@ from fakedirty.qmp.client import Qmp, QmpClosedError, QmpRefusedError
 from .cleanup_retry import once_cleaned_up
 from .machine import Machine
 
-PORT = 4444  # in a namespace of our own: nobody else has it
-UNLIMITED = 10**11  # bytes/s: let the link alone be the limit
+PORT = 4444  # in a namespace of our own, where it is free
+UNLIMITED = 10**11  # bytes/s: only the link limits
 PATIENCE_MS = 2_000_000  # the longest downtime that QEMU accepts: switch over at once
 FINISH_SECONDS = 300.0
-POLL_SECONDS = 0.5  # between looks at the clock; what happens is told by events
+POLL_SECONDS = 0.5  # between looks at the clock; events of QEMU come at once
 
 ENDED = ("completed", "failed", "cancelled")
-PAUSED = "pre-switchover"  # of a migration with the capability pause-before-switchover: goes on when it is told
+PAUSED = "pre-switchover"  # with the capability pause-before-switchover, until migrate-continue
 POSTCOPY = "postcopy-active"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to migrate, in QEMU's words: `parameters` are the source's, `shared` ones and `capabilities` both sides'.
+    """How a guest is migrated, in QEMU's terms.
 
-    With a `file` the guest is saved into that, and the destination restores it when it is complete.
+    Attributes:
+        downtime_limit_ms: `downtime-limit` of the source.
+        bandwidth_bytes: `max-bandwidth` of the source, in bytes per second.
+        parameters: further migration parameters of the source.
+        capabilities: migration capabilities of both sides.
+        shared: migration parameters of both sides.
+        file: the guest is saved into this file, and the destination restores it when it is complete. None: the guest
+            migrates over the network.
     """
 
     downtime_limit_ms: int = 300
@@ -43,11 +50,17 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something to do once while the migration runs: after a round has ended, after some seconds, or in a state.
+    """Something that is done once while the migration runs.
 
-    Of several moments the first counts, and none before what the step waits for is so: `ready` is asked again and
-    again. Steps whose moments come together are taken in their order. A change of mode that comes when QEMU has decided
-    on the switchover comes too late: it is not taken.
+    It is due at the first of its moments, and not before `ready` is true. Steps that are due together are taken in
+    their order. A change of mode is too late, and is not taken, once QEMU has decided on the switchover.
+
+    Attributes:
+        act: does it.
+        after_round: it is due when this round has ended.
+        after_seconds: it is due so many seconds after the start.
+        in_state: it is due when the migration has this state.
+        ready: whether what the step waits for is there; called again and again.
     """
 
     act: Callable[[Qmp], object]
@@ -57,7 +70,13 @@ class Step:
     ready: Callable[[], bool] = lambda: True
 
     def due(self, rounds: int, seconds: float, state: str = "") -> bool:
-        """Whether its moment has come."""
+        """Whether the step is due.
+
+        Args:
+            rounds: how many rounds have ended.
+            seconds: since the start.
+            state: of the migration.
+        """
         by_round = self.after_round is not None and rounds >= self.after_round
         by_seconds = self.after_seconds is not None and seconds >= self.after_seconds
         by_state = self.in_state is not None and self.in_state == state
@@ -66,10 +85,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a migration went. `converged` is whether it ended by itself within the time limit.
+    """How a migration ended.
 
-    `measured` is ``query-migrate`` at the end, or at the time limit if that came first; `final` is at the
-    end in any case.
+    Attributes:
+        status: its last state.
+        converged: whether it ended by itself within the time limit.
+        time_limit_seconds: that limit.
+        measured: ``query-migrate`` at the end, or at the time limit if that came first.
+        final: ``query-migrate`` at the end.
     """
 
     status: str
@@ -88,11 +111,21 @@ def migrate(
     steps: Sequence[Step] = (),
     at_limit: Callable[[], object] = lambda: None,
 ) -> Outcome:
-    """Migrate, and wait for the end of it.
+    """Migrate a guest, and wait until its migration is over.
 
-    A migration that has not ended at `time_limit` is measured there (`at_limit` is called), then let
-    through with the longest downtime there is, so that its memory can be compared all the same; one
-    that does not even end then is cancelled. The destination stays stopped.
+    A migration that has not ended at its time limit gets the longest downtime limit that QEMU takes, so that the guest
+    arrives and its memory can be compared. If it does not end then either, it is cancelled.
+
+    Args:
+        source: the machine that the guest runs on.
+        destination: the machine that waits for it, started with `-incoming defer`.
+        settings: how it is migrated.
+        time_limit: in seconds.
+        steps: what is done while it runs.
+        at_limit: called at the time limit, before the migration is let through.
+
+    Raises:
+        LabError: a QEMU ended, or the guest did not arrive.
     """
     _prepare(source, destination, settings)
     start = time.monotonic()
@@ -116,7 +149,7 @@ def migrate(
 
 
 def _prepare(source: Machine, destination: Machine, settings: Settings) -> None:
-    """Set both sides up and start; the destination must listen before the source calls."""
+    """Set both sides up and start. The destination must listen before the source connects."""
     once_cleaned_up(lambda: set_up(source.qmp, destination.qmp, settings))
     if settings.file:
         uri = f"file:{settings.file}"
@@ -130,7 +163,11 @@ def _prepare(source: Machine, destination: Machine, settings: Settings) -> None:
 
 
 def set_up(source: Qmp, destination: Qmp, settings: Settings) -> None:
-    """Set both sides up; QmpRefusedError where one of them does not take it."""
+    """Set capabilities and parameters on both sides.
+
+    Raises:
+        QmpRefusedError: a side refuses one of them.
+    """
     capabilities = [
         {"capability": name, "state": state} for name, state in ({"events": True} | dict(settings.capabilities)).items()
     ]
@@ -149,7 +186,7 @@ def set_up(source: Qmp, destination: Qmp, settings: Settings) -> None:
 
 
 class _Schedule:
-    """The steps that are still to be taken, and how far the migration is."""
+    """The steps that are not taken yet, and the progress of the migration."""
 
     def __init__(self, steps: Sequence[Step], start: float) -> None:
         self._steps = list(steps)
@@ -158,14 +195,14 @@ class _Schedule:
         self.state = ""
 
     def note(self, event: Mapping[str, Any]) -> None:
-        """Go on by what QEMU tells."""
+        """Update the progress by an event of QEMU."""
         if event["event"] == "MIGRATION":
             self.state = event["data"]["status"]
         else:
-            self._rounds = event["data"]["pass"] - 1  # a pass begins with the sync that ends the round before
+            self._rounds = event["data"]["pass"] - 1  # the sync that begins a pass ends the round before
 
     def take(self, qmp: Qmp) -> None:
-        """Take those whose moment has come."""
+        """Take the steps that are due."""
         seconds = time.monotonic() - self._start
         for step in [step for step in self._steps if step.due(self._rounds, seconds, self.state)]:
             self._steps.remove(step)
@@ -176,15 +213,15 @@ class _Schedule:
                     raise
 
     def wait(self, deadline: float) -> float:
-        """Seconds until the next moment of a clock, at most POLL_SECONDS."""
+        """Seconds until the next step is due by the clock, or the deadline; at most POLL_SECONDS."""
         now = time.monotonic()
         moments = [self._start + step.after_seconds for step in self._steps if step.after_seconds is not None]
-        coming = [moment - now for moment in moments if moment > now]  # those gone by wait for something else
+        coming = [moment - now for moment in moments if moment > now]  # a step whose moment is over waits for `ready`
         return min([max(deadline - now, 0.0), *coming, POLL_SECONDS])
 
 
 def _follow(source: Machine, deadline: float, schedule: _Schedule) -> dict[str, Any]:
-    """Wait until the migration ends or the deadline comes; what ``query-migrate`` says then."""
+    """Wait until the migration ends or the deadline comes; ``query-migrate`` at that moment."""
     try:
         return _wait(source.qmp, deadline, schedule)
     except QmpClosedError:
@@ -204,7 +241,7 @@ def _wait(qmp: Qmp, deadline: float, schedule: _Schedule) -> dict[str, Any]:
 
 
 def _settled(source: Machine) -> dict[str, Any]:
-    """What ``query-migrate`` says once the times are in it: the state comes before them."""
+    """``query-migrate`` once it has the downtime: QEMU sets the state before the times."""
     deadline = time.monotonic() + FINISH_SECONDS
     while "downtime" not in (info := source.qmp.execute("query-migrate")) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -212,7 +249,7 @@ def _settled(source: Machine) -> dict[str, Any]:
 
 
 def _await_arrival(destination: Machine) -> None:
-    """The destination has loaded everything when it has left ``inmigrate``, and postcopy is over."""
+    """Wait until the destination has loaded everything: it has left ``inmigrate``, and postcopy is over."""
     deadline = time.monotonic() + FINISH_SECONDS
     while (status := _incoming(destination.qmp)) == "inmigrate" or status.startswith("postcopy"):
         destination.check_alive()
@@ -222,6 +259,6 @@ def _await_arrival(destination: Machine) -> None:
 
 
 def _incoming(qmp: Qmp) -> str:
-    """The state of a destination: of its VM, or of its migration where the VM has left that behind."""
+    """The state of a destination: ``inmigrate``, or else the state of its migration."""
     status = str(qmp.execute("query-status")["status"])
     return status if status == "inmigrate" else str(qmp.execute("query-migrate").get("status", status))

@@ -1,4 +1,4 @@
-"""The thread of QEMU that migrates away, as /proc shows it."""
+"""QEMU's migration thread on the source, as /proc shows it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SENDMSG = 46  # the system call, on x86-64
 
 
 def waits_to_send(pid: int) -> bool:
-    """Whether it sleeps in a write to its channel, which is full then."""
+    """Whether the thread sleeps in a write to its channel: then the channel is full."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         if NAME in (thread / "comm").read_text():
             return (thread / "syscall").read_text().startswith(f"{SENDMSG} ")

@@ -1,7 +1,7 @@
 """Two network namespaces joined by a shaped link: the wire between source and destination.
 
-The namespaces have no names. Each lives as long as a ``cat`` that waits on a pipe from this process,
-and the link lives in them: whatever ends this process, SIGKILL included, ends all of it.
+The namespaces have no names. Each lives as long as a ``cat`` that waits on a pipe from this process, and the link
+lives in them. So they end with this process, also if it is killed.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 from fakedirty.errors import LabError
 
 DEVICE = "link0"
-ADDRESSES = ("10.0.0.1", "10.0.0.2")  # seen by nobody else: each pair has namespaces of its own
+ADDRESSES = ("10.0.0.1", "10.0.0.2")  # of every network: each has namespaces of its own
 GIGABIT = 1_000_000_000
 
-# A token bucket of 2 ms at 1 Gbit/s, and never below one unsegmented TCP packet; the queue is what TCP
-# may have waiting. A single stream reaches 95 % of the rate, its headers the rest.
+# A token bucket of 2 ms at 1 Gbit/s, and never below one unsegmented TCP packet. The latency is the longest time that
+# a packet may wait. A single stream reaches 95 % of the rate; its headers take the rest.
 BURST_SECONDS = 0.002
 BURST_LEAST_BYTES = 128 * 1024
 LATENCY = "50ms"
@@ -35,21 +35,21 @@ class End:
 
     @property
     def prefix(self) -> tuple[str, ...]:
-        """What a command line starts with to run here; it replaces itself, so the pid stays the same."""
+        """The words in front of a command that is to run at this end. They exec it, so the pid stays the same."""
         return ("nsenter", f"--net=/proc/{self.pid}/ns/net", "--")
 
     def run(self, *command: str) -> str:
-        """What `command` prints when run at this end."""
+        """Run `command` at this end; its standard output."""
         return _run(*self.prefix, *command)
 
     def shape(self, bits_per_second: int) -> None:
-        """Let so much through, from now on, of what this side sends."""
+        """Limit what this side sends from now on."""
         burst = max(int(bits_per_second / 8 * BURST_SECONDS), BURST_LEAST_BYTES)
         shaper = ("tbf", "rate", f"{bits_per_second}bit", "burst", f"{burst}b", "latency", LATENCY)
         self.run("tc", "qdisc", "replace", "dev", DEVICE, "root", *shaper)
 
     def sent_bytes(self) -> int:
-        """Bytes that went into the link here, headers included, as the shaper counts them."""
+        """Bytes that this side has sent, headers included, as the shaper counts them."""
         (shaper,) = _parsed(self.run("tc", "-json", "-statistics", "qdisc", "show", "dev", DEVICE, "root"))
         return int(shaper["bytes"])
 
@@ -65,7 +65,14 @@ class Network:
 
 @contextmanager
 def shaped_network(bits_per_second: int = GIGABIT) -> Iterator[Network]:
-    """A network that lives for the ``with`` block. Raises LabError where that takes root or a tool."""
+    """A network that lives while the block runs.
+
+    Args:
+        bits_per_second: bandwidth of the link, each way.
+
+    Raises:
+        LabError: this user is not root, or a tool is missing.
+    """
     with ExitStack() as stack:
         first, second = (End(stack.enter_context(_namespace()), address) for address in ADDRESSES)
         first.run("ip", "link", "add", DEVICE, "type", "veth", "peer", "name", DEVICE, "netns", str(second.pid))
@@ -79,7 +86,7 @@ def shaped_network(bits_per_second: int = GIGABIT) -> Iterator[Network]:
 
 @contextmanager
 def _namespace() -> Iterator[int]:
-    """The pid of a process that has a network namespace of its own and does nothing."""
+    """The pid of a process that does nothing in a network namespace of its own."""
     pipe = subprocess.PIPE
     try:
         keeper = subprocess.Popen(("unshare", "--net", "cat"), bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe)
@@ -94,19 +101,19 @@ def _namespace() -> Iterator[int]:
 
 
 def _echo(keeper: subprocess.Popen[bytes]) -> None:
-    """Wait until `keeper` has its namespace: it answers a line only then."""
+    """Wait until `keeper` has its namespace: only then does it echo a line."""
     assert keeper.stdin
     assert keeper.stdout
     assert keeper.stderr
     try:
         keeper.stdin.write(b"\n")
         keeper.stdin.flush()
-        answered = keeper.stdout.readline()
+        echo = keeper.stdout.readline()
     except BrokenPipeError:
-        answered = b""
-    if not answered:
-        said = keeper.stderr.read().decode(errors="replace").strip()
-        raise LabError(f"cannot make a network namespace ({said}): the laboratory needs root")
+        echo = b""
+    if not echo:
+        reason = keeper.stderr.read().decode(errors="replace").strip()
+        raise LabError(f"cannot make a network namespace ({reason}): the laboratory needs root")
 
 
 def _run(*command: str) -> str:

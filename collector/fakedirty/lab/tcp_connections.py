@@ -1,21 +1,20 @@
-"""The TCP connections of a process to one port, and how one of them is shut down behind its back."""
+"""The TCP connections of another process to one port: found, and shut down from outside."""
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
 from pathlib import Path
 
 from fakedirty.errors import LabError
+from fakedirty.linux import libc
 
-_PIDFD_GETFD = 438  # pidfd_getfd(2), of all architectures
 _ESTABLISHED = "01"  # in /proc/PID/net/tcp
 
 
 def connections(pid: int, port: int, proc: Path = Path("/proc")) -> list[int]:
-    """File descriptors of process `pid` that are connected to `port`, by the order of their own ports."""
+    """The file descriptors of process `pid` that are connected to `port`, in the order of their own ports."""
     own_ports = _own_ports((proc / str(pid) / "net" / "tcp").read_text(), port)
     found = []
     for path in (proc / str(pid) / "fd").iterdir():
@@ -29,7 +28,7 @@ def connections(pid: int, port: int, proc: Path = Path("/proc")) -> list[int]:
 
 
 def _own_ports(table: str, port: int) -> dict[str, int]:
-    """The own port of each connection to `port`, by what /proc/PID/fd calls its socket."""
+    """The own port of each connection to `port`, by the name of its socket in /proc/PID/fd."""
     rows = [line.split() for line in table.splitlines()[1:]]
     return {
         f"socket:[{row[9]}]": int(row[1].rsplit(":", 1)[1], 16)
@@ -39,15 +38,18 @@ def _own_ports(table: str, port: int) -> dict[str, int]:
 
 
 def shut(pid: int, descriptor: int) -> bool:
-    """Shut the connection down that is file descriptor `descriptor` of process `pid`, both ways.
+    """Shut down, both ways, the connection that is file descriptor `descriptor` of process `pid`.
 
-    False if the process closed it meanwhile, as it does with all others when one breaks. Raises LabError where the
-    kernel refuses that.
+    Returns:
+        False if the process has closed it meanwhile. QEMU closes all its connections when one of them breaks.
+
+    Raises:
+        LabError: the kernel refuses it.
     """
     try:
         process = os.pidfd_open(pid)
         try:
-            copy = _copied(process, descriptor)
+            copy = libc.pidfd_getfd(process, descriptor)
         finally:
             os.close(process)
         with socket.socket(fileno=copy) as connection:
@@ -57,12 +59,3 @@ def shut(pid: int, descriptor: int) -> bool:
             return False
         raise LabError(f"cannot break a connection of process {pid}: {error.strerror}") from error
     return True
-
-
-def _copied(process: int, descriptor: int) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
-    copy = int(libc.syscall(_PIDFD_GETFD, process, descriptor, 0))
-    if copy < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return copy

@@ -1,4 +1,4 @@
-"""A bench: one guest and the network for it, from which sources that work and destinations that wait are taken."""
+"""A testbed: one guest and its network, in which sources and destinations are started one after the other."""
 
 from __future__ import annotations
 
@@ -19,9 +19,16 @@ from .network import End, Network
 
 @dataclass(frozen=True, slots=True)
 class Testbed:
-    """What source and destinations have in common; `more` are further arguments of QEMU.
+    """What the source and the destinations have in common.
 
-    Without a `network` there is no destination, and the source has that of the host.
+    Attributes:
+        qemu: the binary.
+        guest: the ground-truth guest.
+        workload: its page sets.
+        network: None for the network of the host. Then there is no destination.
+        accelerator: QEMU's, `tcg` or `kvm`.
+        more: further arguments of QEMU.
+        name: name of the guest.
     """
 
     qemu: Path
@@ -34,7 +41,11 @@ class Testbed:
 
     @contextmanager
     def source(self, enough: Callable[[GuestReport], bool] = lambda report: report.ready) -> Iterator[Machine]:
-        """A machine whose guest is at work: its report is `enough`."""
+        """Start a source, and wait until its guest is at work.
+
+        Args:
+            enough: whether a report of the guest shows that it is at work.
+        """
         with self._machine(self.network.source if self.network else None) as (source, log):
             seconds = self.guest.guest.ready_seconds
             wait_for_report(log, enough, seconds=seconds, check_alive=source.check_alive)
@@ -42,7 +53,11 @@ class Testbed:
 
     @contextmanager
     def destination(self, *, runs: bool = False) -> Iterator[Machine]:
-        """A machine that waits to be migrated to; the one before it must be gone. It `runs`, or stays stopped."""
+        """Start a destination. The one before it must have ended.
+
+        Args:
+            runs: whether the guest runs after the switchover. By default it stays stopped.
+        """
         more = RUNNING if runs else INCOMING
         with self._machine(self.network.destination if self.network else None, more) as (destination, _log):
             yield destination
@@ -57,6 +72,6 @@ class Testbed:
 
 
 def compared(source: Machine, destination: Machine) -> MemoryReport:
-    """The memories of two machines after a migration, compared by the source's page size."""
+    """Compare the memories of two machines after a migration, in pages of the size that the source reports."""
     page_size = int(source.qmp.execute("query-migrate")["ram"]["page-size"])
     return compare_memory(Side(source.qmp, source.pid), Side(destination.qmp, destination.pid), page_size)

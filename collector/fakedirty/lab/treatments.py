@@ -1,4 +1,4 @@
-"""What an experiment does about fake dirty pages: a table of treatments, each ready to be applied."""
+"""The treatments of fake dirty pages: a table, each ready to be applied to an experiment."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ DEFAULT_CHANNELS = 2  # of QEMU
 
 
 @dataclass(frozen=True, slots=True)
-class Toggle:
-    """A change of mode while the migration runs."""
+class RoundToggle:
+    """A change of mode while the migration runs, after a round has ended."""
 
     after_round: int
     mode: Mode
@@ -26,37 +26,48 @@ class Toggle:
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
-    """A mode to start with (None: QEMU has none), toggles, and the level at which it is to be observed.
+    """What is done about fake dirty pages in a migration.
 
-    `parameters` and `capabilities` are QEMU's own, beside the mode; `shared` are parameters of both sides.
+    Attributes:
+        name: its name in results.
+        summary: a line about it.
+        level: the level at which it is observed.
+        mode: the mode at the start; None for a QEMU without the patch series.
+        toggles: changes of the mode.
+        odd_memory: for a QEMU that may be older than 9.0: see Experiment.
+        converges: whether the migration is expected to end because of it.
+        parameters: migration parameters of the source, beside the mode.
+        capabilities: migration capabilities of both sides.
+        shared: migration parameters of both sides.
+        postcopy_after: postcopy begins after so many rounds of pre-copy; None for no postcopy.
     """
 
     name: str
     summary: str
     level: Level
     mode: Mode | None
-    toggles: tuple[Toggle, ...] = ()
-    odd_memory: bool = False  # for a QEMU that may be older than 9.0: see Experiment
-    converges: bool = False  # whether it is meant to make the migration end
+    toggles: tuple[RoundToggle, ...] = ()
+    odd_memory: bool = False
+    converges: bool = False
     parameters: Mapping[str, object] = field(default_factory=dict)
     capabilities: Mapping[str, bool] = field(default_factory=dict)
     shared: Mapping[str, object] = field(default_factory=dict)
-    postcopy_after: int | None = None  # rounds of pre-copy, where the rest is to be fetched by the destination
+    postcopy_after: int | None = None
 
     @property
     def codec(self) -> str | None:
-        """What multifd compresses with; None where it does not."""
+        """The codec with which multifd compresses; None if it does not compress."""
         name = self.shared.get(COMPRESSION)
         return None if name is None else str(name)
 
     @property
     def channels(self) -> int:
-        """Channels of multifd; 0 without."""
+        """Channels of multifd; 0 without multifd."""
         return int(str(self.shared.get(CHANNELS, DEFAULT_CHANNELS))) if self.capabilities.get("multifd") else 0
 
     @property
     def steps(self) -> list[Step]:
-        """The toggles, over QMP, each when its round has ended, and the turn to postcopy."""
+        """The toggles and the start of postcopy, as steps of a migration."""
         steps = [Step(_setting(toggle.mode), after_round=toggle.after_round) for toggle in self.toggles]
         if self.postcopy_after is not None:
             steps.append(Step(_start_postcopy, after_round=self.postcopy_after))
@@ -77,10 +88,10 @@ UNPATCHED = Treatment(
 VANILLA = Treatment("vanilla", "mode off, observed by the stock probe", Level.STOCK, Mode.OFF)
 SKIP = Treatment(
     "skip",
-    "observed by the series itself, toggled from observe to skip while it runs, after round 2",
+    "observed by the patch series itself, toggled from observe to skip while it runs, after round 2",
     Level.PATCHED,
     Mode.OBSERVE,
-    (Toggle(after_round=2, mode=Mode.SKIP),),
+    (RoundToggle(after_round=2, mode=Mode.SKIP),),
     converges=True,
 )
 
@@ -90,10 +101,10 @@ def _xbzrle(cache_bytes: int) -> Mapping[str, object]:
 
 
 XBZRLE: Mapping[str, bool] = {"xbzrle": True}
-SMALL_CACHE, LARGE_CACHE = 64 << 20, 512 << 20  # bytes: QEMU's default, and as much as the guest of REFERENCE has
+SMALL_CACHE, LARGE_CACHE = 64 << 20, 512 << 20  # bytes: QEMU's default, and the RAM of the guest of REFERENCE
 ALONE: Mapping[str, object] = {SWITCHOVER: False}
 
-#: What is compared for convergence, observed by QEMU's own history of rounds. Skipping goes on from the start.
+#: The treatments of the convergence benchmark, observed by QEMU's own history of rounds. They skip from the start.
 CONVERGENCE = (
     Treatment("vanilla", "mode off", Level.QMP, Mode.OFF),
     Treatment(
@@ -123,7 +134,7 @@ CONVERGENCE = (
     Treatment("skip", "skip with XXH3 and the fake-aware switchover", Level.QMP, Mode.SKIP),
     Treatment(
         "skip+xbzrle",
-        "the same, with XBZRLE and a cache of the size of RAM",
+        "skip with XXH3 and the fake-aware switchover, and XBZRLE with a cache of the size of RAM",
         Level.QMP,
         Mode.SKIP,
         parameters=_xbzrle(LARGE_CACHE),
@@ -136,7 +147,12 @@ MULTIFD: Mapping[str, bool] = {"multifd": True}
 
 
 def compressed(mode: Mode, codec: str) -> Treatment:
-    """Multifd over two channels that compress, in that mode."""
+    """Multifd over two channels that compress.
+
+    Args:
+        mode: OFF or SKIP.
+        codec: `zstd` or `zlib`.
+    """
     skipping = mode is Mode.SKIP
     return Treatment(
         f"skip+multifd+{codec}" if skipping else f"multifd+{codec}",
@@ -148,7 +164,7 @@ def compressed(mode: Mode, codec: str) -> Treatment:
     )
 
 
-#: What is compared where the pages of a guest compress.
+#: The treatments of the compression benchmark.
 COMPRESSION_TREATMENTS = (
     *(each for each in CONVERGENCE if each.name == "skip"),
     *(compressed(mode, codec) for codec in ("zstd", "zlib") for mode in (Mode.OFF, Mode.SKIP)),

@@ -1,13 +1,13 @@
-"""Page records held against the truth: what a ground-truth guest says of its pages, by page frame.
+"""Page records compared with the truth: the page sets that a ground-truth guest reports, by page frame.
 
-For every visit of a page the truth knows, it allows certain classes and dispositions:
+For every visit of a page in a set, the truth allows certain classes and dispositions:
 
 - a page's first visit with records is ``first``, and no other is;
 - a page of set ``fake`` is never ``changed``;
-- a page of set ``changed`` is never ``fake`` when two whole sweeps passed between its visits. In less time it may
-  be: written before the one visit, it is marked dirty again, and still holds the same at the next;
+- a page of set ``changed`` is never ``fake`` if two whole sweeps passed between its visits. In less time it may be:
+  it was written and marked dirty before the first visit, and still holds the same at the next;
 - a page of set ``untouched`` is visited once;
-- pages of ``zero``, ``aba`` and ``phased`` may be either: only what they held when they were visited could tell;
+- a page of ``zero``, ``aba`` or ``phased`` may be either: that depends on its content at each visit;
 - only a ``fake`` page is skipped, and only a page of set ``zero`` is sent as zero.
 """
 
@@ -29,10 +29,14 @@ Truths = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class PageRecords:
-    """Visits of pages of one RAM block, in the order in which they happened: an array each.
+    """Visits of pages of one RAM block, in their order, as arrays of one length.
 
-    `page` is the index in the block, `page_class` and `disposition` are numbers of :class:`PageClass` and
-    :class:`Disposition`; `time_ns` is when the batch was closed that the visit came in.
+    Attributes:
+        page: index of the page in the block.
+        page_class: number of a :class:`PageClass`.
+        disposition: number of a :class:`Disposition`.
+        round: number of the round.
+        time_ns: when the batch that has the visit was closed, CLOCK_MONOTONIC.
     """
 
     page: Numbers
@@ -43,7 +47,12 @@ class PageRecords:
 
     @classmethod
     def of_frame(cls, pages: pd.DataFrame, block: str = "pc.ram") -> PageRecords:
-        """Those of `block` in the page records of one migration, as ``fakedirty.load(path).pages`` gives them."""
+        """The visits of one block.
+
+        Args:
+            pages: page records of one migration, as ``fakedirty.load(path).pages`` gives them.
+            block: name of the RAM block.
+        """
         own = pages[pages["block"] == block]
         return cls(
             own["page"].to_numpy(np.int64),
@@ -59,9 +68,13 @@ class PageRecords:
 
 @dataclass(frozen=True, slots=True)
 class SetScore:
-    """One page set. `wrong` are the indexes of the records that the truth forbids.
+    """The score of one page set.
 
-    `undecided` visits are those of which the truth does not know the class; `unvisited` pages have no record.
+    Attributes:
+        visits: records of its pages.
+        undecided: visits whose class the truth does not know.
+        unvisited: pages without a record.
+        wrong: indexes of the records that the truth forbids.
     """
 
     visits: int
@@ -71,41 +84,41 @@ class SetScore:
 
     @property
     def judged(self) -> int:
-        """How many visits the truth knows the class of."""
+        """How many visits have a class that the truth knows."""
         return self.visits - self.undecided
 
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """The page sets by name."""
+    """The scores of the page sets, by name."""
 
     sets: Mapping[str, SetScore]
 
     @property
     def judged(self) -> int:
-        """Visits of which the truth knows the class, in all sets."""
-        return sum(verdict.judged for verdict in self.sets.values())
+        """How many visits have a class that the truth knows, in all sets."""
+        return sum(score.judged for score in self.sets.values())
 
     @property
     def wrong(self) -> int:
-        """Visits that the truth forbids, in all sets."""
-        return sum(len(verdict.wrong) for verdict in self.sets.values())
+        """How many visits the truth forbids, in all sets."""
+        return sum(len(score.wrong) for score in self.sets.values())
 
     @property
     def right_share(self) -> float | None:
-        """The share of the judged visits that are right; None if none was judged."""
+        """The share of right visits among the judged ones; None if none was judged."""
         return 1 - self.wrong / self.judged if self.judged else None
 
     def __str__(self) -> str:
         sets = ", ".join(
-            f"{name}: {verdict.visits:,} visits, {verdict.undecided:,} undecided, {len(verdict.wrong):,} wrong"
-            for name, verdict in self.sets.items()
+            f"{name}: {score.visits:,} visits, {score.undecided:,} undecided, {len(score.wrong):,} wrong"
+            for name, score in self.sets.items()
         )
         return f"{self.judged - self.wrong:,} of {self.judged:,} judged visits are right ({sets})"
 
 
 def switchover_rounds(rounds: pd.DataFrame) -> frozenset[int]:
-    """The rounds in which the guest stood still, of ``fakedirty.load(path).rounds``."""
+    """The rounds in which the guest was stopped, in ``fakedirty.load(path).rounds``."""
     return frozenset(int(number) for number in rounds.loc[rounds["kind"] == str(Kind.SWITCHOVER), "round"])
 
 
@@ -117,35 +130,40 @@ def judge(
     switchover: Collection[int] = (),
     forgotten: Collection[int] = (),
 ) -> ClassScore:
-    """Hold the records of one migration, all of them from its start on, against the page sets of the guest.
+    """Compare the records of one migration with the page sets of its guest.
 
-    `sweep_seconds` is the guest's longest sweep with its pause, as it reported when the migration was over;
-    `switchover` are the rounds in which the guest stood still; `forgotten` those in which QEMU dropped its
-    records (a mode turned on, or another hash).
+    Args:
+        sets: the page frames of each set.
+        records: all records of the migration, from its start on.
+        sweep_seconds: the guest's longest sweep with its pause, as it reports after the migration.
+        switchover: the rounds in which the guest was stopped.
+        forgotten: the rounds in which QEMU dropped its records (a mode was turned on, or the hash changed).
     """
     history = _History.of(records, frozenset(forgotten))
     swept = ~np.isin(records.round, list(switchover)) & (history.interval_ns >= 2e9 * sweep_seconds)
-    verdicts = {}
+    scores = {}
     for name, frames in sets.items():
         visits = np.flatnonzero(np.isin(records.page, frames))
         forbidden, known = RULES[name](records, history, swept)
         forbidden = forbidden | history.broken_first | _impossible(records, name)
         known = known | forbidden
-        verdicts[name] = SetScore(
+        scores[name] = SetScore(
             visits=len(visits),
             undecided=int((~known[visits]).sum()),
             unvisited=len(np.setdiff1d(frames, records.page)),
             wrong=visits[forbidden[visits]],
         )
-    return ClassScore(verdicts)
+    return ClassScore(scores)
 
 
 @dataclass(frozen=True, slots=True)
 class _History:
-    """Of every visit, what came before it.
+    """What came before each visit, as arrays of one length.
 
-    `interval_ns` is the least time since the visit before, 0 where there was none; `is_first` whether there
-    is no record to compare with; `broken_first` whether the class contradicts that.
+    Attributes:
+        interval_ns: the shortest time that may have passed since the visit before; 0 without one.
+        is_first: whether QEMU has no record to compare with.
+        broken_first: whether the class contradicts that.
     """
 
     interval_ns: Numbers
@@ -159,14 +177,14 @@ class _History:
         rounds_dropped = np.sort(np.array(list(forgotten), np.int64))
         epoch = np.searchsorted(rounds_dropped, records.round, side="right")
         is_first = ~seen | (epoch != epoch[before])
-        # within the round in which records were dropped, it is not known before or after which visit
+        # within the round in which records were dropped, it is not known which visits came before that
         unclear = np.isin(records.round, rounds_dropped)
         unclear |= seen & unclear[before] & ~is_first
         # a visit lies between the close of its batch and that of the batch before it
         earliest = _batch_before(records.time_ns)
         interval = np.where(seen, earliest - records.time_ns[before], 0)
-        said_first = records.page_class == PageClass.FIRST
-        return cls(interval, is_first, (said_first != is_first) & ~unclear)
+        recorded_first = records.page_class == PageClass.FIRST
+        return cls(interval, is_first, (recorded_first != is_first) & ~unclear)
 
 
 Rule = Callable[[PageRecords, _History, Truths], tuple[Truths, Truths]]
@@ -188,7 +206,7 @@ def _either(records: PageRecords, history: _History, _swept: Truths) -> tuple[Tr
     return np.zeros(len(records), bool), history.is_first
 
 
-# of every visit, were it of a page of the set: whether the class is forbidden, and whether the truth knows it
+# for every visit, as if its page were of the set: whether its class is forbidden, and whether the truth knows it
 RULES: dict[str, Rule] = {
     "fake": _fake,
     "changed": _changed,
@@ -207,7 +225,7 @@ def _impossible(records: PageRecords, name: str) -> Truths:
 
 
 def _visit_before(page: Numbers) -> Numbers:
-    """Of every visit, the index of the visit before of the same page; -1 where there is none."""
+    """For every visit, the index of the visit before of the same page; -1 without one."""
     order = np.argsort(page, kind="stable")
     before = np.full(len(page), -1, np.int64)
     same = page[order][1:] == page[order][:-1]
@@ -216,7 +234,7 @@ def _visit_before(page: Numbers) -> Numbers:
 
 
 def _batch_before(time_ns: Numbers) -> Numbers:
-    """Of every visit, when the batch before its own was closed; for the first batch, its own."""
+    """For every visit, when the batch before its own was closed; for the first batch, when that was closed."""
     begins = np.flatnonzero(np.diff(time_ns, prepend=time_ns[:1] - 1))
     closes = np.concatenate([time_ns[:1], time_ns[begins[:-1]]]) if len(begins) else time_ns
     earliest: Numbers = np.repeat(closes, np.diff(begins, append=len(time_ns)))
@@ -224,6 +242,6 @@ def _batch_before(time_ns: Numbers) -> Numbers:
 
 
 def _numbers(words: pd.Series[str], known: type[StringEnum]) -> Numbers:
-    """Words of an enumeration as its numbers; a word that it does not have becomes -1."""
+    """Names of an enumeration as its numbers; a name that it does not have becomes -1."""
     numbers = words.astype(str).map({str(word): int(word) for word in known})
     return np.asarray(numbers.fillna(-1), np.int64)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
+from . import libc
 from .process import Process
 
 T = TypeVar("T")
-
-_CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def in_network_of(process: Process | None, work: Callable[[], T]) -> T:
@@ -40,9 +37,7 @@ def in_network_of(process: Process | None, work: Callable[[], T]) -> T:
 
 def _do(namespace: int, work: Callable[[], T], future: Future[T]) -> None:
     try:
-        if _libc.setns(namespace, _CLONE_NEWNET):
-            error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error))
+        libc.setns(namespace, libc.CLONE_NEWNET)
         future.set_result(work())
     except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
         future.set_exception(error)

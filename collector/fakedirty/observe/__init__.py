@@ -1,1 +1,1 @@
-"""From a running QEMU to events of the model: probes, traces and QMP polling."""
+"""Observe running QEMUs: probes or QMP make records of a trace, and readers make events of the model of them."""

@@ -1,4 +1,4 @@
-"""What can be observed on this host, and why not more: the data behind ``fakedirty doctor``."""
+"""Which QEMUs can be observed on this host, at which level, and why not at a higher one: for ``fakedirty doctor``."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.errors import FakedirtyError, QmpError
+from fakedirty.linux.process_memory import ProcessMemory
 from fakedirty.model.enums import Level
 from fakedirty.observe.bpf.attach_point import AttachPoint, PlacedProbe
-from fakedirty.observe.bpf.process_memory import ProcessMemory
-from fakedirty.observe.host import capabilities
 from fakedirty.observe.host.elf import Binary
-from fakedirty.observe.host.host_checks import HostCheck
 from fakedirty.observe.host.kernel import Kernel
+from fakedirty.observe.host.machine import HostCheck
 from fakedirty.observe.host.target import PROC, Target, find_all
 from fakedirty.qmp.address import Address
 from fakedirty.qmp.supported import FakeDirtySupport
 
 from .bpf import packet_writes, patched_probes, stock_probes
-from .host import headers, host_checks, kernel, levels, migration_capabilities
+from .host import capabilities, headers, host_checks, kernel, levels, migration_capabilities
 
 
 @dataclass(frozen=True, slots=True)
 class QmpSocket:
-    """A monitor of a QEMU: a QMP socket, or libvirt. `problem` is empty if it answers, and only then is more known."""
+    """A monitor of a QEMU: a QMP socket, or libvirt. `problem` is why it does not answer; empty: it does."""
 
     path: str
     problem: str
@@ -36,11 +35,17 @@ class QmpSocket:
 
 @dataclass(frozen=True, slots=True)
 class TargetReport:
-    """One QEMU: `level` is the highest possible (None: none), `reasons` say why not each higher one.
+    """One QEMU.
 
-    `version` and `capabilities` (those that are on) are None where no QMP socket answers; `consequences` are what
-    capabilities mean for what that level counts. `huge_pages` are sizes in bytes. `modes` and `hashes` are those that
-    it can be set to, None where that is not known: no QMP socket answers, or, of hashes, QEMU does not say.
+    Attributes:
+        level: the highest level that is possible; None: none is.
+        reasons: why each higher level is not possible.
+        version: QEMU's version; None: no QMP socket answers.
+        capabilities: the migration capabilities that are on; None: no QMP socket answers.
+        consequences: what capabilities mean for the counts of that level.
+        huge_pages: sizes in bytes.
+        modes: modes to which it can be set; None: no QMP socket answers.
+        hashes: hashes to which it can be set; None: no QMP socket answers, or QEMU does not report them.
     """
 
     pid: int
@@ -61,7 +66,7 @@ class TargetReport:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """This host (empty problems are good news), and its QEMUs."""
+    """This host and its QEMUs. Problems are empty if there are none."""
 
     kernel: Kernel
     headers: str
@@ -76,7 +81,7 @@ class Examination:
 
 
 def examine(targets: list[Target] | None = None, *, qmp_path: Path | None = None, proc: Path = PROC) -> Examination:
-    """Look at the given QEMUs, or at all that run. Never raises for what is missing: it says so."""
+    """Examine the given QEMUs, or all that run. What is missing is in the result, and raises no error."""
     where, problem = "", ""
     try:
         where = headers.find().where
@@ -84,24 +89,24 @@ def examine(targets: list[Target] | None = None, *, qmp_path: Path | None = None
         problem = str(error)
     found = find_all(proc) if targets is None else targets
     reports = [(target, examine_target(target, qmp_path=qmp_path)) for target in found]
-    if targets is None:  # of those that were found, some may have ended while others were looked at
+    if targets is None:  # some of those that were found may have ended while others were examined
         reports = [(target, report) for target, report in reports if (proc / str(target.pid)).exists()]
     return Examination(
-        kernel.look(),
+        kernel.read(),
         where,
         problem,
         capabilities.missing(),
         [report for _, report in reports],
-        host_checks.look(),
+        host_checks.check(),
     )
 
 
 def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetReport:
-    """One QEMU."""
+    """Examine one QEMU, by the monitor at `qmp_path`, or by those of its command line."""
     monitors: Sequence[Address] = [target.at(qmp_path)] if qmp_path else target.monitors
-    sockets = [ask(address) for address in monitors]
+    sockets = [query_socket(address) for address in monitors]
     choice = levels.choose(target, any(not socket.problem for socket in sockets))
-    build_id, points = _instruments(target, choice.level)
+    build_id, points = _attach_points(target, choice.level)
     answering = next((socket for socket in sockets if not socket.problem), None)
     return TargetReport(
         pid=target.pid,
@@ -126,17 +131,17 @@ def examine_target(target: Target, *, qmp_path: Path | None = None) -> TargetRep
     )
 
 
-def ask(address: Address) -> QmpSocket:
-    """What the QEMU there says of itself."""
+def query_socket(address: Address) -> QmpSocket:
+    """What the QEMU at a monitor reports of itself."""
     try:
-        found = migration_capabilities.ask(address)
+        found = migration_capabilities.read(address)
     except QmpError as error:
         return QmpSocket(str(address), str(error))
     return QmpSocket(str(address), "", found.version, found.capabilities, found.abilities)
 
 
-def _instruments(target: Target, level: Level | None) -> tuple[str | None, list[AttachPoint]]:
-    """The build id, and where the level would attach."""
+def _attach_points(target: Target, level: Level | None) -> tuple[str | None, list[AttachPoint]]:
+    """The build id, and the instructions to which the level would attach."""
     placed: list[PlacedProbe] = []
     try:
         with Binary(target.exe) as binary:
@@ -145,5 +150,5 @@ def _instruments(target: Target, level: Level | None) -> tuple[str | None, list[
             elif level in (Level.STOCK, Level.USDT):
                 placed = stock_probes.placed(binary, ProcessMemory(target.proc, target.pid, binary), level)
             return binary.build_id, [entry.point for entry in placed]
-    except (FakedirtyError, OSError):  # it has just ended, or is another user's: the reasons say so
+    except (FakedirtyError, OSError):  # it has just ended, or is another user's, which is in the reasons
         return None, []

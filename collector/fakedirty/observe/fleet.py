@@ -1,8 +1,8 @@
-"""Every QEMU of the host at once: they are found, observed each by an observer of its own, and let go.
+"""Observe every QEMU of the host: find them, and give each an observer of its own.
 
-One that does not answer, or whose monitor lies, keeps no other from being observed: what waits for a QEMU runs in a
-thread of a pool. A QEMU at rest takes no thread and no time: the kernel wakes its observer. Only one whose level has to
-be polled has a thread of its own.
+A QEMU that does not answer does not delay others: whatever waits for a QEMU runs in a thread of a pool. A QEMU without
+a migration takes no thread and no time, because the kernel wakes its observer. Only a QEMU whose level must be polled
+has a thread of its own.
 """
 
 from __future__ import annotations
@@ -20,25 +20,32 @@ from fakedirty.observe.host.target import Finder, Target
 from .observer import POLL_SECONDS, Observer
 
 SEARCH_SECONDS = 0.5
-PAUSE_SECONDS = 0.2  # between two looks at whether it is to stop
-# A QEMU that could not be observed is tried again then, and twice as late each time, up to the latest: soon at first,
-# for its loader may not have been done with its memory.
+PAUSE_SECONDS = 0.2  # between two calls of `stop`
+# A QEMU that could not be observed is tried again after this time, and then after twice the time, up to the latest. The
+# first try is soon, as the loader may not have been done with its memory.
 RETRY_SECONDS = 1.0
 LATEST_RETRY_SECONDS = 600.0
-ATTACHING = 4  # at a time: most of it is work for a core
-STEPPING = 256  # at a time: most of them wait for a monitor
+ATTACHING = 4  # threads; most of the work needs a core
+STEPPING = 256  # threads; most of them wait for a monitor
 
 _log = logging.getLogger(__name__)
 
-Identity = tuple[int, int]  # process id and start time: ids are used again
+Identity = tuple[int, int]  # process id and start time: ids are reused
 
 
 @dataclass(slots=True, eq=False)
 class _Member:
-    """A QEMU that is to be observed: `due` is when it is tried again, `reason` why it could not be observed.
+    """A QEMU that is to be observed.
 
-    One that is `over` has ended, and is known until it is found no more: its parent may not have looked yet.
-    `successor` is what it has become, where it runs another executable now.
+    Attributes:
+        pause: seconds until the next try, if this one fails.
+        over: it has ended. It stays a member while it is still found: its parent may not have reaped it.
+        successor: the same process with another executable, which it runs now.
+        due: when it is tried again (time.monotonic).
+        reason: why it could not be observed.
+        thread: the thread that polls it, if its level must be polled.
+        stepping: a thread of the pool takes a step.
+        again: another step follows that one.
     """
 
     target: Target
@@ -48,17 +55,23 @@ class _Member:
     due: float | None = None
     reason: str = ""
     observer: Observer | None = None
-    thread: threading.Thread | None = None  # where it is polled
+    thread: threading.Thread | None = None
     stepping: bool = False
     again: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Fleet:
-    """All QEMUs of the host, or those that `find` finds.
+    """Observers of all QEMUs of the host.
 
-    `make` makes the observer of one, `attached` is called when it is at work, `parted` when it is no more, or could not
-    be. All three, and the sinks of the observers, are called from threads of the fleet.
+    `make`, `attached`, `parted` and the sinks of the observers are called from threads of the fleet.
+
+    Args:
+        make: makes the observer of a QEMU.
+        find: finds the QEMUs; None: all of the host.
+        attached: called when a QEMU is observed.
+        parted: called when a QEMU is no longer observed, or could not be.
+        retry_seconds: until the first retry.
     """
 
     def __init__(
@@ -71,7 +84,7 @@ class Fleet:
     ) -> None:
         self._make = make
         self._find = find or Finder().find
-        self.found: list[Target] = []  # at the last look
+        self.found: list[Target] = []  # at the last search
         self._attached = attached
         self._parted = parted
         self._retry_seconds = retry_seconds
@@ -87,14 +100,14 @@ class Fleet:
         self._threads = [threading.Thread(target=each, name=each.__name__[1:]) for each in (self._search, self._tick)]
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Observe until `stop` says so, and on until :meth:`close`."""
+        """Observe. Returns when `stop` returns true; the fleet observes on until :meth:`close`."""
         for thread in self._threads:
             thread.start()
         while not stop():
             self._over.wait(PAUSE_SECONDS)
 
     def close(self) -> None:
-        """Let all of them go; what happened up to now is taken in first."""
+        """Stop observing. Everything that happened up to now is processed first."""
         with self._activity:
             self._over.set()
             self._migrating.set()
@@ -111,12 +124,12 @@ class Fleet:
 
     @property
     def valid(self) -> bool:
-        """Whether all migrations of the observers that have been let go can be believed."""
+        """Whether all migrations of the observers that were closed are valid."""
         return not self._invalid.is_set()
 
     @property
     def observers(self) -> list[Observer]:
-        """Those at work, for any thread."""
+        """The observers of QEMUs that are observed now. May be called from any thread."""
         return list(self._observers.values())
 
     def _search(self) -> None:
@@ -128,15 +141,15 @@ class Fleet:
             except (OSError, FakedirtyError) as error:
                 if str(error) != reason:
                     reason = str(error)
-                    _log.error("QEMUs could not be looked for: %s", error)
-            except Exception:  # noqa: BLE001 - those that were found are to be observed, and others be found yet
-                _log.exception("QEMUs could not be looked for, by a fault of ours")
+                    _log.error("the search for QEMUs has failed: %s", error)
+            except Exception:  # noqa: BLE001 - QEMUs that were found are observed on, and the search is repeated
+                _log.exception("the search for QEMUs has failed, a fault of fakedirty")
             self._over.wait(SEARCH_SECONDS)
 
     def _welcome(self, running: dict[Identity, Target]) -> None:
         for identity in self._members.keys() - running.keys():
             known = self._members[identity]
-            if known.over or known.due is not None:  # the others part when their process has ended
+            if known.over or known.due is not None:  # others leave by themselves, when their process has ended
                 del self._members[identity]
         now = time.monotonic()
         for identity, target in running.items():
@@ -153,7 +166,7 @@ class Fleet:
             self._attaching.submit(self._attach, member)
 
     def _tick(self) -> None:
-        """Those that migrate look up the time, and what else their level has to look up."""
+        """Wake the observers of QEMUs that migrate, as some events depend on the time."""
         while not self._over.is_set():
             self._migrating.wait()
             for member in list(self._active):
@@ -170,7 +183,7 @@ class Fleet:
             self._parted(member.target)
             self._failed(member, error)
             return
-        member.stepping = True  # none is taken before it listens: the first one may be the last
+        member.stepping = True  # no step before `ready` is set: the first step may be the last
         member.observer = observer
         self._observers[member.target.identity] = observer
         try:
@@ -184,7 +197,7 @@ class Fleet:
             self._leave(member, error)
 
     def _wake(self, member: _Member) -> None:
-        """Let its observer take a step, in a thread of the pool, and another one if it takes one already."""
+        """Let the observer take a step in a thread of the pool. If it takes one already, another one follows."""
         with member.lock:
             if member.observer is None or member.thread is not None:
                 return
@@ -195,9 +208,9 @@ class Fleet:
         try:
             self._stepping.submit(self._step, member)
         except RuntimeError:
-            if self._over.is_set():  # the fleet is being closed, and this one has taken its last step
+            if self._over.is_set():  # the fleet is being closed, and the observer has taken its last step
                 member.stepping = False
-            # else no thread could be started, and one that there is takes it
+            # else no new thread could be started, and one of the running threads takes the step
 
     def _step(self, member: _Member) -> None:
         observer = member.observer
@@ -218,20 +231,20 @@ class Fleet:
                     return
 
     def _poll(self, member: _Member) -> None:
-        """One whose level has to be polled, for as long as it runs."""
+        """Poll a QEMU whose level must be polled, as long as it runs."""
         observer = member.observer
         assert observer is not None
         try:
             observer.run(lambda: self._over.is_set() or member.successor is not None)
             if not observer.over:
-                observer.step(0)  # what happened up to now
+                observer.step(0)  # process what happened up to now
         except Exception as error:  # noqa: BLE001 - the others are to be observed
             self._leave(member, error)
         else:
             self._leave(member)
 
     def _note(self, member: _Member, *, active: bool) -> None:
-        """Whether it migrates: while any does, time is looked up."""
+        """Note whether a QEMU migrates. While any QEMU does, :meth:`_tick` is at work."""
         with self._activity:
             if active:
                 self._active.add(member)
@@ -242,9 +255,9 @@ class Fleet:
                 self._migrating.clear()
 
     def _leave(self, member: _Member, error: Exception | None = None) -> None:
-        """Observe it no more: its process has ended, or runs another executable, or there is a fault.
+        """Stop observing a QEMU: its process has ended, runs another executable, or an error occurred.
 
-        After the latter two it is tried again.
+        In the latter two cases it is tried again.
         """
         try:
             self._part(member)
@@ -257,11 +270,11 @@ class Fleet:
             member.thread, member.stepping, member.due = None, False, time.monotonic()
 
     def _failed(self, member: _Member, error: Exception) -> None:
-        """Say why, once, and try again later for as long as it runs."""
+        """Log the reason once, and try again later, as long as the process runs."""
         target = member.target
         if target.runs:
             if not isinstance(error, FakedirtyError | OSError):
-                _log.error("%s (pid %d) is not observed, by a fault of ours", target.vm, target.pid, exc_info=error)
+                _log.error("%s (pid %d) is not observed, a fault of fakedirty", target.vm, target.pid, exc_info=error)
             elif str(error) != member.reason:
                 member.reason = str(error)
                 _log.warning("%s (pid %d) is not observed: %s", target.vm, target.pid, error)

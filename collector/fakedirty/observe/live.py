@@ -1,4 +1,4 @@
-"""A running QEMU as a trace: the tracer of its level, and a watch on its process."""
+"""The trace of a running QEMU: the tracer of its level, and its process, whose end is a record."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from fakedirty.qmp.turn import in_turns
 from fakedirty.qmp.validation import parsing_answers
 
 from .decode import multifd
-from .interfaces import Tracer
+from .decode.interfaces import Tracer
 from .qmp_poller import QmpPoller
 
 LIMITS = ("downtime-limit", "avail-switchover-bandwidth", *multifd.PARAMETERS)  # of query-migrate-parameters
 
 
 def read_limits(qmp: Monitor) -> Mapping[str, object]:
-    """What QEMU was told of its limits and its channels."""
+    """The parameters of a QEMU that limit a migration, and those of its channels."""
     parameters = read_parameters(qmp)
     with parsing_answers(qmp.path):
         on = multifd.MULTIFD in capabilities(qmp)
@@ -43,7 +43,22 @@ def read_limits(qmp: Monitor) -> Mapping[str, object]:
 
 
 class LiveTrace:
-    """What is heard of a QEMU that runs."""
+    """The trace of a running QEMU.
+
+    Args:
+        target: the QEMU.
+        level: the level at which it is observed.
+        pages: whether page records are wanted.
+        monitor: the only monitor to use; None: those of its command line.
+        sizes: of ring buffers and maps.
+        sample: one page of so many is hashed, at levels stock and usdt.
+        hold: keep the connection to a monitor, at level qmp.
+        attachments: probes that are shared with other QEMUs; None: its own.
+        clock: returns the time in ns by CLOCK_MONOTONIC.
+
+    Raises:
+        UsageError: the level does not support what is wanted.
+    """
 
     def __init__(
         self,
@@ -67,8 +82,8 @@ class LiveTrace:
         self._clock = clock
         self._process: int | None = None
         self._watched = False
-        self._told: queue.SimpleQueue[TraceRecord] = queue.SimpleQueue()
-        self._asking: threading.Thread | None = None
+        self._limits: queue.SimpleQueue[TraceRecord] = queue.SimpleQueue()
+        self._reading_limits: threading.Thread | None = None
         if isinstance(monitor, Path):
             monitor = target.at(monitor)
         self._monitors = monitors = [monitor] if monitor else [*target.monitors]
@@ -91,42 +106,42 @@ class LiveTrace:
 
     @property
     def target(self) -> Target:
-        """Whom it hears."""
+        """The QEMU."""
         return self._target
 
     @property
     def level(self) -> Level:
-        """What it is heard at."""
+        """The level at which it is observed."""
         return self._level
 
     @property
     def monitors(self) -> tuple[Address, ...]:
-        """Where QEMU is asked, the best first."""
+        """The monitors that are used, the best first."""
         return tuple(self._monitors)
 
     def prefer(self, monitor: Address) -> None:
-        """Ask there first: it has answered."""
+        """Use a monitor before the others, because it has answered."""
         self._monitors[:] = [monitor, *(each for each in self._monitors if each != monitor)]
 
     @property
     def qmp(self) -> Monitor | None:
-        """The connection that the level holds; None where it holds none, or has just lost it."""
+        """The connection that the level keeps; None if it keeps none, or has just lost it."""
         return self._tracer.qmp if isinstance(self._tracer, QmpPoller) else None
 
     @property
     def probes(self) -> int:
-        """How many probes are attached."""
+        """The number of probes that are attached."""
         return self._tracer.probes
 
     def open(self) -> Subject:
-        """Attach."""
+        """Attach. Raises TargetError if the QEMU is gone, and the errors of its tracer."""
         target = self._target
         try:
             self._process = os.pidfd_open(target.pid)
         except OSError as error:
             raise TargetError(f"QEMU {target.pid} is gone: {error}") from error
         try:
-            if not target.process.runs:  # the descriptor may be another's, which has its id by now
+            if not target.process.runs:  # the descriptor may be of another process, which has the id by now
                 raise TargetError(f"QEMU {target.pid} is gone")
             facts = self._tracer.attach()
         except OSError as error:
@@ -138,16 +153,16 @@ class LiveTrace:
         return Subject(target.vm, self._level, f"{target.pid} {target.start_ticks}", facts, target.uuid)
 
     def poll(self, timeout: float) -> Sequence[TraceRecord]:
-        """What was heard; the last record ever is that the QEMU is gone."""
+        """The records since the last call. The last one of all has the channel GONE."""
         gone = self._gone()
         records = self._tracer.poll(0 if gone else timeout)
-        while not self._told.empty():
-            records.append(self._told.get())
+        while not self._limits.empty():
+            records.append(self._limits.get())
         records.append(TraceRecord(self._clock(), Channel.GONE if gone else Channel.TICK))
         return records
 
     def listen(self, ready: Callable[[], None]) -> bool:
-        """By the kernel: probes and the process itself."""
+        """The kernel wakes the dispatcher, for events of probes and for the end of the process."""
         if not self._tracer.listen(ready):
             return False
         assert self._process is not None
@@ -156,22 +171,24 @@ class LiveTrace:
         return True
 
     def report(self, state: str) -> TraceRecord:
-        """Ask QEMU."""
+        """QEMU's report, or an empty one."""
         info = self._tracer.report(state)
         return TraceRecord(self._clock(), Channel.REPORT, json.dumps(info).encode())
 
     def look_up_limits(self) -> None:
-        """In a thread of its own: a socket may be held by somebody else, or its QEMU stand still."""
-        if self._asking is None or not self._asking.is_alive():
-            self._asking = threading.Thread(target=self._ask_limits, name=f"limits {self._target.pid}", daemon=True)
-            self._asking.start()
+        """Read them in a thread of its own: another client may use the socket, or QEMU may not answer."""
+        if self._reading_limits is None or not self._reading_limits.is_alive():
+            self._reading_limits = threading.Thread(
+                target=self._read_limits, name=f"limits {self._target.pid}", daemon=True
+            )
+            self._reading_limits.start()
 
-    def _ask_limits(self) -> None:
+    def _read_limits(self) -> None:
         try:
             limits = read_limits(held) if (held := self.qmp) is not None else in_turns(self._monitors, read_limits)
-        except QmpError:  # they are not known then
+        except QmpError:  # then the limits are not known
             return
-        self._told.put(TraceRecord(self._clock(), Channel.LIMITS, json.dumps(limits).encode()))
+        self._limits.put(TraceRecord(self._clock(), Channel.LIMITS, json.dumps(limits).encode()))
 
     def close(self) -> None:
         """Detach."""
@@ -186,6 +203,6 @@ class LiveTrace:
 
     def _gone(self) -> bool:
         assert self._process is not None
-        ended = select.poll()  # select() knows no descriptor above 1023
+        ended = select.poll()  # select() takes no descriptor above 1023
         ended.register(self._process, select.POLLIN)
         return bool(ended.poll(0))

@@ -1,4 +1,4 @@
-"""The observer: one trace, any number of migrations, told to sinks."""
+"""The observer: it makes migrations of the records of one trace, and reports them to sinks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fakedirty.model.totals import Outcome
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.observe.decode.reader import reader
 
-from .interfaces import EndUnknown, EndUnseen, Observed, Reader, SetUp, Trace
+from .decode.interfaces import EndUnknown, EndUnseen, Observed, Reader, SetUp, Trace
 
 POLL_SECONDS = 0.1  # while a migration runs
 IDLE_SECONDS = 0.5
@@ -40,20 +40,23 @@ _log = logging.getLogger(__name__)
 
 
 class Tap(Protocol):
-    """Hears what the observer hears, to record it. What fails there raises FakedirtyError."""
+    """Gets the records that the observer gets, to save them. Raises FakedirtyError if that fails."""
 
     def begin(self, subject: Subject) -> None:
         """The trace has been opened."""
 
     def take(self, record: TraceRecord) -> None:
-        """A record, before anything is made of it."""
+        """A record, before the observer decodes it."""
 
 
 class Observer:
-    """Observes from :meth:`attach` to :meth:`close`.
+    """Observes one QEMU from :meth:`attach` to :meth:`close`.
 
-    `migrations` are the last ones of those `seen`, oldest first; `valid` says whether all that are over can be
-    believed, and nothing is wrong with one that was left while it ran.
+    Attributes:
+        migrations: the last ones, oldest first.
+        seen: how many there were.
+        valid: whether all migrations that are over are valid, and one that was left while it ran is not invalid.
+        over: the QEMU has ended, so no record will come any more.
     """
 
     def __init__(self, trace: Trace, sinks: Sequence[Sink], tap: Tap | None = None) -> None:
@@ -66,59 +69,59 @@ class Observer:
         self._current: Migration | None = None
         self._subject: Subject | None = None
         self._reader: Reader | None = None
-        self.over = False  # the QEMU has ended: nothing will ever be heard again
+        self.over = False
         self._limits_ns = 0
-        self._closing = False  # the migration has ended, and is not yet told to have
-        self._reported: FinalReport | None = None  # QEMU's last word on it
-        self._setup_ns: int | None = None  # of what comes after it
-        self._latest_ns = 0  # the time of what was heard last
+        self._closing = False  # the migration has ended, and its end is not reported to sinks yet
+        self._reported: FinalReport | None = None  # QEMU's final report of it
+        self._setup_ns: int | None = None  # the setup of the migration or snapshot after it
+        self._latest_ns = 0  # the time of the last record
         self._destinations = 0
         self._losses: list[EventsLost] = []  # since the last migration began
 
     @property
     def trace(self) -> Trace:
-        """What it hears."""
+        """The trace whose records it gets."""
         return self._trace
 
     @property
     def idle(self) -> bool:
-        """Whether no migration runs, or is still to be ended."""
+        """Whether no migration runs, and none is still to be ended."""
         return self._current is None
 
     def attach(self) -> None:
-        """Begin to observe; from the return on nothing is missed. On an error nothing is left attached."""
+        """Begin to observe. From now on nothing is missed. On an error nothing is left attached."""
         self._subject = subject = self._trace.open()
         try:
             self._reader = reader(subject)
-            self._tell_tap(lambda tap: tap.begin(subject))
+            self._save(lambda tap: tap.begin(subject))
         except BaseException:
             self._trace.close()
             raise
 
     def run(self, stop: Callable[[], bool], once: bool = False) -> None:
-        """Observe until `stop` says so, QEMU ends, or (with `once`) a migration has ended."""
+        """Observe until `stop` returns true, QEMU ends, or, with `once`, a migration has ended."""
         while not stop() and not self.over:
             self.step(IDLE_SECONDS if self._current is None else POLL_SECONDS)
             if once and self._current is None and any(migration.ended for migration in self.migrations):
                 return
 
     def step(self, timeout: float) -> None:
-        """Take in what was heard; wait up to `timeout` seconds where nothing was."""
+        """Process the records since the last call. If there are none, wait up to `timeout` seconds."""
         for record in self._trace.poll(timeout):
-            self._hear(record)
+            self._take_record(record)
 
     def close(self) -> None:
-        """Detach, and hand over a migration that still runs as it is. May be called twice."""
+        """Detach. A migration that still runs is reported to sinks as it is. May be called twice."""
         self._trace.close()
         self._end(left=True)
 
-    def _hear(self, record: TraceRecord) -> None:
+    def _take_record(self, record: TraceRecord) -> None:
         assert self._reader is not None
         if record.channel is not Channel.TICK or self._current is not None:
-            self._tell_tap(lambda tap: tap.take(record))
+            self._save(lambda tap: tap.take(record))
         self._latest_ns = record.time_ns
         if record.channel is Channel.REPORT and self._closing:
-            self._take_report(record)  # a trace that was recorded when it was asked for before the last round
+            self._take_report(record)  # an old trace, in which the report was read before the last round
         else:
             for observed in self._reader.take(record):
                 self._take(observed)
@@ -133,7 +136,7 @@ class Observer:
 
     def _take(self, observed: Observed) -> None:
         if isinstance(observed, EndUnseen):
-            self._hear(self._trace.report("completed"))
+            self._take_record(self._trace.report("completed"))
         elif isinstance(observed, EndUnknown):
             self._end()
         elif isinstance(observed, SetUp):
@@ -141,7 +144,7 @@ class Observer:
                 self._setup_ns = observed.time_ns
         elif isinstance(observed, PageBatch):
             if (migration := self._current) is not None and observed.time_ns >= migration.start_ns:
-                self._tell(lambda sink: sink.pages(migration, observed))
+                self._publish(lambda sink: sink.pages(migration, observed))
         else:
             self._take_event(observed)
 
@@ -160,13 +163,13 @@ class Observer:
             self._await_last(event.time_ns)
 
     def _report(self, migration: Migration) -> None:
-        """QEMU's own last word on a migration that it sent."""
+        """Read QEMU's final report of an outgoing migration."""
         report = self._trace.report(migration.state)
-        self._tell_tap(lambda tap: tap.take(report))
+        self._save(lambda tap: tap.take(report))
         self._take_report(report)
 
     def _take_report(self, report: TraceRecord) -> None:
-        """What QEMU says may be of the next migration already: then it says nothing of this one."""
+        """Apply QEMU's report, unless it is about the next migration already."""
         assert self._current is not None
         info = report.object()
         other = info.get("status") not in (None, self._current.state)
@@ -175,10 +178,10 @@ class Observer:
         self._apply(self._current, self._reported)
 
     def _await_last(self, now_ns: int) -> None:
-        """End a migration that has ended, when its last round has, or does not in time; and then its guest runs.
+        """Report the end of a migration to sinks, when its last round has ended and its guest runs, or time is over.
 
-        A destination that is seen from here runs it: who manages QEMU may let it arrive stopped and start it a moment
-        later, as libvirt does.
+        Only a destination on this host shows that the guest runs. The guest may arrive stopped and be started a moment
+        later, as libvirt does it.
         """
         migration = self._current
         if migration is None or not self._closing:
@@ -188,13 +191,13 @@ class Observer:
             return
         if self._reported is None and not migration.incoming:
             self._report(migration)
-            # it may have been long in coming: what happened meanwhile is next
-        asked = self._reported is not None and now_ns <= self._reported.time_ns
-        if asked and not self.over and migration.check_totals().outcome is Outcome.MISSING:
-            return  # whether another one was set up before that answer is not known yet
-        seen = migration.incoming or (migration.stopped_ns is not None and self._destinations > 0)
+            # that may have taken long: records of the time meanwhile come next
+        recent = self._reported is not None and now_ns <= self._reported.time_ns
+        if recent and not self.over and migration.check_totals().outcome is Outcome.MISSING:
+            return  # it is not known yet whether another migration was set up before that report
+        observed = migration.incoming or (migration.stopped_ns is not None and self._destinations > 0)
         waited = waited_ns > RESUME_SECONDS * 1e9
-        if migration.state != "completed" or not seen or migration.resumed_ns is not None or waited or self.over:
+        if migration.state != "completed" or not observed or migration.resumed_ns is not None or waited or self.over:
             self._end()
 
     def _begin(self, event: MigrationStarted) -> None:
@@ -214,27 +217,26 @@ class Observer:
         self._current = migration
         self.migrations.append(migration)
         self.seen += 1
-        self._tell(lambda sink: sink.started(migration))
+        self._publish(lambda sink: sink.started(migration))
         self._look_up_limits(event.time_ns)
-        # noticed after it began, though told before: a reader that was late hears of losses first
+        # these losses are of this migration, though their records came first: a late reader gets losses first
         self._losses = [loss for loss in self._losses if loss.time_ns > event.time_ns]
         for loss in self._losses:
             self._apply(migration, loss)
 
     def _look_up_limits(self, now_ns: int) -> None:
-        """They can be changed while it runs."""
+        """Read the limits again, as they can be changed while a migration runs."""
         self._limits_ns = now_ns
         self._trace.look_up_limits()
 
     def _apply(self, migration: Migration, event: Event) -> None:
         migration.apply(event)
-        self._tell(lambda sink: sink.changed(migration, event))
+        self._publish(lambda sink: sink.changed(migration, event))
 
     def _abandon(self, time_ns: int) -> None:
-        """QEMU is gone: a migration that it was in has failed.
+        """QEMU is gone, so a migration that was running has failed.
 
-        Where states are polled, it may have come to its end a moment before, unseen: managers end a QEMU that has
-        handed over its guest.
+        If states are polled, the migration may have completed a moment before: managers end a QEMU whose guest is gone.
         """
         assert self._subject is not None
         self.over = True
@@ -245,7 +247,7 @@ class Observer:
             self._take_event(StateChanged(time_ns, "failed", follows=not migration.past_rounds))
 
     def _end(self, *, left: bool = False) -> None:
-        """Of one that runs, and is `left` so by us, what was seen is as good as it goes."""
+        """Report the end of the migration to sinks. `left`: it may still run, and is observed no more."""
         closing, self._closing = self._closing, False
         if (migration := self._current) is not None:
             report, next_ns = self._reported, self._setup_ns
@@ -259,23 +261,23 @@ class Observer:
             self._current, self._reported, self._setup_ns = None, None, None
             unended = left and not (migration.ended or self.over)
             self.valid = self.valid and (migration.valid is True or (unended and migration.valid is None))
-            self._tell(lambda sink: sink.ended(migration))
+            self._publish(lambda sink: sink.ended(migration))
 
-    def _tell(self, say: Callable[[Sink], None]) -> None:
-        """Tell every sink in order; one that fails is not told again, and the rest go on."""
+    def _publish(self, call: Callable[[Sink], None]) -> None:
+        """Call every sink in order. A sink that fails is removed."""
         for sink in list(self._sinks):
             try:
-                say(sink)
+                call(sink)
             except FakedirtyError as error:
                 self._sinks.remove(sink)
-                _log.warning("%s fails and is left out from here on: %s", type(sink).__name__, error)
+                _log.warning("%s has failed, and gets no more events: %s", type(sink).__name__, error)
 
-    def _tell_tap(self, say: Callable[[Tap], None]) -> None:
-        """The same for the tap."""
+    def _save(self, call: Callable[[Tap], None]) -> None:
+        """Call the tap. If it fails, it is removed."""
         if self._tap is None:
             return
         try:
-            say(self._tap)
+            call(self._tap)
         except FakedirtyError as error:
             self._tap = None
             _log.warning("the trace is no longer recorded: %s", error)

@@ -1,10 +1,10 @@
-"""The level `qmp`: rounds by asking QEMU, without root.
+"""The tracer of level `qmp`: it polls QEMU, and needs no root.
 
-A patched QEMU keeps the history of its rounds, so that polling misses nothing that the history holds; of a
-stock QEMU only sums are known, and no fake pages.
+A QEMU with the patch series keeps a history of its rounds, so polling misses none that the history has. A stock QEMU
+reports only sums, and no fake pages.
 
-A socket serves one client, so it is taken for a moment, once a second. A connection stays, and looks are frequent, only
-where that can lock nobody out: see :class:`MonitorSharing`.
+A QMP socket serves one client at a time. So the socket is used for a moment, once a second (a look). If no other client
+can be locked out, the connection is kept, and looks are more frequent: see :class:`MonitorSharing`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from fakedirty.qmp.rounds_command import history_command, in_answers, with_postc
 from fakedirty.qmp.turn import in_turns, turn
 from fakedirty.qmp.validation import parsing_answers
 
-POLL_SECONDS = 0.1  # between two looks, on a connection that stays
-LOOK_SECONDS = 1.0  # and on one that does not
+POLL_SECONDS = 0.1  # between two looks, with a connection that is kept
+LOOK_SECONDS = 1.0  # and with one that is not
 SETTLE_SECONDS = 0.01
 SETTLE_TRIES = 5
 
@@ -34,7 +34,17 @@ _log = logging.getLogger(__name__)
 
 
 class QmpPoller:
-    """Polls one QEMU at one of its `monitors`; `staying` decides whether the connection is kept between two looks."""
+    """Polls one QEMU.
+
+    Args:
+        monitors: its monitors, the best first.
+        clock: returns the time in ns by CLOCK_MONOTONIC.
+        staying: decides whether the connection is kept between two looks.
+        may_receive: False if QEMU was started without ``-incoming``.
+
+    Raises:
+        TargetError: there is no monitor.
+    """
 
     def __init__(
         self,
@@ -52,31 +62,31 @@ class QmpPoller:
         self._may_receive = may_receive
         self._qmp: Monitor | None = None
         self._held_at: Address | None = None
-        self._history: str | None = None  # the command that asks for it
+        self._history: str | None = None  # the command that returns the history of rounds
         self._records: list[TraceRecord] = []
         self._info: Mapping[str, Any] = {}
         self._due = 0.0  # the next look
-        self._withheld = False  # whether the last look did not ask query-migrate
+        self._withheld = False  # the last look did not send query-migrate
 
     @property
     def probes(self) -> int:
-        """None."""
+        """This level attaches no probes."""
         return 0
 
     @property
     def qmp(self) -> Monitor | None:
-        """The connection that is held, for whoever has something to ask meanwhile; None where none is."""
+        """The connection that is kept, which others may use meanwhile; None if none is kept."""
         return self._qmp
 
     def attach(self) -> Mapping[str, object]:
-        """Look for the first time: what begins from here on is seen whole."""
+        """Take the first look. A migration that begins from now on is observed from its start."""
         self._history = in_turns(self._monitors, history_command)
         self._records.append(in_turns(self._monitors, self._look))
         self._due = time.monotonic() + LOOK_SECONDS
         return {"may_receive": self._may_receive}
 
     def poll(self, timeout: float) -> list[TraceRecord]:
-        """A look, if it is time for one. What passes while QEMU does not answer shows as rounds not told apart."""
+        """Take a look, if one is due. Rounds that end while QEMU does not answer become one row."""
         places = self._staying.places()
         if self._held_at not in places:
             self.close()
@@ -91,15 +101,15 @@ class QmpPoller:
         return records
 
     def listen(self, ready: Callable[[], None]) -> bool:
-        """It has to be polled."""
+        """This level must be polled."""
         return False
 
     def report(self, state: str) -> Mapping[str, object]:
-        """What the last look has seen."""
+        """The answer of query-migrate at the last look."""
         return self._info
 
     def _look_at(self, places: Sequence[Address]) -> TraceRecord:
-        """By a connection that stays, where it may and can; by one that does not, else."""
+        """Look by a connection that is kept, if possible, and by a short one otherwise."""
         for place in places if self._qmp is None else ():
             with contextlib.suppress(QmpError):
                 self._qmp, self._held_at = connect(place), place
@@ -114,18 +124,18 @@ class QmpPoller:
             raise
 
     def _look(self, qmp: Monitor) -> TraceRecord:
-        # the run state first: a guest that arrives between the two has arrived, and does not leave
+        # query-status first: if a guest arrives between the two, query-migrate reports a migration that is over
         answers = {REQUEST_NS: self._clock(), "query-status": qmp.execute("query-status")}
         if self._withholds(qmp):
             return TraceRecord(self._clock(), Channel.ANSWERS, json.dumps(answers).encode())
         answers["query-migrate"] = self._settled(qmp)
-        if self._history:  # and the state before the history: rounds that ended before it are in there
+        if self._history:  # after the state: rounds that ended before the state was read are in the history
             answers[self._history] = qmp.execute(self._history)
         self._info = with_postcopy(answers["query-migrate"], in_answers(answers) or {})
         return TraceRecord(self._clock(), Channel.ANSWERS, json.dumps(answers).encode())
 
     def _withholds(self, qmp: Monitor) -> bool:
-        """Whether query-migrate is not asked, because it may end QEMU; says so where that begins."""
+        """Whether query-migrate must not be sent, because it may end QEMU. Logs a warning when that begins."""
         before, self._withheld = self._withheld, self._history is None and dirty_limit.is_on(qmp)
         if self._withheld and not before:
             _log.warning(
@@ -134,7 +144,7 @@ class QmpPoller:
         return self._withheld
 
     def _settled(self, qmp: Monitor) -> Mapping[str, Any]:
-        """The answer to query-migrate; of a migration that has just completed, with its times, as far as it has any."""
+        """The answer of query-migrate. If a migration has just completed, waits a moment until it has its times."""
         with parsing_answers(qmp.path):
             info: Mapping[str, Any] = qmp.execute("query-migrate")
             known = self._info.get("status") == "completed"
@@ -146,7 +156,7 @@ class QmpPoller:
             return info
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Close the connection."""
         if self._qmp is not None:
             self._qmp.close()
         self._qmp = self._held_at = None

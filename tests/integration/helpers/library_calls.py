@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fakedirty.observe.bpf import uprobe
+from fakedirty.linux import uprobe
 from fakedirty.observe.bpf.program import Bpf
 from fakedirty.observe.host import headers
 from fakedirty.observe.host.elf import Binary

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from fakedirty.lab.bench.full_speed import LOCKED, one_pass, prepare, sink, take_mode
+from fakedirty.lab.bench.full_speed import LOCKED, one_pass, prepare, set_next_mode, sink
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.testbed import Testbed
@@ -36,7 +36,7 @@ def writes(qemu: Path, workload: Workload, modes: tuple[str | None, ...]) -> dic
         for _ in range(PASSES + 1):
             for mode in modes:
                 if mode is not None:
-                    take_mode(source.qmp, mode)
+                    set_next_mode(source.qmp, mode)
                 before = count()
                 pages = one_pass(source, uri).pages
                 found[mode].append(Writes(count() - before, pages))

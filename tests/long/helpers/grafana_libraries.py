@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from fakedirty.lab.qemu import cache_directory
+from fakedirty.linux.cache_directory import cache_directory
 
 SOURCES = Path(__file__).parents[1] / "grafana"
 LOCKED = ("package.json", "package-lock.json", ".npmrc")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fakedirty.lab.machine import Machine
-from fakedirty.observe.bpf import uprobe
+from fakedirty.linux import uprobe
 from fakedirty.observe.bpf.program import Bpf
 from fakedirty.observe.bpf.ram_blocks import RamBlock, ram_blocks
 from fakedirty.observe.host import headers

@@ -1,4 +1,4 @@
-"""What is measured of a run beside its rounds: service, CPU time of threads, the downtime from outside, its row."""
+"""Measurements of a run beside its rounds: throughput, CPU time of threads, observed downtime; and its row."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 from fakedirty.campaign.columns import RUNS
-from fakedirty.campaign.observed_downtime import outside_downtime_ms
-from fakedirty.campaign.operations import operations
+from fakedirty.campaign.observed_downtime import observed_downtime_ms
 from fakedirty.campaign.plan import PlannedRun
-from fakedirty.campaign.run import RunResult
+from fakedirty.campaign.run_measurements import RunResult
 from fakedirty.campaign.run_row import row_of
 from fakedirty.campaign.spec import parse
-from fakedirty.campaign.sweeps import sweep_meter
 from fakedirty.campaign.thread_time import MIGRATION, VCPUS, ThreadTimes
-from fakedirty.campaign.throughput import (
+from fakedirty.campaign.workloads.operations import operations
+from fakedirty.campaign.workloads.sweeps import sweep_meter
+from fakedirty.campaign.workloads.throughput import (
     DESTINATION,
     SOURCE,
     Meter,
-    Sample,
     ThroughputReader,
-    ThroughputSamples,
+    ThroughputSample,
+    TimedSample,
     followed,
     medians,
 )
@@ -47,23 +47,25 @@ def event(name: str, seconds: int, microseconds: int, **data: object) -> dict[st
 
 def test_sweeps_are_differences_of_lines() -> None:
     meter = sweep_meter()
-    said = [meter(line) for line in ("SeaBIOS", "guest: ready", "guest: sweeps 40 1000 30", "guest: sweeps 90 2000 25")]
-    assert said == [None, None, None, Sample(50.0, 20_000.0, 25_000.0)]
-    assert meter("guest: sweeps 90 3000 0") == Sample(0.0, None, None)
+    samples = [
+        meter(line) for line in ("SeaBIOS", "guest: ready", "guest: sweeps 40 1000 30", "guest: sweeps 90 2000 25")
+    ]
+    assert samples == [None, None, None, ThroughputSample(50.0, 20_000.0, 25_000.0)]
+    assert meter("guest: sweeps 90 3000 0") == ThroughputSample(0.0, None, None)
 
 
 def test_a_file_is_followed_as_it_grows(tmp_path: Path) -> None:
     file = tmp_path / "serial.log"
-    follower = ThroughputReader(SOURCE, file, sweep_meter())
-    follower.look(0.0)
+    reader = ThroughputReader(SOURCE, file, sweep_meter())
+    reader.look(0.0)
     file.write_text("guest: sweeps 40 1000 30\nguest: sweeps 90 20")
-    follower.look(1.0)
-    assert follower.heard == []
+    reader.look(1.0)
+    assert reader.samples == []
     with file.open("a") as more:
         more.write("00 25\r\n")
-    follower.look(2.0)
-    follower.look(3.0)
-    assert follower.heard == [ThroughputSamples(SOURCE, 2.0, Sample(50.0, 20_000.0, 25_000.0))]
+    reader.look(2.0)
+    reader.look(3.0)
+    assert reader.samples == [TimedSample(SOURCE, 2.0, ThroughputSample(50.0, 20_000.0, 25_000.0))]
 
 
 @pytest.mark.parametrize(
@@ -72,20 +74,20 @@ def test_a_file_is_followed_as_it_grows(tmp_path: Path) -> None:
 )
 def test_a_guest_that_stops_working_fails_what_runs_meanwhile(meter: Meter, line: str, tmp_path: Path) -> None:
     file = tmp_path / "service.log"
-    told = pytest.raises(LabError, match=r"cannot do what it was told: (ycsb ended: )?no server")
-    with told, followed([ThroughputReader(SOURCE, file, meter)]):
+    stopped = pytest.raises(LabError, match=r"the guest reports an error: (ycsb ended: )?no server")
+    with stopped, followed([ThroughputReader(SOURCE, file, meter)]):
         file.write_text(line)
     with pytest.raises(ValueError, match="the first"), followed([ThroughputReader(SOURCE, file, meter)]):
         raise ValueError("the first")
 
 
-def test_service_is_told_apart_by_when_and_where() -> None:
-    heard = [
-        ThroughputSamples(SOURCE, at, Sample(rate))
+def test_throughput_is_sorted_by_time_and_side() -> None:
+    samples = [
+        TimedSample(SOURCE, at, ThroughputSample(rate))
         for at, rate in ((1, 100.0), (2, 100.0), (4, 60.0), (5, 80.0), (9, 1.0))
     ]
-    heard += [ThroughputSamples(DESTINATION, at, Sample(rate)) for at, rate in ((7, 90.0), (8, 94.0), (9, 92.0))]
-    found = medians(heard, start=3.0, end=6.0)
+    samples += [TimedSample(DESTINATION, at, ThroughputSample(rate)) for at, rate in ((7, 90.0), (8, 94.0), (9, 92.0))]
+    found = medians(samples, start=3.0, end=6.0)
     assert (found.before, found.during, found.after) == (100.0, 70.0, 92.0)
     assert found.degradation == pytest.approx(0.3)
     assert medians([], 0, 1).degradation is None
@@ -116,25 +118,25 @@ def test_cpu_time_of_threads_that_come_and_go(tmp_path: Path) -> None:
     assert times.seconds(VCPUS) == pytest.approx(2.0)
 
 
-def test_downtime_from_outside_is_from_stop_to_arrival() -> None:
+def test_observed_downtime_is_from_stop_to_arrival() -> None:
     source = [event("STOP", 9, 999_000), event("MIGRATION", 10, 0, status="completed")]
     there = [event("MIGRATION", 9, 0, status="active"), event("MIGRATION", 10, 50_500, status="completed")]
-    assert outside_downtime_ms(source, there) == pytest.approx(51.5)
-    assert outside_downtime_ms([], there) is None
-    assert outside_downtime_ms(source, there[:1]) is None
-    assert outside_downtime_ms(source, [event("MIGRATION", 9, 5, status="postcopy-active"), *there]) is None
+    assert observed_downtime_ms(source, there) == pytest.approx(51.5)
+    assert observed_downtime_ms([], there) is None
+    assert observed_downtime_ms(source, there[:1]) is None
+    assert observed_downtime_ms(source, [event("MIGRATION", 9, 5, status="postcopy-active"), *there]) is None
 
 
-def row(seen: RunResult, error: str = "") -> dict[str, object]:
-    return row_of(RUN, SPEC, seen, started_at=datetime(2026, 1, 1, tzinfo=UTC), wall_seconds=8.0, error=error)
+def row(result: RunResult, error: str = "") -> dict[str, object]:
+    return row_of(RUN, SPEC, result, started_at=datetime(2026, 1, 1, tzinfo=UTC), wall_seconds=8.0, error=error)
 
 
 def test_a_row_has_every_column_and_no_other() -> None:
-    for seen in (
+    for result in (
         RunResult(),
         RunResult(outcome=Outcome("completed", True, 9.0, INFO, INFO), migration=tell(made(), [])),
     ):
-        assert list(row(seen)) == [column.name for column in RUNS]
+        assert list(row(result)) == [column.name for column in RUNS]
 
 
 def test_a_completed_run_has_its_times_and_its_sums() -> None:
@@ -157,7 +159,7 @@ def test_a_completed_run_has_its_times_and_its_sums() -> None:
 def test_a_run_at_the_time_limit_is_censored() -> None:
     """Its times are not known, and rounds after the limit are not counted."""
     migration = tell(made(), [])
-    found = row(RunResult(outcome=Outcome("completed", False, 9.0, INFO, INFO), migration=migration, measured_rounds=1))
+    found = row(RunResult(outcome=Outcome("completed", False, 9.0, INFO, INFO), migration=migration, rounds_at_end=1))
     assert (found["outcome"], found["converged"], found["total_time_ms"], found["downtime_ms"]) == (
         *("time-limit", False),
         *(None, None),

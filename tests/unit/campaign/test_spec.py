@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from compiler import require_gcc
 from fakedirty.campaign.preflight import check_memory, needed_mib
-from fakedirty.campaign.programs import Program
 from fakedirty.campaign.spec import parse, read
 from fakedirty.campaign.treatments import ARMS, UNOBSERVED
+from fakedirty.campaign.workloads.programs import Program
 from fakedirty.cli.main import main
 from fakedirty.errors import UsageError
 from fakedirty.lab.treatments import CONVERGENCE
@@ -49,6 +50,7 @@ repetitions = [2]
 
 
 def test_a_good_file_is_taken() -> None:
+    require_gcc()  # its guest is built
     file = parse(GOOD)
     assert list(file.workloads) == ["small", "idle"]
     sets = file.workloads["small"].load(64).facts()["pages"]
@@ -77,7 +79,7 @@ def test_files_of_the_project_are_right(path: Path) -> None:
         ('"workingset"', '"workinset"', "workloads.small.kind: no such kind: 'workinset'; did you mean workingset?"),
         ("size_mib", "size_mb", "workloads.small.size_mb: no such key: 'size_mb'; did you mean size_mib?"),
         ("size_mib = 8", "size_mib = 'big'", "workloads.small.size_mib: input should be a valid number, not 'big'"),
-        ("silent = 0.5", "silent = 0.6", "workloads.small: silent + changed + zero must be 1: "),
+        ("silent = 0.5", "silent = 0.6", "workloads.small: silent + changed + zero must be 1, not 1.1: "),
         ("silent = 0.5", "silent = -0.5", "workloads.small.silent: input should be greater than or equal to 0, not"),
         ("size_mib = 8", "size_mib = 100", "factors.memory_mib[0]: with workload small: the page sets need a guest of"),
         ("repetitions = 2", "repetition = 2", "repetition: no such key: 'repetition'; did you mean repetitions?"),
@@ -142,10 +144,10 @@ treatment = ["vanilla"]
         ),
         ("kind = 'sysbench-memory'\noperation = 'copy'", "workloads.it.operation: input should be 'write' or 'read'"),
         ("kind = 'memcached'\nsize_mib = 8", "workloads.it.size_mib: input should be greater than or equal to 16"),
-        ("kind = 'memcached'\nsize_mib = 128", "with workload it: it needs a guest of 320 MiB, and it has 256"),
+        ("kind = 'memcached'\nsize_mib = 128", "with workload it: it needs a guest of 320 MiB, and this one has 256"),
         ("kind = 'ycsb'\nworkload = 'G'", "workloads.it.workload: input should be 'A', 'B', 'C', 'D', 'E' or 'F'"),
         ("kind = 'ycsb'\nstore = 'disk'", "workloads.it.store: input should be 'memcached' or 'redis', not 'disk'"),
-        ("kind = 'ycsb'\nrecords = 100000", "with workload it: it needs a guest of 385 MiB, and it has 256"),
+        ("kind = 'ycsb'\nrecords = 100000", "with workload it: it needs a guest of 385 MiB, and this one has 256"),
     ],
 )
 def test_what_is_wrong_with_a_program_is_told_by_key(table: str, said: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from fakedirty.campaign.columns import RUNS
 from fakedirty.campaign.frames import load, long_form
 from fakedirty.campaign.plan import PlannedRun, plan
-from fakedirty.campaign.run import RunResult
+from fakedirty.campaign.run_measurements import RunResult
 from fakedirty.campaign.run_row import row_of
 from fakedirty.campaign.spec import Spec, parse
 from fakedirty.campaign.store import Row, Store, write_row
@@ -69,6 +69,31 @@ def test_what_was_begun_is_read_back(store: Store) -> None:
     assert (store.directory / "campaign.toml").read_text() == TEXT
 
 
+def test_a_plan_that_is_no_object_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "campaign.json").write_text("[]")
+    with pytest.raises(RecordError, match=r"campaign\.json"):
+        Store.open(tmp_path)
+
+
+def test_a_plan_and_a_whole_run_are_read_once(store: Store) -> None:
+    make(store, store.runs[0])
+    before = store.rows
+    (store.directory / "campaign.json").unlink()
+    (store.path(store.runs[0].run) / "run.json").unlink()
+    assert store.rows == before
+    assert len(before) == 1
+
+
+def test_a_campaign_that_is_begun_is_what_is_read_back(store: Store) -> None:
+    again = Store.open(store.directory)
+    assert (again.text, again.facts, again.runs, again.left_out) == (
+        store.text,
+        store.facts,
+        store.runs,
+        store.left_out,
+    )
+
+
 def test_a_killed_writer_loses_its_run_and_the_rest_goes_on_in_order(store: Store) -> None:
     first, second, *rest = store.runs
     with store.exclusive():
@@ -85,7 +110,7 @@ def test_a_killed_writer_loses_its_run_and_the_rest_goes_on_in_order(store: Stor
         writer.kill()
     assert partial.exists()
     assert not store.is_running()
-    again = Store(store.directory)
+    again = Store.open(store.directory)
     assert [run.run for run in again.runs if not again.is_done(run.run)] == [run.run for run in (second, *rest)]
     with again.exclusive():
         assert not partial.exists()
@@ -100,7 +125,7 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from fakedirty.campaign.store import Store
-store = Store(Path(sys.argv[1]))
+store = Store.open(Path(sys.argv[1]))
 with store.exclusive(), store.writing(sys.argv[2]) as directory:
     (directory / "run.json").write_text("{}")
     print(directory, flush=True)
@@ -131,9 +156,9 @@ def test_a_file_that_was_changed_is_refused_with_the_difference(
     path = tmp_path / changed
     path.write_text(TEXT.replace("repetitions = 3", "repetitions = 30"))
     assert main(["campaign", "resume", str(store.directory)]) == 2
-    said = capsys.readouterr().err
-    assert f"+++ {path}" in said
-    assert "-repetitions = 3\n+repetitions = 30\n" in said
+    output = capsys.readouterr().err
+    assert f"+++ {path}" in output
+    assert "-repetitions = 3\n+repetitions = 30\n" in output
 
 
 def test_an_original_that_is_gone_has_not_changed(store: Store, tmp_path: Path) -> None:
@@ -155,7 +180,7 @@ def test_a_qemu_that_is_another_is_refused(store: Store, capsys: pytest.CaptureF
     assert "is not the QEMU that the campaign was begun with" in capsys.readouterr().err
 
 
-def test_no_campaign_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_directory_without_a_campaign_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for action in ("resume", "status", "export"):
         assert main(["campaign", action, str(tmp_path)]) == 2
         assert "is not the directory of a campaign" in capsys.readouterr().err
@@ -164,14 +189,14 @@ def test_no_campaign_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_status_counts_what_is_there(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     make(store, store.runs[0])
     assert main(["campaign", "status", str(store.directory), "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert (said["runs"], said["done"], said["failed"], said["running"]) == (6, 1, 1, False)
-    assert said["expected_seconds_left"] > 0
+    status = json.loads(capsys.readouterr().out)
+    assert (status["runs"], status["done"], status["failed"], status["running"]) == (6, 1, 1, False)
+    assert status["expected_seconds_left"] > 0
     assert main(["campaign", "status", str(store.directory)]) == 0
-    said = capsys.readouterr().out
-    assert "kept: 1 of 6 runs are there (0 completed, 0 at the time limit, 1 failed)" in said
-    assert "failed, the guest is not there" in said
-    assert "left out: multifd+zstd: QEMU refused it: <no> zstd" in said
+    output = capsys.readouterr().out
+    assert "kept: 1 of 6 runs are made (0 completed, 0 at the time limit, 1 failed)" in output
+    assert "failed, the guest is not there" in output
+    assert "left out: multifd+zstd: QEMU refused it: <no> zstd" in output
 
 
 def test_frames_have_failed_runs_and_what_is_not_known_is_not_zero(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""What the demo concludes from its runs: memory that differs, a skip that does not converge, invalid rounds."""
+"""The conclusions of the demo: memory that differs, a skip that does not converge, invalid rounds."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ def test_all_is_well() -> None:
 
 
 def test_figures_of_a_run_that_does_not_converge_are_those_at_the_limit() -> None:
-    said = summary(a_run(VANILLA, converged=False))
-    assert (said["rounds"], said["total_time_ms"], said["transferred_bytes"]) == (2, 2000, 200)
-    assert said["downtime_ms"] is None
+    figures = summary(a_run(VANILLA, converged=False))
+    assert (figures["rounds"], figures["total_time_ms"], figures["transferred_bytes"]) == (2, 2000, 200)
+    assert figures["downtime_ms"] is None
     assert "did NOT converge within 2 s" in convergence(a_run(VANILLA, converged=False))
 
 
 @pytest.mark.parametrize(
-    ("result", "says"),
+    ("result", "message"),
     [({"memory": DIFFERENT}, "MEMORY DIFFERS: 1 of 512 pages"), ({"memory": None}, "NO MEMORY TO COMPARE")],
 )
-def test_memory_that_is_not_equal_fails(result: dict[str, object], says: str) -> None:
+def test_memory_that_is_not_equal_fails(result: dict[str, object], message: str) -> None:
     run = a_run()
     broken = dataclasses.replace(run, result=dataclasses.replace(run.result, **result))
-    assert says in failure([broken])
+    assert message in failure([broken])
 
 
 def test_skip_that_does_not_converge_fails() -> None:

@@ -97,10 +97,10 @@ def test_links_of_rows_lead_to_dashboards_that_there_are() -> None:
 @each
 def test_migrations_and_toggles_are_marked(dashboard: dict[str, Any]) -> None:
     notes = {note["name"]: note for note in dashboard["annotations"]["list"]}
-    assert list(notes) == ["Migrations", "Toggles", "Told by the service"]
+    assert list(notes) == ["Migrations", "Toggles", "Posted by the service"]
     assert "fakedirty_migration_active{" in notes["Migrations"]["expr"]
     assert "fakedirty_mode{" in notes["Toggles"]["expr"]
-    assert "fakedirty" in notes["Told by the service"]["target"]["tags"]
+    assert "fakedirty" in notes["Posted by the service"]["target"]["tags"]
 
 
 def test_the_parts_of_the_stack_know_each_other() -> None:

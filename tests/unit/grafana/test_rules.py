@@ -124,7 +124,7 @@ def test_a_fault_in_them_is_found(file: str, right: str, wrong: str, test: str, 
     promtool("check", "rules", *tmp_path.glob("*.yml"))
     copy = tmp_path / "tests.yaml"
     (source,) = [each for each in TESTS if each.stem == test]
-    copy.write_text(source.read_text().replace("../../../dashboards/prometheus/rules/", ""))
+    copy.write_text(source.read_text().replace("../../../../dashboards/prometheus/rules/", ""))
     done = subprocess.run(["promtool", "test", "rules", copy], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "exp:" in done.stdout + done.stderr, "it failed for what a series is, not for how the test is written"

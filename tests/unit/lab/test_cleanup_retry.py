@@ -1,4 +1,4 @@
-"""What a QEMU refuses because its last migration is not cleaned up yet is asked again; nothing else is."""
+"""A command is repeated if QEMU has not cleaned up its last migration yet, and for no other reason."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def refusing(words: str, times: int) -> Callable[[], int]:
 
 
 @pytest.mark.parametrize("words", [NOT_YET, DECIDED])
-def test_it_is_asked_until_it_is_accepted(words: str) -> None:
+def test_a_command_is_repeated_until_qemu_takes_it(words: str) -> None:
     assert once_cleaned_up(refusing(words, 3)) == 4
 
 
-def test_it_is_asked_for_so_long_and_no_longer() -> None:
+def test_a_command_is_repeated_for_a_limited_time() -> None:
     began = time.monotonic()
     with pytest.raises(QmpRefusedError, match="not been cleaned up"):
         once_cleaned_up(refusing(NOT_YET, 10**9), seconds=0.1)

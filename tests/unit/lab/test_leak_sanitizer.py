@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 
+import pytest
+from compiler import gcc
 from fakedirty.lab.leak_sanitizer import looks_for_leaks
 
 
@@ -25,7 +28,8 @@ def mapped(environment: dict[str, str]) -> bool:
 
 
 def test_a_process_with_and_without_it() -> None:
-    command = ["gcc", "-print-file-name=liblsan.so"]
-    [library] = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    [library] = gcc("-print-file-name=liblsan.so").split()
+    if not Path(library).is_absolute():  # gcc prints the bare name of a library that it does not have
+        pytest.skip("liblsan.so is not installed: it comes with Debian's gcc")
     assert mapped({"LD_PRELOAD": library})
     assert not mapped({})

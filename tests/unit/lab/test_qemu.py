@@ -1,4 +1,4 @@
-"""Releases of QEMU: which there are, where their source comes from, and what is said when there is none."""
+"""Releases of QEMU: their patch series, where their source comes from, and the errors if there is none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fakedirty.lab.qemu import BINARY, RELEASE, Builds, built_binary, qemu_binar
 from fakedirty.package_files import carried
 
 SCRIPT = carried("qemu-patches") / "build.sh"
-# what apt says, as far as build.sh asks: a mirror, and the versions of a suite's source package
+# the answers of apt that build.sh needs: a mirror, and the versions of a suite's source package
 APT_GET = """#!/bin/sh
 case $1 in indextargets) echo "http://mirror.example/debian bookworm" ;; esac
 """
@@ -77,7 +77,7 @@ def test_the_newest_source_of_the_release_is_taken(apt: Mapping[str, str]) -> No
     assert build_sh("version", "10.2", environment=apt).stdout == "1_10.2.10+ds-1\n"
 
 
-def test_a_suite_that_has_moved_on_is_an_error_that_says_what_to_do(apt: Mapping[str, str]) -> None:
+def test_a_suite_that_has_moved_on_is_an_error_with_a_way_out(apt: Mapping[str, str]) -> None:
     offer(apt, "sid", "1:11.1.2+ds-3", "1:11.1.3+ds-1")
     done = build_sh("version", "10.2", environment=apt)
     assert done.returncode == 1
@@ -114,13 +114,13 @@ def test_a_source_of_another_release_is_an_error(tmp_path: Path) -> None:
 
 @pytest.fixture
 def recipes(tmp_path: Path) -> Path:
-    """A ``qemu-patches`` of two releases whose build.sh builds at once, and writes down what it was asked."""
+    """A ``qemu-patches`` of two releases whose build.sh builds at once, and writes down its arguments."""
     for release in ("10.0", "10.2"):
         (tmp_path / "patches" / release).mkdir(parents=True)
     script = tmp_path / "patches" / "build.sh"
     script.write_text(
         f"""#!/bin/sh
-echo "$@" >>{tmp_path}/asked
+echo "$@" >>{tmp_path}/calls
 case $1 in
     recipe) echo "$(basename "$2")-$3-$FAKEDIRTY_STRIP" ;;
     version) echo "of-$2" ;;
@@ -144,9 +144,9 @@ def test_each_release_is_built_from_its_own_series_and_kept(recipes: Path) -> No
     assert made.parent.name == "of-10.2-10.2-10.2-"
     assert builds(recipes, "10.2").find() == made
     assert builds(recipes).find() is None
-    asked = (recipes.parent / "asked").read_text().count("build ")
+    builds_so_far = (recipes.parent / "calls").read_text().count("build ")
     assert builds(recipes, "10.2").build() == made
-    assert (recipes.parent / "asked").read_text().count("build ") == asked
+    assert (recipes.parent / "calls").read_text().count("build ") == builds_so_far
 
 
 def test_without_the_series_releases_are_kept_apart_as_well(recipes: Path) -> None:
@@ -156,7 +156,7 @@ def test_without_the_series_releases_are_kept_apart_as_well(recipes: Path) -> No
 
 
 def test_a_release_without_a_series_is_named_with_those_that_there_are(recipes: Path) -> None:
-    with pytest.raises(LabError, match=r"no series for QEMU 11\.1, only for 10\.0, 10\.2"):
+    with pytest.raises(LabError, match=r"no patch series for QEMU 11\.1, only for 10\.0, 10\.2"):
         builds(recipes, "11.1")
 
 
@@ -170,7 +170,7 @@ def test_what_is_not_built_names_the_command_that_builds_it(tmp_path: Path) -> N
         unpatched_binary(environment, "10.2")
 
 
-def test_a_given_qemu_is_meant_where_no_version_is_asked_for(
+def test_a_given_qemu_is_taken_without_a_version(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(command, "qemu_binary", lambda: Path("/given"))

@@ -1,4 +1,4 @@
-"""The judge of page records: migrations played on paper are judged right, and each wrong class is found."""
+"""The judge of page records: it judges migrations on paper right, and finds each wrong class."""
 
 from __future__ import annotations
 
@@ -85,17 +85,17 @@ def visits(records: PageRecords, frames: FrameNumbers) -> list[int]:
 @pytest.mark.parametrize("phase", [0, 0.25, 0.7])
 def test_a_true_migration_is_judged_right_at_any_pace(visit_ns: int, sweep_ns: int, phase: float) -> None:
     played = Played(sweep_ns, visit_ns, rounds=6, phase=phase)
-    verdict = judged(played)
-    assert verdict.wrong == 0
-    assert verdict.right_share == 1
-    assert sum(of_set.visits for of_set in verdict.sets.values()) == len(played.records)
-    assert {of_set.unvisited for of_set in verdict.sets.values()} == {0}
+    score = judged(played)
+    assert score.wrong == 0
+    assert score.right_share == 1
+    assert sum(of_set.visits for of_set in score.sets.values()) == len(played.records)
+    assert {of_set.unvisited for of_set in score.sets.values()} == {0}
 
 
 def test_in_long_rounds_every_class_but_zero_and_aba_is_known() -> None:
-    verdict = judged(Played(100_000, 20_000, rounds=4))
-    assert [verdict.sets[name].undecided for name in ("fake", "changed", "untouched")] == [0, 0, 0]
-    assert verdict.sets["aba"].undecided == verdict.sets["aba"].visits - PER_SET
+    score = judged(Played(100_000, 20_000, rounds=4))
+    assert [score.sets[name].undecided for name in ("fake", "changed", "untouched")] == [0, 0, 0]
+    assert score.sets["aba"].undecided == score.sets["aba"].visits - PER_SET
 
 
 def test_in_short_rounds_a_changed_page_may_be_fake() -> None:
@@ -122,11 +122,11 @@ def test_each_wrong_class_is_found(name: str, visit: int, claimed: PageClass) ->
     played = Played(100_000, 20_000, rounds=4)
     records = played.records
     index = visits(records, TRUE_SETS[name])[visit]
-    verdict = judged(played, with_class(records, index, claimed))
-    assert verdict.sets[name].wrong.tolist() == [index]
-    assert verdict.wrong == 1
-    assert verdict.right_share == 1 - 1 / verdict.judged
-    assert "1 wrong" in str(verdict)
+    score = judged(played, with_class(records, index, claimed))
+    assert score.sets[name].wrong.tolist() == [index]
+    assert score.wrong == 1
+    assert score.right_share == 1 - 1 / score.judged
+    assert "1 wrong" in str(score)
 
 
 def test_a_second_visit_of_an_untouched_page_is_found() -> None:
@@ -158,7 +158,7 @@ def test_records_that_qemu_dropped_make_pages_first_again() -> None:
     assert judged(played).wrong > 0
 
 
-def test_nothing_is_said_of_a_changed_page_while_the_guest_stands_still() -> None:
+def test_a_changed_page_is_not_judged_while_the_guest_is_stopped() -> None:
     played = Played(100_000, 20_000, rounds=4)
     index = visits(played.records, TRUE_SETS["changed"])[-1]
     records = with_class(played.records, index, PageClass.FAKE)
@@ -168,9 +168,9 @@ def test_nothing_is_said_of_a_changed_page_while_the_guest_stands_still() -> Non
 
 def test_no_records_give_no_share() -> None:
     empty = PageRecords(*(np.empty(0, np.int64) for _ in range(5)))
-    verdict = judge(TRUE_SETS, empty, sweep_seconds=1)
-    assert verdict.right_share is None
-    assert verdict.sets["fake"].unvisited == PER_SET
+    score = judge(TRUE_SETS, empty, sweep_seconds=1)
+    assert score.right_share is None
+    assert score.sets["fake"].unvisited == PER_SET
 
 
 def test_recorded_frames_are_taken_in() -> None:

@@ -313,5 +313,5 @@ def test_time_passes_by_the_ticks_of_a_trace() -> None:
     for each in played(SMALL, 3)[0]:
         found._take(ended(each))
     assert not found.migrations[-1].refuted
-    found._hear(TraceRecord(START + 60 * SECOND, Channel.TICK))
+    found._take_record(TraceRecord(START + 60 * SECOND, Channel.TICK))
     assert found.migrations[-1].refuted

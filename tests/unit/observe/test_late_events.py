@@ -14,9 +14,9 @@ from fakedirty.model.sink import PageBatch
 from fakedirty.model.totals import Outcome
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.observe.decode import wire
+from fakedirty.observe.decode.interfaces import SetUp
 from fakedirty.observe.decode.patched import PatchedReader
 from fakedirty.observe.decode.qmp_history import HistoryReader
-from fakedirty.observe.interfaces import SetUp
 from fakedirty.observe.observer import LAST_ROUND_SECONDS, Observer
 
 MAIN, THREAD, NEXT = 100, 101, 102
@@ -40,7 +40,7 @@ def ended(
         normal_pages=5,
         dirty_pages=5,
     )
-    return wire.RoundEvent(wire.EventHeader(time_ns, wire.EVENT_ROUND, tid=tid), record, wire.SeenCounts())
+    return wire.RoundEvent(wire.EventHeader(time_ns, wire.EVENT_ROUND, tid=tid), record, wire.PageCounts())
 
 
 def classified(number: int, time_ns: int, started_ns: int, tid: int = THREAD) -> wire.RoundEvent:
@@ -48,7 +48,7 @@ def classified(number: int, time_ns: int, started_ns: int, tid: int = THREAD) ->
     event = ended(number, time_ns, started_ns, tid)
     event.record.flags, event.record.mode, event.record.first_pages = wire.ROUND_CLASSIFIED, 1, 5
     for column in ("visited_pages", "normal_pages", "first_pages"):
-        setattr(event.seen, column, 5)
+        setattr(event.counted, column, 5)
     return event
 
 

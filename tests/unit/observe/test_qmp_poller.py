@@ -10,10 +10,10 @@ import pytest
 from fakedirty.model.enums import Kind, Mode
 from fakedirty.model.events import MigrationStarted, ModeChanged, RoundEnded, StateChanged
 from fakedirty.model.trace import Channel, TraceRecord
+from fakedirty.observe.decode.interfaces import EndUnknown, Observed
 from fakedirty.observe.decode.qmp_history import HistoryReader, history_round
 from fakedirty.observe.decode.qmp_stock import PollReader
 from fakedirty.observe.decode.reader import QmpTraceReader
-from fakedirty.observe.interfaces import EndUnknown, Observed
 from fakedirty.qmp.rounds_command import COMMANDS
 
 SECOND = 1_000_000_000

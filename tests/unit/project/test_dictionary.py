@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fakedirty.campaign import dictionary as columns
 from fakedirty.campaign.columns import CAMPAIGN_TABLES
 from fakedirty.export import dictionary as metrics
 from fakedirty.model.round import Round
-from fakedirty.record import dictionary as columns
 from fakedirty.record.columns import IDENTITY, MIGRATIONS, ROUNDS, TABLES
 from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row, toggle_row
@@ -22,7 +22,7 @@ DOCS = Path(__file__).parents[3] / "docs"
     ("name", "text"), [("data-dictionary.md", columns.dictionary()), ("metrics.md", metrics.dictionary())]
 )
 def test_documents_are_what_the_code_makes(name: str, text: str) -> None:
-    assert (DOCS / name).read_text() == text, f"make it anew: python -m {'fakedirty.record.dictionary'} > docs/{name}"
+    assert (DOCS / name).read_text() == text, "make it again: make documents"
 
 
 def test_a_round_has_every_column_and_no_other() -> None:

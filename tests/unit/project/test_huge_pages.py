@@ -1,4 +1,4 @@
-"""The script that runs a command while the host has more huge pages. The pool is a directory with the kernel's file."""
+"""The script that reserves huge pages for a command. The pool is a directory with the kernel's file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).parents[2] / "qemu" / "huge_pages.sh"
 
 @pytest.fixture
 def pool(tmp_path: Path) -> Path:
-    """A pool in which 8 pages were reserved before."""
+    """A pool with 8 reserved pages."""
     (tmp_path / "nr_hugepages").write_text("8\n")
     return tmp_path
 
@@ -24,9 +24,9 @@ def pages(pool: Path) -> int:
 
 
 def command(pool: Path, text: str) -> subprocess.Popen[str]:
-    heeds = ["env", "--default-signal=INT"]  # a shell has it ignored by what it runs in the background
+    interruptible = ["env", "--default-signal=INT"]  # a shell makes background commands ignore it
     return subprocess.Popen(
-        [*heeds, SCRIPT, "64", "sh", "-c", text],
+        [*interruptible, SCRIPT, "64", "sh", "-c", text],
         env={**os.environ, "HUGE_PAGES": str(pool)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -36,21 +36,21 @@ def command(pool: Path, text: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("status", [0, 5])
-def test_they_are_there_for_the_command_and_not_after_it(pool: Path, status: int) -> None:
+def test_the_pages_are_reserved_for_the_command_alone(pool: Path, status: int) -> None:
     with command(pool, f"cat {pool}/nr_hugepages; exit {status}") as running:
-        said, _ = running.communicate()
-    assert (said, running.returncode, pages(pool)) == ("72\n", status, 8)
+        output, _ = running.communicate()
+    assert (output, running.returncode, pages(pool)) == ("72\n", status, 8)
 
 
-def test_those_of_others_stay(pool: Path) -> None:
-    """Somebody else reserves ten more meanwhile."""
+def test_pages_that_others_reserve_stay(pool: Path) -> None:
+    """Another process reserves ten more meanwhile."""
     with command(pool, f"echo 82 >{pool}/nr_hugepages"):
         pass
     assert pages(pool) == 18
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_they_are_given_back_where_it_is_interrupted(pool: Path, number: int) -> None:
+def test_the_pages_are_returned_after_an_interruption(pool: Path, number: int) -> None:
     with command(pool, "echo begun; exec sleep 100") as running:
         assert running.stdout
         assert running.stdout.readline() == "begun\n"
@@ -60,8 +60,8 @@ def test_they_are_given_back_where_it_is_interrupted(pool: Path, number: int) ->
     assert pages(pool) == 8
 
 
-def test_a_kernel_without_them_is_an_error(tmp_path: Path) -> None:
+def test_a_kernel_without_huge_pages_is_an_error(tmp_path: Path) -> None:
     with command(tmp_path / "none", "echo no") as running:
-        said, _ = running.communicate()
+        output, _ = running.communicate()
     assert running.returncode == 1
-    assert said == f"this kernel has no huge pages in {tmp_path / 'none'}\n"
+    assert output == f"this kernel has no huge pages in {tmp_path / 'none'}\n"

@@ -87,7 +87,7 @@ def test_a_mutation_keeps_its_id_where_other_lines_change() -> None:
     assert len(both) == sum(each.function == "Second.third" for each in before.values()) == 4
 
 
-def test_equal_changes_of_equal_lines_are_told_apart() -> None:
+def test_equal_changes_of_equal_lines_have_different_ids() -> None:
     found = mutations(b"def f(a):\n    a.b = 1\n    a.b = 1\n", "x.py")
     assert len({each.id for each in found}) == len(found) == 4
 

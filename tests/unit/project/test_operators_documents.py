@@ -8,12 +8,12 @@ import re
 import shlex
 import shutil
 import subprocess
-import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from documents import blocks, commands
 from fakedirty.cli.main import COMMANDS
 from fakedirty.export.metrics import METRICS
 from fakedirty.export.readers import ByRound
@@ -50,21 +50,6 @@ VALUES = {
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not installed: apt-get install prometheus"
 )
-
-
-def blocks(text: str) -> list[str]:
-    """Those that are indented as code."""
-    return [textwrap.dedent(found).lstrip("\n") for found in re.findall(r"(?:^    .*\n|^\n(?=    ))+", text, re.M)]
-
-
-def commands(text: str) -> set[str]:
-    """Every command of fakedirty's, in blocks and in lines."""
-    lines = [line.split("#")[0].strip() for block in blocks(text) for line in block.splitlines()]
-    inline = [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", re.sub(r"^    .*\n", "", text, flags=re.M))]
-    found = [
-        line[line.index("fakedirty ") :] for line in lines + inline if re.search(r"(^|collector )fakedirty ", line)
-    ]
-    return {line.removesuffix(", and so on") for line in found}
 
 
 @pytest.mark.parametrize("command", sorted(commands(RUNBOOK) | commands(OPERATIONS) | commands(DASHBOARDS)))
@@ -105,17 +90,6 @@ def test_there_are_examples_of_all_that_is_spoken_of() -> None:
     together = "".join(CONFIGURATIONS)
     for part in ("file_sd_configs", "openstack_sd_configs", "kubernetes_sd_configs", "/federate", "remote_write"):
         assert part in together
-
-
-def test_links_lead_somewhere() -> None:
-    for text in (OPERATIONS, RUNBOOK, DASHBOARDS):
-        for target in re.findall(r"\]\(([^)]+)\)", text):
-            file, _, section = target.partition("#")
-            there = (ROOT / "docs" / file).read_text() if file else text
-            heads = [
-                re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in re.findall(r"^#+ (.*)$", there, re.M)
-            ]
-            assert not section or section in heads, target
 
 
 def test_what_is_federated_are_the_records_of_hosts() -> None:

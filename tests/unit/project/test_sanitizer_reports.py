@@ -1,4 +1,4 @@
-"""Reports of QEMU's sanitizers: what they are known by, whatever addresses and lines a build has."""
+"""Reports of sanitizers on QEMU: their signatures do not depend on addresses and lines of a build."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def reports() -> ModuleType:
     return script("qemu/reports.py")
 
 
-def test_each_kind_is_known_by_what_was_called(reports: ModuleType) -> None:
+def test_the_signature_of_each_kind_of_report(reports: ModuleType) -> None:
     text = USE_AFTER_FREE + OVERFLOW.format(line=7, number=2147483647) + LEAK + RACE
     assert [signature for signature, _ in reports.reports(text)] == [
         ("heap-use-after-free", "record_find < ram_save_page", "records_free"),
@@ -60,7 +60,7 @@ def test_each_kind_is_known_by_what_was_called(reports: ModuleType) -> None:
     ]
 
 
-def test_the_same_fault_in_another_build_is_no_new_one(
+def test_the_same_fault_in_another_build_is_not_new(
     reports: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, texts in {
@@ -71,10 +71,10 @@ def test_the_same_fault_in_another_build_is_no_new_one(
         for number, text in enumerate(texts):
             (tmp_path / name / f"report.{number}").write_text(text)
     assert reports.main([str(tmp_path / "series"), str(tmp_path / "unpatched")]) == reports.NEW
-    said = capsys.readouterr().out
-    assert said.startswith("3 reports with the series, 1 without it, 2 with it alone")
-    assert "qmp_migrate" in said
-    assert "overflow" not in said
+    output = capsys.readouterr().out
+    assert output.startswith("3 reports with the patch series, 1 without it, 2 with it alone")
+    assert "qmp_migrate" in output
+    assert "overflow" not in output
 
     assert reports.main([str(tmp_path / "unpatched"), str(tmp_path / "series")]) == 0
 
@@ -82,7 +82,7 @@ def test_the_same_fault_in_another_build_is_no_new_one(
 def test_a_warning_of_the_sanitizer_itself_is_no_report(reports: ModuleType, tmp_path: Path) -> None:
     warning = "==10048==WARNING: ASan doesn't fully support makecontext/swapcontext functions\n"
     (tmp_path / "report.10048").write_text(warning)
-    assert reports.of(tmp_path) == {}
+    assert reports.read_reports(tmp_path) == {}
 
 
 CHANGED = """\
@@ -102,10 +102,7 @@ HEADER = "WARNING: ThreadSanitizer: data race (pid=1)\n"
 
 
 def race(first: str, second: str, *, calls: str = "", thread: str = "mig/src/main") -> str:
-    """Two accesses, and what follows them in a report; an empty one is a stack that was not kept.
-
-    The first is one of a thread that has a name, the second one of the main thread.
-    """
+    """A report of a race of a named thread with the main thread. An empty access is a stack that was not kept."""
     stacks = [f"    #0 {access} (qemu+0x5f)\n" if access else "" for access in (first, second)]
     stacks[0] += f"    #1 {calls} (qemu+0x60)\n" if calls else ""
     return (
@@ -117,7 +114,7 @@ def race(first: str, second: str, *, calls: str = "", thread: str = "mig/src/mai
 
 
 def unlock(place: str) -> str:
-    """A mutex that is given up by a thread that does not have it, and where it was made."""
+    """A report of a mutex that another thread than its owner unlocks."""
     return (
         "WARNING: ThreadSanitizer: unlock of an unlocked mutex (or by a wrong thread) (pid=1)\n"
         "    #0 pthread_mutex_unlock sanitizer.inc:4338 (libtsan.so.2+0x1)\n"
@@ -127,7 +124,7 @@ def unlock(place: str) -> str:
     )
 
 
-def test_lines_of_a_series_are_those_of_its_source(reports: ModuleType) -> None:
+def test_the_changed_lines_are_those_of_the_second_tree(reports: ModuleType) -> None:
     lines = reports.changed_lines(CHANGED)
     assert lines == {"migration/ram.c": {100, 101, 300, 301}, "migration/fake-dirty.c": set(range(1, 41))}
 
@@ -151,9 +148,9 @@ def test_lines_of_a_series_are_those_of_its_source(reports: ModuleType) -> None:
         (race("known_one ../source/migration/ram.c:101", "other ../source/a.c:1"), True),
         (race("known_three ../source/migration/ram.c:101", ""), False),
         (race("", "known_four ../source/migration/ram.c:101", thread="CPU 0/TCG"), False),
-        (race("", "known_four ../source/migration/ram.c:101"), True),  # a stack that another thread has lost
+        (race("", "known_four ../source/migration/ram.c:101"), True),  # a lost stack of another thread
         (race("known_four ../source/migration/ram.c:101", ""), True),
-        (race("known_three ../source/migration/ram.c:101", "other ../source/a.c:1"), True),  # one that was not lost
+        (race("known_three ../source/migration/ram.c:101", "other ../source/a.c:1"), True),  # a stack that was not lost
         (race("other ../source/migration/ram.c:101", ""), True),
         (race("read ../source/migration/ram.c:101", "four ../source/a.c:1", calls="thread ../source/a.c:2"), False),
         (race("read ../source/migration/ram.c:101", "four ../source/a.c:1", calls="other ../source/a.c:2"), True),
@@ -162,7 +159,7 @@ def test_lines_of_a_series_are_those_of_its_source(reports: ModuleType) -> None:
         (unlock("../source/migration/savevm.c:150"), False),
     ],
 )
-def test_a_report_counts_at_lines_of_the_series_unless_it_is_a_known_race(
+def test_a_report_at_lines_of_the_patch_series_is_new_unless_it_is_a_known_race(
     text: str, new: bool, reports: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("series", "unpatched"):
@@ -179,8 +176,8 @@ def test_a_report_counts_at_lines_of_the_series_unless_it_is_a_known_race(
     assert f"{int(new)} with it alone" in capsys.readouterr().out
 
 
-def test_each_race_that_is_known_has_its_reason(reports: ModuleType) -> None:
+def test_every_known_race_has_a_reason(reports: ModuleType) -> None:
     known = reports.known_pairs((Path(__file__).parents[2] / "qemu/races.txt").read_text())
     assert known
     assert all(known.values())
-    assert not [pair for pair in known if {"*", "lost:", "under:"} & set(pair)], "it matches whatever there is"
+    assert not [pair for pair in known if {"*", "lost:", "under:"} & set(pair)], "it would match everything"

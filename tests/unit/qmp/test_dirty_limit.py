@@ -12,9 +12,9 @@ import pytest
 from fakedirty.model.enums import Level
 from fakedirty.model.events import MigrationStarted, RoundEnded, StateChanged
 from fakedirty.model.trace import Channel, TraceRecord
+from fakedirty.observe.decode.interfaces import EndUnknown, Observed
 from fakedirty.observe.decode.reader import QmpTraceReader
 from fakedirty.observe.host import migration_capabilities
-from fakedirty.observe.interfaces import EndUnknown, Observed
 from fakedirty.observe.qmp_poller import QmpPoller
 from fakedirty.qmp import final_report
 from fakedirty.qmp.monitor import Address

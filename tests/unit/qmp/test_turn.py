@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from fakedirty.errors import QmpError
 from fakedirty.linux.process import Process
-from fakedirty.observe.host.migration_capabilities import ask as facts
+from fakedirty.observe.host.migration_capabilities import read as facts
 from fakedirty.observe.host.monitor_sharing import MonitorSharing
 from fakedirty.observe.qmp_poller import QmpPoller
 from fakedirty.qmp.address import AbstractSocket, Address, Domain, InheritedSocket, Place, TcpSocket, UnixSocket
@@ -77,7 +77,7 @@ def _polls(path: Path) -> None:
         poller.poll(2)
 
 
-FIRST = Process(1, 0)  # not the one that serves, so that threads have to prove it
+FIRST = Process(1, 0)  # not the one that serves: who answers has to say more of itself
 
 USES = {
     "turn": ("query-status", lambda path: in_turns([Address(path)], lambda qmp: qmp.execute("query-status"), tries=2)),
@@ -238,7 +238,7 @@ def test_a_connection_does_not_stay_where_no_socket_is_free_or_only_one_is_known
     assert tables.check(named, b=8) == tables.monitors[:1]
 
 
-def test_who_is_served_at_a_socket_of_another_process_does_not_count(tmp_path: Path) -> None:
+def test_who_is_served_at_a_socket_of_another_process_is_no_manager(tmp_path: Path) -> None:
     tables = Tables(tmp_path, "a", "b")  # a relative name, which others have, too
     staying = MonitorSharing(tables.monitors, tables.monitors)
     for _ in range(3):

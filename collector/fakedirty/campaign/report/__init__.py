@@ -1,1 +1,1 @@
-"""The report on a campaign: its cells compared, and what was found, as HTML, Markdown and CSV."""
+"""The report on a campaign: its treatments compared, as HTML, Markdown and CSV."""

@@ -1,24 +1,58 @@
-"""Medians by treatment, and what a treatment changes against the baseline, as frames in long form."""
+"""Comparison of treatments: their medians, and their differences to the baseline, as frames in long form."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from .cells import Cell
+from .cells import BASELINE, Cell, cells, treatments
 from .columns import DIFFERENCES, MEDIANS
-from .metrics import METRICS, Metric, Sample
+from .metrics import METRICS, MetricSample, RunMetric
 from .statistics import cliffs_delta, holm, median, paired
 
 Row = dict[str, object]
 
 
-def medians(cells: Sequence[Cell], treatments: Sequence[str]) -> pd.DataFrame:
-    """A row for each cell, treatment and metric of which any run has a figure.
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The treatments of a campaign, compared.
 
-    `median` is infinite where so many runs were cut off that it was not reached; it is then greater than `at_least`.
+    Attributes:
+        cells: the cells that were run.
+        treatments: the treatments that were run, the baseline first.
+        baseline: the treatment that the others are compared with: vanilla, or else the first. None without runs.
+        medians: a row for each cell, treatment and metric, with the columns MEDIANS.
+        differences: a row for each cell, treatment and metric, with the columns DIFFERENCES.
+    """
+
+    cells: Sequence[Cell]
+    treatments: Sequence[str]
+    baseline: str | None
+    medians: pd.DataFrame
+    differences: pd.DataFrame
+
+
+def compare(runs: pd.DataFrame, wanted: Sequence[str] = ()) -> Comparison:
+    """Compare the treatments of a campaign.
+
+    Args:
+        runs: the runs of a campaign, a row each, with the columns of ``campaign.columns.RUNS``.
+        wanted: the order in which the treatments are listed.
+    """
+    found, names = cells(runs), treatments(runs, wanted)
+    baseline = BASELINE if BASELINE in names else next(iter(names), None)
+    return Comparison(found, names, baseline, medians(found, names), differences(found, names, baseline))
+
+
+def medians(cells: Sequence[Cell], treatments: Sequence[str]) -> pd.DataFrame:
+    """The median of each metric.
+
+    Returns:
+        A row for each cell, treatment and metric of which at least one run has a value. `median` is infinite if too
+        many runs were cut off to reach it; the true one is then greater than `at_least`.
     """
     rows = [
         row
@@ -32,9 +66,11 @@ def medians(cells: Sequence[Cell], treatments: Sequence[str]) -> pd.DataFrame:
 
 
 def differences(cells: Sequence[Cell], treatments: Sequence[str], baseline: str | None) -> pd.DataFrame:
-    """A row for each cell, metric and treatment that has at least one block in common with `baseline`.
+    """The difference of each treatment to the baseline.
 
-    `p_holm` is corrected over all comparisons of the same metric.
+    Returns:
+        A row for each cell, treatment and metric, if at least one block has a value of both. `p_holm` is corrected
+        over all comparisons of the same metric.
     """
     rows = [
         row
@@ -51,7 +87,7 @@ def differences(cells: Sequence[Cell], treatments: Sequence[str], baseline: str 
     return frame
 
 
-def _median(cell: Cell, treatment: str, metric: Metric, runs: pd.DataFrame) -> Row | None:
+def _median(cell: Cell, treatment: str, metric: RunMetric, runs: pd.DataFrame) -> Row | None:
     sample = metric.sample(runs)
     if not len(sample.values):
         return None
@@ -71,7 +107,7 @@ def _median(cell: Cell, treatment: str, metric: Metric, runs: pd.DataFrame) -> R
 
 
 def _difference(
-    cell: Cell, names: tuple[str, str], metric: Metric, sides: tuple[pd.DataFrame, pd.DataFrame]
+    cell: Cell, names: tuple[str, str], metric: RunMetric, sides: tuple[pd.DataFrame, pd.DataFrame]
 ) -> Row | None:
     own, base = map(metric.sample, sides)
     pairs = list(_pairs(cell.runs, own, base))
@@ -104,8 +140,8 @@ def _difference(
     }
 
 
-def _pairs(runs: pd.DataFrame, own: Sample, base: Sample) -> Iterator[tuple[int, int]]:
-    """Positions in both samples of what was run in the same block."""
+def _pairs(runs: pd.DataFrame, own: MetricSample, base: MetricSample) -> Iterator[tuple[int, int]]:
+    """The positions, in both samples, of the runs of one block."""
     at = {_block(runs, row): position for position, row in enumerate(base.rows)}
     for position, row in enumerate(own.rows):
         if (other := at.get(_block(runs, row))) is not None:
@@ -119,7 +155,7 @@ def _block(runs: pd.DataFrame, row: object) -> tuple[object, object]:
 def _ratio(
     treated: np.ndarray, treated_cut: np.ndarray, before: np.ndarray, before_cut: np.ndarray
 ) -> tuple[float | None, float | None]:
-    """The median of the paired ratios lies between these; None where a pair has nothing to divide by."""
+    """The bounds of the median of the paired ratios; None if a value of the baseline is 0."""
     if not (before > 0).all():
         return None, None
     ratio = treated / before

@@ -1,4 +1,4 @@
-"""Small pictures for a page that needs nothing else: SVG, narrow enough for a phone, each with words for it."""
+"""Charts as SVG inside the page: narrow enough for a phone, each with a text that describes it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ STYLE: dict[str, object] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fakedirty",
     "text.color": TEXT,
-    "text.parse_math": False,  # a name with dollars in it is a name
+    "text.parse_math": False,  # dollars in a name are no formula
     "xtick.color": TEXT,
     "ytick.color": TEXT,
     "ytick.major.size": 0,
@@ -51,7 +51,7 @@ NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A picture: `title` stands above it, `alt` says what is in it to who does not see it."""
+    """A chart. `title` stands above it; `alt` describes it to a reader who does not see it."""
 
     title: str
     alt: str
@@ -59,22 +59,22 @@ class Drawing:
 
     @property
     def uri(self) -> str:
-        """The whole of it as the address of an image; nothing in an image runs."""
+        """The chart as the address of an image. Nothing runs in an image."""
         return f"data:image/svg+xml;base64,{b64encode(self.svg).decode()}"
 
 
 class Canvas:
-    """A figure while it is drawn: `rows` of axes, one above the other."""
+    """A chart while it is drawn: `rows` of axes, one above the other."""
 
     def __init__(self, figure: Figure, rows: list[Axes]) -> None:
         self.figure = figure
         self.rows = rows
 
     def drawing(self, title: str, alt: str) -> Drawing:
-        """What has been drawn."""
+        """The chart, as it is drawn by now."""
         out = io.BytesIO()
         with warnings.catch_warnings():
-            # whoever shows the picture has fonts of its own
+            # the browser that shows the chart has fonts of its own
             warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
             self.figure.savefig(out, format="svg", metadata=NO_METADATA)
         return Drawing(title, alt, out.getvalue())
@@ -82,7 +82,12 @@ class Canvas:
 
 @contextmanager
 def canvas(height: float, rows: int = 1) -> Iterator[Canvas]:
-    """An empty one, `height` inches high; it is to be drawn, and made a drawing, within the block."""
+    """An empty canvas. Draw on it, and make the drawing, within the block.
+
+    Args:
+        height: in inches.
+        rows: how many axes it has, one above the other.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -92,6 +97,6 @@ def canvas(height: float, rows: int = 1) -> Iterator[Canvas]:
 
 
 def label(text: str, longest: int = 40) -> str:
-    """A name as it can stand in a picture: one line, nothing that XML does not have."""
+    """A name for a chart: one line, only characters that XML allows, at most `longest` of them."""
     clean = harmless(text)
     return clean if len(clean) <= longest else f"{clean[: longest - 1]}…"

@@ -1,4 +1,4 @@
-"""How the figures of a report are filled: in the colours of the page on a light ground, with matplotlib's patterns."""
+"""The colours and patterns of the charts: those of the web page on a light ground, with matplotlib's hatches."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ LIGHT = PALETTES["light"]
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """How an area is filled: `hatch` is matplotlib's."""
+    """The fill of an area; `hatch` is matplotlib's."""
 
     colour: str
     hatch: str = ""
 
 
 GROUND, TEXT, QUIET, GRID = LIGHT.ground, LIGHT.text, LIGHT.untold, LIGHT.grid
-MEASURED = LIGHT.sent  # a run, or what is said of several
+MEASURED = LIGHT.sent  # a run, or the median of several
 ARRIVED = LIGHT.saved  # on the destination
 CUT_OFF = LIGHT.fake  # a run that did not complete
 MARK = LIGHT.mark  # a toggle, or the end of a migration
 
-#: columns of pages by class, with their word, in the order in which they are stacked
+#: the classes of pages by column: name and fill, in the order in which they are stacked
 CLASSES = {
     "first_pages": ("first", Fill(LIGHT.first)),
     "changed_pages": ("changed", Fill(LIGHT.changed, "---")),
     "fake_pages": ("fake", Fill(LIGHT.fake, "////")),
 }
-UNTOLD = ("not told apart", Fill(LIGHT.untold, "|||"))
+NOT_CLASSIFIED = ("not classified", Fill(LIGHT.untold, "|||"))

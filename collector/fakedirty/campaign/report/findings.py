@@ -1,4 +1,4 @@
-"""What a campaign found, and what it cannot tell, in sentences made from its figures."""
+"""The findings of a campaign and their limits, in sentences."""
 
 from __future__ import annotations
 
@@ -12,63 +12,60 @@ from fakedirty.model.totals import Outcome
 from fakedirty.record.load import rows
 
 from .cells import Cell
+from .estimate_text import Row, counted, median_text
 from .metrics import TOTAL_TIME, numbers
-from .sentences import Row, counted, median_words
 from .statistics import CONFIDENCE, Values, coverage, smallest_p
 
 _TOTALS = {
-    Outcome.MISSING: "recorded other pages than QEMU says it sent",
-    Outcome.PARTIAL: "recorded a part of the pages that QEMU sent",
-    Outcome.UNCHECKED: "could not be held against QEMU's own totals",
+    Outcome.MISSING: "recorded other pages than QEMU's totals count",
+    Outcome.PARTIAL: "recorded only a part of the pages that QEMU sent",
+    Outcome.UNCHECKED: "could not be compared with QEMU's own totals",
 }
 
 
 def alarms(runs: pd.DataFrame, rounds: pd.DataFrame) -> Iterator[str]:
-    """What must be read before anything else."""
+    """What a reader must know before anything else."""
     differing = runs[numbers(runs["memory_equal"]) == 0]
     if len(differing):
-        names = ", ".join(str(run) for run in differing["run"])
-        yield f"The memory of source and destination differs after {counted(len(differing), 'run')}: {names}."
+        ended = counted(len(differing), "run")
+        yield f"The memory of source and destination differs after {ended}: {_names(differing)}."
     collided = runs[numbers(runs["false_equal_pages"]) > 0]
     if len(collided):
         pages = counted(int(numbers(collided["false_equal_pages"]).sum()), "page")
-        yield f"The audit found {pages} in {counted(len(collided), 'run')} that a hash took for equal and were not."
+        yield f"The audit found {pages} in {counted(len(collided), 'run')} that a hash wrongly took for equal."
     invalid = rounds[numbers(rounds["valid"]) == 0]
     if len(invalid):
         yield (
-            f"{counted(len(invalid), 'round')} of {counted(invalid['run'].nunique(), 'run')} cannot be believed: "
-            f"counts do not add up, or events were lost. Their runs are in the figures; rounds.csv has the reasons."
+            f"{counted(len(invalid), 'round')} of {counted(invalid['run'].nunique(), 'run')} are invalid: "
+            f"counts do not add up, or events were lost. The figures include these runs; rounds.csv has the reasons."
         )
-    for totals, what in _TOTALS.items():
+    for totals, problem in _TOTALS.items():
         found = runs[runs["totals"] == str(totals)]
         if len(found):
-            names = ", ".join(str(run) for run in found["run"])
             yield (
-                f"{counted(len(found), 'run')} {what}: {names}. They are in the figures; migration.json of each has "
-                f"the reason."
+                f"{counted(len(found), 'run')} {problem}: {_names(found)}. The figures include them; migration.json "
+                f"of each has the reason."
             )
 
 
-def summary(runs: pd.DataFrame, planned: int | None) -> Iterator[str]:
-    """How far the campaign came, and whether guests are whole."""
+def summary(runs: pd.DataFrame, planned: int) -> Iterator[str]:
+    """How far the campaign is, how its runs ended, and whether their memory was equal."""
     if runs.empty:
         yield "No run has been made yet."
         return
-    made = f"{len(runs):,} of {planned:,} runs" if planned not in (None, len(runs)) else counted(len(runs), "run")
+    made = f"{len(runs):,} of {planned:,} runs" if planned != len(runs) else counted(len(runs), "run")
     ends = runs["outcome"].value_counts()
     completed, cut, failed = (int(ends.get(end, 0)) for end in ("completed", "time-limit", "failed"))
     yield (
         f"Made: {made}. {completed:,} completed, {cut:,} did not end within their time limit, "
-        f"{failed:,} failed. All are in the figures below; those that did not complete are censored."
+        f"{failed:,} failed. The figures include all of them; those that did not complete are censored."
     )
     equal = numbers(runs["memory_equal"])
     if compared := int((~np.isnan(equal)).sum()):
         yield f"Memory was compared after {counted(compared, 'run')}, and was equal in {int((equal == 1).sum()):,}."
 
 
-def by_cell(
-    cells: Sequence[Cell], treatments: Sequence[str], medians: pd.DataFrame, baseline: str | None
-) -> Iterator[str]:
+def by_cell(cells: Sequence[Cell], medians: pd.DataFrame, baseline: str | None) -> Iterator[str]:
     """For each cell, the treatment with the shortest total time, beside the baseline."""
     total = medians[medians["metric"] == TOTAL_TIME]
     for cell in cells:
@@ -79,17 +76,17 @@ def by_cell(
             yield f"{cell.title}: no treatment completed in half of its runs{_within(limits)}."
             continue
         best = min(rows(ended), key=lambda row: float(row["median"]))
-        said = [f"{cell.title}: {best['treatment']} had the shortest total time, {_total(cell, best)}"]
-        said += [
+        parts = [f"{cell.title}: {best['treatment']} had the shortest total time, {_total(cell, best)}"]
+        parts += [
             f"{baseline}: {_total(cell, row)}"
             for row in rows(own)
             if row["treatment"] == baseline and row["treatment"] != best["treatment"]
         ]
-        yield f"{'; '.join(said)}."
+        yield f"{'; '.join(parts)}."
 
 
 def limits(cells: Sequence[Cell], treatments: Sequence[str], baseline: str | None) -> Iterator[str]:
-    """What so few runs cannot show."""
+    """What the number of runs is too small to show."""
     sizes = [len(runs) for cell in cells for name in treatments if len(runs := cell.of(name))]
     if not sizes:
         return
@@ -108,9 +105,13 @@ def limits(cells: Sequence[Cell], treatments: Sequence[str], baseline: str | Non
         )
 
 
+def _names(runs: pd.DataFrame) -> str:
+    return ", ".join(str(run) for run in runs["run"])
+
+
 def _total(cell: Cell, row: Row) -> str:
     runs = cell.of(row["treatment"])
-    return f"{median_words(row)}, {(runs['outcome'] == 'completed').sum()} of {counted(len(runs), 'run')} completed"
+    return f"{median_text(row)}, {(runs['outcome'] == 'completed').sum()} of {counted(len(runs), 'run')} completed"
 
 
 def _within(limits: Values) -> str:

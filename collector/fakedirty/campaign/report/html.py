@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: no script, no address but those of its own pictures."""
+"""A report as one HTML file that needs nothing else: it has no script, and loads nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TEMPLATE, STYLE = "report.html", "report.css"
 
 
 def html(content: Content) -> str:
-    """The whole of it. Everything that comes from the campaign is text, whatever it looks like."""
+    """The whole page. Everything that comes from the campaign is text, also if it looks like HTML."""
     return _template().render(content=content, style=(HERE / STYLE).read_text(encoding="utf-8"))
 
 

@@ -1,31 +1,34 @@
-"""What a report is made of: the frames of a campaign as they are read back, and what its directory says of it."""
+"""The input of a report: a campaign as its frames, with the facts that it was made with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 
-from fakedirty.record.load import json_object
-
-PLAN = "campaign.json"
-#: parts of the plan that are not facts about how it was made
-NO_FACTS = ("name", "runs", "left_out", "file", "text")
+#: facts of a plan that a report has elsewhere, or not at all
+NOT_LISTED = ("name", "left_out", "file")
 
 
 class ReportInputs(Protocol):
-    """A campaign as `fakedirty.campaign.frames.load` gives it."""
+    """A campaign, as `fakedirty.campaign.frames.load` returns it. That class describes the members."""
 
     @property
     def name(self) -> str:
-        """As the file has it."""
+        """Name of the campaign."""
 
     @property
     def spec(self) -> Mapping[str, Any]:
-        """The content of the file."""
+        """The content of the campaign file."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the plan has beside the runs."""
+
+    @property
+    def planned(self) -> int:
+        """How many runs the plan has."""
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -41,40 +44,26 @@ class ReportInputs(Protocol):
 
     @property
     def service(self) -> pd.DataFrame:
-        """A row for each sample of what a guest got done."""
+        """A row for each sample of a guest's throughput."""
 
     @property
     def left_out(self) -> Sequence[Mapping[str, str]]:
-        """Treatments that QEMU refused: `treatment`, `reason`."""
+        """The treatments that QEMU refused: `treatment` and `reason` of each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the directory of a campaign says beside its runs; `planned` is None where it says nothing."""
-
-    planned: int | None
-    facts: Mapping[str, str]
+def listed_facts(facts: Mapping[str, Any]) -> dict[str, str]:
+    """The facts of a plan as lines of a table, nested ones by their path: ``versions.kernel``."""
+    return dict(_flat("", {name: value for name, value in facts.items() if name not in NOT_LISTED}))
 
 
-def plan_of(directory: Path) -> Plan:
-    """From the plan in a directory; RecordError where it cannot be read, an empty one where there is none."""
-    if not (directory / PLAN).exists():
-        return Plan(None, {})
-    content = json_object(directory / PLAN)
-    runs = content.get("runs")
-    facts = {name: value for name, value in content.items() if name not in NO_FACTS}
-    return Plan(len(runs) if isinstance(runs, list) else None, dict(_flat("", facts)))
-
-
-def order_of(spec: Mapping[str, Any]) -> list[str]:
-    """Treatments in the order in which the file names them."""
+def treatment_order(spec: Mapping[str, Any]) -> list[str]:
+    """The treatments in the order of the campaign file."""
     factors = spec.get("factors")
     named = factors.get("treatment") if isinstance(factors, Mapping) else None
     return [str(name) for name in named] if isinstance(named, list) else []
 
 
 def _flat(prefix: str, value: object) -> Iterator[tuple[str, str]]:
-    """Nested content as lines: ``versions.kernel``."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _flat(f"{prefix}.{name}" if prefix else str(name), inner)

@@ -1,4 +1,4 @@
-"""The tables and words of a report in Markdown, for a repository or a mail."""
+"""A report in Markdown, without its charts: for a repository or a mail."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from .content import Content, Section
 from .tables import ReportTable
 
-#: what Markdown or the HTML in it would take for something else than itself
+#: characters that mean something to Markdown, or to the HTML in it
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>&|#~])")
 
 
 def markdown(content: Content) -> str:
-    """The whole report but its figures."""
+    """The whole report. A chart is represented by the text that describes it."""
     return "\n".join(_lines(content)) + "\n"
 
 
@@ -21,26 +21,26 @@ def _lines(content: Content) -> Iterator[str]:
     yield f"# {plain(content.name)}\n"
     for alarm in content.alarms:
         yield f"**{plain(alarm)}**\n"
-    yield from (f"- {plain(words)}" for words in content.summary)
+    yield from (f"- {plain(sentence)}" for sentence in content.summary)
     for section in content.sections:
         yield from _section(section)
 
 
 def _section(section: Section) -> Iterator[str]:
     yield f"\n{'#' * section.level} {plain(section.title)}\n"
-    for words in section.words:
-        yield f"{plain(words)}\n"
+    for paragraph in section.paragraphs:
+        yield f"{plain(paragraph)}\n"
     for drawing in section.drawings:
         yield f"- {plain(drawing.alt)}"
-    for sheet in section.sheets:
-        yield f"\n**{plain(sheet.title)}**\n"
-        yield from _table(sheet)
+    for table in section.tables:
+        yield f"\n**{plain(table.title)}**\n"
+        yield from _table(table)
 
 
-def _table(sheet: ReportTable) -> Iterator[str]:
-    yield _row(sheet.heads)
-    yield _row(["---" if place < sheet.words else "---:" for place in range(len(sheet.heads))])
-    yield from (_row([plain(cell) for cell in row]) for row in sheet.rows)
+def _table(table: ReportTable) -> Iterator[str]:
+    yield _row(table.heads)
+    yield _row(["---" if place < table.text_columns else "---:" for place in range(len(table.heads))])
+    yield from (_row([plain(cell) for cell in row]) for row in table.rows)
 
 
 def _row(cells: tuple[str, ...] | list[str]) -> str:
@@ -48,5 +48,5 @@ def _row(cells: tuple[str, ...] | list[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that stays what it is: one line, with nothing in it that means something to Markdown."""
+    """Text as one line, with everything escaped that means something to Markdown."""
     return SPECIAL.sub(r"\\\1", " ".join(text.split()))

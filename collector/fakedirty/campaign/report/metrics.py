@@ -1,4 +1,4 @@
-"""What runs are compared by: a table of metrics, and what a run that was cut off says of each."""
+"""The metrics by which runs are compared: a table, and what each metric is worth of a run that was cut off."""
 
 from __future__ import annotations
 
@@ -15,18 +15,25 @@ from .statistics import Truths, Values
 
 
 class CutOff(Enum):
-    """What the figure of a run is worth that did not complete."""
+    """What the value of a run that did not complete is worth."""
 
-    GROWS = "it would have been greater: censored at what was seen"
+    GROWS = "it would have grown: it is censored at the value that was measured"
     LEFT_OUT = "there is none: only completed runs have it"
-    KEPT = "it is one like any other, unless the run failed"
+    KEPT = "it is a value like any other, unless the run failed"
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
-    """A column of `runs`: `text` writes a figure that is not negative, `unit` is the column's own.
+class RunMetric:
+    """A column of the runs.
 
-    What is drawn has its figures times `scale`, which makes them `axis`.
+    Attributes:
+        column: its name.
+        title: its name in a report.
+        unit: its unit.
+        text: writes a value that is not negative, with a unit.
+        cut_off: what the value of a run that did not complete is worth.
+        axis: unit in charts. A metric without one is not drawn.
+        scale: a value times this is in the unit of the charts.
     """
 
     column: str
@@ -38,16 +45,16 @@ class Metric:
     scale: float = 1
 
     def signed(self, value: float) -> str:
-        """A difference, with its sign; that of two shares is in points of a hundred."""
+        """A difference with its sign. The difference of two shares is in percentage points."""
         sign = "−" if value < 0 else "+" if value > 0 else ""
         return f"{sign}{100 * abs(value):.1f} points" if self.unit == "ratio" else f"{sign}{self.text(abs(value))}"
 
-    def sample(self, runs: pd.DataFrame) -> Sample:
-        """The figures of those of `runs` that have one."""
+    def sample(self, runs: pd.DataFrame) -> MetricSample:
+        """The values of those runs that have one."""
         values, outcome = numbers(runs[self.column]), runs["outcome"].to_numpy(dtype=object)
         completed = outcome == "completed"
         if self.column == TOTAL_TIME:
-            # a run that failed before its migration began says only that it takes some time
+            # of a run that failed before its migration began, it is only known that it takes some time
             limit = np.where(outcome == "time-limit", 1000 * numbers(runs["time_limit_seconds"]), 0.0)
             values = np.where(completed, values, np.fmax(values, limit))
         censored = ~completed & (self.cut_off is CutOff.GROWS)
@@ -60,16 +67,20 @@ class Metric:
             }[self.cut_off]
         )
         unended = censored & (outcome == "time-limit")
-        return Sample(
+        return MetricSample(
             values[has], np.asarray(censored[has], bool), np.asarray(unended[has], bool), runs.index.to_numpy()[has]
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """Figures of runs: where `censored`, the true one is greater; `rows` says whose it is, by the frame's index.
+class MetricSample:
+    """The values of one metric, as arrays of one length.
 
-    Those `unended` were cut off by the time limit: they would have outgrown the runs that ended.
+    Attributes:
+        values: a value for each run that has one.
+        censored: the true value is greater.
+        unended: the run was cut off by the time limit, so its value would have outgrown those of the runs that ended.
+        rows: the index of the run in the frame of the runs.
     """
 
     values: Values
@@ -79,7 +90,7 @@ class Sample:
 
 
 def numbers(column: pd.Series) -> Values:
-    """A column as plain numbers; what is not known is NaN."""
+    """A column as plain numbers; NaN is not known."""
     return np.asarray(pd.to_numeric(column).astype("Float64").to_numpy(dtype=float, na_value=np.nan), np.float64)
 
 
@@ -98,21 +109,21 @@ def _seconds(value: float) -> str:
 TOTAL_TIME = "total_time_ms"
 
 METRICS = (
-    Metric(TOTAL_TIME, "total time", "ms", _milliseconds, CutOff.GROWS, "s", 1e-3),
-    Metric("downtime_ms", "downtime", "ms", _milliseconds, CutOff.LEFT_OUT, "ms"),
-    Metric("outside_downtime_ms", "downtime from outside", "ms", _milliseconds, CutOff.LEFT_OUT),
-    Metric("link_bytes", "traffic on the link", "bytes", size, CutOff.GROWS, "MB", 1e-6),
-    Metric("bandwidth_use", "bandwidth use", "ratio", _share, CutOff.KEPT),
-    Metric("rounds", "rounds", "rounds", compact, CutOff.GROWS),
-    Metric("visited_pages", "visited pages", "pages", compact, CutOff.GROWS),
-    Metric("fake_pages", "fake pages", "pages", compact, CutOff.GROWS),
-    Metric("skipped_pages", "skipped pages", "pages", compact, CutOff.GROWS),
-    Metric("hash_seconds", "hash time", "s", _seconds, CutOff.GROWS),
-    Metric("migration_cpu_seconds", "CPU of the migration thread", "s", _seconds, CutOff.GROWS),
-    Metric("vcpu_cpu_seconds", "CPU of the vCPUs", "s", _seconds, CutOff.GROWS),
-    Metric("host_memory_bytes", "host memory", "bytes", size, CutOff.KEPT),
-    Metric("degradation", "degradation of the service", "ratio", _share, CutOff.KEPT),
+    RunMetric(TOTAL_TIME, "total time", "ms", _milliseconds, CutOff.GROWS, "s", 1e-3),
+    RunMetric("downtime_ms", "downtime", "ms", _milliseconds, CutOff.LEFT_OUT, "ms"),
+    RunMetric("outside_downtime_ms", "observed downtime", "ms", _milliseconds, CutOff.LEFT_OUT),
+    RunMetric("link_bytes", "traffic on the link", "bytes", size, CutOff.GROWS, "MB", 1e-6),
+    RunMetric("bandwidth_use", "bandwidth use", "ratio", _share, CutOff.KEPT),
+    RunMetric("rounds", "rounds", "rounds", compact, CutOff.GROWS),
+    RunMetric("visited_pages", "visited pages", "pages", compact, CutOff.GROWS),
+    RunMetric("fake_pages", "fake pages", "pages", compact, CutOff.GROWS),
+    RunMetric("skipped_pages", "skipped pages", "pages", compact, CutOff.GROWS),
+    RunMetric("hash_seconds", "hash time", "s", _seconds, CutOff.GROWS),
+    RunMetric("migration_cpu_seconds", "CPU of the migration thread", "s", _seconds, CutOff.GROWS),
+    RunMetric("vcpu_cpu_seconds", "CPU of the vCPUs", "s", _seconds, CutOff.GROWS),
+    RunMetric("host_memory_bytes", "host memory", "bytes", size, CutOff.KEPT),
+    RunMetric("degradation", "degradation", "ratio", _share, CutOff.KEPT),
 )
 
-#: the three that are drawn, and that words are made of
+#: the metrics that are drawn
 HEADLINES = tuple(metric for metric in METRICS if metric.axis)

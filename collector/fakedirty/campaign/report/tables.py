@@ -1,4 +1,4 @@
-"""The tables of a report: each once, as text, for whoever writes it in HTML or in Markdown."""
+"""The tables of a report, as text. HTML and Markdown are written from them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pandas as pd
 from fakedirty.format.numbers import UNSEEN
 from fakedirty.record.load import rows as rows_of
 
-from .cells import FACTORS, Cell, said
+from .cells import FACTORS, Cell, factor_text
+from .estimate_text import BY_COLUMN, Row, difference_text, median_text, p_text, ratio_text
 from .metrics import HEADLINES, METRICS, numbers
-from .sentences import BY_COLUMN, Row, difference_words, median_words, p_words, ratio_words
 
 OUTCOMES = ("completed", "time-limit", "failed")
 COMPARED = (*(metric.column for metric in HEADLINES), "degradation")
@@ -21,17 +21,25 @@ COMPARED = (*(metric.column for metric in HEADLINES), "degradation")
 
 @dataclass(frozen=True, slots=True)
 class ReportTable:
-    """A table: the first `words` columns are text, the others figures; one that is `folded` is opened on demand."""
+    """A table.
+
+    Attributes:
+        title: stands above it.
+        heads: one for each column.
+        rows: the cells, as text.
+        text_columns: so many columns from the left are text; the others are figures.
+        folded: whether the reader has to open the table.
+    """
 
     title: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    words: int = 1
+    text_columns: int = 1
     folded: bool = False
 
 
-def outcome_sheet(cells: Sequence[Cell], treatments: Sequence[str]) -> ReportTable:
-    """How many runs came to what end."""
+def outcome_table(cells: Sequence[Cell], treatments: Sequence[str]) -> ReportTable:
+    """How the runs of each cell and treatment ended."""
     rows = []
     for cell in cells:
         for treatment in treatments:
@@ -40,27 +48,27 @@ def outcome_sheet(cells: Sequence[Cell], treatments: Sequence[str]) -> ReportTab
                 ends = [str(int((runs["outcome"] == outcome).sum())) for outcome in OUTCOMES]
                 rows.append((cell.title, treatment, str(len(runs)), *ends, _equal(runs)))
     heads = ("cell", "treatment", "runs", "completed", "cut off at the limit", "failed", "memory equal")
-    return ReportTable("How the runs ended", heads, tuple(rows), words=2, folded=True)
+    return ReportTable("How the runs ended", heads, tuple(rows), text_columns=2, folded=True)
 
 
-def median_sheet(cell: Cell, treatments: Sequence[str], medians: pd.DataFrame) -> ReportTable:
-    """Of one cell: a row for each treatment, a column for each metric that any has."""
+def median_table(cell: Cell, treatments: Sequence[str], medians: pd.DataFrame) -> ReportTable:
+    """The medians of one cell: a row for each treatment, a column for each metric that has a value."""
     own = cell.select(medians)
     there = set(own["metric"])
     shown = [metric for metric in METRICS if metric.column in there]
-    said = {(row["treatment"], row["metric"]): median_words(row) for row in rows_of(own)}
+    texts = {(row["treatment"], row["metric"]): median_text(row) for row in rows_of(own)}
     rows = []
     for treatment in treatments:
         runs = cell.of(treatment)
         if len(runs):
             completed = f"{(runs['outcome'] == 'completed').sum()} of {len(runs)}"
-            rows.append((treatment, completed, *(said.get((treatment, each.column), UNSEEN) for each in shown)))
+            rows.append((treatment, completed, *(texts.get((treatment, each.column), UNSEEN) for each in shown)))
     heads = ("treatment", "completed", *(metric.title for metric in shown))
     return ReportTable("Medians (95 % interval)", heads, tuple(rows))
 
 
-def difference_sheet(cell: Cell, differences: pd.DataFrame) -> ReportTable | None:
-    """Of one cell: what treatments change; None where nothing is compared."""
+def difference_table(cell: Cell, differences: pd.DataFrame) -> ReportTable | None:
+    """The differences of one cell; None if nothing is compared."""
     own = cell.select(differences)
     own = own[own["metric"].isin(COMPARED)]
     if own.empty:
@@ -71,14 +79,14 @@ def difference_sheet(cell: Cell, differences: pd.DataFrame) -> ReportTable | Non
             BY_COLUMN[row["metric"]].title,
             row["treatment"],
             str(row["pairs"]),
-            difference_words(row),
-            ratio_words(row),
+            difference_text(row),
+            ratio_text(row),
             f"{row['smaller']} / {row['greater']}",
             f"{row['cliffs_delta']:+.2f}",
             row["test"],
-            p_words(row["p"]),
-            p_words(row["p_holm"]),
-            p_words(row["smallest_p"]),
+            p_text(row["p"]),
+            p_text(row["p_holm"]),
+            p_text(row["smallest_p"]),
         )
         for row in rows_of(own)
     )
@@ -87,11 +95,11 @@ def difference_sheet(cell: Cell, differences: pd.DataFrame) -> ReportTable | Non
         *("smaller / greater", "Cliff's delta", "test", "p", "p, Holm", "smallest p there can be"),
     )
     baseline = own["baseline"].iloc[0]
-    return ReportTable(f"Against {baseline}, block by block", heads, rows, words=2)
+    return ReportTable(f"Against {baseline}, block by block", heads, rows, text_columns=2)
 
 
-def audit_sheet(runs: pd.DataFrame) -> ReportTable | None:
-    """What the audit found, by treatment; None where no run was audited."""
+def audit_table(runs: pd.DataFrame) -> ReportTable | None:
+    """The findings of the audit, by treatment; None if no run was audited."""
     audited = runs[~pd.isna(runs["false_equal_pages"])]
     if audited.empty:
         return None
@@ -105,43 +113,44 @@ def audit_sheet(runs: pd.DataFrame) -> ReportTable | None:
     return ReportTable("Audit", heads, tuple(rows))
 
 
-def unfinished_sheet(runs: pd.DataFrame) -> ReportTable | None:
-    """Runs that did not complete, with the reason, and those whose memory differed; None where there are none."""
+def unfinished_table(runs: pd.DataFrame) -> ReportTable | None:
+    """The runs that did not complete, and those whose memory differed, with the reason; None if there are none."""
     bad = runs[(runs["outcome"] != "completed") | _differs(runs)]
     if bad.empty:
         return None
     rows = tuple((*_which(row), _reason(row)) for row in rows_of(bad.sort_values("run")))
-    return ReportTable("Not completed", ("run", "cell", "treatment", "block", "outcome", "reason"), rows, words=6)
+    heads = ("run", "cell", "treatment", "block", "outcome", "reason")
+    return ReportTable("Not completed", heads, rows, text_columns=6)
 
 
-def run_sheet(runs: pd.DataFrame) -> ReportTable:
+def run_table(runs: pd.DataFrame) -> ReportTable:
     """Every run."""
     shown = [metric for metric in METRICS if metric.column in (*COMPARED, "rounds", "fake_pages")]
     figures = {metric.column: numbers(runs[metric.column]) for metric in shown}
     rows = []
     for place, row in enumerate(rows_of(runs)):
         values = [(metric, float(figures[metric.column][place])) for metric in shown]
-        written = [UNSEEN if math.isnan(value) else metric.text(value) for metric, value in values]
-        rows.append((*_which(row), *written))
+        shown_values = [UNSEEN if math.isnan(value) else metric.text(value) for metric, value in values]
+        rows.append((*_which(row), *shown_values))
     heads = ("run", "cell", "treatment", "block", "outcome", *(metric.title for metric in shown))
-    return ReportTable("All runs", heads, tuple(sorted(rows)), words=5, folded=True)
+    return ReportTable("All runs", heads, tuple(sorted(rows)), text_columns=5, folded=True)
 
 
-def left_out_sheet(left_out: Sequence[dict[str, str]]) -> ReportTable | None:
-    """Treatments that QEMU refused; None if it took them all."""
+def left_out_table(left_out: Sequence[dict[str, str]]) -> ReportTable | None:
+    """The treatments that QEMU refused; None if it took them all."""
     if not left_out:
         return None
     rows = tuple((_text(each.get("treatment")), _text(each.get("reason"))) for each in left_out)
-    return ReportTable("Left out", ("treatment", "why, in QEMU's words"), rows, words=2)
+    return ReportTable("Left out", ("treatment", "reason, as QEMU gives it"), rows, text_columns=2)
 
 
-def fact_sheet(facts: dict[str, str]) -> ReportTable:
-    """What the campaign was made by, on and with."""
-    return ReportTable("Manifest", ("fact", "value"), tuple(facts.items()), words=2)
+def fact_table(facts: dict[str, str]) -> ReportTable:
+    """What the campaign was made with: versions, host, QEMU, seed."""
+    return ReportTable("Manifest", ("fact", "value"), tuple(facts.items()), text_columns=2)
 
 
 def _equal(runs: pd.DataFrame) -> str:
-    """How many of those whose memory was compared."""
+    """How many of the compared memories were equal."""
     compared = numbers(runs["memory_equal"])
     compared = compared[~pd.isna(compared)]
     return f"{int(compared.sum())} of {len(compared)}" if len(compared) else UNSEEN
@@ -157,13 +166,13 @@ def _reason(row: Row) -> str:
 
 
 def _which(row: Row) -> tuple[str, ...]:
-    """Run, cell, treatment, block, outcome."""
+    """The columns run, cell, treatment, block, outcome."""
     run, *others = (_text(row[name]) for name in ("run", "treatment", "block", "outcome"))
-    return run, _cell_words(row), *others
+    return run, _cell_text(row), *others
 
 
-def _cell_words(row: Row) -> str:
-    return ", ".join(said(name, row[name]) for name in FACTORS)
+def _cell_text(row: Row) -> str:
+    return ", ".join(factor_text(name, row[name]) for name in FACTORS)
 
 
 def _text(value: object) -> str:

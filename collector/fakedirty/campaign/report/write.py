@@ -8,35 +8,41 @@ import pandas as pd
 
 from fakedirty.record.durable import replacing
 
-from .cells import cells, treatments
-from .compare import differences, medians
-from .content import baseline_of, content
+from .compare import compare
+from .content import content
 from .html import html
-from .inputs import ReportInputs, order_of, plan_of
+from .inputs import ReportInputs, treatment_order
 from .markdown import markdown
 
 REPORT = "report"
 
 
 def write(campaign: ReportInputs, directory: Path) -> Path:
-    """Make ``report/`` in the `directory` of a campaign, finished or not; its ``report.html`` is returned.
+    """Write ``report/``: ``report.html``, ``report.md``, ``medians.csv``, ``differences.csv``, ``runs.csv``.
 
-    Beside it are ``report.md`` and ``medians.csv``, ``differences.csv``, ``runs.csv``. Each file is whole, and takes
-    the place of one that is there. Raises OSError where they cannot be written, RecordError for a plan that is none.
+    Each file is written whole and replaces the one before.
+
+    Args:
+        campaign: the campaign, finished or not.
+        directory: the directory that it is kept in.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        OSError: the files cannot be written.
     """
-    plan = plan_of(directory)
-    compared, names = cells(campaign.runs), treatments(campaign.runs, order_of(campaign.spec))
-    tables = {
-        "medians.csv": medians(compared, names),
-        "differences.csv": differences(compared, names, baseline_of(names)),
-        "runs.csv": campaign.runs,
+    comparison = compare(campaign.runs, treatment_order(campaign.spec))
+    written = content(campaign, comparison)
+    files = {
+        "report.md": markdown(written),
+        "report.html": html(written),
+        "medians.csv": _csv(comparison.medians),
+        "differences.csv": _csv(comparison.differences),
+        "runs.csv": _csv(campaign.runs),
     }
-    said = content(campaign, plan, tables["medians.csv"], tables["differences.csv"])
     out = directory / REPORT
     out.mkdir(parents=True, exist_ok=True)
-    files = {"report.md": markdown(said), "report.html": html(said)} | {
-        name: _csv(frame) for name, frame in tables.items()
-    }
     for name, text in files.items():
         with replacing(out / name) as file:
             file.write(text.encode("utf-8", "replace"))
@@ -44,5 +50,5 @@ def write(campaign: ReportInputs, directory: Path) -> Path:
 
 
 def _csv(frame: pd.DataFrame) -> str:
-    """What is not known is an empty field; what was not reached is ``inf``."""
+    """An empty field is not known; ``inf`` was not reached."""
     return frame.to_csv(index=False, lineterminator="\n")

@@ -1,1 +1,1 @@
-"""Benchmarks: what is measured, side by side, and in which order."""
+"""The measurements of the benchmarks, one module for each benchmark."""

@@ -1,6 +1,6 @@
-"""What one thread compresses, and by how much: the codecs of multifd alone, on pages as a guest has them.
+"""Speed and ratio of the codecs of multifd alone, in one thread, on pages of a guest.
 
-They are used as multifd does: one stream for all pages, at QEMU's default level, flushed after each packet.
+They work as in multifd: one stream for all pages, at QEMU's default level, flushed after each packet.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from dataclasses import dataclass
 
 from fakedirty.errors import LabError
 
-LEVEL = 1  # of multifd-zstd-level and multifd-zlib-level, where nothing else is set
-PACKET_BYTES = 512 * 1024  # of pages that multifd sends together
-PASSES = 3  # of which the fastest counts: other work only makes it slower
+LEVEL = 1  # the default of multifd-zstd-level and multifd-zlib-level
+PACKET_BYTES = 512 * 1024  # of pages that multifd sends in one packet
+PASSES = 3  # the fastest counts: other work of the host only makes a pass slower
 
-Compress = Callable[[bytes], int]  # bytes that a packet is compressed to, the stream flushed
+Compress = Callable[[bytes], int]  # from a packet to the number of its compressed bytes, with a flush
 
 
 @dataclass(frozen=True, slots=True)
 class CodecSpeed:
-    """Of one thread, with nothing but the codec: bytes in for a byte out, and bytes in for a second."""
+    """The codec in one thread: uncompressed bytes for each compressed one, and uncompressed bytes per second."""
 
     ratio: float
     bytes_per_second: float
 
 
 def measure_codec(name: str, content: bytes) -> CodecSpeed:
-    """Compress `content`, which must not be empty. LabError where the codec's library is missing."""
+    """Measure codec `name` on `content`, which must not be empty; LabError if the library of the codec is missing."""
     packets = [content[at : at + PACKET_BYTES] for at in range(0, len(content), PACKET_BYTES)]
     fastest, compressed = float("inf"), 0
     for _ in range(PASSES):
         with CODECS[name]() as compress:
-            began = time.perf_counter()
+            start = time.perf_counter()
             compressed = sum(map(compress, packets))
-            fastest = min(fastest, time.perf_counter() - began)
+            fastest = min(fastest, time.perf_counter() - start)
     return CodecSpeed(len(content) / compressed, len(content) / fastest)
 
 
@@ -52,12 +52,12 @@ def _zlib() -> Iterator[Compress]:
 
 
 class _Buffer(ctypes.Structure):
-    """ZSTD_inBuffer and ZSTD_outBuffer, which are alike."""
+    """ZSTD_inBuffer and ZSTD_outBuffer, which have the same layout."""
 
     _fields_ = (("at", ctypes.c_void_p), ("size", ctypes.c_size_t), ("done", ctypes.c_size_t))
 
 
-_ZSTD = "libzstd.so.1"  # a QEMU that compresses with zstd loads it too
+_ZSTD = "libzstd.so.1"  # QEMU loads it too
 _FLUSH = 1  # ZSTD_e_flush
 
 
@@ -75,12 +75,12 @@ def _zstd() -> Iterator[Compress]:
     room = ctypes.create_string_buffer(library.ZSTD_compressBound(ctypes.c_size_t(PACKET_BYTES)))
 
     def compress(packet: bytes) -> int:
-        given = _Buffer(ctypes.cast(ctypes.c_char_p(packet), ctypes.c_void_p), len(packet), 0)
-        taken = _Buffer(ctypes.cast(room, ctypes.c_void_p), len(room), 0)
-        left = library.ZSTD_compressStream2(stream, ctypes.byref(taken), ctypes.byref(given), ctypes.c_int(_FLUSH))
+        source = _Buffer(ctypes.cast(ctypes.c_char_p(packet), ctypes.c_void_p), len(packet), 0)
+        target = _Buffer(ctypes.cast(room, ctypes.c_void_p), len(room), 0)
+        left = library.ZSTD_compressStream2(stream, ctypes.byref(target), ctypes.byref(source), ctypes.c_int(_FLUSH))
         if library.ZSTD_isError(ctypes.c_size_t(left)) or left:
             raise LabError(f"{_ZSTD} does not compress: it returned {left:#x}")
-        return int(taken.done)
+        return int(target.done)
 
     try:
         if library.ZSTD_isError(ctypes.c_size_t(library.ZSTD_initCStream(stream, ctypes.c_int(LEVEL)))):

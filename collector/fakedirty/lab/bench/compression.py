@@ -1,6 +1,6 @@
-"""The convergence benchmark of guests whose pages compress: skipping before compression, and each of the two alone.
+"""The convergence benchmark for guests whose pages compress: skipping before compression, and each of the two alone.
 
-It is a fair question on two cores where the link, and not the CPU, is what compression waits for: see `FairnessCheck`.
+On two cores the comparison is fair if compression waits for the link, and not for the CPU: see `FairnessCheck`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from . import convergence
 from .codec_speed import CodecSpeed, measure_codec
 from .convergence import ConvergenceJob, ConvergenceRun, Mix
 
-MBIT = 400  # per second: of the link, where nothing else is asked for
+MBIT = 400  # per second: the default rate of the link
 RAM = "pc.ram"
-SAMPLE_PAGES = 16_384  # that are compressed to know the ratio and the speed
-TEXT = 7  # words of 16: as values between the fields of a store's records; the ratio is measured
+SAMPLE_PAGES = 16_384  # that are compressed to measure ratio and speed
+TEXT = 7  # words of every 16, like the values between the fields of a store's records
 
 LEAST_RATIO = 2.5
-MOST_OF_CODEC = 0.5  # of what one thread compresses to, the link carries at most
+MOST_OF_CODEC = 0.5  # the rate of the link as a share of the compressed bytes that one thread makes
 LEAST_ROUNDS = 4
 
-#: Half of what is rewritten is fake, evenly over three seconds and without a pause; and nearly all of it is.
+#: Half of the rewritten pages are fake, written evenly over three seconds; half of them, with pauses; nearly all.
 MIXES = (
     Mix(
         "text 32k/32k in 3 s",
@@ -46,10 +46,10 @@ MIXES = (
 
 @dataclass(frozen=True, slots=True)
 class FairnessCheck:
-    """Of the runs on one mix, whether compression alone has something to gain, and CPU enough to gain it.
+    """Whether compression alone can gain anything on a mix, and has enough CPU for that.
 
-    `ratio` and `codec_bytes_per_second` are those of the codec alone, in one thread; `rounds` are those that it takes
-    without skipping, the fewest of all runs.
+    `ratio` and `codec_bytes_per_second` are those of the codec alone, in one thread. `rounds` are the fewest of all
+    runs with compression and without skip.
     """
 
     ratio: float
@@ -59,29 +59,29 @@ class FairnessCheck:
 
     @property
     def share_of_codec(self) -> float:
-        """How much the link carries of what one thread compresses to."""
+        """The rate of the link as a share of the compressed bytes that one thread makes."""
         return self.link_bytes_per_second / (self.codec_bytes_per_second / self.ratio)
 
     @property
     def holds(self) -> bool:
-        """Whether all three conditions do."""
+        """Whether all three conditions are met."""
         return self.ratio >= LEAST_RATIO and self.share_of_codec <= MOST_OF_CODEC and self.rounds >= LEAST_ROUNDS
 
 
-def fair(runs: Sequence[ConvergenceRun], codec: str, link_bytes_per_second: float) -> FairnessCheck | None:
-    """The conditions as they were for a codec; None where it was not run both ways."""
-    alone = [made for made in runs if made.job.treatment == f"multifd+{codec}"]
-    both = [made for made in runs if made.job.treatment == f"skip+multifd+{codec}"]
-    ratios = [made.codec_ratio for made in (*alone, *both) if made.codec_ratio is not None]
-    speeds = [made.codec_bytes_per_second for made in (*alone, *both) if made.codec_bytes_per_second is not None]
+def check_fairness(runs: Sequence[ConvergenceRun], codec: str, link_bytes_per_second: float) -> FairnessCheck | None:
+    """Check the conditions for a codec, by the runs on one mix; None if it was not run with and without skip."""
+    alone = [run for run in runs if run.job.treatment == f"multifd+{codec}"]
+    both = [run for run in runs if run.job.treatment == f"skip+multifd+{codec}"]
+    ratios = [run.codec_ratio for run in (*alone, *both) if run.codec_ratio is not None]
+    speeds = [run.codec_bytes_per_second for run in (*alone, *both) if run.codec_bytes_per_second is not None]
     if not alone or not both or not ratios or not speeds:
         return None
-    return FairnessCheck(median(ratios), median(speeds), link_bytes_per_second, min(made.rounds for made in alone))
+    return FairnessCheck(median(ratios), median(speeds), link_bytes_per_second, min(run.rounds for run in alone))
 
 
-def limit_seconds(made: ConvergenceRun, mix: Mix, treatment: Treatment, link_bytes_per_second: float) -> float:
-    """What a treatment cannot be faster than: bulk and one pass of changed pages, by the slower of link and CPU."""
-    return max(made.limit_seconds(mix, link_bytes_per_second), made.codec_seconds(mix, treatment.channels or 1))
+def limit_seconds(run: ConvergenceRun, mix: Mix, treatment: Treatment, link_bytes_per_second: float) -> float:
+    """The least time for a treatment: the bulk round and one pass of changed pages, by the slower of link and CPU."""
+    return max(run.limit_seconds(mix, link_bytes_per_second), run.codec_seconds(mix, treatment.channels or 1))
 
 
 def measure(
@@ -94,7 +94,7 @@ def measure(
     time_limit: float,
     link_bits: int,
 ) -> ConvergenceRun:
-    """As :func:`convergence.measure`, and the codec alone on the guest's pages before."""
+    """As :func:`convergence.measure`; before it, the codec alone is measured on the pages of the guest."""
 
     def codec_speed(source: Machine, report: GuestReport) -> CodecSpeed | None:
         return None if treatment.codec is None else _codec_speed(treatment.codec, source, report)
@@ -105,7 +105,7 @@ def measure(
 
 
 def _codec_speed(codec: str, source: Machine, report: GuestReport) -> CodecSpeed:
-    """On a sample of all sets, the guest stopped, so that no core is short."""
+    """Measure the codec on a sample of all sets. The guest is stopped, so that the codec has a core for itself."""
     source.qmp.execute("stop")
     content = block_content(Side(source.qmp, source.pid), RAM)
     pages = np.frombuffer(content, np.uint8).reshape(-1, PAGE_BYTES)

@@ -1,4 +1,4 @@
-"""The convergence benchmark: each treatment on each mix of writes, measured alike and side by side."""
+"""The convergence benchmark: each treatment on each mix of writes, measured under the same conditions."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from fakedirty.qmp.rounds_command import read_history
 from .codec_speed import CodecSpeed
 
 GUEST_PAGE_BYTES = 4096
-PAGE_BYTES = GUEST_PAGE_BYTES + 8  # on the wire: a page of these guests, and what says where it goes
+PAGE_BYTES = GUEST_PAGE_BYTES + 8  # on the wire: a page of these guests with its header
 DOWNTIME_LIMIT_MS = 300
-LINK_BITS = GIGABIT  # per second, where nothing else is asked for
+LINK_BITS = GIGABIT  # per second: the default
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """What a guest writes, sweep after sweep."""
+    """The pages that a guest writes, sweep after sweep."""
 
     name: str
     workload: Workload
 
     @property
     def changed_pages(self) -> float:
-        """Pages that a sweep changes, on average: of those that are written in phases, half."""
+        """The pages that a sweep changes on average; of the phased pages that is half."""
         return self.workload.changed + self.workload.phased / 2
 
     @property
     def fake_share(self) -> float:
-        """The share of the pages of a sweep that it does not change, on average."""
+        """The share of the written pages that a sweep does not change, on average."""
         written = self.workload.fake + self.workload.changed + self.workload.phased
         return 1 - self.changed_pages / written
 
@@ -57,7 +57,7 @@ MIXES = (
 
 @dataclass(frozen=True, slots=True)
 class ConvergenceJob:
-    """One migration of the benchmark; the three together name it."""
+    """One migration of the benchmark. The three fields together identify it."""
 
     repetition: int
     mix: str
@@ -66,12 +66,17 @@ class ConvergenceJob:
 
 @dataclass(frozen=True, slots=True)
 class ConvergenceRun:
-    """What came of a job.
+    """The result of a job.
 
-    `total_seconds`, `downtime_ms`, `sent_bytes` (on the link, headers included) and `rounds` are those of its end, or
-    of the time limit where it did not converge; downtime is None then. `bulk_bytes` are those of RAM in round 1, and
-    `bulk_pages` the pages in it that are not zero. What the codec of the treatment does alone, to the guest's own pages
-    and in one thread, is in `codec_ratio` and `codec_bytes_per_second`: None where nothing is compressed.
+    Attributes:
+        total_seconds: until the end; until the time limit if the migration did not converge. The same holds for
+            `sent_bytes` and `rounds`.
+        downtime_ms: None if the migration did not converge.
+        sent_bytes: on the link, with headers.
+        bulk_bytes: of RAM in round 1.
+        bulk_pages: that are not zero in round 1.
+        codec_ratio: of the codec alone, on the pages of the guest; None if the treatment does not compress.
+        codec_bytes_per_second: of the codec alone, in one thread.
     """
 
     job: ConvergenceJob
@@ -88,11 +93,11 @@ class ConvergenceRun:
     codec_bytes_per_second: float | None = None
 
     def limit_seconds(self, mix: Mix, bytes_per_second: float) -> float:
-        """What the link itself allows: the bulk round and one pass of the changed pages, at line rate."""
+        """The least time that the link allows: the bulk round and one pass of the changed pages, at line rate."""
         return (self.bulk_bytes + mix.changed_pages * PAGE_BYTES / (self.codec_ratio or 1)) / bytes_per_second
 
     def codec_seconds(self, mix: Mix, channels: int) -> float:
-        """What compressing the same takes at least, each channel with a core of its own; 0 where nothing is."""
+        """The least time to compress these, if each channel has a core of its own; 0 without compression."""
         if self.codec_bytes_per_second is None:
             return 0.0
         pages = (self.bulk_pages or 0) + mix.changed_pages
@@ -102,7 +107,7 @@ class ConvergenceRun:
 def jobs(
     repetitions: int, seed: int, mixes: Sequence[Mix] = MIXES, treatments: Sequence[Treatment] = CONVERGENCE
 ) -> Iterator[ConvergenceJob]:
-    """All jobs: in each repetition every treatment once on every mix, in an order drawn from the seed."""
+    """In each repetition every treatment once on every mix, in an order drawn from the seed."""
     chance = random.Random(seed)
     for repetition in range(1, repetitions + 1):
         for mix in mixes:
@@ -123,7 +128,18 @@ def measure(
     link_bits: int = LINK_BITS,
     codec_speed: Callable[[Machine, GuestReport], CodecSpeed | None] = lambda _source, _report: None,
 ) -> ConvergenceRun:
-    """Boot the guest, migrate it once over the link, and compare its memory; `codec_speed` is asked before."""
+    """Boot the guest, migrate it once over the link, and compare its memory.
+
+    Args:
+        job: its mix and treatment are the following two.
+        mix: what the guest writes.
+        treatment: how it is migrated.
+        qemu: the binary of both sides.
+        guest: the built guest.
+        time_limit: seconds, after which the migration is let through.
+        link_bits: the rate of the link, per second.
+        codec_speed: measures the codec of the treatment on the sweeping guest, before the migration.
+    """
     settings = Settings(
         DOWNTIME_LIMIT_MS,
         parameters={MODE: str(treatment.mode or Mode.OFF), **treatment.parameters},
@@ -142,13 +158,13 @@ def measure(
             at_limit: list[tuple[int, int]] = []
             codec = codec_speed(source, reports[0])
 
-            def look() -> tuple[int, int]:
+            def progress() -> tuple[int, int]:
                 return network.source.sent_bytes(), len(read_history(source.qmp)["rounds"])
 
             outcome = migrate(
-                source, destination, settings, time_limit=time_limit, at_limit=lambda: at_limit.append(look())
+                source, destination, settings, time_limit=time_limit, at_limit=lambda: at_limit.append(progress())
             )
-            sent, rounds = at_limit[0] if at_limit else look()
+            sent, rounds = at_limit[0] if at_limit else progress()
             first = read_history(source.qmp)["rounds"][0]
             equal = outcome.status == "completed" and compared(source, destination).equal
     return ConvergenceRun(

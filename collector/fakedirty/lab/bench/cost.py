@@ -1,4 +1,4 @@
-"""The cost benchmark: what a page costs the migration thread, at full speed, without the series and in each mode."""
+"""The cost benchmark: CPU time for a page at full speed, without the patch series and in each mode."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.testbed import Testbed
 
-from .full_speed import ALL_FAKE, FULL, LOCKED, later_rounds, one_pass, prepare, sink, take_channels, take_mode
+from .full_speed import ALL_FAKE, FULL, LOCKED, later_rounds, one_pass, prepare, set_channels, set_next_mode, sink
 from .order import shuffled
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """What is compared: a QEMU with or without the series, and its mode (None: it has none).
+    """What is compared: a QEMU with or without the patch series, in a mode.
 
-    A pass sends all pages of `workload` once, over `channels` of multifd or, with 0, without it. With `rounds`, those
-    that follow are looked at instead.
+    Attributes:
+        series: whether QEMU has the patch series.
+        mode: None without the patch series.
+        workload: a pass sends all its pages once.
+        rounds: whether the rounds after that pass are measured instead of it.
+        channels: of multifd; 0: without it.
     """
 
     name: str
@@ -34,7 +37,7 @@ class Arm:
 
 
 CHANNELS = 2
-MULTIFD = f", {CHANNELS} channels"  # what the name of an arm ends with
+MULTIFD = f", {CHANNELS} channels"  # the end of the name of an arm with multifd
 
 _PASSES = (
     Arm("unpatched", series=False, mode=None),
@@ -47,7 +50,7 @@ ARMS = (
     Arm("skip, all fake", series=True, mode="skip", workload=ALL_FAKE, rounds=True),
     *(replace(arm, name=arm.name + MULTIFD, channels=CHANNELS) for arm in _PASSES),
 )
-#: What is compared with what: the first, and what it adds to.
+#: Pairs of arms: the base, and the arm whose difference to it is reported.
 COMPARED = tuple(
     (first + end, second + end)
     for end in ("", MULTIFD)
@@ -64,8 +67,8 @@ class CostJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """What so many pages cost: seconds that passed, and those on a CPU of the migration thread and of all channels."""
+class CostRun:
+    """The cost of `pages` pages: elapsed seconds, and CPU seconds of the migration thread and of all channels."""
 
     job: CostJob
     pass_seconds: float
@@ -75,7 +78,7 @@ class Cost:
 
     @property
     def thread_ns_per_page(self) -> float:
-        """CPU time of the migration thread and of the channels together, in nanoseconds."""
+        """CPU time for a page of the migration thread and of all channels together, in nanoseconds."""
         return (self.thread_seconds + self.channel_seconds) / self.pages * 1e9
 
 
@@ -87,11 +90,17 @@ def cost_jobs(repetitions: int, seed: int, arms: Sequence[Arm] = ARMS) -> Iterat
 @contextmanager
 def cost_bench(
     series: Path, unpatched: Path, guest: BuiltGuest, arms: Sequence[Arm] = ARMS
-) -> Iterator[Callable[[CostJob], Cost]]:
-    """The guests that the arms need, booted once, and what measures a job on them, into a sink on loopback.
+) -> Iterator[Callable[[CostJob], CostRun]]:
+    """Boot the guests that the arms need; yields the function that measures a job.
 
-    No guest ends up anywhere: each migration is cancelled when it is measured. No guest runs but one whose
-    rounds are looked at. One migration of each arm comes first, unmeasured, so that all memory is there.
+    The migrations go to a sink on loopback, and are cancelled when they are measured. Only a guest whose later rounds
+    are measured runs. First, each arm migrates once without being measured, so that all memory is allocated.
+
+    Args:
+        series: the binary with the patch series.
+        unpatched: the binary without it.
+        guest: the built guest.
+        arms: those that are measured.
     """
     by_name = {arm.name: arm for arm in arms}
     with ExitStack() as stack:
@@ -105,42 +114,15 @@ def cost_bench(
                 sources[key] = stack.enter_context(bench.source())
                 prepare(sources[key].qmp, running=arm.rounds)
 
-        def measure(job: CostJob) -> Cost:
+        def measure(job: CostJob) -> CostRun:
             arm = by_name[job.arm]
             source = sources[arm.series, arm.workload]
-            take_channels(source.qmp, arm.channels)
+            set_channels(source.qmp, arm.channels)
             if arm.mode:
-                take_mode(source.qmp, arm.mode)
+                set_next_mode(source.qmp, arm.mode)
             spent = (later_rounds if arm.rounds else one_pass)(source, uri)
-            return Cost(job, spent.pass_seconds, spent.thread_seconds, spent.pages, spent.channel_seconds)
+            return CostRun(job, spent.pass_seconds, spent.thread_seconds, spent.pages, spent.channel_seconds)
 
         for arm in arms:
             measure(CostJob(0, arm.name))
         yield measure
-
-
-class _Job(Protocol):
-    @property
-    def repetition(self) -> int: ...
-
-    @property
-    def arm(self) -> str: ...
-
-
-class CostMeasurement(Protocol):
-    """What a repetition has of each arm."""
-
-    @property
-    def job(self) -> _Job:
-        """Which repetition and which arm."""
-
-
-def paired(
-    costs: Sequence[CostMeasurement], first: str, second: str, figure: str, *, share: bool = True
-) -> list[float]:
-    """By repetition, the difference of `second` to `first`, as a share of `first` or, without `share`, as it is."""
-    values = {(cost.job.repetition, cost.job.arm): float(getattr(cost, figure)) for cost in costs}
-    repetitions = sorted({cost.job.repetition for cost in costs})
-    both = [(values.get((number, first)), values.get((number, second))) for number in repetitions]
-    whole = [(before, after) for before, after in both if before is not None and after is not None]
-    return [(after - before) / (before if share else 1) for before, after in whole]

@@ -1,6 +1,6 @@
-"""The verdict put to the test: frozen after round 2, and what then came of the migration, with skip and without.
+"""The benchmark of forecasts: each is frozen after round 2, and compared with the end of the migration.
 
-Each migration is observed from the start. One plan leaves it so, the other switches skip on when round 2 has ended.
+Each migration is observed from the start. One plan leaves it so; the other one switches skip on after round 2.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedirty.lab.experiment import Experiment, run_experiment
+from fakedirty.lab.guest_load import GroundTruthLoad
 from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import Settings, Step
@@ -28,7 +29,7 @@ AS_IS, SKIP = "as-is", "skip"
 PLANS = (AS_IS, SKIP)
 LINKS = (1000, 400)  # Mbit/s
 
-#: Chosen before any of them was measured: what is silent, what changes, what is on the verge, what is slow.
+#: Chosen before any was measured: mixes that are mostly silent, mostly changed, near the limit, or slow.
 MIXES = (
     Mix("60k/5k", Workload(fake=60_000, changed=5_000)),
     Mix("60k/500", Workload(fake=60_000, changed=500)),
@@ -44,7 +45,7 @@ MIXES = (
 
 @dataclass(frozen=True, slots=True)
 class ForecastJob:
-    """One migration; all of it together names it."""
+    """One migration. Its fields together identify it."""
 
     repetition: int
     mix: str
@@ -54,9 +55,9 @@ class ForecastJob:
 
 @dataclass(frozen=True, slots=True)
 class CheckedForecast:
-    """What was predicted of a job, and what came of it; times in seconds, None where there was no end.
+    """The forecast of a job, and its real end. Times are in seconds, and None if there was no end.
 
-    Without a verdict (`judged` is false) it had come to its end before round 2 was over.
+    If `judged` is false there was no forecast: the migration ended before round 2 did.
     """
 
     job: ForecastJob
@@ -74,7 +75,7 @@ class CheckedForecast:
 
 
 class FrozenForecast:
-    """The sink that keeps the verdict after so many rounds."""
+    """The sink that keeps the forecast after a number of rounds."""
 
     def __init__(self, after: int = FROZEN_AFTER) -> None:
         self._after = after
@@ -84,7 +85,7 @@ class FrozenForecast:
         """Nothing yet."""
 
     def changed(self, migration: Migration, event: Event) -> None:
-        """Keep it, once."""
+        """Keep the forecast when that round has ended."""
         due = isinstance(event, RoundEnded) and event.round.round == self._after
         if due and (found := migration.forecast) is not None and found.after_round == self._after:
             self.predictions = {AS_IS: found.as_is, SKIP: found.with_skip}
@@ -96,8 +97,8 @@ class FrozenForecast:
         """Nothing."""
 
 
-def verdict_jobs(repetitions: int, seed: int, mixes: Sequence[Mix] = MIXES) -> Iterator[ForecastJob]:
-    """All jobs, in an order drawn from the seed within each repetition."""
+def forecast_jobs(repetitions: int, seed: int, mixes: Sequence[Mix] = MIXES) -> Iterator[ForecastJob]:
+    """In each repetition every mix, link and plan once, in an order drawn from the seed."""
     chance = random.Random(seed)
     for repetition in range(1, repetitions + 1):
         jobs = [ForecastJob(repetition, mix.name, mbit, plan) for mix in mixes for mbit in LINKS for plan in PLANS]
@@ -105,8 +106,8 @@ def verdict_jobs(repetitions: int, seed: int, mixes: Sequence[Mix] = MIXES) -> I
         yield from jobs
 
 
-def check_verdict(job: ForecastJob, qemu: Path, guest: BuiltGuest, *, time_limit: float) -> CheckedForecast:
-    """Boot the guest, migrate it by its plan, and compare its memory."""
+def measure_forecast(job: ForecastJob, qemu: Path, guest: BuiltGuest, *, time_limit: float) -> CheckedForecast:
+    """Boot the guest, migrate it by the plan of the job, and compare its memory; `time_limit` is in seconds."""
     [mix] = [each for each in MIXES if each.name == job.mix]
     skip = [Step(lambda qmp: set_mode(qmp, Mode.SKIP), after_round=FROZEN_AFTER)]
     frozen = FrozenForecast()
@@ -114,8 +115,7 @@ def check_verdict(job: ForecastJob, qemu: Path, guest: BuiltGuest, *, time_limit
         Experiment(
             "verdict",
             qemu,
-            guest,
-            mix.workload,
+            GroundTruthLoad(guest, mix.workload),
             Level.PATCHED,
             Mode.OBSERVE,
             Settings(DOWNTIME_LIMIT_MS),

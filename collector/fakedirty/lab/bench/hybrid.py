@@ -1,7 +1,7 @@
-"""The benchmark of hybrid migrations: what postcopy has to fetch with skip and its sweeps, and without.
+"""The benchmark of hybrid migrations: the pages that postcopy has to fetch, with skip and its sweeps, and without.
 
-The guest runs on at the destination, so that it misses pages there as it would anywhere. Afterwards it is stopped, and
-its memory held against what it must have written.
+The guest runs at the destination, and misses pages there as a real guest does. Afterwards it is stopped, and its memory
+is compared with the law of its content.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from fakedirty.errors import LabError
-from fakedirty.lab.fuzz.route import SWEEP_PARAMETER
 from fakedirty.lab.guests.content import PAGE_WORDS, check_content
 from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.serial_report import GuestReport
@@ -26,7 +25,7 @@ from fakedirty.lab.network import shaped_network
 from fakedirty.lab.testbed import Testbed
 from fakedirty.lab.treatments import Treatment
 from fakedirty.model.enums import Level, Mode
-from fakedirty.qmp.parameters import MODE
+from fakedirty.qmp.parameters import MODE, SWEEP
 from fakedirty.qmp.rounds_command import read_history
 
 from .convergence import DOWNTIME_LIMIT_MS, Mix
@@ -34,7 +33,7 @@ from .order import shuffled
 
 MIX = Mix("60k/5k", REFERENCE)
 AFTER = 2  # rounds of pre-copy
-MBIT = 400  # per second, where nothing else is asked for: one pass of what changes takes longer than the downtime limit
+MBIT = 400  # per second: the default. A pass of the changed pages takes longer than the downtime limit
 RAM = "pc.ram"
 
 _OFF = Treatment(
@@ -48,8 +47,8 @@ _OFF = Treatment(
 SWEPT, UNSWEPT = "skip, sweeps", "skip, no sweep"
 ARMS = (
     _OFF,
-    replace(_OFF, name=UNSWEPT, summary="skip, no sweep", mode=Mode.SKIP, parameters={SWEEP_PARAMETER: False}),
-    replace(_OFF, name=SWEPT, summary="skip, both sweeps", mode=Mode.SKIP, parameters={SWEEP_PARAMETER: True}),
+    replace(_OFF, name=UNSWEPT, summary="skip, no sweep", mode=Mode.SKIP, parameters={SWEEP: False}),
+    replace(_OFF, name=SWEPT, summary="skip, both sweeps", mode=Mode.SKIP, parameters={SWEEP: True}),
 )
 
 
@@ -62,13 +61,17 @@ class HybridJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Hybrid:
-    """What came of it.
+class HybridRun:
+    """The result of a job.
 
-    `left_pages` were left to postcopy: None where pre-copy came to its end before. `requests` are pages that the guest
-    missed at the destination, `postcopy_bytes` what was sent in that phase, `swept_pages` what sweeps took out before.
-    `downtime_ms` is QEMU's. `blackout_ms` is from the stop of the source to the start of the destination, by the
-    events of both.
+    Attributes:
+        downtime_ms: as QEMU reports it.
+        blackout_ms: from the stop of the source to the start of the destination, by the events of both.
+        left_pages: that were left to postcopy; None if pre-copy completed the migration.
+        requests: pages that the guest missed at the destination.
+        postcopy_bytes: that were sent in postcopy.
+        swept_pages: dirty pages that sweeps removed before postcopy.
+        memory_right: whether the memory at the destination is what the guest has written.
     """
 
     job: HybridJob
@@ -88,8 +91,19 @@ def hybrid_jobs(repetitions: int, seed: int) -> Iterator[HybridJob]:
     return (HybridJob(repetition, arm.name) for repetition, arm in shuffled(repetitions, seed, ARMS))
 
 
-def measure_hybrid(job: HybridJob, qemu: Path, guest: BuiltGuest, *, time_limit: float, link_bits: int) -> Hybrid:
-    """Boot the guest, migrate it by the arm, and hold its memory against the law of its pages."""
+def measure_hybrid(job: HybridJob, qemu: Path, guest: BuiltGuest, *, time_limit: float, link_bits: int) -> HybridRun:
+    """Boot the guest, migrate it by the arm of the job, and check the content of its pages.
+
+    Args:
+        job: to measure.
+        qemu: the binary of both sides.
+        guest: the built guest.
+        time_limit: seconds, after which the migration is let through.
+        link_bits: the rate of the link, per second.
+
+    Raises:
+        LabError: the migration did not complete.
+    """
     [arm] = [each for each in ARMS if each.name == job.arm]
     settings = Settings(
         DOWNTIME_LIMIT_MS,
@@ -109,10 +123,10 @@ def measure_hybrid(job: HybridJob, qemu: Path, guest: BuiltGuest, *, time_limit:
             if outcome.status != "completed":
                 why = outcome.final.get("error-desc", "no reason given")
                 raise LabError(f"the migration of arm {job.arm} is {outcome.status}: {why}")
-            stopped = moment(source.qmp.drain_events(), "STOP")
-            resumed = moment(destination.qmp.drain_events(), "RESUME")
+            stopped = last_event_seconds(source.qmp.drain_events(), "STOP")
+            resumed = last_event_seconds(destination.qmp.drain_events(), "RESUME")
             history, ram = read_history(source.qmp), outcome.final["ram"]
-            return Hybrid(
+            return HybridRun(
                 job,
                 total_seconds=outcome.final["total-time"] / 1000,
                 downtime_ms=int(outcome.final["downtime"]),
@@ -126,8 +140,8 @@ def measure_hybrid(job: HybridJob, qemu: Path, guest: BuiltGuest, *, time_limit:
             )
 
 
-def moment(events: Sequence[Mapping[str, Any]], name: str) -> float:
-    """When the last event of that name came about, in seconds of QEMU's own clock. LabError where there is none."""
+def last_event_seconds(events: Sequence[Mapping[str, Any]], name: str) -> float:
+    """The time of the last event of that name, in seconds of the host's clock; LabError if there is none."""
     stamps = [event["timestamp"] for event in events if event["event"] == name]
     if not stamps:
         raise LabError(f"there was no event {name}")

@@ -1,4 +1,4 @@
-"""The order of a benchmark's runs: drawn anew in each repetition, so that what drifts meets all arms alike."""
+"""The order of the runs of a benchmark: drawn for each repetition, so that a drift of the host meets all arms alike."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 
 
 def shuffled(repetitions: int, seed: int, items: Sequence[Item]) -> Iterator[tuple[int, Item]]:
-    """In each repetition, counted from 1, every item once, in an order drawn from the seed."""
+    """Yield every item once in each repetition, counted from 1, in an order drawn from the seed."""
     chance = random.Random(seed)
     for repetition in range(1, repetitions + 1):
         order = list(items)

@@ -1,4 +1,4 @@
-"""The overhead benchmark: what being observed costs a migration at full speed, and what it costs the collector."""
+"""The overhead benchmark: the cost of observation, for a migration at full speed and for the collector."""
 
 from __future__ import annotations
 
@@ -20,19 +20,26 @@ from fakedirty.lab.testbed import Testbed
 from fakedirty.model.enums import Level
 from fakedirty.record.load import load
 
-from .full_speed import FULL, LOCKED, TimeSpent, one_pass, prepare, sink, take_mode
+from .full_speed import FULL, LOCKED, TimeSpent, one_pass, prepare, set_next_mode, sink
 from .order import shuffled
 
-PAIRS = 6  # of passes, one observed and one not, right after each other
+PAIRS = 6  # of passes, an observed and an unobserved one right after each other
 ATTACH_SECONDS = 60.0
 END_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class OverheadArm:
-    """A way of being observed, in a mode. `turns` is how often in a repetition: what costs little takes long to see.
+    """A kind of observation, in a mode.
 
-    With `beside` the guest is not observed itself: it runs the executable of one that is, by probes that lie on it.
+    Attributes:
+        name: of the arm.
+        mode: of QEMU.
+        level: of the observation.
+        more: further options of the collector.
+        turns: how often it is measured in a repetition. A small cost needs many measurements.
+        beside: whether the collector observes another guest, and not this one. Both run the same executable, and the
+            probes lie on it.
     """
 
     name: str
@@ -59,7 +66,7 @@ ARMS = (
 
 @dataclass(frozen=True, slots=True)
 class OverheadJob:
-    """Passes of one arm, in turns with unobserved ones."""
+    """Passes of one arm, which alternate with unobserved ones."""
 
     repetition: int
     arm: str
@@ -67,13 +74,20 @@ class OverheadJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Overhead:
-    """What observed passes took beside unobserved ones of the same seconds.
+class OverheadRun:
+    """The cost of observation, from pairs of an observed and an unobserved pass.
 
-    `time_share` and `thread_share` are by what share of itself a pass gets longer, and the CPU time of its migration
-    thread grows; `added_ns` is that CPU time by page: medians of the pairs, and the mean of both guests. Seconds, pages
-    and the collector's CPU time are the medians of a pass; `collector_bytes` is its largest resident memory,
-    `grown_bytes` by how much that grew over the passes; lost events are those of all passes.
+    Attributes:
+        time_share: by which share a pass takes longer. Like the next two: median of the pairs, mean of both guests.
+        thread_share: by which share the CPU time of the migration thread grows.
+        added_ns: by how much that CPU time grows for a page, in nanoseconds.
+        pass_seconds: of an observed pass; median.
+        base_pass_seconds: of an unobserved pass; median.
+        pages: of a pass.
+        collector_seconds: CPU time of the collector for a pass; median.
+        collector_bytes: the largest resident memory of the collector.
+        grown_bytes: by how much that grew from the first pass to the last one.
+        lost_events: of all passes.
     """
 
     job: OverheadJob
@@ -90,14 +104,17 @@ class Overhead:
 
 
 def overhead_jobs(repetitions: int, seed: int) -> Iterator[OverheadJob]:
-    """In each repetition every arm as often as it has turns, in an order drawn from the seed."""
+    """In each repetition every arm as often as its turns say, in an order drawn from the seed."""
     turns = [(arm.name, turn) for arm in ARMS for turn in range(1, arm.turns + 1)]
     return (OverheadJob(repetition, name, turn) for repetition, (name, turn) in shuffled(repetitions, seed, turns))
 
 
 @contextmanager
-def overhead_bench(qemu: Path, guest: BuiltGuest) -> Iterator[Callable[[OverheadJob], Overhead]]:
-    """Two stopped guests, and what measures a job on them: each is observed for a while, and the other is not."""
+def overhead_bench(qemu: Path, guest: BuiltGuest) -> Iterator[Callable[[OverheadJob], OverheadRun]]:
+    """Boot two guests and stop them; yields the function that measures a job.
+
+    For each job both guests are observed, one after the other, while the other one is not.
+    """
     arms = {arm.name: arm for arm in ARMS}
     with ExitStack() as stack:
         uri = stack.enter_context(sink())
@@ -108,19 +125,19 @@ def overhead_bench(qemu: Path, guest: BuiltGuest) -> Iterator[Callable[[Overhead
         for source in (one, other):
             prepare(source.qmp, running=False)
 
-        def measure(job: OverheadJob) -> Overhead:
+        def measure(job: OverheadJob) -> OverheadRun:
             arm = arms[job.arm]
             for source in (one, other):
-                take_mode(source.qmp, arm.mode)
-            measured = _beside if arm.beside else _observed
-            return _joined(job, [measured(arm, one, other, uri), measured(arm, other, one, uri)])
+                set_next_mode(source.qmp, arm.mode)
+            measure_guest = _measure_beside if arm.beside else _measure_observed
+            return combine(job, [measure_guest(arm, one, other, uri), measure_guest(arm, other, one, uri)])
 
         yield measure
 
 
 @dataclass(frozen=True, slots=True)
-class _Observed:
-    """Pairs of passes, the first of each observed, and what that took the collector."""
+class ObservedPasses:
+    """Pairs of an observed and an unobserved pass of one guest, and the cost for the collector."""
 
     pairs: Sequence[tuple[TimeSpent, TimeSpent]]
     collector_seconds: Sequence[float]
@@ -129,16 +146,16 @@ class _Observed:
     lost: int
 
     def ratio(self, figure: Callable[[TimeSpent], float]) -> float:
-        """Of the observed one of a pair to the other."""
+        """The median ratio of the observed pass to the unobserved one."""
         return median(figure(own) / figure(base) for own, base in self.pairs)
 
 
-def _joined(job: OverheadJob, parts: Sequence[_Observed]) -> Overhead:
-    """Both guests together: whatever one of them is slower by in itself cancels out."""
+def combine(job: OverheadJob, parts: Sequence[ObservedPasses]) -> OverheadRun:
+    """Combine the passes of both guests, so that a difference between the guests themselves cancels out."""
     pairs = [pair for part in parts for pair in part.pairs]
     added = [median(own.thread_seconds - base.thread_seconds for own, base in part.pairs) for part in parts]
     pages = pairs[0][0].pages
-    return Overhead(
+    return OverheadRun(
         job,
         time_share=geometric_mean(part.ratio(lambda spent: spent.pass_seconds) for part in parts) - 1,
         thread_share=geometric_mean(part.ratio(lambda spent: spent.thread_seconds) for part in parts) - 1,
@@ -153,8 +170,8 @@ def _joined(job: OverheadJob, parts: Sequence[_Observed]) -> Overhead:
     )
 
 
-def _observed(arm: OverheadArm, source: Machine, other: Machine, uri: str) -> _Observed:
-    """By a collector in a process of its own, that records to files; a first pass of each is not counted."""
+def _measure_observed(arm: OverheadArm, source: Machine, other: Machine, uri: str) -> ObservedPasses:
+    """Observe one guest by a collector that records to files. The first pair of passes is not counted."""
     with tempfile.TemporaryDirectory(prefix="fakedirty-") as directory, ExitStack() as stack:
         out = Path(directory) / "out"
         collector = stack.enter_context(_collector(source, arm, out))
@@ -169,13 +186,13 @@ def _observed(arm: OverheadArm, source: Machine, other: Machine, uri: str) -> _O
             peaks.append(_peak_bytes(collector.pid))
         migrations = load(out).migrations
         if arm.level is not Level.QMP and not migrations["rounds"].all():
-            raise LabError(f"{arm.name}: the collector saw no round")
+            raise LabError(f"{arm.name}: the collector recorded no round")
         lost = int(migrations["lost_events"].sum())
-        return _Observed(pairs[1:], seconds[1:], peaks[-1], peaks[-1] - peaks[0], lost)
+        return ObservedPasses(pairs[1:], seconds[1:], peaks[-1], peaks[-1] - peaks[0], lost)
 
 
-def _beside(arm: OverheadArm, source: Machine, other: Machine, uri: str) -> _Observed:
-    """Passes of a guest while probes lie on its executable that observe the other one, and while none do."""
+def _measure_beside(arm: OverheadArm, source: Machine, other: Machine, uri: str) -> ObservedPasses:
+    """Measure one guest while a collector observes the other one. The probes lie on the executable of both."""
     command = [sys.executable, "-m", "fakedirty.lab.bench.second_collector", str(other.pid), str(arm.level)]
     pairs, seconds, peaks = [], [], []
     for number in range(1 + PAIRS):
@@ -186,11 +203,11 @@ def _beside(arm: OverheadArm, source: Machine, other: Machine, uri: str) -> _Obs
             seconds.append(_cpu_seconds(collector.pid) - before)
             peaks.append(_peak_bytes(collector.pid))
         pairs.append((own, base or one_pass(source, uri)))
-    return _Observed(pairs[1:], seconds[1:], max(peaks), 0, 0)
+    return ObservedPasses(pairs[1:], seconds[1:], max(peaks), 0, 0)
 
 
 def _collector(source: Machine, arm: OverheadArm, out: Path) -> AbstractContextManager[subprocess.Popen[str]]:
-    """``fakedirty observe``, attached."""
+    """Start ``fakedirty observe``, and wait until it is attached."""
     command = [sys.executable, "-m", "fakedirty.cli.main", "observe", "--pid", str(source.pid), "--json"]
     command += ["--level", str(arm.level), "--qmp", str(source.observer_socket), "--out", str(out), *arm.more]
     return _attached(command)
@@ -198,16 +215,16 @@ def _collector(source: Machine, arm: OverheadArm, out: Path) -> AbstractContextM
 
 @contextmanager
 def _attached(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """A collector as a process, once it is attached."""
+    """Start a collector as a process, and wait until it is attached; it is ended after the ``with`` block."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr
         deadline = time.monotonic() + ATTACH_SECONDS
-        said: list[str] = []
-        while not any(line.startswith("attached") for line in said):
-            said.append(process.stderr.readline())
-            if not said[-1] or time.monotonic() > deadline:
-                raise LabError(f"the collector did not attach: {''.join(said).strip()}")
+        lines: list[str] = []
+        while not any(line.startswith("attached") for line in lines):
+            lines.append(process.stderr.readline())
+            if not lines[-1] or time.monotonic() > deadline:
+                raise LabError(f"the collector did not attach: {''.join(lines).strip()}")
         yield process
         process.send_signal(signal.SIGTERM)
         process.wait(END_SECONDS)
@@ -219,7 +236,7 @@ def _attached(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 def _await_end(out: Path, migrations: int) -> None:
-    """Until the collector has written all of so many migrations."""
+    """Wait until the collector has recorded so many migrations completely."""
     deadline = time.monotonic() + END_SECONDS
     while len(list(out.glob("*/*/migration.json"))) < migrations or list(out.glob("*/*.partial")):
         if time.monotonic() > deadline:
@@ -228,13 +245,13 @@ def _await_end(out: Path, migrations: int) -> None:
 
 
 def _cpu_seconds(pid: int, proc: Path = Path("/proc")) -> float:
-    """Time on a CPU of all threads of a process so far: counted, where /proc/PID/stat has it by sampling."""
+    """CPU seconds of all threads of a process so far. The kernel counts them; those in /proc/PID/stat are sampled."""
     tasks = (proc / str(pid) / "task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 def _peak_bytes(pid: int, proc: Path = Path("/proc")) -> int:
-    """The largest resident memory of a process so far."""
+    """The largest resident memory of a process so far, in bytes."""
     for line in (proc / str(pid) / "status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) << 10

@@ -1,8 +1,8 @@
 """The scaling benchmark: how much faster a migration finds fake pages with two channels than with one.
 
-Rounds are looked at in which nothing but fake pages is visited, without multifd and with one and two channels. The
-guest rewrites all its pages with what they hold and is then stopped, so that the round after that has all cores for
-itself, and it is that round which counts. The step that all of them share has a benchmark of its own (``step_speed``).
+It measures rounds that visit fake pages only, without multifd and with one and two channels. The guest rewrites all its
+pages with their own content, and is then stopped. The next round has all cores for itself, and is measured. The step
+that all paths share has a benchmark of its own (``step_speed``).
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from .full_speed import (
     cancel,
     channel_seconds,
     prepare,
+    set_channels,
+    set_next_mode,
     sink,
-    skip_on_the_run,
-    take_channels,
-    take_mode,
+    start_skipping,
     thread_seconds,
 )
 from .order import shuffled
 
 ARMS = {"no multifd": 0, "1 channel": 1, "2 channels": 2}  # channels by arm
 
-LEAST_PAGES = 50_000  # of a round that is looked at; in less, a clock's and an event's delay counts
-FAKE_SHARE = 0.999  # of them: the guest's own pages change
+LEAST_PAGES = 50_000  # of a measured round: in a shorter one the delays of clock and events count
+FAKE_SHARE = 0.999  # of these pages: the guest's own pages change
 TRIES = 10
-ENDLESS = {"avail-switchover-bandwidth": 1000}  # bytes/s: as long as a page is dirty, no migration ends
-SELDOM, OFTEN = {"downtime-limit": 300}, {"downtime-limit": 1}  # bitmap syncs: ten a second, or as they come
-RUNNING_SECONDS = 0.5  # in which the guest rewrites everything once more
+ENDLESS = {"avail-switchover-bandwidth": 1000}  # bytes/s: no migration ends while a page is dirty
+SELDOM, OFTEN = {"downtime-limit": 300}, {"downtime-limit": 1}  # bitmap syncs: ten per second, or as many as possible
+RUNNING_SECONDS = 0.5  # in which the guest rewrites all pages once more
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,14 @@ class ScalingJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Scaling:
-    """What a page took, in nanoseconds, in a round of so many pages.
+class ScalingRun:
+    """Nanoseconds for a page in a round of `pages` pages.
 
-    `path_ns` is the round's time by its pages; `main_ns` and `channel_ns` are CPU time of the migration thread and of
-    all channels together; `hash_ns` is what QEMU counts as copying and hashing.
+    Attributes:
+        path_ns: elapsed time of the round.
+        main_ns: CPU time of the migration thread.
+        channel_ns: CPU time of all channels together.
+        hash_ns: the time that QEMU counts as copying and hashing.
     """
 
     job: ScalingJob
@@ -70,6 +73,11 @@ class Scaling:
     hash_ns: float
     pages: int
 
+    @property
+    def cpu_ns(self) -> float:
+        """CPU time of all threads."""
+        return self.main_ns + self.channel_ns
+
 
 def scaling_jobs(repetitions: int, seed: int) -> Iterator[ScalingJob]:
     """In each repetition every arm once, in an order drawn from the seed."""
@@ -77,45 +85,53 @@ def scaling_jobs(repetitions: int, seed: int) -> Iterator[ScalingJob]:
 
 
 def most_speedup(hashing: float, queueing: float) -> float:
-    """What two cores allow a second channel to add: one hashes while pages are queued, two share all the work."""
+    """How many times faster two cores can make a second channel.
+
+    With one channel, hashing and queueing take a core each, and the slower one decides. With two channels, both cores
+    share all the work.
+
+    Args:
+        hashing: time of a channel for a page.
+        queueing: time of the migration thread for a page.
+    """
     return 2 * hashing / (hashing + queueing)
 
 
 @contextmanager
-def scaling_bench(qemu: Path, guest: BuiltGuest) -> Iterator[Callable[[ScalingJob], Scaling]]:
-    """The guest, booted once, and what measures a job; a migration of each path comes first, unmeasured."""
+def scaling_bench(qemu: Path, guest: BuiltGuest) -> Iterator[Callable[[ScalingJob], ScalingRun]]:
+    """Boot the guest; yields the function that measures a job. First, each arm migrates once without being measured."""
     with sink() as uri, Testbed(qemu, guest, ALL_FAKE, network=None, more=LOCKED, name="scaling").source() as source:
         prepare(source.qmp, running=True)
         source.qmp.execute(SET, ENDLESS)
 
-        def measure(job: ScalingJob) -> Scaling:
-            return _path(job, source, uri)
+        def measure(job: ScalingJob) -> ScalingRun:
+            return _measure(job, source, uri)
 
         for arm in ARMS:
             measure(ScalingJob(0, arm))
         yield measure
 
 
-def _path(job: ScalingJob, source: Machine, uri: str) -> Scaling:
-    """Migrate until a round after the stop has pages enough: how many there are is up to when it comes."""
+def _measure(job: ScalingJob, source: Machine, uri: str) -> ScalingRun:
+    """Migrate until a round after the stop has enough pages. How many it has depends on the moment of the stop."""
     for _ in range(TRIES):
-        found = _round(job, source, uri)
-        if found:
-            return found
+        run = _measure_round(job, source, uri)
+        if run:
+            return run
     raise LabError(f"no round in {TRIES} migrations had {LEAST_PAGES:,} pages: does the guest write at all?")
 
 
-def _round(job: ScalingJob, source: Machine, uri: str) -> Scaling | None:
-    """One migration, and the round that begins when the guest was stopped; None where that has too few pages."""
-    take_channels(source.qmp, ARMS[job.arm])
-    take_mode(source.qmp, "skip")
+def _measure_round(job: ScalingJob, source: Machine, uri: str) -> ScalingRun | None:
+    """Migrate once, and measure the first round that begins after the stop; None if it has too few pages."""
+    set_channels(source.qmp, ARMS[job.arm])
+    set_next_mode(source.qmp, "skip")
     source.qmp.execute(SET, SELDOM)
-    skip_on_the_run(source, uri)
+    start_skipping(source, uri)
     time.sleep(RUNNING_SECONDS)
     source.qmp.drain_events()
     source.qmp.execute("stop")
-    source.qmp.execute(SET, OFTEN)  # so that the round ends when its pages are through
-    if source.qmp.execute("query-migrate")["status"] != "active":  # the guest wrote nothing for a moment
+    source.qmp.execute(SET, OFTEN)  # so that the round ends when all its pages are visited
+    if source.qmp.execute("query-migrate")["status"] != "active":  # the migration ended in a moment without writes
         cancel(source.qmp)
         return None
     number = _next_round(source)
@@ -129,7 +145,7 @@ def _round(job: ScalingJob, source: Machine, uri: str) -> Scaling | None:
         return None
     if round_["skipped"] < FAKE_SHARE * pages:
         raise LabError(f"of {pages:,} pages of a guest that changes few, {round_['skipped']:,} were skipped")
-    return Scaling(
+    return ScalingRun(
         job,
         path_ns=(round_["end"] - round_["start"]) / pages,
         main_ns=main / pages * 1e9,
@@ -140,7 +156,7 @@ def _round(job: ScalingJob, source: Machine, uri: str) -> Scaling | None:
 
 
 def _next_round(source: Machine) -> int:
-    """The number of the first round that begins when the guest has stopped."""
+    """The number of the first round that begins after the guest has stopped."""
     deadline = time.monotonic() + PASS_SECONDS
     stopped = False
     while (left := deadline - time.monotonic()) > 0:

@@ -1,6 +1,6 @@
-"""A collector of one QEMU whose probes lie on its executable, as the service's do: what others of the build pay for it.
+"""A collector of one QEMU that attaches its probes to the executable, as the service does: all QEMUs of it run them.
 
-``python -m fakedirty.lab.bench.second_collector PID LEVEL`` says ``attached`` on standard error, and ends at SIGTERM.
+``python -m fakedirty.lab.bench.second_collector PID LEVEL`` prints ``attached`` on standard error, and ends at SIGTERM.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fakedirty.observe.observer import Observer
 
 
 def main(pid: int, level: Level) -> None:
-    """Observe until told to stop."""
+    """Observe process `pid` at `level` until SIGTERM."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     attachments = Attachments(every_process=True)

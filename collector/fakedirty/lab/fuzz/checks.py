@@ -1,4 +1,4 @@
-"""What must hold of the rounds of a fuzzed migration, by the history that QEMU keeps and the totals that it reports."""
+"""Checks of the rounds of a fuzzed migration, by QEMU's history of rounds and the totals of ``query-migrate``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fakedirty.observe.decode.qmp_history import history_round
 
 LEAST_ROUNDS = 3
 
-# of query-migrate, and the column of the rounds that must sum up to it
+# part and total of query-migrate, and the column of the rounds whose sum must equal it
 TOTALS = (
     ("ram", "normal", "normal_pages"),
     ("ram", "duplicate", "zero_pages"),
@@ -21,42 +21,50 @@ TOTALS = (
 
 
 def check_history(history: Mapping[str, Any], outcome: Outcome, *, mended: bool = False) -> list[str]:
-    """What does not add up: conservation in every round, and, of a completed migration, QEMU's totals.
+    """Check conservation in every round, and, if the migration completed, QEMU's totals.
 
-    Of one whose link was `mended` in postcopy, what the link lost was sent twice.
+    Args:
+        history: QEMU's history of rounds.
+        outcome: of the migration.
+        mended: whether the link was mended in postcopy: QEMU has then sent again what the link lost.
+
+    Returns:
+        What is wrong.
     """
     rounds = [history_round(each, int(history["migration-start"])) for each in history["rounds"]]
-    wrong = [f"round {each.round}: {law}" for each in rounds if (law := broken_law(each))]
+    errors = [f"round {each.round}: {law}" for each in rounds if (law := broken_law(each))]
     if false_equal := outcome.final.get("fake-dirty", {}).get("false-equal", 0):
-        wrong.append(f"the audit found {false_equal} pages that a hash took for unchanged")
+        errors.append(f"the audit found {false_equal} pages that a hash took for unchanged")
     if outcome.status != "completed" or history["dropped"]:
-        return wrong
+        return errors
     if "postcopy" in history:
-        return wrong + check_postcopy(rounds, history, outcome.final, mended=mended)
-    for part, total, counted in TOTALS:
-        told = outcome.final.get(part, {total: 0})[total]  # there is no fake-dirty where the mode was never on
-        if (summed := sum(getattr(each, counted) or 0 for each in rounds)) != told:
-            wrong.append(
-                f"the rounds sum up to {summed} {counted.removesuffix('_pages')}, query-migrate says {told} {total}"
-            )
-    return wrong
+        return errors + _check_postcopy(rounds, history, outcome.final, mended=mended)
+    for part, total, column in TOTALS:
+        reported = outcome.final.get(part, {total: 0})[total]  # there is no fake-dirty where the mode was never on
+        if (summed := sum(getattr(each, column) or 0 for each in rounds)) != reported:
+            name = column.removesuffix("_pages")
+            errors.append(f"the rounds sum up to {summed} {name}, query-migrate reports {reported} {total}")
+    return errors
 
 
-def check_postcopy(
-    rounds: Sequence[Round], history: Mapping[str, Any], final: Mapping[str, Any], *, mended: bool = False
+def _check_postcopy(
+    rounds: Sequence[Round], history: Mapping[str, Any], final: Mapping[str, Any], *, mended: bool
 ) -> list[str]:
-    """What does not add up where postcopy sent the rest: what is in no round is what was left to it."""
+    """Check that every page that is in no round was left to postcopy."""
     sent = sum((each.normal_pages or 0) + (each.zero_pages or 0) for each in rounds)
-    left, told = int(history["postcopy"]["pages"]), int(final["ram"]["normal"] + final["ram"]["duplicate"])
-    if sent + left == told or (mended and sent + left < told):
+    left, reported = int(history["postcopy"]["pages"]), int(final["ram"]["normal"] + final["ram"]["duplicate"])
+    if sent + left == reported or (mended and sent + left < reported):
         return []
-    return [f"the rounds sum up to {sent} pages, {left} were left to postcopy, query-migrate says {told} in all"]
+    return [f"the rounds sum up to {sent} pages, {left} were left to postcopy, query-migrate reports {reported} in all"]
 
 
-def check_decided(history: Mapping[str, Any]) -> list[str]:
-    """What is wrong if something else than what the switchover was decided by took effect in it.
+def check_switchover_mode(history: Mapping[str, Any]) -> list[str]:
+    """Check that the switchover had the mode and the hash that it was decided with.
 
-    A QEMU whose rounds say whether they are exact adopts nothing any more then; one of an earlier series did.
+    A QEMU whose rounds have ``exact`` adopts nothing after that decision; one of an earlier series does.
+
+    Returns:
+        What is wrong.
     """
     rounds: Sequence[Mapping[str, Any]] = history["rounds"]
     if len(rounds) < 2 or rounds[-1]["kind"] != "switchover" or "exact" not in rounds[-1]:
@@ -65,10 +73,16 @@ def check_decided(history: Mapping[str, Any]) -> list[str]:
     return [f"the switchover was decided in {decided}, and made in {done}"] if decided != done else []
 
 
-def expectation(history: Mapping[str, Any], final: Mapping[str, Any]) -> int | None:
-    """Pages that the switchover was expected to send at most, where nothing happened between that and the switchover.
+def expected_pages(history: Mapping[str, Any], final: Mapping[str, Any]) -> int | None:
+    """How many pages QEMU expected to send in the switchover at most.
 
-    None where the guest wrote on, mode or hash changed, or the switchover did not come of a look at dirty pages.
+    Args:
+        history: QEMU's history of rounds.
+        final: ``query-migrate`` at the end.
+
+    Returns:
+        None if the expectation does not bind QEMU: the guest wrote on, mode or hash changed, or QEMU did not decide
+        after a look at the dirty pages.
     """
     if len(history["rounds"]) < LEAST_ROUNDS:
         return None
@@ -80,8 +94,12 @@ def expectation(history: Mapping[str, Any], final: Mapping[str, Any]) -> int | N
     return None if expected is None else int(expected)
 
 
-def check_switchover(history: Mapping[str, Any], expected: int) -> list[str]:
-    """What is wrong if the last round sent more pages than were expected."""
+def check_switchover_pages(history: Mapping[str, Any], expected: int) -> list[str]:
+    """Check that the last round sent no more pages than `expected`.
+
+    Returns:
+        What is wrong.
+    """
     last = history["rounds"][-1]
     sent = sum(last[name] for name in ("normal", "zero", "xbzrle", "unchanged"))
     return [f"the switchover sent {sent} pages, and was expected to send {expected}"] if sent > expected else []

@@ -1,4 +1,4 @@
-"""Breaks a fuzzed migration, as its plan says, and mends it or looks whether the guest runs on at the source."""
+"""Injects the fault of a plan into a migration, and mends the link or checks that the guest runs on at the source."""
 
 from __future__ import annotations
 
@@ -16,20 +16,29 @@ from fakedirty.lab.tcp_connections import connections, shut
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 
 from .coverage import BULK, LATER, SWITCHOVER
-from .faults import ALL, FULL, IN_POSTCOPY, KILLED, KILLED_IN_POSTCOPY, KILLED_IN_STOP, Fault
+from .plans.faults import (
+    ALL_CHANNELS,
+    DISK_FULL,
+    KILLED,
+    KILLED_IN_POSTCOPY,
+    KILLED_IN_STOP,
+    LINK_IN_POSTCOPY,
+    Fault,
+)
 from .small_sockets import small_buffers
 
-RUNS_ON_SECONDS = 20.0  # an ended migration lets the guest run again when its thread is done
-MENDED_SECONDS = 60.0  # generous: a loaded machine takes its time to see that a link is gone
+RUNS_ON_SECONDS = 20.0  # the guest runs again once the thread of the ended migration is done
+MENDED_SECONDS = 60.0  # generous: a loaded host takes its time to notice that a link is gone
 POLL_SECONDS = 0.02
-BROKEN, MENDED, ARRIVED = "postcopy-paused", "and mended", "when everything had arrived"
+POSTCOPY_PAUSED = "postcopy-paused"
+MENDED, ARRIVED = "and mended", "when everything had arrived"
 FAILED, STRANDED = "and the guest ran on at the source", "and the guest runs nowhere"
-MIDDLE_BYTES = 60_000  # of postcopy, before which the destination is killed; all of it is more, unless little was left
+MIDDLE_BYTES = 60_000  # of postcopy: the destination is killed before so many are sent; most postcopies send more
 UNLIMITED = resource.RLIM_INFINITY
 
 
 class ArrivedError(LabError):
-    """The link broke when the destination had everything: it completes, and the source stays paused."""
+    """The link broke when everything had arrived: the destination completes, and the source stays paused."""
 
 
 class StrandedError(LabError):
@@ -37,80 +46,97 @@ class StrandedError(LabError):
 
 
 class FaultInjection:
-    """One break between two machines. `met` is what happened and when, nothing if the migration was over before."""
+    """One fault between two machines.
 
-    def __init__(self, plan: Fault, source: Machine, destination: Machine, file_bytes: int) -> None:
-        """A file of `file_bytes` takes the whole guest."""
-        self._plan = plan
+    `outcome` has the fault and its moment or what came of it; None if the migration was over before.
+    """
+
+    def __init__(self, fault: Fault, source: Machine, destination: Machine, file_bytes: int) -> None:
+        """Prepare the fault.
+
+        Args:
+            fault: what breaks.
+            source: of the migration.
+            destination: of the migration.
+            file_bytes: the size of a file that takes the whole guest.
+        """
+        self._fault = fault
         self._file_bytes = file_bytes
         self._source = source
         self._destination = destination
-        self.met: tuple[str, str] | None = None
+        self.outcome: tuple[str, str] | None = None
 
-    def take(self, qmp: Qmp) -> None:
-        """Break it, unless it is over, or there is nothing to break yet.
+    def inject(self, qmp: Qmp) -> None:
+        """Inject the fault, unless the migration is over, or has no connection yet.
 
-        ArrivedError or StrandedError if nothing can be mended.
+        Raises:
+            ArrivedError: the link broke in postcopy when everything had arrived.
+            StrandedError: the destination was killed in postcopy.
         """
         info = qmp.execute("query-migrate")
         if info["status"] in ENDED:
             return
-        if self._plan.how == IN_POSTCOPY:
-            self.met = (self._plan.how, MENDED) if self._break_in_postcopy() else None
+        if self._fault.how == LINK_IN_POSTCOPY:
+            self.outcome = (self._fault.how, MENDED) if self._break_in_postcopy() else None
             return
-        if self._plan.how == KILLED_IN_POSTCOPY:
+        if self._fault.how == KILLED_IN_POSTCOPY:
             self._kill_in_postcopy(qmp)
             return
-        if self._plan.how == KILLED_IN_STOP:
+        if self._fault.how == KILLED_IN_STOP:
             self._kill_in_stop(qmp)
             return
         moment = BULK if info.get("ram", {}).get("dirty-sync-count", 0) <= 1 else LATER
         if self._break(qmp):
-            self.met = self._plan.how, SWITCHOVER if info["status"] == PAUSED else moment
+            self.outcome = self._fault.how, SWITCHOVER if info["status"] == PAUSED else moment
 
-    def broke(self, status: str) -> bool:
-        """Whether it was broken, and not only to be: a file that may not grow may be as large as it has to be."""
-        return self.met is not None and (self._plan.how != FULL or status == "failed")
+    def took_effect(self, status: str) -> bool:
+        """Whether the fault broke something, in a migration that ended with `status`.
+
+        A file that may not grow any more may be as large as it has to be.
+        """
+        return self.outcome is not None and (self._fault.how != DISK_FULL or status == "failed")
 
     @contextmanager
     def around(self) -> Iterator[None]:
-        """What has to be so while the migration runs, and not after it."""
+        """The settings of the host that the fault needs, while the migration runs."""
         ends = [side.end for side in (self._source, self._destination) if side.end]
-        with small_buffers(*ends) if self._plan.how == KILLED_IN_STOP else nullcontext():
+        with small_buffers(*ends) if self._fault.how == KILLED_IN_STOP else nullcontext():
             try:
                 yield
             finally:
-                if self._plan.how == FULL and self._source.process.poll() is None:
+                if self._fault.how == DISK_FULL and self._source.process.poll() is None:
                     self._limit_files(UNLIMITED)
 
     def _break(self, qmp: Qmp) -> bool:
-        if self._plan.how == KILLED:
+        """Break the migration; False if there was nothing to break."""
+        if self._fault.how == KILLED:
             self._kill()
             return True
-        if self._plan.how == FULL:
-            self._limit_files(int(self._plan.which * self._file_bytes))
+        if self._fault.how == DISK_FULL:
+            self._limit_files(int(self._fault.which * self._file_bytes))
             return True
-        if self._plan.how == ALL:
-            return _all(qmp)
+        if self._fault.how == ALL_CHANNELS:
+            return _shut_all(qmp)
         channels = connections(self._source.pid, PORT)
-        return bool(channels) and shut(self._source.pid, channels[int(self._plan.which * len(channels))])
+        return bool(channels) and shut(self._source.pid, channels[int(self._fault.which * len(channels))])
 
     def _kill(self) -> None:
         self._destination.process.kill()
         self._destination.process.wait()
 
     def _kill_in_stop(self, qmp: Qmp) -> None:
-        """Kill the destination when it has read nothing since the pause, and the source waits for that.
+        """Kill the destination while the source waits for it to read, in the stop for postcopy.
 
-        The source answers only after that: it waits with the BQL held. If it stopped to end in pre-copy, and not for
-        postcopy, the destination is killed in that pause.
+        The destination is stopped at the pause, so that it reads nothing. Until it is killed the source answers no
+        command: it waits with the BQL held. If the pause is that before an end in pre-copy, the destination is killed
+        in it.
         """
         info = qmp.execute("query-migrate")
         if info["status"] != PAUSED:
             return
-        if "switchover" in info:  # which only a migration reports that ends in pre-copy
+        if "switchover" in info:  # only a migration that ends in pre-copy reports it
             self._kill()
-            self.met = KILLED, SWITCHOVER
+            self.outcome = KILLED, SWITCHOVER
             return
         self._destination.process.send_signal(signal.SIGSTOP)
         qmp.execute("migrate-continue", state=PAUSED)
@@ -118,16 +144,16 @@ class FaultInjection:
         while not waits_to_send(self._source.pid):
             self._source.check_alive()
             if time.monotonic() > deadline:
-                raise LabError("the source does not wait for a destination that does not read what its devices have")
+                raise LabError("the source does not wait for a destination that does not read the state of its devices")
             time.sleep(POLL_SECONDS)
         self._kill()
-        self.met = KILLED_IN_STOP, FAILED
+        self.outcome = KILLED_IN_STOP, FAILED
 
     def _kill_in_postcopy(self, qmp: Qmp) -> None:
-        """Kill the destination when some of postcopy was sent, unless all of it was."""
+        """Kill the destination when part of postcopy was sent; nothing is done if all of it was."""
         deadline = time.monotonic() + MENDED_SECONDS
         while (info := qmp.execute("query-migrate"))["status"] == POSTCOPY:
-            if info["ram"]["postcopy-bytes"] >= self._plan.which * MIDDLE_BYTES:
+            if info["ram"]["postcopy-bytes"] >= self._fault.which * MIDDLE_BYTES:
                 break
             if time.monotonic() > deadline:
                 raise LabError(f"postcopy does not go on: {info['ram']['remaining']} bytes remain")
@@ -135,25 +161,25 @@ class FaultInjection:
         else:
             return
         self._kill()
-        self.met = KILLED_IN_POSTCOPY, STRANDED
-        while (state := _state(self._source)) != BROKEN:
+        self.outcome = KILLED_IN_POSTCOPY, STRANDED
+        while (state := _state(self._source)) != POSTCOPY_PAUSED:
             if time.monotonic() > deadline or state in ENDED:
                 raise LabError(f"the source is {state} after its destination was killed in postcopy")
             time.sleep(POLL_SECONDS)
         raise StrandedError("the destination was killed in postcopy")
 
     def _limit_files(self, size: int) -> None:
-        """A write at `size` bytes or beyond fails from now on, and one across it is short, as where a disk is full."""
+        """Limit files of the source to `size` bytes. As on a full disk, a write beyond fails, one across is short."""
         resource.prlimit(self._source.pid, resource.RLIMIT_FSIZE, (size, UNLIMITED))
 
     def _break_in_postcopy(self) -> bool:
-        """Break the link and go on over another; False where all was over before."""
+        """Break the link and recover over another one; False if the migration was over before."""
         source, destination = self._source, self._destination
-        if not self._both(POSTCOPY):
+        if not self._await_both(POSTCOPY):
             return False
         for channel in connections(source.pid, PORT):
             shut(source.pid, channel)
-        if not self._both(BROKEN):
+        if not self._await_both(POSTCOPY_PAUSED):
             return False
         assert destination.end
         uri = f"tcp:{destination.end.address}:{PORT + 1}"
@@ -162,14 +188,22 @@ class FaultInjection:
         source.qmp.execute("migrate", uri=uri, resume=True)
         return True
 
-    def _both(self, state: str) -> bool:
-        """Wait for both sides to be in a state; False if the source completes instead, LabError if neither happens."""
+    def _await_both(self, state: str) -> bool:
+        """Wait until both sides are in `state`.
+
+        Returns:
+            False if the source completes instead.
+
+        Raises:
+            ArrivedError: the destination completes while the source is paused.
+            LabError: none of this happens in time.
+        """
         deadline = time.monotonic() + MENDED_SECONDS
         while (states := [_state(side) for side in (self._source, self._destination)]) != [state, state]:
             if states[0] == "completed":
                 return False
-            if states == [BROKEN, "completed"]:
-                self.met = self._plan.how, ARRIVED
+            if states == [POSTCOPY_PAUSED, "completed"]:
+                self.outcome = self._fault.how, ARRIVED
                 raise ArrivedError("everything had arrived when the link broke")
             if time.monotonic() > deadline:
                 info = self._source.qmp.execute("query-migrate")
@@ -186,8 +220,8 @@ def _state(side: Machine) -> str:
     return str(side.qmp.execute("query-migrate").get("status", "none"))
 
 
-def _all(qmp: Qmp) -> bool:
-    """Shut all channels down; False where the migration was over."""
+def _shut_all(qmp: Qmp) -> bool:
+    """Shut all channels down; False if the migration was over."""
     try:
         qmp.execute("yank", instances=[{"type": "migration"}])
     except QmpRefusedError:
@@ -198,7 +232,11 @@ def _all(qmp: Qmp) -> bool:
 
 
 def check_runs_on(source: Machine) -> Sequence[str]:
-    """What is wrong if the guest does not run on at the source after a migration that came to nothing."""
+    """Check that the guest runs on at the source after a migration that failed or was cancelled.
+
+    Returns:
+        What is wrong.
+    """
     deadline = time.monotonic() + RUNS_ON_SECONDS
     while (status := source.qmp.execute("query-status")["status"]) != "running":
         source.check_alive()

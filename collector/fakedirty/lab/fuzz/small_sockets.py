@@ -1,4 +1,4 @@
-"""Sockets that take less than the state of the devices: a source that sends it waits for a destination to read."""
+"""Sockets that buffer less than the state of the devices, so that a source waits until the destination reads."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 
 from fakedirty.lab.network import End
 
-#: Devices with 128 KiB of registers each, and no memory of their own that would be migrated as pages.
-MUCH_STATE = tuple(word for _ in range(4) for word in ("-device", "e1000e,romfile="))
+#: Devices with 128 KiB of registers each. Their own memory is not migrated as pages.
+LARGE_DEVICE_STATE = tuple(word for _ in range(4) for word in ("-device", "e1000e,romfile="))
 
 BUFFER_BYTES = 16384  # of each socket
 SETTINGS = tuple(f"/proc/sys/net/ipv4/{name}" for name in ("tcp_wmem", "tcp_rmem"))
@@ -16,7 +16,7 @@ SETTINGS = tuple(f"/proc/sys/net/ipv4/{name}" for name in ("tcp_wmem", "tcp_rmem
 
 @contextmanager
 def small_buffers(*ends: End) -> Iterator[None]:
-    """At these ends, connections that are made meanwhile buffer no more than BUFFER_BYTES."""
+    """In the ``with`` block, new connections at these ends buffer no more than BUFFER_BYTES."""
     with ExitStack() as stack:
         for end in ends:
             for setting in SETTINGS:

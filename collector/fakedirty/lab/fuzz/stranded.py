@@ -1,4 +1,4 @@
-"""What must hold of a source whose destination was killed in postcopy: its guest runs nowhere, and QEMU goes on."""
+"""Checks a source whose destination was killed in postcopy: its guest must not run, and QEMU must go on."""
 
 from __future__ import annotations
 
@@ -13,55 +13,70 @@ from fakedirty.qmp import refusals
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.parameters import MODE, SET
 
-from .fault_injection import BROKEN
+from .fault_injection import POSTCOPY_PAUSED
 
-STOPPED = "finish-migrate"  # what query-status says of a guest that is stopped for a migration
-NOBODY = "Connection refused"
-PATIENCE_SECONDS = 60.0
+STOPPED = "finish-migrate"  # what query-status reports of a guest that is stopped for a migration
+NO_LISTENER = "Connection refused"
+RECOVERY_SECONDS = 60.0
 POLL_SECONDS = 0.02
 
 
-def check_stranded(source: Machine, nowhere: str) -> list[str]:
-    """What is wrong with a source in ``postcopy-paused``, `nowhere` being a URI at which nobody listens. It is ended.
+def check_stranded(source: Machine, unused_uri: str) -> list[str]:
+    """Check a source in ``postcopy-paused``, and end it.
 
-    The guest may have run at the destination, so that it must never run again here. Modes are not taken any more. A
-    recovery to a destination that is not there comes to nothing, and can be tried again. QEMU ends when it is to.
+    The guest may have run at the destination, so that it must never run here again. QEMU refuses other modes. A
+    recovery fails if no destination listens, and can be tried again. QEMU ends when it has to.
+
+    Args:
+        source: is ended here.
+        unused_uri: of an address at which nobody listens.
+
+    Returns:
+        What is wrong.
     """
-    wrong = [*stands(source.qmp), *takes_no_mode(source.qmp)]
+    errors = [*check_paused(source.qmp), *check_mode_refused(source.qmp)]
     for _again in range(2):
-        wrong += recovers_nowhere(source.qmp, nowhere, source.check_alive) + stands(source.qmp)
+        errors += check_failed_recovery(source.qmp, unused_uri, source.check_alive) + check_paused(source.qmp)
     if any(event["event"] == "RESUME" for event in source.qmp.drain_events()):
-        wrong.append("the guest was started again at the source, after postcopy had begun")
+        errors.append("the guest was started again at the source, after postcopy had begun")
     let_end(source.process, source.qmp)
     if status := source.process.returncode:
-        wrong.append(f"the source in {BROKEN} ended with status {status}")
-    return wrong
+        errors.append(f"the source in {POSTCOPY_PAUSED} ended with status {status}")
+    return errors
 
 
-def stands(qmp: Qmp) -> list[str]:
-    """What is wrong if the guest does not stand still, in a migration that is paused."""
+def check_paused(qmp: Qmp) -> list[str]:
+    """Check that the migration is paused, and the guest stopped."""
     states = [qmp.execute(command)["status"] for command in ("query-migrate", "query-status")]
-    return [] if states == [BROKEN, STOPPED] else [f"the source is {' and '.join(states)}, and was left paused"]
+    if states == [POSTCOPY_PAUSED, STOPPED]:
+        return []
+    return [f"the source is {' and '.join(states)}, and was left paused"]
 
 
-def takes_no_mode(qmp: Qmp) -> list[str]:
-    """What is wrong if it takes another mode than it has."""
+def check_mode_refused(qmp: Qmp) -> list[str]:
+    """Check that QEMU refuses to change its mode."""
     try:
-        for mode in (Mode.OFF, Mode.SKIP):  # one of them is another one
+        for mode in (Mode.OFF, Mode.SKIP):  # one of them is a change
             qmp.execute(SET, {MODE: str(mode)})
     except QmpRefusedError as error:
-        return [] if refusals.switchover_decided(error) else [f"a mode was refused in {BROKEN}: {error}"]
-    return [f"a mode was set in {BROKEN}"]
+        if refusals.switchover_decided(error):
+            return []
+        return [f"a mode was refused in {POSTCOPY_PAUSED}: {error}"]
+    return [f"a mode was set in {POSTCOPY_PAUSED}"]
 
 
-def recovers_nowhere(qmp: Qmp, nowhere: str, check_alive: Callable[[], object]) -> list[str]:
-    """What is wrong if a recovery to nobody is not refused by the host, and the migration paused again."""
-    qmp.execute("migrate", uri=nowhere, resume=True)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while (info := qmp.execute("query-migrate"))["status"] != BROKEN:
+def check_failed_recovery(qmp: Qmp, unused_uri: str, check_alive: Callable[[], object]) -> list[str]:
+    """Check that a recovery fails if nobody listens, for that reason, and leaves the migration paused.
+
+    Raises:
+        LabError: the migration is not paused again in time.
+    """
+    qmp.execute("migrate", uri=unused_uri, resume=True)
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while (info := qmp.execute("query-migrate"))["status"] != POSTCOPY_PAUSED:
         check_alive()
         if time.monotonic() > deadline:
-            raise LabError(f"a recovery to nobody leaves the source in {info['status']}")
+            raise LabError(f"a recovery without a destination leaves the source in {info['status']}")
         time.sleep(POLL_SECONDS)
     why = str(info.get("error-desc", "no error"))
-    return [] if NOBODY in why else [f"a recovery to nobody came to nothing, and QEMU says: {why}"]
+    return [] if NO_LISTENER in why else [f"a recovery without a destination failed, and QEMU reports: {why}"]

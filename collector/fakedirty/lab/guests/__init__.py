@@ -1,1 +1,1 @@
-"""Guests whose pages are known: built, started with a workload, and their reports read."""
+"""Guests with known page contents: built, started with a workload, and their reports read."""

@@ -1,4 +1,4 @@
-"""Builds guests into the user's cache: once per content of their sources and version of their packages."""
+"""Builds guests into the user's cache, once for each content of their sources and version of their packages."""
 
 from __future__ import annotations
 
@@ -11,16 +11,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fakedirty.errors import LabError
-from fakedirty.lab.qemu import cache_directory
+from fakedirty.linux.cache_directory import cache_directory
 from fakedirty.package_files import carried
 
 BUILD_SECONDS = 600  # the kernel package may come over a slow line
 
 
-def built(name: str, files: Sequence[str], sources: Path | None = None, cache: Path | None = None) -> Path:
-    """The directory that holds the `files` of guest `name`, built now unless that very build is cached.
+def cached_build(name: str, files: Sequence[str], sources: Path | None = None, cache: Path | None = None) -> Path:
+    """Build a guest, unless the same build is in the cache.
 
-    It appears whole or not at all, so builds may run side by side. LabError carries what the build said.
+    The directory appears complete or not at all, so that builds may run side by side.
+
+    Args:
+        name: the guest, a directory of `sources`.
+        files: the files that its build makes.
+        sources: the directory of all guests; default: the one that the package carries.
+        cache: the directory of builds; default: the user's.
+
+    Returns:
+        The directory that holds the files.
+
+    Raises:
+        LabError: the build failed; the message has its output.
     """
     sources = sources or carried("guests")
     recipe = sources / name / "build.sh"
@@ -44,7 +56,7 @@ def built(name: str, files: Sequence[str], sources: Path | None = None, cache: P
 
 
 def _key(sources: Path, name: str, recipe: Path) -> str:
-    """Hash of all that goes into the guest: its directory, the sources all share, the packages it names."""
+    """The hash of all inputs of a build: the guest's directory, the sources that all share, and the packages."""
     digest = hashlib.sha256()
     for path in sorted([*(sources / name).iterdir(), *sources.glob("*.[ch]"), *sources.glob("*.sh")]):
         content = path.read_bytes()
@@ -61,8 +73,8 @@ def _run(recipe: Path, *arguments: str) -> str:
     except subprocess.TimeoutExpired as error:
         raise LabError(f"{recipe} did not end within {BUILD_SECONDS} s: is the package mirror reachable?") from error
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip()
+        output = (done.stderr or done.stdout).strip()
         packages = re.search(r"^# Packages: (.*)$", recipe.read_text(), re.MULTILINE)
         needs = f"; it needs the packages {packages[1]}" if packages else ""
-        raise LabError(f"{recipe} failed (exit {done.returncode}): {said}{needs}")
+        raise LabError(f"{recipe} failed (exit {done.returncode}): {output}{needs}")
     return done.stdout

@@ -1,4 +1,4 @@
-"""What the pages of a guest's sets hold: the law of ``guests/pages.h``, checked on a stopped guest's memory."""
+"""The content of a guest's pages, by the law of ``guests/pages.h``, checked on the memory of a stopped guest."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PAGE_BYTES = 4096  # of the guest's CPU
 PAGE_WORDS = PAGE_BYTES // 4
 STATUS_MAGIC = 0x59444B46
 PHASE_SWEEPS = 16  # as in guests/pages.h
-CHUNK_PAGES = 4096  # as many pages are looked at at once
+CHUNK_PAGES = 4096  # how many pages are compared in one step
 
 Words = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
 class ContentStatus:
-    """The status page: the sweep that is being written, and the last complete one."""
+    """The status page: the number of the sweep that is being written, and of the last complete one."""
 
     sweep: int
     done: int
@@ -33,7 +33,7 @@ class ContentStatus:
 
 @dataclass(frozen=True, slots=True)
 class ContentReport:
-    """Frames by set that do not hold what they must; sets without any are left out."""
+    """The result of a check: the frames of each set that have wrong content; sets without any are left out."""
 
     status: ContentStatus
     pages: int
@@ -41,7 +41,7 @@ class ContentReport:
 
     @property
     def right(self) -> bool:
-        """Whether every page was as it must be."""
+        """Whether every page has the content that it must have."""
         return not self.wrong
 
     def __str__(self) -> str:
@@ -52,12 +52,12 @@ class ContentReport:
 
 
 def pattern(frames: FrameNumbers) -> Words:
-    """The word that fills the page of each frame."""
+    """The 32-bit word that fills the page of each frame, as an array of the shape of `frames`."""
     return (frames * 2654435761).astype(np.uint32)
 
 
 def letters(frames: FrameNumbers) -> Words:
-    """The words that the page of each frame would hold if it were all text, a row a page."""
+    """The words of the page of each frame if it were all text: an array of shape (frames, PAGE_WORDS)."""
     word = np.arange(PAGE_WORDS, dtype=np.uint32) * np.uint32(2246822519)
     mixed: Words = pattern(frames)[:, None] + word
     mixed = (mixed ^ mixed >> np.uint32(15)) * np.uint32(2246822519)
@@ -66,7 +66,7 @@ def letters(frames: FrameNumbers) -> Words:
 
 
 def filling(name: str, frames: FrameNumbers, text_words: int = 0) -> Words:
-    """What every word of the pages of set `name` is filled with, a row a page."""
+    """The words that the pages of set `name` are filled with: an array of shape (frames, PAGE_WORDS)."""
     words = np.zeros((len(frames), PAGE_WORDS), np.uint32)
     if name != "zero":
         words[:] = pattern(frames)[:, None]
@@ -77,17 +77,17 @@ def filling(name: str, frames: FrameNumbers, text_words: int = 0) -> Words:
 
 
 def cell(frames: FrameNumbers) -> FrameNumbers:
-    """Which word of each page a sweep stores to."""
+    """The index of the word that a sweep stores to, for the page of each frame."""
     return frames * 37 % PAGE_WORDS
 
 
 def phased(sweep: int) -> int:
-    """The last sweep until this one that wrote something else to the pages of set ``phased``."""
+    """The number of the last sweep, up to this one, that changed the pages of set ``phased``."""
     phase = sweep // PHASE_SWEEPS
     return sweep if phase % 2 else max(phase * PHASE_SWEEPS - 1, 0)
 
 
-# the cell of pages after a sweep, by set
+# by set: the word in the cell of each page after a sweep
 CELLS: dict[str, Callable[[FrameNumbers, int], Words]] = {
     "fake": lambda frames, _sweep: pattern(frames),
     "changed": lambda frames, sweep: np.full(len(frames), sweep, np.uint32),
@@ -99,7 +99,7 @@ CELLS: dict[str, Callable[[FrameNumbers, int], Words]] = {
 
 
 def status_of(memory: Words, frame: int) -> ContentStatus:
-    """What the status page says; LabError if there is none at `frame`."""
+    """Read the status page at `frame`; LabError if that page is no status page."""
     magic, sweep, done = (int(word) for word in memory[frame, :3])
     if magic != STATUS_MAGIC:
         raise LabError(f"frame {frame} is no status page: it begins with {magic:#x}")
@@ -107,12 +107,17 @@ def status_of(memory: Words, frame: int) -> ContentStatus:
 
 
 def check_content(memory: npt.NDArray[np.uint32], report: GuestReport) -> ContentReport:
-    """Hold all pages of all sets against the law.
+    """Compare all pages of all sets with the law.
 
-    `memory` is the guest's, of ``pc.ram`` or physical, of shape (pages, PAGE_WORDS); the guest is stopped.
+    Args:
+        memory: the memory of a stopped guest, RAM block ``pc.ram`` or physical memory, of shape (pages, PAGE_WORDS).
+        report: the guest's report.
+
+    Raises:
+        LabError: the guest has not reported its status page yet, or there is none where it reported it.
     """
     if report.status_frame is None:
-        raise LabError("the guest has not said where its status page is: wait until it is ready")
+        raise LabError("the guest has not reported its status page yet: wait until it is ready")
     status = status_of(memory, report.status_frame)
     wrong = {name: _wrong(memory, name, frames, status, report.text_words) for name, frames in report.sets.items()}
     pages = sum(len(frames) for frames in report.sets.values())
@@ -128,7 +133,7 @@ def _wrong(memory: Words, name: str, frames: FrameNumbers, status: ContentStatus
 def _right(
     pages: Words, name: str, frames: FrameNumbers, status: ContentStatus, text_words: int
 ) -> npt.NDArray[np.bool_]:
-    """Of each page, whether one of the two sweeps left it so."""
+    """For each page, whether it has the content that one of the two sweeps leaves."""
     page, cells = np.arange(len(frames)), cell(frames)
     found = pages[page, cells]
     swept = np.logical_or.reduce([found == CELLS[name](frames, sweep) for sweep in (status.sweep, status.done)])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 FrameNumbers = npt.NDArray[np.int64]
 
-_WRITTEN = re.compile(r"(\d+)\+(\d+)(?:\*(\d+))?")
+_FORMAT = re.compile(r"(\d+)\+(\d+)(?:\*(\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class PageFrames:
 
     @classmethod
     def parse(cls, text: str) -> PageFrames:
-        """The inverse of ``str``; ValueError if `text` is nothing of the kind."""
-        match = _WRITTEN.fullmatch(text)
+        """The inverse of ``str``; ValueError if `text` has another format."""
+        match = _FORMAT.fullmatch(text)
         if not match:
             raise ValueError(f"{text!r} is not FIRST+COUNT or FIRST+COUNT*STRIDE")
         return cls(int(match[1]), int(match[2]), int(match[3] or 1))

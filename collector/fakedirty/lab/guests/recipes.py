@@ -1,4 +1,4 @@
-"""The ground-truth guests: a table of them, and each one built and ready to be given to QEMU."""
+"""The ground-truth guests: a table of them, and the arguments that start a built one in QEMU."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 from fakedirty.errors import UsageError
 
-from .build import built
+from .build import cached_build
 from .workload import Workload, baremetal_words, linux_words
 
-# Without KVM's paravirtual clock, which the firmware would turn on: KVM itself writes that page, on either side.
+# without KVM's paravirtual clock, which the firmware would turn on: KVM itself writes its page, on both sides
 MACHINE = ("-machine", "pc", "-cpu", "qemu64,kvm=off")
 
 
@@ -19,15 +19,15 @@ MACHINE = ("-machine", "pc", "-cpu", "qemu64,kvm=off")
 class Guest:
     """A guest that knows which of its pages are fake.
 
-    `boot` are the QEMU options that take a file of the build; `words` writes a workload as its command
-    line; `exact` says whether it writes nothing but its sets and its own frames.
+    `boot` has the QEMU options that take a file of the build, each with that file. `words` makes the guest's command
+    line from a workload. An `exact` guest writes its page sets and its own frames, and no other page.
     """
 
     name: str
     boot: tuple[tuple[str, str], ...]
     words: Callable[[Workload], str]
     exact: bool
-    ready_seconds: float  # generous: under a loaded TCG, or an emulating KVM
+    ready_seconds: float  # generous, for a loaded TCG or a KVM that emulates
 
 
 GUESTS = {
@@ -47,9 +47,10 @@ class BuiltGuest:
     directory: Path
 
     def qemu_arguments(self, workload: Workload, serial_path: Path) -> list[str]:
-        """The machine, its memory and the guest; accelerator, monitor and display are for the caller.
+        """The arguments for the machine, its memory and the guest.
 
-        QEMU truncates `serial_path`, so source and destination need one each. A guest that crashes ends QEMU.
+        Accelerator, monitor and display are left to the caller. QEMU truncates `serial_path`, so source and
+        destination need one each. QEMU ends when the guest crashes.
         """
         arguments = [*MACHINE, "-m", str(workload.memory_mib), "-no-reboot"]
         for option, file in self.guest.boot:
@@ -58,8 +59,13 @@ class BuiltGuest:
 
 
 def build_guest(name: str, cache: Path | None = None, sources: Path | None = None) -> BuiltGuest:
-    """Guest `name`, built unless it is cached. UsageError lists the guests if there is none of that name."""
+    """Build guest `name` unless it is cached.
+
+    Raises:
+        UsageError: there is no guest of that name; the message lists those that there are.
+        LabError: the build failed.
+    """
     guest = GUESTS.get(name)
     if guest is None:
         raise UsageError(f"there is no guest {name!r}, only {', '.join(GUESTS)}")
-    return BuiltGuest(guest, built(name, [file for _, file in guest.boot], sources, cache))
+    return BuiltGuest(guest, cached_build(name, [file for _, file in guest.boot], sources, cache))

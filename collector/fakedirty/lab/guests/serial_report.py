@@ -1,4 +1,4 @@
-"""What a guest said over serial so far: the protocol of ``guests/README.md``."""
+"""Reads what a guest has reported on its serial port so far, by the protocol of ``guests/README.md``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Sweeps:
-    """`done` sweeps in `milliseconds` since ready; `longest_ms` is the longest since the report before."""
+    """`done` sweeps in `milliseconds` since ``ready``; `longest_ms` is the longest one since the previous report."""
 
     done: int
     milliseconds: int
@@ -26,7 +26,7 @@ class Sweeps:
 
 @dataclass(slots=True)
 class GuestReport:
-    """A guest's report. `ranges` are page frames by set, `own` those that the guest writes for itself."""
+    """The report of a guest. `ranges` has the page frames of each set, `own` those of the guest itself."""
 
     ready: bool = False
     ranges: dict[str, list[PageFrames]] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class GuestReport:
     error: str = ""
 
     def frames(self, name: str) -> FrameNumbers:
-        """The page frames of a set, which are page indexes of RAM block ``pc.ram``; empty if it has none."""
+        """The page frames of a set, which are page indexes in RAM block ``pc.ram``; empty if the set has none."""
         return frame_numbers(self.ranges.get(name, []))
 
     @property
@@ -47,7 +47,7 @@ class GuestReport:
 
     @property
     def sweeps_per_second(self) -> float | None:
-        """Over the time between the last two reports; None before the first one."""
+        """Sweeps per second between the last two reports; None before the first report."""
         if not self.sweeps:
             return None
         last = self.sweeps[-1]
@@ -56,14 +56,15 @@ class GuestReport:
 
     @property
     def longest_sweep_seconds(self) -> float | None:
-        """The longest sweep of all, its pause included; None before the first report."""
+        """The longest of all sweeps, with its pause; None before the first report."""
         return max((sweeps.longest_ms / 1000 for sweeps in self.sweeps), default=None)
 
 
 def parse_report(text: str) -> GuestReport:
-    """The report in a serial log; lines of others and a last line that is not complete are passed over.
+    """Parse a serial log. Lines of firmware and kernel, and an incomplete last line, are ignored.
 
-    Raises LabError where a line is the guest's but not of the protocol.
+    Raises:
+        LabError: a line of the guest does not follow the protocol.
     """
     report = GuestReport()
     for line in text[: text.rfind("\n") + 1].splitlines():
@@ -72,12 +73,12 @@ def parse_report(text: str) -> GuestReport:
             try:
                 LINES[word](report, values)
             except (KeyError, ValueError, IndexError) as error:
-                raise LabError(f"the guest said {line!r}, which is not of the protocol of guests/README.md") from error
+                raise LabError(f"the guest wrote {line!r}, which guests/README.md does not define") from error
     return report
 
 
 def read_report(serial_path: Path) -> GuestReport:
-    """The report in the file that QEMU writes; an empty one as long as there is no file."""
+    """Read the serial log that QEMU writes; an empty report while there is no file."""
     try:
         return parse_report(serial_path.read_bytes().decode("ascii", errors="replace"))
     except FileNotFoundError:
@@ -91,17 +92,27 @@ def wait_for_report(
     seconds: float,
     check_alive: Callable[[], object] = lambda: None,
 ) -> GuestReport:
-    """The first report that is `enough`. `check_alive` raises when the guest can no longer get there.
+    """Read the serial log again and again, until the report is `enough`.
 
-    Raises LabError when the guest reports an error or the time is up.
+    Args:
+        serial_path: the log that QEMU writes.
+        enough: whether a report is the one to wait for.
+        seconds: how long to wait.
+        check_alive: raises an error when the guest cannot get there any more.
+
+    Returns:
+        The first report that is `enough`.
+
+    Raises:
+        LabError: the guest reports an error, or the time is over.
     """
     deadline = time.monotonic() + seconds
     while not enough(report := read_report(serial_path)):
         if report.error:
-            raise LabError(f"the guest cannot do what it was told: {report.error}")
+            raise LabError(f"the guest reports an error: {report.error}")
         check_alive()
         if time.monotonic() > deadline:
-            raise LabError(f"the guest is not there after {seconds:g} s; what it said is in {serial_path}")
+            raise LabError(f"the guest is not ready after {seconds:g} s; its serial log is {serial_path}")
         time.sleep(POLL_SECONDS)
     return report
 
@@ -109,7 +120,7 @@ def wait_for_report(
 def wait_until_ready(
     serial_path: Path, *, seconds: float, check_alive: Callable[[], object] = lambda: None
 ) -> GuestReport:
-    """The report of a guest whose sets are filled; see :func:`wait_for_report`."""
+    """Wait until the page sets are filled; see :func:`wait_for_report`."""
     return wait_for_report(serial_path, lambda report: report.ready, seconds=seconds, check_alive=check_alive)
 
 

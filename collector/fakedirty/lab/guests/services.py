@@ -1,4 +1,4 @@
-"""The guest of services: real programs and a few of our own, which say ten times a second what they get done."""
+"""The guest of services: real programs and a few of our own, which report their operations ten times a second."""
 
 from __future__ import annotations
 
@@ -6,26 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .build import built
+from .build import cached_build
 from .recipes import MACHINE
 
 NAME = "services"
 FILES = ("kernel", "initrd")
 OWN_MIB = 160  # kernel, programs with their libraries, and the archive that they are unpacked from
-SERIAL = "serial.log"  # what the kernel says, if anything
-PORT = "service.log"  # what the program says
+SERIAL = "serial.log"  # messages of the kernel, if there are any
+PORT = "service.log"  # reports of the program
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The guest, built: its files are in `directory`."""
+    """The built guest of services, whose files are in `directory`."""
 
     directory: Path
 
     def qemu_arguments(self, memory_mib: int, words: Sequence[str], directory: Path) -> list[str]:
-        """The machine, its memory and the guest, which runs the program and arguments in `words`.
+        """The arguments for the machine, its memory and the guest.
 
-        QEMU writes its files into `directory`: source and destination need one each. A guest that crashes ends QEMU.
+        Args:
+            memory_mib: the memory of the guest.
+            words: the program that the guest runs, and its arguments.
+            directory: where QEMU writes SERIAL and PORT. Source and destination need one each.
         """
         kernel, initrd = (str(self.directory / file) for file in FILES)
         return [
@@ -38,5 +41,5 @@ class Services:
 
 
 def build_services(cache: Path | None = None, sources: Path | None = None) -> Services:
-    """The guest, built unless it is cached. LabError carries what the build said."""
-    return Services(built(NAME, FILES, sources, cache))
+    """Build the guest unless it is cached; LabError with the output of the build if that fails."""
+    return Services(cached_build(NAME, FILES, sources, cache))

@@ -1,4 +1,4 @@
-"""What a ground-truth guest is told to do, and how each guest is told it."""
+"""The workload of a ground-truth guest: its page sets and its pauses, and the command line that each guest takes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .page_frames import PageFrames
 
 SETS = ("fake", "changed", "zero", "aba", "phased", "untouched")  # as in guests/pages.h
 
-TEXT_WORDS = 16  # of so many words of a page the first ones may be text
+TEXT_WORDS = 16  # of each group of so many words of a page, the first ones may be text
 MAX_PARTS = 10_000
 
 MIB_FRAMES = 256
 MAX_MEMORY_MIB = 3 * 1024  # beyond, the pc machine splits its memory and frame numbers are no longer page indexes
 
-# what the sets cannot have: below, firmware and the guest itself; above, the firmware's tables
+# frames that the sets cannot have: below, those of firmware and guest; above, those of the firmware's tables
 BAREMETAL_FIRST = 4 * MIB_FRAMES
 BAREMETAL_RESERVED_TOP = 1 * MIB_FRAMES
 LINUX_OWN_MIB = 128
@@ -24,11 +24,15 @@ LINUX_OWN_MIB = 128
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Pages of each set, the pauses between two sweeps and between two reports of them, and the memory of the guest.
+    """How many pages each set has, how the guest writes them, and how much memory it has.
 
-    `stride` places the pages of each set that many frames apart, where the guest can choose its frames. A sweep and its
-    pause are cut into `parts`, in each of which a part of every set is written: what is written in time is then even.
-    Of every 16 words of a page `text` are characters, so that it compresses; the rest is one word, as without.
+    Attributes:
+        pause_ms: between two sweeps.
+        report_ms: between two reports.
+        stride: the distance of two pages of a set, in frames, where the guest can choose its frames.
+        parts: a sweep and its pause are cut into so many equal parts. Each writes a part of every set, so that the
+            guest writes at an even rate.
+        text: how many of every 16 words of a page are text, so that the page compresses like records of a store.
     """
 
     fake: int = 0
@@ -57,24 +61,24 @@ class Workload:
 
     @property
     def written(self) -> int:
-        """Pages that a sweep writes."""
+        """How many pages a sweep writes."""
         return self.fake + self.changed + self.zero + self.aba + self.phased
 
     @property
     def counts(self) -> dict[str, int]:
-        """Pages by set, empty sets left out."""
+        """How many pages each set has, without empty sets."""
         return {name: count for name in SETS if (count := getattr(self, name))}
 
 
-#: What the design's figures are about, in 512 MiB.
+#: The workload of most published measurements, in a guest of 512 MiB.
 REFERENCE = Workload(fake=60_000, changed=5_000)
 
-#: Boots and sweeps anywhere, however slow: asks only whether the guest runs at all.
+#: So small that the guest sweeps on any host: it shows only whether the guest runs.
 PROBE = Workload(fake=8, pause_ms=1, memory_mib=192)
 
 
 def place(workload: Workload) -> dict[str, PageFrames]:
-    """Frames for each set, one after the other. UsageError if the memory is too small."""
+    """Choose frames for each set, one set after the other; UsageError if the memory is too small."""
     placed = {}
     first = BAREMETAL_FIRST
     for name, count in workload.counts.items():
@@ -85,12 +89,12 @@ def place(workload: Workload) -> dict[str, PageFrames]:
 
 
 def baremetal_words(workload: Workload) -> str:
-    """The bare-metal guest's command line: sets by page frame."""
+    """The command line of the bare-metal guest, with the page frames of each set."""
     return " ".join([*(f"{name}={frames}" for name, frames in place(workload).items()), *_times(workload)])
 
 
 def linux_words(workload: Workload) -> str:
-    """The Linux kernel's command line; what stands behind ``--`` is for the working set."""
+    """The command line of the Linux kernel; the arguments after ``--`` are those of the working set."""
     _check_memory(workload, sum(workload.counts.values()) + LINUX_OWN_MIB * MIB_FRAMES)
     return " ".join(["console=ttyS0 quiet loglevel=0 panic=-1 --", *working_set_words(workload)])
 

@@ -1,1 +1,1 @@
-"""BPF programs on the functions and trace events of QEMU: compiled, attached, and their records read."""
+"""BPF programs on functions and trace events of QEMU: compile them, attach them, and read their events."""

@@ -1,8 +1,8 @@
-"""Where in a function to attach: an instruction that the kernel emulates costs a twentieth of one it must step.
+"""Which instruction of a function a probe is attached to. One that the kernel emulates is twenty times cheaper.
 
-A uprobe replaces an instruction by a trap. The kernel carries out nop, push, relative jump and call itself;
-anything else it executes out of line with a second trap after it. So we look for the first emulated
-instruction of the straight path from the entry at which the arguments are still in their registers.
+A uprobe replaces an instruction by a trap. The kernel emulates nop, push, relative jump and call. It executes any other
+instruction elsewhere, with a second trap after it. So the probe goes to the first emulated instruction on the straight
+path from the entry, as long as the arguments are still in their registers there.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ ARGUMENT_REGISTERS = (
 _JUMPS = frozenset({x86.X86_INS_JMP, x86.X86_INS_RET})
 _MOST_HOPS = 4
 _LONGEST = 15  # bytes of an instruction
-_FAR = 512  # how much of a function without a size is looked at
+_FAR = 512  # bytes that are decoded of a function without a size
 
-# reads 8 bytes of the process's memory at a linked address; None where that is not possible
+# returns the pointer that the process has at a linked address, or None if it cannot be read
 ReadPointer = Callable[[int], int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class AttachPoint:
-    """An instruction to attach to: `address` as linked, `offset` in the file."""
+    """An instruction to attach to: `address` as linked, `offset` in the file in bytes."""
 
     symbol: str
     address: int
@@ -43,8 +43,11 @@ class AttachPoint:
 
 @dataclass(frozen=True, slots=True)
 class PlacedProbe:
-    """A program and where it goes. `semaphore` is the file offset of a USDT probe's, 0 where there is none; `text` is
-    the program itself where no probe file has it.
+    """A program and the instruction to which it is attached.
+
+    Attributes:
+        semaphore: the file offset of the semaphore of a USDT location; 0: it has none.
+        text: the C text of the program, empty if a probe file has it.
     """
 
     program: str
@@ -54,15 +57,21 @@ class PlacedProbe:
 
 
 def at(binary: Binary, name: str, address: int) -> AttachPoint:
-    """The instruction at a linked address, known by a name."""
+    """The instruction at a linked address; `name` becomes the symbol of the result."""
     return _point(binary, name, next(_engine().disasm(binary.code_at(address, _LONGEST), address)))
 
 
 def choose(binary: Binary, symbol: Symbol, arguments: tuple[int, ...], read_pointer: ReadPointer) -> AttachPoint:
-    """The cheapest point at which the given arguments (1 is the first) are intact.
+    """The cheapest instruction at which arguments of a function are still in their registers.
 
-    Follows a function that is nothing but an indirect jump (QEMU's choice of an accelerated variant) to
-    where the process's memory says that it goes.
+    A function may be nothing but an indirect jump: QEMU chooses an accelerated variant when it starts. Then the memory
+    of the process says where the jump goes, and the instruction is chosen there.
+
+    Args:
+        binary: the executable.
+        symbol: the function.
+        arguments: the numbers of the arguments that the program reads; 1 is the first.
+        read_pointer: reads a pointer of the process.
     """
     needed = frozenset[int]().union(*(ARGUMENT_REGISTERS[number - 1] for number in arguments))
     engine = _engine()
@@ -89,9 +98,9 @@ def choose(binary: Binary, symbol: Symbol, arguments: tuple[int, ...], read_poin
 
 
 def is_emulated(instruction: capstone.CsInsn) -> bool:
-    """Whether the kernel carries the instruction out itself (arch/x86/kernel/uprobes.c)."""
+    """Whether the kernel emulates an instruction (arch/x86/kernel/uprobes.c)."""
     raw = bytes(instruction.bytes)
-    if raw[0] == 0x66:  # 16-bit overrides are not supported, but for the padding of nop
+    if raw[0] == 0x66:  # the kernel emulates no instruction with a 16-bit prefix, except a padded nop
         return raw.lstrip(b"\x66") == b"\x90"
     plain = raw[1:] if raw[0] == 0x41 and len(raw) == 2 else raw  # push %r8 to %r15
     return (

@@ -1,8 +1,8 @@
-"""The probes of one build of QEMU, and the processes that are observed through them.
+"""The probes of one build of QEMU, and the processes that are observed by them.
 
-A probe belongs to an executable, not to a process. Where every QEMU of a host is observed, programs are compiled once
-for a build and attached once to each executable of it, and the kernel asks a map which of its processes are meant.
-Where one QEMU is observed, they are attached to it alone, and others of its build pay nothing.
+If every QEMU of a host is observed, programs are compiled once for a build, and attached once to each executable of it.
+They then run in all its processes, and find in a map which of these are observed. If one QEMU is observed, programs are
+attached to that process alone, so other processes of the executable pay nothing.
 """
 
 from __future__ import annotations
@@ -15,60 +15,72 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fakedirty.linux.descriptor_limit import demand_descriptors
+from fakedirty.linux.uprobe import EVERY_PROCESS, attach, detach
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.observe.decode import wire
-from fakedirty.observe.destinations import Destinations
 from fakedirty.observe.host import headers
 from fakedirty.observe.host.layered_files import inode, is_probed, runs_file_of
 from fakedirty.observe.host.target import Target
 
 from .attach_point import PlacedProbe
 from .buffer_sizes import RING_PAGE, BufferSizes
+from .destinations import Destinations
 from .dispatcher import Dispatcher
 from .feed import ProcessFeed
 from .observed_processes import PROCESSES, ObservedProcesses
 from .process_slots import ProcessSlots
 from .program import Bpf
-from .uprobe import EVERY_PROCESS, attach, detach
 
-_OPENING = struct.Struct("<QHH")  # how every event opens: time, kind and slot
+_OPENING = struct.Struct("<QHH")  # the beginning of struct event_header: time, kind and slot
 _RUNSTATE_PID = wire.RunStateEvent.pid.offset
 _CHANNELS = {wire.EVENT_BATCH: Channel.PAGES, wire.EVENT_RUNSTATE: Channel.RUNSTATE}
-_SEED_BITS = 62  # of the hash of pages, where the kernel hashes
+EVENTS, PAGE_RECORDS = "events", "page_records"  # ring buffers, by their names in the probe files
+_SEED_BITS = 62  # of the page hash of levels stock and usdt
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What is compiled for the processes of a build: probe files, what is appended to them, definitions, sizes."""
+    """What is compiled for the processes of a build. Processes with equal builds share one attachment.
+
+    Attributes:
+        files: files of ``probes/``, in the order of their texts.
+        appended: C text after them: the programs of USDT locations.
+        defines: macros of the level.
+        pages: whether page records are wanted.
+        sizes: of ring buffers and maps.
+        kept: names of the maps whose entries belong to one migration; their keys are ``struct chunk_key``.
+        steps: programs to which others go on, by their index in the map `steps`.
+    """
 
     files: tuple[str, ...]
     appended: str
     defines: tuple[tuple[str, int], ...]
     pages: bool
     sizes: BufferSizes
-    kept: tuple[str, ...]  # maps in which the level keeps what belongs to one migration, by ``struct chunk_key``
-    steps: tuple[str, ...] = ()  # programs that others go on to, by their index in the map `steps`
+    kept: tuple[str, ...]
+    steps: tuple[str, ...] = ()
 
 
 class Attachment:
-    """One build's programs in the kernel. Every method may be called from any thread."""
+    """The programs of one build in the kernel. Every method may be called from any thread."""
 
-    def __init__(self, build: Build, dispatcher: Dispatcher, every_process: bool, peers: Destinations) -> None:
+    def __init__(self, build: Build, dispatcher: Dispatcher, every_process: bool, destinations: Destinations) -> None:
         self._build = build
         self._dispatcher = dispatcher
         self._every_process = every_process
-        self._peers = peers
+        self._destinations = destinations
         self._lock = threading.RLock()
-        self._feeds: dict[int, ProcessFeed] = {}  # by slot, of which a feed has several where destinations are followed
-        self._members: dict[int, int] = {}  # slot by process id, destinations that are followed too
-        self._scopes: dict[object, dict[tuple[str, int], int]] = {}  # descriptors of what is attached, by where
+        self._feeds: dict[int, ProcessFeed] = {}  # by slot; a feed has several slots if it follows destinations
+        self._members: dict[int, int] = {}  # slot by process id, also of destinations that are followed
+        # what is attached, by its scope: descriptors by program and file offset
+        self._scopes: dict[object, dict[tuple[str, int], int]] = {}
         self._placed: dict[int, object] = {}  # scope by process id
         self._slots = ProcessSlots(PROCESSES)
         defines = {"PAGES": int(build.pages), "PROCESSES": PROCESSES, "SEED": secrets.randbits(_SEED_BITS)}
         defines |= {**build.sizes.defines(), **dict(build.defines)}
         self._bpf = Bpf(build.files, headers.find(), defines, build.appended)
         try:
-            self._bpf.open_rings(["events", "pages"] if build.pages else ["events"])
+            self._bpf.open_rings([EVENTS, PAGE_RECORDS] if build.pages else [EVENTS])
             self._observed = ObservedProcesses(self._bpf)
             for index, program in enumerate(build.steps):
                 self._bpf.map("steps").insert(struct.pack("<I", index), struct.pack("<I", self._bpf.program(program)))
@@ -79,27 +91,33 @@ class Attachment:
 
     @property
     def processes(self) -> int:
-        """How many are observed."""
+        """How many slots are in use."""
         return len(self._feeds)
 
     def admit(self, target: Target, placed: Sequence[PlacedProbe]) -> ProcessFeed:
-        """Attach what is not attached yet, and keep a slot for a process."""
+        """Attach the probes that are not attached yet, and reserve a slot for a process.
+
+        Raises:
+            TargetError: no slot is free.
+            BpfError: the kernel refused a probe.
+            DescriptorLimitError: too few file descriptors would be left.
+        """
         with self._lock:
             slot = self._admit(target, placed)
             feed = self._feeds[slot] = ProcessFeed(slot, self._build.sizes.page_ring * RING_PAGE)
-        self._peers.join(target.pid, feed)
+        self._destinations.add(target.pid, feed)
         return feed
 
     def enter(self, target: Target, feed: ProcessFeed) -> None:
-        """Let the programs count for a process that has been admitted, from the return on.
+        """Let the programs count for a process that has been admitted, from now on.
 
-        The kernel lets this wait for all CPUs, so it is done for several processes at a time.
+        The kernel waits for all CPUs here, so several threads may do this at once, for a process each.
         """
         self._observed.enter(target, feed.slot)
 
     def follow(self, target: Target, placed: Sequence[PlacedProbe], feed: ProcessFeed) -> None:
-        """Let a feed have the run states of another process too: a destination of its guest."""
-        if not self._every_process:  # else it is observed for itself, or will be
+        """Let a feed also have the run states of another process: a destination of its guest."""
+        if not self._every_process:  # else that process is observed anyway, or soon will be
             with self._lock:
                 slot = self._admit(target, placed)
                 self._feeds[slot] = feed
@@ -110,35 +128,35 @@ class Attachment:
                     del self._feeds[slot], self._members[target.pid]
                     self._detach(target.pid)
                 raise
-        self._peers.join(target.pid, feed)
+        self._destinations.add(target.pid, feed)
 
     def leave(self, feed: ProcessFeed, pids: Iterable[int]) -> None:
-        """Let the programs count for these processes no more; several at a time, as with :meth:`enter`."""
+        """Stop the programs from counting for processes. Several threads may do this at once, as with :meth:`enter`."""
         for pid in pids:
             if (slot := self._slot(feed, pid)) is not None:
                 self._observed.leave(pid, slot)
 
     def release(self, feed: ProcessFeed, pids: Iterable[int]) -> None:
-        """Forget processes that have left: what was sent goes, and the probes with the last one of an executable."""
+        """Free what is kept of processes that have left. Probes are detached with the last process of an executable."""
         with self._lock:
             for pid in pids:
-                self._peers.part(pid, feed)
-                if pid in self._members and self._slot(feed, pid) is None:  # another process has that id by now
+                self._destinations.remove(pid, feed)
+                if pid in self._members and self._slot(feed, pid) is None:  # another process has this id by now
                     continue
                 self._members.pop(pid, None)
                 self._detach(pid)
             self.forget(feed, None)
             for slot in [slot for slot, each in self._feeds.items() if each is feed]:
-                del self._feeds[slot]  # and somebody else's from now on
+                del self._feeds[slot]  # another process may have this slot from now on
 
     def probes(self, pids: Iterable[int]) -> int:
-        """How many are attached for these processes, those that others share with them included."""
+        """The number of probes that are attached for these processes, also of those that they share with others."""
         with self._lock:
             scopes = {scope for pid in pids if (scope := self._placed.get(pid)) is not None}
             return sum(len(self._scopes[scope]) for scope in scopes)
 
     def lost(self, feed: ProcessFeed, pids: Iterable[int]) -> list[int]:
-        """How many events of a process were lost so far, by place."""
+        """How many events of these processes were lost so far, by the index in LOST_PLACES."""
         total = [0] * len(wire.LOST_PLACES)
         total[wire.LOST_LATE] = feed.late
         for pid in pids:
@@ -148,7 +166,7 @@ class Attachment:
         return total
 
     def forget(self, feed: ProcessFeed, before: int | None) -> None:
-        """Delete what was kept of migrations before a generation; None: of all of them."""
+        """Delete what the kernel keeps of migrations before the generation `before`; None: of all migrations."""
         for name in self._build.kept:
             kept = self._bpf.map(name)
             with self._lock:
@@ -158,25 +176,25 @@ class Attachment:
                         kept.delete(raw)
 
     def fileno(self) -> int:
-        """As a source of the dispatcher."""
+        """A descriptor that is readable while events wait."""
         return self._bpf.fileno()
 
     def drain(self) -> None:
-        """Hand on to each process what is its own."""
+        """Take all events that wait, and put each into the feed of its process."""
         taken = self._bpf.take()
         parts: dict[ProcessFeed, list[TraceRecord]] = {}
-        # a copy of each: a part of the whole reading would keep all of it, for as long as one guest's reader is late
-        for raw in taken.get("pages", ()):
+        # Each event is copied: as a view it would keep all events of this reading in memory, while one reader is late.
+        for raw in taken.get(PAGE_RECORDS, ()):
             time_ns, kind, slot = _OPENING.unpack_from(raw)
             if (feed := self._feeds.get(slot)) is not None:
                 record = TraceRecord(time_ns, _CHANNELS[kind], memoryview(bytes(raw)))
                 parts.setdefault(feed, []).append(record)
-        for raw in taken["events"]:
+        for raw in taken[EVENTS]:
             time_ns, kind, slot = _OPENING.unpack_from(raw)
             record = TraceRecord(time_ns, _CHANNELS.get(kind, Channel.EVENT), bytes(raw))
             if kind == wire.EVENT_RUNSTATE:
                 (pid,) = struct.unpack_from("<I", raw, _RUNSTATE_PID)
-                for feed in self._peers.of(pid):
+                for feed in self._destinations.of(pid):
                     parts.setdefault(feed, []).append(record)
             elif (feed := self._feeds.get(slot)) is not None:
                 parts.setdefault(feed, []).append(record)
@@ -184,7 +202,7 @@ class Attachment:
             feed.put(records)
 
     def close(self) -> None:
-        """Detach everything."""
+        """Detach and unload everything."""
         self._dispatcher.remove(self)
         with self._lock:
             detach(descriptor for scope in self._scopes.values() for descriptor in scope.values())
@@ -193,25 +211,25 @@ class Attachment:
             self._bpf.close()
 
     def _slot(self, feed: ProcessFeed, pid: int) -> int | None:
-        """Of a process that a feed is of; None where another process has its id by now."""
+        """The slot of a process, or None if it does not belong to the feed: another process has its id by now."""
         slot = self._members.get(pid)
         return slot if slot is not None and self._feeds.get(slot) is feed else None
 
     def _admit(self, target: Target, placed: Sequence[PlacedProbe]) -> int:
-        """Attach, and find the process a slot, which is nobody's yet."""
+        """Attach the probes to a process, and find a free slot for it."""
         slot = self._slots.free(self._feeds, target)
         self._attach(target, placed)
         self._members[target.pid] = slot
         return slot
 
     def _detach(self, pid: int) -> None:
-        """A process is none of those that want its probes."""
+        """Forget that a process uses its probes, and detach them if no other process does."""
         scope = self._placed.pop(pid, None)
         if scope is not None and scope not in self._placed.values():
             detach(self._scopes.pop(scope).values())
 
     def _attach(self, target: Target, placed: Sequence[PlacedProbe]) -> None:
-        """In the order given; what fails is undone."""
+        """Attach probes in their order. If one fails, those that were attached before it are detached."""
         scope = self._scope(target, placed)
         pid = EVERY_PROCESS if self._every_process else target.pid
         attached = self._scopes.setdefault(scope, {})
@@ -233,7 +251,10 @@ class Attachment:
         self._placed[target.pid] = scope
 
     def _scope(self, target: Target, placed: Sequence[PlacedProbe]) -> object:
-        """Where the probes of a process lie: on itself alone, or on the file that it runs, which may have inodes."""
+        """What the probes of a process are attached to: the process, or the file that it runs.
+
+        One file may have several inodes: then its processes share the scope of the first one.
+        """
         if not self._every_process:
             return target.pid
         scope = inode(target.exe)

@@ -1,4 +1,4 @@
-"""Room for what the kernel keeps for a reader. What does not fit is lost, and counted."""
+"""Sizes of the buffers that the kernel keeps for the reader. What does not fit is lost, and counted as lost."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from dataclasses import dataclass
 
 from fakedirty.errors import UsageError
 
-RING_PAGE = 4096  # bytes; the kernel counts ring buffers in pages, and wants a power of two of them
+RING_PAGE = 4096  # bytes; a ring buffer has a power of two of such pages
 _MOST_MIB = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class BufferSizes:
-    """Ring buffers in pages of 4 KiB; `chunks` of guest pages whose content is remembered, None: for all of the host.
+    """Sizes of ring buffers and maps.
 
-    As many page records as the ring buffer holds may also wait for the reader of one guest. `batches` is how many
-    threads of a build may report pages at the same moment, at level patched: 4.4 KB each.
+    Attributes:
+        event_ring: the ring buffer of events, in pages of 4 KiB.
+        page_ring: that of page records, in pages of 4 KiB. As many bytes may also wait for the reader of each guest.
+        chunks: how many chunks of guest pages are kept at levels stock and usdt; None: enough for the host's memory.
+        batches: how many threads of a build may report page records at once at level patched; 4.4 KB each.
     """
 
     event_ring: int = 64
@@ -24,7 +27,7 @@ class BufferSizes:
     batches: int = 256
 
     def defines(self) -> dict[str, int]:
-        """What the probes are compiled with."""
+        """Macros with which the probes are compiled."""
         return {"EVENT_RING": self.event_ring, "PAGE_RING": self.page_ring, "BATCHES": self.batches}
 
 
@@ -32,7 +35,7 @@ DEFAULT = BufferSizes()
 
 
 def with_page_ring(mebibytes: int) -> BufferSizes:
-    """Sizes with room for so much of page records; UsageError for what the kernel would refuse."""
+    """Sizes with room for `mebibytes` MiB of page records. Raises UsageError if the kernel would refuse that."""
     if not 1 <= mebibytes <= _MOST_MIB or mebibytes & (mebibytes - 1):
         raise UsageError(f"--page-ring is a power of two from 1 to {_MOST_MIB} (MiB), not {mebibytes}")
     return BufferSizes(page_ring=mebibytes * (1 << 20) // RING_PAGE)

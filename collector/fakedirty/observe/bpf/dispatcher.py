@@ -1,4 +1,4 @@
-"""One thread that waits for everything that the kernel has to say, however many processes are observed."""
+"""One thread that reads the ring buffers of all builds, and waits for the end of all observed processes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Source(Protocol):
     """Ring buffers that can be read."""
 
     def fileno(self) -> int:
-        """A descriptor that can be read while something waits in them."""
+        """A descriptor that is readable while something waits in them."""
 
     def drain(self) -> None:
-        """Take all that waits and hand it on. Does not wait."""
+        """Take all events that wait and distribute them. Does not wait."""
 
 
 class Dispatcher:
     """Drains sources when something waits in them, and calls back when a process has ended.
 
-    Sources are drained, added and removed by one thread at a time.
+    Every method may be called from any thread. Sources are drained, added and removed by one thread at a time.
     """
 
     def __init__(self) -> None:
@@ -39,31 +39,31 @@ class Dispatcher:
         self._thread.start()
 
     def add(self, source: Source) -> None:
-        """Drain it from now on."""
+        """Begin to drain a source."""
         with self._lock:
             self._sources[source.fileno()] = source
             self._epoll.register(source.fileno(), select.EPOLLIN)
 
     def remove(self, source: Source) -> None:
-        """Drain it no more."""
+        """Stop draining a source."""
         with self._lock:
             if self._sources.pop(source.fileno(), None) is not None:
                 self._epoll.unregister(source.fileno())
 
     def watch(self, process: int, ended: Callable[[], None]) -> None:
-        """Call `ended` once when the process behind a pidfd has."""
+        """Call `ended` once, when the process behind the pidfd `process` has ended."""
         with self._lock:
             self._processes[process] = ended
             self._epoll.register(process, select.EPOLLIN | select.EPOLLONESHOT)
 
     def unwatch(self, process: int) -> None:
-        """Before the pidfd is closed."""
+        """Stop waiting for a process. Must be called before its pidfd is closed."""
         with self._lock:
             if self._processes.pop(process, None) is not None:
                 self._epoll.unregister(process)
 
     def flush(self) -> None:
-        """Hand on all that has happened up to now."""
+        """Drain all sources now."""
         with self._lock:
             for source in self._sources.values():
                 source.drain()
@@ -84,7 +84,7 @@ class Dispatcher:
                 try:
                     self._serve(descriptor)
                 except Exception:  # noqa: BLE001 - the others are to be served
-                    _log.exception("records of the kernel could not be handed on, by a fault of ours")
+                    _log.exception("events of the kernel could not be distributed, a fault of fakedirty")
 
     def _serve(self, descriptor: int) -> None:
         with self._lock:

@@ -1,6 +1,6 @@
-"""The names of an enumeration of one running QEMU: their numbers differ between versions.
+"""The names of an enumeration, read from a running QEMU: the numbers differ between versions.
 
-QEMU exports such a table of names as ``X_lookup``, whose first member points to the array of them.
+QEMU exports the table of an enumeration X as ``X_lookup``. Its first member points to the array of the names.
 """
 
 from __future__ import annotations
@@ -8,16 +8,25 @@ from __future__ import annotations
 import re
 
 from fakedirty.errors import TargetError
+from fakedirty.linux.process_memory import ProcessMemory
 from fakedirty.observe.host.elf import Binary
-
-from .process_memory import ProcessMemory
 
 _NAME = re.compile(r"[a-z][a-z-]*$")
 _MOST = 64
 
 
 def names(binary: Binary, memory: ProcessMemory, table: str, must_have: str) -> tuple[str, ...]:
-    """The names in order of their numbers; TargetError where they cannot be read, or lack `must_have`."""
+    """The names of an enumeration in the order of their numbers.
+
+    Args:
+        binary: the executable.
+        memory: the memory of a process that runs it.
+        table: the symbol ``X_lookup``.
+        must_have: a name that the enumeration has.
+
+    Raises:
+        TargetError: the names cannot be read, or `must_have` is not among them.
+    """
     lookup = binary.symbol(table)
     array = memory.pointer(lookup.address + memory.bias) if lookup else None
     found: list[str] = []

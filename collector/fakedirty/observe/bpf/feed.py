@@ -1,4 +1,4 @@
-"""What the kernel has to say of one observed process, on its way from the thread that reads to whoever it is for."""
+"""Events of one observed process, on their way from the thread that reads ring buffers to the tracer of the process."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from fakedirty.model.trace import Channel, TraceRecord
 
 
 class ProcessFeed:
-    """Records of one process, first in, first out.
+    """A queue of records of one process. Every method may be called from any thread.
 
-    It holds page records of `budget` bytes. One guest whose records nobody takes in time loses its own, and no other's.
+    It holds page records of up to `budget` bytes. If they are not taken in time, more of them are lost; the feeds of
+    other processes lose nothing.
     """
 
     def __init__(self, slot: int, budget: int) -> None:
         self.slot = slot
-        self.late = 0  # batches of page records that found no room
-        self.ready: Callable[[], None] | None = None  # called when something came, by the thread that reads
+        self.late = 0  # batches of page records that were lost
+        self.ready: Callable[[], None] | None = None  # called after each :meth:`put`, by the thread that reads
         self._budget = budget
         self._records: deque[TraceRecord] = deque()
         self._page_bytes = 0
@@ -26,7 +27,7 @@ class ProcessFeed:
         self._news = threading.Event()
 
     def put(self, records: Sequence[TraceRecord]) -> None:
-        """Add records of one reading of the ring buffers."""
+        """Add records that were read together from the ring buffers."""
         with self._lock:
             for record in records:
                 if record.channel is Channel.PAGES:
@@ -38,13 +39,13 @@ class ProcessFeed:
         self.wake()
 
     def wake(self) -> None:
-        """Let whoever waits look again."""
+        """End a :meth:`take` that waits, and call `ready`."""
         self._news.set()
         if self.ready is not None:
             self.ready()
 
     def take(self, timeout: float) -> list[TraceRecord]:
-        """All that came; waits up to `timeout` seconds where nothing did."""
+        """Take all records; if there are none, wait up to `timeout` seconds for one."""
         if not self._records:
             self._news.wait(timeout)
         with self._lock:

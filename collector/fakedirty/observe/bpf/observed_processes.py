@@ -1,8 +1,8 @@
-"""The processes that a build's programs count for, and what the kernel keeps of each.
+"""The observed processes of a build, in the kernel's maps: the slot of each, and its state.
 
-A program finds the state of its process by arrays alone, which cost it nothing: the slot at one of the places of the
-process id, a map of the process's own by the slot. The state has the id again, so that a place which is being written
-leads to no state, or to the right one.
+A program finds the state of its process by arrays alone, which are cheap to read: by the process id it finds the slot,
+at one of a few places, and by the slot a map of the process's own. That map has the process id, too. So a program that
+reads a place while it is written finds either no state or that of its own process.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from fakedirty.observe.host.target import Target
 
 from .program import BpfMap, OwnMap
 
-PROCESSES = 4096  # slots of a build; the first is nobody's
+PROCESSES = 4096  # slots of a build; no process has slot 0
 
 
 class Maps(Protocol):
-    """As much of :class:`fakedirty.observe.bpf.program.Bpf` as is wanted here."""
+    """The part of :class:`fakedirty.observe.bpf.program.Bpf` that is used here."""
 
     def map(self, name: str) -> BpfMap:
-        """By its name in the probe files."""
+        """The map that has this name in the probe files."""
 
     def like(self, template: BpfMap) -> OwnMap:
-        """One of ours."""
+        """A new map, with the name and the value size of `template`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +40,24 @@ class _Entry:
 
 
 class ObservedProcesses:
-    """Those that have been entered. Every method may be called from any thread."""
+    """The processes that have been entered. Every method may be called from any thread."""
 
     def __init__(self, maps: Maps) -> None:
         self._maps = maps
-        self._places = maps.map("places")
-        self._states = maps.map("observed")
+        self._slots = maps.map("slots_by_tgid")
+        self._states = maps.map("states_by_slot")
         self._template = maps.map("process_state")
         self._entries: dict[int, _Entry] = {}  # by process id
         self._taken: dict[int, int] = {}  # process id by place
         self._lock = threading.Lock()
 
     def enter(self, target: Target, slot: int) -> None:
-        """Let the programs count for a process from the return on. One that had its id before is left.
+        """Let the programs count for a process from now on. If another process had its id before, that one is left.
 
         Raises:
             TargetError: other processes have all the places of its id.
             BpfError: the kernel has no room.
-            DescriptorLimitError: its map would leave too few.
+            DescriptorLimitError: too few file descriptors would be left.
         """
         self.leave(target.pid)
         demand_descriptors(1, f"observing {target.program} (pid {target.pid})")
@@ -71,37 +71,40 @@ class ObservedProcesses:
             raise
 
     def leave(self, pid: int, slot: int | None = None) -> None:
-        """Count for a process no more, if it has that slot: no program works on its state after the return."""
+        """Stop the programs from counting for a process, if it has that slot.
+
+        When this returns, no program uses the state of the process any more.
+        """
         with self._lock:
             entry = self._entries.get(pid)
             if entry is None or slot not in (None, entry.slot):
                 return
             del self._entries[pid]
-        self._places.insert(_index(entry.place), bytes(wire.Place()))
-        self._states.delete(_index(entry.slot))  # which waits for programs that have read the place
+        self._slots.insert(_index(entry.place), bytes(wire.Place()))
+        self._states.delete(_index(entry.slot))  # the kernel waits for programs that have read the place
         entry.state.close()
         del self._taken[entry.place]
 
     def lost(self, pid: int, slot: int) -> list[int] | None:
-        """How many events of a process were lost so far, by place; None where it has not that slot."""
-        with self._lock:  # what is among the entries is open
+        """How many events of a process were lost, by the index in LOST_PLACES; None if it does not have that slot."""
+        with self._lock:  # maps of the entries are open while it is held
             entry = self._entries.get(pid)
             raw = entry.state.value(_index(0)) if entry is not None and entry.slot == slot else None
         return None if raw is None else list(wire.ProcessHead.from_buffer_copy(raw).lost)
 
     def close(self) -> None:
-        """Leave all."""
+        """Stop the programs from counting for all processes."""
         for pid in list(self._entries):
             self.leave(pid)
 
     def _expose(self, pid: int, slot: int, place: int) -> OwnMap:
-        """The state first, and the place last: whoever reads the place finds the state."""
+        """Write the state first and the place last, so that a program which finds the place finds the state, too."""
         state = self._maps.like(self._template)
         try:
             head = bytes(wire.ProcessHead(slot=slot, tgid=pid))
             state.insert(_index(0), head + bytes(state.value_bytes - len(head)))
             self._states.insert(_index(slot), _index(state.descriptor))
-            self._places.insert(_index(place), bytes(wire.Place(pid, slot)))
+            self._slots.insert(_index(place), bytes(wire.Place(pid, slot)))
         except BaseException:
             self._states.delete(_index(slot))
             state.close()
@@ -115,8 +118,8 @@ class ObservedProcesses:
                 return place
         holders = ", ".join(str(self._taken[place]) for place in places)
         raise TargetError(
-            f"{target.program} (pid {target.pid}) cannot be observed beside the processes {holders} of its build: they "
-            f"have all {len(places)} places at which probes look for its id"
+            f"{target.program} (pid {target.pid}) cannot be observed: the processes {holders} of its build have all "
+            f"{len(places)} places at which probes look for its id"
         )
 
 

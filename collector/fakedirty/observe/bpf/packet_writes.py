@@ -1,8 +1,8 @@
-"""Where the channels of multifd write their packets: calls of one function, from the code of multifd.
+"""Where the channels of multifd write their packets: calls of qio_channel_writev_full_all in the code of multifd.
 
-The thread of a channel is a static function, which no symbol names in a stripped executable. It calls
-qio_channel_writev_full_all, which has a name, with the packet in the second and third argument. Functions of
-multifd that have names lie around it, as a compiler leaves the functions of one file together.
+The thread of a channel runs a static function, which has no symbol in a stripped executable. It passes the packet to
+qio_channel_writev_full_all, which has a symbol, in the second and third argument. The static function lies among the
+functions of multifd that have symbols, because a compiler keeps the functions of one file together.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fakedirty.observe.host.elf import Binary
 
 from .attach_point import AttachPoint, at
 
-WRITES = "qio_channel_writev_full_all"  # its second argument is the buffers, the third how many there are
+WRITES = "qio_channel_writev_full_all"  # the second argument is the buffers, the third their number
 QUEUES = "multifd_queue_page"
 _OF_MULTIFD = "multifd_"
 
@@ -25,7 +25,7 @@ _CALL_BYTES = len(_CALL) + _DISTANCE.size
 
 
 def calls(binary: Binary) -> list[AttachPoint]:
-    """The calls by which a channel writes a packet; none where the executable does not tell."""
+    """The calls by which channels write packets; none if the executable lacks a symbol that is needed."""
     writes = binary.symbol(WRITES)
     if writes is None or binary.symbol(QUEUES) is None:
         return []
@@ -37,7 +37,10 @@ def calls(binary: Binary) -> list[AttachPoint]:
 
 
 def _stretches(binary: Binary) -> list[tuple[int, int]]:
-    """Code from one named function to the next, of which one is multifd's; where they follow each other, as one."""
+    """Stretches of code, each as (start, end) in linked addresses, that may be multifd's.
+
+    The code between two named functions is taken if one of them is multifd's. Adjacent stretches are joined.
+    """
     functions = binary.functions()
     found: list[tuple[int, int]] = []
     for (name, start), (next_name, end) in pairwise(functions):
@@ -51,7 +54,7 @@ def _stretches(binary: Binary) -> list[tuple[int, int]]:
 
 
 def _calls_of(target: int, code: bytes, address: int) -> Iterator[int]:
-    """Where in the code, which lies at an address, the target is called."""
+    """The addresses of all calls of `target` in `code`, which lies at `address`."""
     position = code.find(_CALL)
     while 0 <= position <= len(code) - _CALL_BYTES:
         (distance,) = _DISTANCE.unpack_from(code, position + len(_CALL))

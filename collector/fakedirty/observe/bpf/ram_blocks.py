@@ -1,8 +1,8 @@
 """Where the RAM blocks of a QEMU lie in its memory.
 
-Newer QEMU print the host address of each block in ``info ramblock``. In one that does not, the address is
-found in QEMU's heap: ``struct RAMBlock`` holds the three numbers that the command does print (offset, used
-and total length) in a row, the host address before them and the name after them, which identifies it.
+Newer QEMUs print the host address of each block in ``info ramblock``. For older ones the address is found in QEMU's
+heap: ``struct RAMBlock`` has in a row the three numbers that the command prints (offset, used and total length). The
+host address lies before them. The name lies after them, and shows that the block is the right one.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from fakedirty.errors import TargetError
 from fakedirty.qmp.monitor import Monitor
 
 NUMBERS = struct.Struct("<3Q")
-HOST_BEFORE = struct.Struct("<Q8x")  # host, colo_cache, and then the numbers
-NAME_WITHIN = 64  # bytes after the numbers: a callback and flags lie between
+HOST_BEFORE = struct.Struct("<Q8x")  # host and colo_cache, which lie before the numbers
+NAME_WITHIN = 64  # bytes after the numbers, in which the name begins, after a callback and flags
 
 
 @dataclass(frozen=True, slots=True)
 class RamBlock:
-    """A RAM block that migrates: its name, its length in bytes, its address in QEMU's own memory."""
+    """A RAM block that migrates: its name, its length in bytes, its address in QEMU's memory."""
 
     name: str
     length: int
@@ -31,7 +31,13 @@ class RamBlock:
 
 
 def ram_blocks(qmp: Monitor, pid: int, proc: Path = Path("/proc")) -> list[RamBlock]:
-    """Every block that migrates (those without a name never do), by name."""
+    """The RAM blocks that migrate, by name. Blocks without a name never migrate.
+
+    Raises:
+        QmpError: the monitor does not answer.
+        TargetError: a block is not found in QEMU's heap.
+        OSError: QEMU's memory cannot be read.
+    """
     heading, *lines = qmp.execute("human-monitor-command", {"command-line": "info ramblock"}).splitlines()
     if "HVA" in heading.split():
         blocks = [
@@ -45,7 +51,7 @@ def ram_blocks(qmp: Monitor, pid: int, proc: Path = Path("/proc")) -> list[RamBl
 
 
 def _columns(line: str, count: int) -> list[str]:
-    """Name and the last `count - 1` words; between them stand the two words of the page size."""
+    """The name and the last `count` - 1 words of a line. Between them are the two words of the page size."""
     words = line.rsplit(maxsplit=count - 1)
     name = words[0].strip().rsplit(maxsplit=2)
     return [name[0] if len(name) == 3 else "", *words[1:]]
@@ -76,4 +82,4 @@ def _found(heap: bytes, name: str, offset: str, used: str, total: str) -> RamBlo
             (host,) = HOST_BEFORE.unpack_from(heap, at - HOST_BEFORE.size)
             return RamBlock(name, int(used, 16), host)
         at = heap.find(numbers, at + 1)
-    raise TargetError(f"this QEMU does not print where RAM block {name} lies, and it is not found in its heap")
+    raise TargetError(f"this QEMU does not print the address of RAM block {name}, and it is not found in its heap")

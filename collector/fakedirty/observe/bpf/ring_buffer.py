@@ -1,8 +1,9 @@
-"""The reader's end of a BPF ring buffer: all that waits in it is taken at once, copied once.
+"""The reader's end of a BPF ring buffer. It takes all events that wait at once, in one copy.
 
-bcc calls back for every event, which costs more than the page records of a batch. The layout is the kernel's
-(Documentation/bpf/ringbuf.rst): a page with the reader's position, a page with the writer's, and the data, mapped
-twice in a row so that nothing wraps. Every event has a header of 8 bytes: its length, with two flags.
+bcc calls a function for each event, which costs more than all page records of a batch. The layout is the kernel's
+(Documentation/bpf/ringbuf.rst): a page with the position of the reader, a page with that of the writer, and the data.
+The data is mapped twice in a row, so no event is split at the end of it. Each event has a header of 8 bytes: its length
+with two flags.
 """
 
 from __future__ import annotations
@@ -20,25 +21,25 @@ _POSITION_PAGE = mmap.PAGESIZE
 
 
 class RingBuffer:
-    """The ring buffer behind a file descriptor, of `size` bytes; it stays mapped until :meth:`close`."""
+    """The ring buffer of `size` bytes behind a file descriptor. It stays mapped until :meth:`close`."""
 
     def __init__(self, descriptor: int, size: int) -> None:
         self._size = size
         self._reader = mmap.mmap(descriptor, _POSITION_PAGE)
         self._writer = mmap.mmap(descriptor, _POSITION_PAGE + 2 * size, prot=mmap.PROT_READ, offset=_POSITION_PAGE)
-        # whole words: a position that the other side changes is never seen half changed
+        # positions are read and written as whole words, so none is read while it is half written
         self._read = memoryview(self._reader).cast("Q")
         self._written = memoryview(self._writer)[:_HEADER].cast("Q")
         self._data = memoryview(self._writer)[_POSITION_PAGE:]
         self._words = self._data.cast("I")
 
     def take(self) -> list[memoryview]:
-        """The events that are complete, oldest first: parts of one copy."""
+        """Take the complete events, oldest first. They are views of one copy."""
         start, end = self._read[0], self._written[0]
         first = start % self._size
         spans, at = [], 0
         while at < end - start:
-            # before the copy: what is complete now is complete in it
+            # the headers are read before the copy is made: an event that is complete now is complete in the copy
             header = self._words[(first + at) // 4]
             if header & _BUSY:
                 break
@@ -51,10 +52,11 @@ class RingBuffer:
         return [block[begin:stop] for begin, stop in spans]
 
     def take_begun(self, wait_seconds: float = WAIT_SECONDS) -> list[memoryview]:
-        """All events that have been begun by now, oldest first.
+        """Take all events that are begun by now, oldest first.
 
-        One that is being written hides those behind it, which may be complete for long: several threads write at once,
-        and one may lose its CPU in the middle. After `wait_seconds` what it hides is left for later.
+        An event that is being written hides the events after it, which may be complete already: several threads write
+        at once, and one of them may lose its CPU in the middle. This waits up to `wait_seconds` for such events, and
+        leaves the rest for the next call.
         """
         end, deadline = self._written[0], time.monotonic() + wait_seconds
         taken = self.take()
@@ -64,7 +66,7 @@ class RingBuffer:
         return taken
 
     def close(self) -> None:
-        """Unmap."""
+        """Unmap the ring buffer."""
         for view in (self._read, self._written, self._words, self._data):
             view.release()
         self._reader.close()

@@ -1,8 +1,8 @@
-"""When guests stop and run, of the observed QEMU and of those on this host that wait for a migration.
+"""When guests stop and run: in the observed QEMU, and in each QEMU of this host that waits for a migration.
 
-The observed one may be a destination itself: its first state after the one of waiting is the arrival of its guest.
-A destination is looked for while events come from the source: it is there before its migration begins. What
-QEMU lacks the function for is not followed, and an end is not told then.
+The observed QEMU may itself be a destination: its guest has arrived when its run state is no longer the one of waiting.
+Destinations are searched while events come from the source; each of them is started before its migration begins. The
+run states of a QEMU without the probed function are not followed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fakedirty.errors import FakedirtyError, QmpError
+from fakedirty.linux.process_memory import ProcessMemory
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.observe.host.elf import Binary
+from fakedirty.observe.host.executable_plans import ExecutablePlans, once_loaded
 from fakedirty.observe.host.target import YOUNG_SECONDS, Target
 from fakedirty.qmp.monitor import Address, Monitor
 from fakedirty.qmp.turn import TRIES, in_turns
@@ -23,8 +25,6 @@ from fakedirty.qmp.validation import parsing_answers
 
 from . import enum_names
 from .attach_point import PlacedProbe, choose
-from .probe_plans import ExecutablePlans, once_loaded
-from .process_memory import ProcessMemory
 from .program import now_ns
 
 SEARCH_SECONDS = 0.25
@@ -38,18 +38,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunStatePlan:
-    """Where the program of ``probes/runstate.c`` goes, and the names of the states by their numbers."""
+    """Where the program of ``probes/runstate.c`` is attached, and the names of the states by their numbers."""
 
     placed: PlacedProbe
     states: tuple[str, ...]
 
 
 def run_state_plan(target: Target, plans: ExecutablePlans) -> RunStatePlan | None:
-    """Of a QEMU; None where it lacks the function, or its states cannot be read."""
+    """The plan for a QEMU, or None if it lacks the function or the names of its states cannot be read."""
     try:
         return once_loaded(target, lambda: plans.of(target, _FUNCTION, _plan))
     except (FakedirtyError, OSError) as error:
-        _log.info("%s (pid %d) is not followed: %s", target.vm, target.pid, error)
+        _log.info("the run states of %s (pid %d) are not followed: %s", target.vm, target.pid, error)
         return None
 
 
@@ -62,7 +62,14 @@ def _plan(binary: Binary, memory: ProcessMemory) -> RunStatePlan | None:
 
 
 class RunStates:
-    """Whose run states are followed for one observed QEMU: `follow` has the kernel tell those of another one."""
+    """The destinations whose run states are followed for one observed QEMU.
+
+    Args:
+        observed: that QEMU.
+        plans: plans of executables.
+        follow: attaches the probe to another QEMU.
+        find: finds the QEMUs of this host.
+    """
 
     def __init__(
         self,
@@ -78,7 +85,7 @@ class RunStates:
         self._searched = 0.0
 
     def search(self, active: bool) -> list[TraceRecord]:
-        """Destinations that are new; they are looked for while the source is `active`."""
+        """Follow destinations that are new, and return a record of each. Searches only while the source is `active`."""
         peers: list[TraceRecord] = []
         if active and time.monotonic() - self._searched >= SEARCH_SECONDS:
             for target in self._find():
@@ -89,20 +96,20 @@ class RunStates:
         return peers
 
     def _join(self, target: Target) -> list[TraceRecord]:
-        before = now_ns()  # a peer is told before its states
+        before = now_ns()  # the record of a QEMU must come before its run states
         plan = run_state_plan(target, self._plans)
         if plan is None:
             return []
         try:
             self._follow(target, plan.placed)
         except (FakedirtyError, OSError) as error:
-            _log.info("%s (pid %d) is not followed: %s", target.vm, target.pid, error)
+            _log.info("the run states of %s (pid %d) are not followed: %s", target.vm, target.pid, error)
             return []
         return [peer(before, target, "destination", plan, waiting=True)]
 
 
 def peer(time_ns: int, target: Target, role: str, plan: RunStatePlan, *, waiting: bool) -> TraceRecord:
-    """Whose states are followed from now on; `waiting`: for a guest."""
+    """The record that run states of a QEMU are followed from `time_ns` on; `waiting`: it waits for a guest."""
     about = {
         "pid": target.pid,
         "vm": target.vm,
@@ -115,9 +122,10 @@ def peer(time_ns: int, target: Target, role: str, plan: RunStatePlan, *, waiting
 
 
 def waits(target: Target, monitors: Sequence[Address]) -> bool:
-    """Whether a QEMU says that it waits for a guest; where no monitor answers, nothing is claimed.
+    """Whether a QEMU reports that it waits for a guest; False if no monitor answers.
 
-    One that is starting may be late with an answer. Of an old one whose monitors are held, others are not to wait long.
+    A QEMU that has just started may answer late, so it is asked several times. An older one is asked once: its monitors
+    may be in use, and other QEMUs must not wait for that.
     """
     tries = TRIES if target.process.age_seconds < YOUNG_SECONDS else 1
     try:

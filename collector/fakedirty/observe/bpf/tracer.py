@@ -1,7 +1,7 @@
-"""The levels that attach probes: what is compiled, where it goes, and the records that come of it.
+"""Tracers of the levels that attach probes: they compile and attach them, and read the records.
 
-A level states what it wants in a :class:`ProbePlan`. The run states of the guest come from the same programs and the
-same ring buffer.
+Each level describes its probes in a :class:`ProbePlan`. Run states of the guest come from the same compiled text and by
+the same ring buffer.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from fakedirty.linux.process_memory import ProcessMemory
 from fakedirty.model.enums import Level
 from fakedirty.model.migration import ENDED
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.observe.decode import wire
 from fakedirty.observe.host import levels
 from fakedirty.observe.host.elf import Binary
+from fakedirty.observe.host.executable_plans import once_loaded
 from fakedirty.observe.host.target import Target
 from fakedirty.qmp import final_report
 from fakedirty.qmp.monitor import Address
@@ -25,25 +27,27 @@ from .attachment import Attachment, Build
 from .attachments import Attachments
 from .buffer_sizes import BufferSizes
 from .feed import ProcessFeed
-from .probe_plans import once_loaded
-from .process_memory import ProcessMemory
 from .program import now_ns
 from .runstate_probes import RunStates, peer, run_state_plan, waits
 
-_RINGS, _RUNSTATE = "rings.c", "runstate.c"
+RINGS, RUNSTATE = "rings.c", "runstate.c"  # probe files of every level, before and after its own
 
-# of one time, pages come before the round that they belong to, and who is followed before its states
+# of records with the same time, pages come before the round that they belong to, and a QEMU before its run states
 _RANKS = {Channel.PAGES: 0, Channel.PEER: 1}
 _LAST = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ProbePlan:
-    """What holds for every process of an executable.
+    """The probes of a level on one executable. They are the same for every process of it.
 
-    Files of ``probes/`` with what they are compiled with, their programs in the order of attaching, and the facts that
-    a reader wants to know. `kept`: the maps in which the programs keep what belongs to one migration. `steps`: programs
-    that others go on to, in the order of the map `steps`.
+    Attributes:
+        files: files of ``probes/``, in the order of their texts.
+        placed: programs and where each is attached, in the order of attaching.
+        facts: what the reader of the level must know.
+        defines: macros for the compiler.
+        kept: names of the maps whose entries belong to one migration.
+        steps: programs to which others go on, in the order of the map `steps`.
     """
 
     files: tuple[str, ...]
@@ -55,21 +59,21 @@ class ProbePlan:
 
 
 class Probes(Protocol):
-    """What a level attaches."""
+    """The probes of a level for one process."""
 
     @property
     def options(self) -> object:
-        """What a plan depends on beside the executable."""
+        """What the plan depends on beside the executable: a value with equality and a hash."""
 
     def plan(self, binary: Binary, memory: ProcessMemory) -> ProbePlan:
-        """For an executable that is known to have all that the level needs."""
+        """The plan for an executable, which has all that the level needs."""
 
     def facts(self) -> Mapping[str, object]:
-        """Facts of the one process."""
+        """Facts of this process, for the reader of the level."""
 
 
 class ProbeTracer:
-    """Probes on one QEMU, its own ones or those that it shares with others."""
+    """The tracer of one QEMU by probes, which it may share with other processes of its executable."""
 
     def __init__(
         self,
@@ -98,18 +102,27 @@ class ProbeTracer:
 
     @property
     def probes(self) -> int:
-        """On this QEMU, and on destinations of its guest."""
+        """The number of probes that are attached to this QEMU and to destinations of its guest."""
         return 0 if self._attachment is None else self._attachment.probes(self._followed)
 
     def attach(self) -> Mapping[str, object]:
-        """Compile, choose the instructions, attach: as far as it has not been done for another process."""
+        """Compile and attach the probes, as far as this was not done for another process.
+
+        Returns:
+            Facts for the reader of the level.
+
+        Raises:
+            TargetError: the executable lacks what the level needs, or no process of its build fits any more.
+            MissingError: this host lacks something that the level needs.
+            BpfError: the compiler or the kernel refused a probe.
+        """
         target, plans = self._target, self._attachments.plans
-        before = now_ns()  # a peer is told before its states
+        before = now_ns()  # the record of a QEMU must come before its run states
         plan = once_loaded(target, lambda: plans.of(target, (self._level, self._probes.options), self._plan))
         run_states = run_state_plan(target, plans)
         placed = [*([run_states.placed] if run_states else []), *plan.placed]
         appended = "".join(each.text for each in plan.placed)
-        files = (_RINGS, *plan.files, _RUNSTATE)
+        files = (RINGS, *plan.files, RUNSTATE)
         build = Build(files, appended, plan.defines, self._pages, self._sizes, plan.kept, plan.steps)
         facts = {**plan.facts, **self._probes.facts()}
         if run_states:
@@ -119,17 +132,17 @@ class ProbeTracer:
         return facts
 
     def listen(self, ready: Callable[[], None]) -> bool:
-        """Something came is said by the thread that reads."""
+        """The thread that reads the ring buffers calls `ready`."""
         assert self._feed is not None
         self._feed.ready = ready
         ready()
         return True
 
     def poll(self, timeout: float) -> list[TraceRecord]:
-        """Losses first, so that the round they fall into carries them; then all else by time.
+        """Records since the last call: first the losses, then all others by time.
 
-        They are read after the events, so that whatever was lost before one that is taken now is reported before it,
-        and at once: what is lost later is a later round's.
+        Losses are read after the events and returned before them. So what was lost before an event counts for the round
+        of that event.
         """
         assert self._attachment is not None
         assert self._feed is not None
@@ -145,11 +158,11 @@ class ProbeTracer:
         return [*losses, *records]
 
     def report(self, state: str) -> Mapping[str, object]:
-        """By QMP."""
+        """QEMU's final report of a migration, by QMP."""
         return final_report.read(self._monitors, state)
 
     def close(self) -> None:
-        """Detach."""
+        """Detach the probes that no other process uses."""
         if self._attachment is not None and self._feed is not None:
             self._attachments.release(self._attachment, self._feed, self._followed)
         self._attachment = self._feed = None
@@ -165,7 +178,7 @@ class ProbeTracer:
         self._followed.append(target.pid)
 
     def _forget(self, records: Sequence[TraceRecord]) -> None:
-        """Once a migration is over, or the next has begun, what was sent in it is of no use."""
+        """Free what the kernel keeps of migrations that are over: when one has ended, or the next has begun."""
         assert self._attachment is not None
         assert self._feed is not None
         over = 0
@@ -182,7 +195,7 @@ class ProbeTracer:
             self._attachment.forget(self._feed, over)
 
     def _losses(self) -> list[TraceRecord]:
-        """The counters of lost events, if any is not what it was."""
+        """The counters of lost events, if any of them has changed."""
         assert self._attachment is not None
         assert self._feed is not None
         now = self._attachment.lost(self._feed, self._followed)

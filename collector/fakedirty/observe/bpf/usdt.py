@@ -1,7 +1,7 @@
-"""The argument descriptions of USDT probes, turned into C: ``8@%rdi 4@-20(%rbp)`` as a call of a handler.
+"""C programs for USDT locations: ``8@%rdi 4@-20(%rbp)``, the description of arguments, becomes a call of a handler.
 
-bcc can do this too, but enables a probe only by writing its semaphore into the process's memory, where it
-would stay raised if the collector were killed. The kernel counts the semaphore itself (ref_ctr_offset).
+bcc can do this, too. But bcc enables a probe by writing its semaphore into the memory of the process, where it would
+stay raised if the collector were killed. Here the kernel raises the semaphore (ref_ctr_offset).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ARGUMENT = re.compile(
     r"|(?P<offset>-?\w*)\(%(?P<base>\w+)(?:,%(?P<index>\w+)(?:,(?P<scale>\d))?)?\))$"
 )
 
-# registers as they are named in an instruction, by the field of struct pt_regs that holds them
+# the field of struct pt_regs for each name of a register in an instruction
 _LETTERED = {name: name for name in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp")}
 _REGISTERS = {
     **{f"{prefix}{name}": field for name, field in _LETTERED.items() for prefix in ("r", "e", "")},
@@ -32,7 +32,7 @@ _TYPES = {1: "u8", 2: "u16", 4: "u32", 8: "u64", -1: "s8", -2: "s16", -4: "s32",
 
 
 def placed(binary: Binary, names: Iterable[str]) -> list[PlacedProbe]:
-    """A program for every location of the named probes; the kernel holds their semaphores while it is attached."""
+    """A program for each location of the named trace events. While it is attached, the kernel raises the semaphore."""
     return [
         PlacedProbe(
             function := f"usdt_{name}_{number}",
@@ -46,7 +46,13 @@ def placed(binary: Binary, names: Iterable[str]) -> list[PlacedProbe]:
 
 
 def program(location: UsdtLocation, function: str) -> str:
-    """A BPF program `function` that calls the handler named as the probe with this location's arguments."""
+    """The C text of a BPF program named `function`.
+
+    It fetches the arguments of a location and calls the handler with the name of the trace event.
+
+    Raises:
+        TargetError: the description of an argument has an unknown form.
+    """
     arguments = [argument for argument in location.arguments.split(" ") if argument]
     names = [f"arg{number}" for number in range(1, len(arguments) + 1)]
     fetches = [f"    {_fetch(location, text, name)}" for text, name in zip(arguments, names, strict=True)]
@@ -58,7 +64,7 @@ def program(location: UsdtLocation, function: str) -> str:
 def _fetch(location: UsdtLocation, text: str, name: str) -> str:
     match = _ARGUMENT.match(text)
     if match is None:
-        raise TargetError(f"argument {text!r} of USDT probe {location.name} is of a form that is not known")
+        raise TargetError(f"argument {text!r} of USDT probe {location.name} has an unknown form")
     kind = _TYPES[int(match["size"])]
     if match["constant"]:
         return f"u64 {name} = ({kind}){match['constant']};"

@@ -1,1 +1,1 @@
-"""Records of traces, decoded into events of the model. Pure: bytes and answers in, events out."""
+"""Decoders: records of a trace in, events of the model out. All of them are pure."""

@@ -1,4 +1,4 @@
-"""How pages are sent, by what QEMU answers: over how many channels at once, and compressed or not. Pure."""
+"""How multifd sends pages, by QEMU's answers: over how many channels, and compressed or not. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PARAMETERS = ("multifd-channels", "multifd-compression")  # of query-migrate-par
 
 
 def channels(answer: Mapping[str, object]) -> int | None:
-    """How many send pages at once, 1 without multifd; None where QEMU did not say."""
+    """How many channels send pages at once, 1 without multifd; None if the answer does not have it."""
     match answer.get(MULTIFD):
         case False:
             return 1
@@ -19,7 +19,7 @@ def channels(answer: Mapping[str, object]) -> int | None:
 
 
 def compressed(answer: Mapping[str, object]) -> bool | None:
-    """Whether they compress pages; None where QEMU did not say."""
+    """Whether the channels compress pages; None if the answer does not have it."""
     match answer.get(MULTIFD):
         case False:
             return False

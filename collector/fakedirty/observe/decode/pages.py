@@ -1,4 +1,4 @@
-"""Pages by their RAM block, made of pages by their place in the memory of the process. Pure."""
+"""Page records by RAM block, made of page records by the address in the memory of the process. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from fakedirty.model.sink import PageBatch
 from .stock import PAGE_BITS
 from .wire import PAGE_RECORD
 
-#: what pages are named after that lie in no block that is known
+#: the block name of pages that lie in no known block
 NOWHERE = "process"
 NOT_KNOWN = -1
 _INDEX = np.uint64(16)  # bits of a tag below the page's index
 
 
 class PageNames:
-    """Knows the blocks of one QEMU, each with its name, its address and its length in bytes."""
+    """Finds the RAM block of each page of one QEMU.
+
+    Args:
+        blocks: name, address and length in bytes of each RAM block.
+    """
 
     def __init__(self, blocks: Sequence[tuple[str, int, int]]) -> None:
         ordered = sorted(blocks, key=lambda block: block[1])
@@ -27,7 +31,7 @@ class PageNames:
         self._ends = np.array([address + length >> PAGE_BITS for _name, address, length in ordered], np.uint64)
 
     def named(self, batches: Sequence[PageBatch]) -> Iterator[PageBatch]:
-        """The batches, cut where another block begins; pages in their order."""
+        """The same pages in the same order, in batches of one RAM block each, by the index in that block."""
         parts = [np.frombuffer(batch.records, PAGE_RECORD) for batch in batches]
         records = np.concatenate(parts)
         bounds = np.cumsum([0, *map(len, parts)])
@@ -40,7 +44,7 @@ class PageNames:
         cuts = np.union1d(bounds, np.flatnonzero(np.diff(at)) + 1)
         owners = np.searchsorted(bounds, cuts[:-1], side="right") - 1
         raw, size = records.view(np.uint8).data, PAGE_RECORD.itemsize
-        names = [*self._names, NOWHERE]  # NOT_KNOWN is the last
+        names = [*self._names, NOWHERE]  # the index NOT_KNOWN is the last one
         for first, last, owner, block in zip(cuts, cuts[1:], owners, at[cuts[:-1]], strict=False):
             batch = batches[owner]
             yield PageBatch(batch.time_ns, names[block], batch.round, raw[first * size : last * size])

@@ -1,4 +1,4 @@
-"""The model's view of what a patched QEMU's trace events say. Pure: wire in, model out."""
+"""The reader of level patched: trace events of a QEMU with the patch series in, events of the model out. Pure."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from fakedirty.model.events import (
 )
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import CLASSES, DISPOSITIONS
-from fakedirty.observe.interfaces import SetUp
 
 from . import wire
+from .interfaces import SetUp
 from .round_records import NOT_UNDERSTOOD, RecordedRound, RoundOnWire, recorded
 
-_SEEN = ("visited_pages", *CLASSES, *DISPOSITIONS)
+_COUNTED = ("visited_pages", *CLASSES, *DISPOSITIONS)
 
 
 class PatchedReader:
-    """Pure: events of the wire in, events of the model out.
+    """Makes events of the model of events of the kernel. `tgid` is the process id of the QEMU.
 
-    QEMU's state event names no side, and an incoming migration passes through the same states. Only an
-    outgoing one has a thread of its own that sets `active`, and only it has rounds and modes.
+    QEMU's event of a state does not say whether the migration goes out or comes in; both have the same states. Only an
+    outgoing migration has a thread of its own, which sets `active`, and only it has rounds and modes.
 
-    A migration that fails is `failed` before its cleanup, on the main thread, ends its last round. A record of a round
-    has the start of its migration: one that began before the last end is of the migration that ended, and of no other.
+    QEMU sets `failed` before its cleanup ends the last round, which happens on the main thread. Each record of a round
+    has the start of its migration. If that start is before the last end, the round belongs to the migration that ended.
     """
 
     def __init__(self, tgid: int) -> None:
         self._tgid = tgid
         self._setup_ns: int | None = None
-        self._end_ns: int | None = None  # of the last migration that has ended, whatever it was
-        self._started_ns: int | None = None  # of the one that runs, or ran last, as its rounds say
-        self._thread = 0  # that was seen to make it
+        self._end_ns: int | None = None  # of the last migration that has ended, outgoing or incoming
+        self._started_ns: int | None = None  # the start of the one that runs or ran last, by its rounds
+        self._thread = 0  # the migration thread of that one
         self._running = False
-        self._follows = False  # the last round of the one that has ended is to come
-        self._closed = False  # what was the last round can be no other's than the last
-        self._incomplete = False  # the round now open began unseen
+        self._follows = False  # the last round of a migration that has ended is still to come
+        self._closed = False  # the migration has had its last round
+        self._incomplete = False  # the observer came in the middle of the open round
 
     def take(self, event: wire.Wire) -> Iterator[Event | SetUp]:
-        """The events of the model that one event of the wire stands for."""
+        """The events of the model for one event of the kernel."""
         match event:
             case wire.StateEvent():
                 yield from self._state(event)
@@ -80,7 +80,7 @@ class PatchedReader:
     def _mode(self, event: wire.ModeEvent) -> Iterator[Event]:
         time_ns, tid = event.header.time_ns, event.header.tid
         late = not self._running and self._setup_ns is None and self._end_ns is not None and tid == self._thread
-        # adopted in the setup, where QEMU still has the number of the last round of the migration before
+        # a mode that is adopted in the setup has the number of the last round of the migration before
         number = 0 if not self._running and self._setup_ns is not None else event.round
         if not late:
             yield from self._start(event.header)
@@ -89,10 +89,10 @@ class PatchedReader:
 
     def _ended(self, event: RoundOnWire, record: RecordedRound) -> Iterator[Event]:
         started_ns = record.migration_start_ns
-        by_main = event.header.tid == self._tgid  # which ends what a migration left open, when that is over
+        by_main = event.header.tid == self._tgid  # the main thread ends the last round of a migration that is over
         if self._end_ns is not None and started_ns <= self._end_ns:
             if self._follows and not self._running and self._started_ns in (None, started_ns):
-                # a thread of multifd may have set the state while the migration's own still ends a round
+                # a thread of multifd may have set the state while the migration thread was still to end a round
                 self._follows = not (by_main or record.round.kind is Kind.SWITCHOVER)
                 yield self._round(event, record)
                 if not self._follows:
@@ -101,7 +101,7 @@ class PatchedReader:
         if by_main and not self._running:
             return
         if self._running and self._started_ns not in (None, started_ns):
-            self._running = False  # its end was not seen, nor the setup of this one
+            self._running = False  # the probes missed its end and the setup of this one
         yield from self._start(event.header)
         self._started_ns = started_ns
         self._closed = by_main or record.round.kind is Kind.SWITCHOVER
@@ -119,6 +119,6 @@ class PatchedReader:
     def _round(self, event: RoundOnWire, record: RecordedRound) -> RoundEnded:
         flaw = "the observer came in the middle of this round" if self._incomplete else ""
         trusted = record.classified and not flaw
-        seen = {column: int(getattr(event.seen, column)) for column in _SEEN} if trusted else {}
+        counted = {column: int(getattr(event.counted, column)) for column in _COUNTED} if trusted else {}
         self._incomplete = False
-        return RoundEnded(event.header.time_ns, record.round, seen, flaw, exact=record.exact)
+        return RoundEnded(event.header.time_ns, record.round, counted, flaw, exact=record.exact)

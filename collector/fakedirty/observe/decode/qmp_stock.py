@@ -1,7 +1,7 @@
-"""Rounds of a stock QEMU, by ``dirty-sync-count`` between two answers of query-migrate.
+"""The reader of level qmp for a stock QEMU: rounds, by ``dirty-sync-count`` in answers of query-migrate. Pure.
 
-What was sent is exact in sum and, by round, as exact as the looks are close to each other. Rounds without a look that
-falls within them cannot be told apart: they are one row, which says so. Pure: answers in, events of the model out.
+Sums of what was sent are exact. By round they are as exact as the looks at QEMU are close to each other. If no look
+falls within some rounds, these are one row, whose `invalid_reason` names them.
 """
 
 from __future__ import annotations
@@ -13,83 +13,92 @@ from fakedirty.model.enums import Kind
 from fakedirty.model.events import Event, MigrationStarted, RoundEnded, StateChanged
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import Round
-from fakedirty.observe.interfaces import EndUnknown
-from fakedirty.observe.outgoing import Outgoing, Sight
+
+from .interfaces import EndUnknown
+from .outgoing import Outgoing, OutgoingState
 
 _GROWING = ("dirty-sync-count", "normal", "duplicate", "transferred")
 _TIMES = ("total-time", "setup-time", "downtime")
 _THROTTLED = "CPU throttling was active: a bitmap sync that it forces within a round counts as the end of one here"
-_ROUNDED_NS = 2_000_000  # QEMU takes the difference of two times of whole milliseconds
+_ROUNDED_NS = 2_000_000  # a time of QEMU's is the difference of two times in whole milliseconds
 
 Ram = Mapping[str, Any]
 
 
 class PollReader:
-    """Pure: answers of a stock QEMU's query-migrate in, events of the model out."""
+    """Makes events of the model of answers of query-migrate.
+
+    `may_receive` is False if QEMU was started without ``-incoming``: then all of its migrations are outgoing.
+    """
 
     def __init__(self, may_receive: bool = True) -> None:
         self._outgoing = Outgoing(may_receive)
         self._running = False
         self._state = ""
         self._start_ns = self._row_ns = self._last_ns = 0
-        self._row: Ram = {}  # counters at the start of the row that is gathered, and at the last look
-        self._last: Ram = {}
+        self._row: Ram = {}  # counters at the start of the open row
+        self._last: Ram = {}  # and at the last look
         self._elapsed_ms = 0
         self._setup_ms = 0
-        self._started_by_ns: int | None = None  # when the one that runs had started, by all that QEMU said of it
-        self._first_round = 1  # of that row
+        self._started_by_ns: int | None = None  # the migration started at this time or before, by QEMU's times
+        self._first_round = 1  # of the open row
         self._first_look = True
         self._setup_ns: int | None = None
-        self._postcopy = False  # it may have moved pages of the round
-        self._throttled = False  # in that row
-        self._last_end: Mapping[str, Any] = {}
+        self._postcopy = False  # postcopy may have moved pages of the round
+        self._throttled = False  # in the open row
+        self._last_end: Mapping[str, Any] = {}  # the answer that showed the last end
 
     def take(
-        self, time_ns: int, info: Mapping[str, Any], run_state: str | None = None, asked_ns: int | None = None
+        self, time_ns: int, info: Mapping[str, Any], run_state: str | None = None, queried_ns: int | None = None
     ) -> Iterator[Event | EndUnknown]:
-        """What has happened since the last look, whose question was sent at `asked_ns`, if that is known.
+        """What has happened since the last look.
 
-        `run_state` is that of query-status, queried before.
+        Args:
+            time_ns: the time of the answer (CLOCK_MONOTONIC).
+            info: the answer of query-migrate.
+            run_state: the answer of query-status, which was queried before.
+            queried_ns: when the query was sent; None: not known.
         """
-        sight = self._outgoing.see(info, run_state)
+        state = self._outgoing.judge(info, run_state)
         first_look, self._first_look = self._first_look, False
-        if sight is Sight.UNSETTLED:
+        if state is OutgoingState.UNSETTLED:
             return
-        if self._running and (sight in (Sight.NONE, Sight.SNAPSHOT) or self._began_anew(info, asked_ns)):
+        none = state in (OutgoingState.NONE, OutgoingState.SNAPSHOT)
+        if self._running and (none or self._is_replaced(info, queried_ns)):
             self._running = False
-            yield from self._lost(time_ns)
+            yield from self._end_unseen(time_ns)
         if not self._running:
-            if sight is Sight.UNDER_WAY:
+            if state is OutgoingState.UNDER_WAY:
                 yield from self._begin(time_ns, info, first_look)
-            elif sight is Sight.ENDED and not first_look and self._is_another(info):
+            elif state is OutgoingState.ENDED and not first_look and self._is_another(info):
                 yield from self._begin(time_ns, info, False)
             else:
                 self._rest(time_ns, info)
                 return
-        yield from self._go_on(time_ns, info, sight is Sight.ENDED)
+        yield from self._go_on(time_ns, info, state is OutgoingState.ENDED)
 
-    def lose_sight(self, time_ns: int) -> Iterator[Event | EndUnknown]:
-        """Nothing was asked; what is found when something is asked again began unseen."""
+    def skip_look(self, time_ns: int) -> Iterator[Event | EndUnknown]:
+        """A look without query-migrate. A migration that runs is lost, and the next one counts as joined late."""
         self._first_look = True
         if self._running:
             self._running = False
-            yield from self._lost(time_ns)
+            yield from self._end_unseen(time_ns)
 
-    def pass_over(self, info: Mapping[str, Any], run_state: str | None) -> None:
-        """An answer about a migration that another reader has."""
+    def ignore(self, info: Mapping[str, Any], run_state: str | None) -> None:
+        """An answer about a migration that another reader reports."""
         self._first_look = False
-        self._outgoing.see(info, run_state)
+        self._outgoing.judge(info, run_state)
         self._rest(0, info)
 
     def _rest(self, time_ns: int, info: Mapping[str, Any]) -> None:
         self._setup_ns = (time_ns or None) if info.get("status") == "setup" else None
-        if info.get("status") in ENDED:  # of whatever it was: what follows is to differ from it
+        if info.get("status") in ENDED:  # of a migration or a snapshot: the next one must differ from it
             self._last_end = info
 
     def _begin(self, time_ns: int, info: Mapping[str, Any], partial: bool) -> Iterator[Event]:
         elapsed_ms = info.get("total-time")
         start_ns = self._setup_ns or time_ns
-        if isinstance(elapsed_ms, int):  # QEMU's own, from the start on
+        if isinstance(elapsed_ms, int):  # QEMU counts it from the start on
             start_ns = max(self._last_ns, time_ns - elapsed_ms * 1_000_000)
         yield MigrationStarted(start_ns, partial)
         self._running, self._state, self._setup_ns, self._postcopy = True, "", None, False
@@ -107,9 +116,9 @@ class PollReader:
             time_ns = self._end_of(info, time_ns)
             yield self._close(time_ns, ram, Kind.SWITCHOVER, max(_syncs(ram), self._first_round))
         elif ended:
-            unseen = "" if "ram" in info else "what was sent after the last look is not counted: QEMU no longer says"
-            yield self._close(time_ns, ram, Kind.ITERATIVE, max(_syncs(ram), self._first_round), unseen)
-        elif (over := _syncs(ram) - 1) > self._first_round or (over == self._first_round and self._looked_into()):
+            flaw = "" if "ram" in info else "what was sent after the last look is not counted: QEMU no longer says"
+            yield self._close(time_ns, ram, Kind.ITERATIVE, max(_syncs(ram), self._first_round), flaw)
+        elif (over := _syncs(ram) - 1) > self._first_round or (over == self._first_round and self._had_look()):
             yield self._close(time_ns, ram, Kind.ITERATIVE, over)
         self._last, self._last_ns = ram, time_ns
         self._elapsed_ms = int(info.get("total-time", 0))
@@ -123,14 +132,15 @@ class PollReader:
         if ended:
             self._running, self._last_end = False, info
 
-    def _looked_into(self) -> bool:
-        """Whether a look fell within the round that has just ended, after the one with which its row begins."""
+    def _had_look(self) -> bool:
+        """Whether a look fell within the round that has just ended, after the look with which the row begins."""
         return self._last is not self._row and _syncs(self._last) == self._first_round
 
-    def _began_anew(self, info: Mapping[str, Any], asked_ns: int | None) -> bool:
-        """Whether another migration is seen than at the last look: what QEMU counts, it counts from its start on.
+    def _is_replaced(self, info: Mapping[str, Any], queried_ns: int | None) -> bool:
+        """Whether the answer is about another migration than at the last look.
 
-        Where the other one has counted more already, it has its own start, and most often its own time of setup.
+        QEMU counts from the start of each migration, so a counter that has fallen shows another one. If its counters
+        are higher already, its start differs, and most often its time of setup.
         """
         now = info.get("ram", self._last)
         elapsed_ms = int(info.get("total-time", self._elapsed_ms))
@@ -139,14 +149,14 @@ class PollReader:
         setup_ms = int(info.get("setup-time", 0))
         if self._setup_ms and setup_ms and setup_ms != self._setup_ms:
             return True
-        if asked_ns is None or self._started_by_ns is None or info["status"] in ENDED or "total-time" not in info:
+        if queried_ns is None or self._started_by_ns is None or info["status"] in ENDED or "total-time" not in info:
             return False
-        return asked_ns - elapsed_ms * 1_000_000 - _ROUNDED_NS > self._started_by_ns
+        return queried_ns - elapsed_ms * 1_000_000 - _ROUNDED_NS > self._started_by_ns
 
     def _is_another(self, info: Mapping[str, Any]) -> bool:
-        """Whether one that has ended passed between two looks, and is not the one that was seen to end.
+        """Whether a migration began and ended between two looks: the answer is not that of the last end.
 
-        Of one that failed so soon nothing tells whether it was a migration or a snapshot.
+        If it failed so soon, the answer does not show whether it was a migration or a snapshot.
         """
         if "ram" not in info or info["status"] == "failed":
             return False
@@ -155,19 +165,19 @@ class PollReader:
         return other_times or info["status"] != before.get("status") or _fell(before.get("ram", {}), info["ram"])
 
     def _end_of(self, info: Mapping[str, Any], time_ns: int) -> int:
-        """When a completed one ended, by QEMU's own account where it lies between the last look and this one."""
+        """The end of a completed migration by QEMU's total time, if that lies between the last look and this one."""
         if not isinstance(total_ms := info.get("total-time"), int):
             return time_ns
         return min(time_ns, max(self._last_ns, self._row_ns, self._start_ns + total_ms * 1_000_000))
 
-    def _lost(self, time_ns: int) -> Iterator[Event | EndUnknown]:
-        """It ended between two looks, and something else has taken its place in what QEMU reports."""
+    def _end_unseen(self, time_ns: int) -> Iterator[Event | EndUnknown]:
+        """End a migration that ended between two looks, and of which QEMU reports nothing any more."""
         flaw = "the migration ended between two looks: what was sent after the last one is not counted"
         yield self._close(self._last_ns, self._last, Kind.ITERATIVE, max(_syncs(self._last), self._first_round), flaw)
         yield EndUnknown(time_ns)
 
     def _close(self, time_ns: int, ram: Ram, kind: Kind, over: int, flaw: str = "") -> RoundEnded:
-        """The row that ends with the round `over`."""
+        """Close the row, whose last round is `over`."""
         before, self._row = self._row, ram
         start_ns, self._row_ns = self._row_ns, time_ns
         throttled, self._throttled = self._throttled, False
@@ -194,7 +204,7 @@ def _syncs(ram: Ram) -> int:
 
 
 def _fell(before: Ram, now: Ram) -> bool:
-    """Whether a counter is lower than it was."""
+    """Whether a counter is lower than it was before."""
     return any(now.get(name, 0) < before.get(name, 0) for name in _GROWING)
 
 

@@ -1,4 +1,4 @@
-"""The reader of each level, from the records of a trace to events of the model. Pure."""
+"""The reader of each level: records of a trace in, events of the model out. Pure."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fakedirty.model.events import (
 )
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.trace import REQUEST_NS, Channel, Subject, TraceRecord
-from fakedirty.observe.bpf.loss_counters import LossReader
-from fakedirty.observe.interfaces import EndUnseen, Observed, Reader
 from fakedirty.qmp.rounds_command import in_answers
 from fakedirty.qmp.validation import parsing_answers
 
 from . import wire
+from .interfaces import EndUnseen, Observed, Reader
+from .losses import LossReader
 from .multifd import channels, compressed
 from .pages import PageNames
 from .patched import PatchedReader
@@ -32,13 +32,14 @@ from .qmp_history import HistoryReader
 from .qmp_stock import PollReader
 from .stock import StockReader
 
-_ARRIVED = ("running", "paused", "suspended")  # what a QEMU that waited is next; anything else, and it waited in vain
+# run states that show that a guest has arrived; after any other one the QEMU has waited in vain
+_ARRIVED = ("running", "paused", "suspended")
 
 
 def reader(subject: Subject) -> Reader:
-    """A fresh reader for one QEMU; UsageError where the facts are not those of its level."""
+    """A new reader for one QEMU. Raises UsageError if the facts are not those of its level."""
     if subject.level is Level.QMP:
-        # a QEMU that was started without -incoming never is a destination; unknown of traces that do not say
+        # a QEMU that was started without -incoming never is a destination; older traces do not have this fact
         return LimitsReader(QmpTraceReader(may_receive=bool(subject.facts.get("may_receive", True))))
     return LimitsReader(RunStateReader(_reader(subject)))
 
@@ -61,7 +62,7 @@ def _reader(subject: Subject) -> Reader:
 
 
 class LimitsReader:
-    """Another reader, and what QEMU was told of its limits and its channels beside it."""
+    """Adds limits and channels, which QEMU reports by QMP, to the events of another reader."""
 
     def __init__(self, inner: Reader) -> None:
         self._inner = inner
@@ -77,7 +78,7 @@ class LimitsReader:
 
 
 class PatchedTraceReader:
-    """Events, page records and losses."""
+    """The reader of level patched: events, page records and losses."""
 
     def __init__(self, events: PatchedReader) -> None:
         self._events = events
@@ -95,10 +96,12 @@ class PatchedTraceReader:
 
 
 class StockTraceReader:
-    """Events, page records and losses, and the time: an end that no event told is asked for.
+    """The reader of levels stock and usdt: events, page records, losses, and the time.
 
-    Batches that follow each other are given their blocks' names together: one by one it would take the larger part of
-    the time of a page record.
+    If no event shows the end of a migration, the reader wants QEMU's report (EndUnseen).
+
+    RAM blocks are found for several batches at once. For one batch at a time this would take most of the time that a
+    page record takes.
     """
 
     def __init__(self, events: StockReader, names: PageNames) -> None:
@@ -128,39 +131,39 @@ class StockTraceReader:
 
 
 class QmpTraceReader:
-    """Answers, of a QEMU with the series or without."""
+    """The reader of level qmp: answers of a QEMU with or without the patch series."""
 
     def __init__(self, may_receive: bool = True) -> None:
         self._history = HistoryReader()
         self._polled = PollReader(may_receive)
 
     def take(self, record: TraceRecord) -> Iterator[Observed]:
-        """By the commands that were answered."""
+        """By the commands that are answered."""
         if record.channel is not Channel.ANSWERS:
             return
         answers = record.object()
         with parsing_answers("the QMP socket"):
-            yield from self._said(record.time_ns, answers)
+            yield from self._answers(record.time_ns, answers)
 
-    def _said(self, time_ns: int, answers: Mapping[str, Any]) -> Iterator[Observed]:
-        if (info := answers.get("query-migrate")) is None:  # it may end this QEMU, and was not asked
-            yield from self._polled.lose_sight(time_ns)
+    def _answers(self, time_ns: int, answers: Mapping[str, Any]) -> Iterator[Observed]:
+        if (info := answers.get("query-migrate")) is None:  # it could end this QEMU, so it was not sent
+            yield from self._polled.skip_look(time_ns)
             return
         run_state = answers["query-status"]["status"] if "query-status" in answers else None
         history = in_answers(answers)
-        # a background snapshot leaves as a migration, and has no rounds for the history to keep
+        # a background snapshot is an outgoing migration, but has no rounds in the history
         if history is None or not int(history.get("migration-start", 0)):
             yield from self._polled.take(time_ns, info, run_state, answers.get(REQUEST_NS))
         else:
-            self._polled.pass_over(info, run_state)
+            self._polled.ignore(info, run_state)
         if history is not None:
             yield from self._history.take(time_ns, info, history)
 
 
 class RunStateReader:
-    """Another reader, and what guests do beside it: the source stops, a destination of this host runs.
+    """Adds run states to the events of another reader: the source stops, a destination on this host runs.
 
-    The observed QEMU may itself be one: the arrival of its guest is a migration of its own then, without rounds.
+    The observed QEMU may itself be a destination. The arrival of its guest then is a migration without rounds.
     """
 
     def __init__(self, inner: Reader) -> None:
@@ -202,12 +205,13 @@ class RunStateReader:
             yield GuestArrived(time_ns, running=state == "running")
 
     def _is_the_destination(self, peer: Mapping[str, Any]) -> bool:
-        """By the name of its VM, where several wait; none of them, where that does not tell.
+        """Whether a QEMU is the destination of the observed one.
 
-        Where both have a UUID, another one than the source's is that of another guest, whatever it is called.
+        If both have a UUID, these must be equal. If several QEMUs wait, the name of the VM decides, and if that does
+        not, none of them is.
         """
         source = next((each for each in self._peers.values() if each["role"] == "source"), peer)
-        uuid = source.get("uuid", "")  # which older traces do not have
+        uuid = source.get("uuid", "")  # older traces do not have it
         others = [
             each
             for each in self._peers.values()
@@ -218,7 +222,7 @@ class RunStateReader:
 
 
 def page_batch(raw: bytes | memoryview) -> PageBatch:
-    """Page records, as they came from the ring buffer."""
+    """The page records of an event of the ring buffer."""
     head = wire.BatchEvent.from_buffer_copy(raw)
     start = ctypes.sizeof(wire.BatchEvent)
     length = head.count * wire.PAGE_RECORD.itemsize

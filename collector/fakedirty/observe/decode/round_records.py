@@ -1,4 +1,4 @@
-"""What QEMU's record of a round contains, in the form of today and in the one before it. Pure: wire in, model out."""
+"""QEMU's record of a round, in its present and its earlier form, as a round of the model. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from fakedirty.model.round import CLASSES, DISPOSITIONS, MARKED, Round
 
 from . import wire
 
-# by their codes in a record, which are the same in every build of QEMU
+# names of hashes by their codes in a record, which are the same in every build of QEMU
 HASHES = ("xxh3-64", "xxh3-128", "sha1", "md5", "crc32", "murmur3-32", "murmur3-128", "blake3")
 
-NOT_UNDERSTOOD = "record of a round not understood"  # a place where events are lost
+NOT_UNDERSTOOD = "record of a round not understood"  # beside LOST_PLACES, one more place where events are lost
 
 _COUNTED = (*MARKED, "visited_pages", *DISPOSITIONS, "left_pages", "hinted_pages", "transferred_bytes", "saved_bytes")
 _VERSIONS = (wire.ROUND_VERSION, wire.ROUND_VERSION_OF_DRAFTS)
-_LEAST_BYTES = wire.MigrationRoundRecord.first_pages.offset  # of a series that keeps a history and has no modes
+_LEAST_BYTES = wire.MigrationRoundRecord.first_pages.offset  # of a QEMU that keeps a history and has no modes
 
 RoundOnWire = wire.RoundEvent | wire.MigrationRoundEvent
 
@@ -26,8 +26,10 @@ RoundOnWire = wire.RoundEvent | wire.MigrationRoundEvent
 class RecordedRound:
     """A round as QEMU recorded it.
 
-    `migration_start_ns` tells the migration that it is of. `classified` is whether the mode was on for the whole
-    round, `exact` whether the laws of rounds hold of it by QEMU's own word; None where QEMU does not say.
+    Attributes:
+        migration_start_ns: identifies the migration (CLOCK_MONOTONIC).
+        classified: the mode was on for the whole round.
+        exact: the laws of rounds hold; None: the record does not have this.
     """
 
     migration_start_ns: int
@@ -37,14 +39,14 @@ class RecordedRound:
 
 
 def recorded(event: RoundOnWire) -> RecordedRound | None:
-    """The record that an event carries; None where it is of a form that is not known here."""
+    """The round that an event carries, or None if its record has an unknown form."""
     if isinstance(event, wire.RoundEvent):
         return _unversioned(event.record)
     return _versioned(event.record, min(event.record_bytes, event.record.size))
 
 
 def _versioned(record: wire.MigrationRoundRecord, known_bytes: int) -> RecordedRound | None:
-    """Fields that end behind `known_bytes` are those that this QEMU does not have."""
+    """The round of a record. This QEMU does not have the fields that end behind `known_bytes`."""
     if record.version not in _VERSIONS or known_bytes < _LEAST_BYTES or record.kind not in set(Kind):
         return None
 
@@ -92,5 +94,5 @@ def _unversioned(record: wire.RoundRecord) -> RecordedRound:
 
 
 def _hash(code: int | None) -> str | None:
-    """The name of a hash; None of one that is newer than this table."""
+    """The name of a hash; None if it is not in the table, which may be older than QEMU."""
     return HASHES[code] if code is not None and code < len(HASHES) else None

@@ -1,6 +1,6 @@
-"""The model's view of what the probes of levels stock and usdt say: rounds without a patch, and where they end.
+"""The reader of levels stock and usdt: events of the kernel in, events of the model out. Pure.
 
-Pure: events of the wire in, events of the model out. What cannot be seen from outside QEMU is None.
+Columns that these levels cannot count are None.
 """
 
 from __future__ import annotations
@@ -13,19 +13,26 @@ from fakedirty.model.events import Event, MigrationStarted, RoundEnded, StateCha
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import CLASSES, Round
 from fakedirty.model.sampling import estimate_columns
-from fakedirty.observe.bpf import blind_spots
-from fakedirty.observe.interfaces import SetUp
 
-from . import wire
+from . import blind_spots, wire
+from .interfaces import SetUp
 
-PAGE_BITS = 12  # of every target whose executable the stock level accepts; the probe counts other sizes
+PAGE_BITS = 12  # the page size of x86-64 targets; probes count buffers of other sizes as odd
 _END_SECONDS = 0.5  # between the last page and the last state
 
 _LATE = "the observer came in the middle of this round"
 
 
 class StockReader:
-    """Pure: events of the wire in, events of the model out."""
+    """Makes events of the model of events of the kernel.
+
+    Args:
+        state_names: names of MigrationStatus by their numbers; empty if states come by their names.
+        level: stock or usdt.
+        sees_xbzrle: the executable has the function that shows pages of XBZRLE.
+        can_skip: this QEMU has the mode skip.
+        sample: one page of so many is hashed.
+    """
 
     def __init__(
         self,
@@ -45,12 +52,12 @@ class StockReader:
         self._partial = False
         self._late = False
         self._start_ns = 0
-        self._rounds = 0  # that are over
+        self._rounds = 0  # how many are over
         self._postcopy = False
         self._stopped: wire.StockEvent | None = None
 
     def take(self, event: wire.StockEvent) -> Iterator[Event | SetUp]:
-        """The events of the model that one event of the wire stands for."""
+        """The events of the model for one event of the kernel."""
         time_ns = int(event.header.time_ns)
         if event.header.kind == wire.EVENT_STOCK_STARTED:
             self._running, self._postcopy = True, False
@@ -73,12 +80,12 @@ class StockReader:
         return event.name.decode() or (self._states[event.state] if known else f"state-{event.state}")
 
     def overdue(self, now_ns: int) -> bool:
-        """Whether pages have stopped for so long that the last state must have passed unseen."""
+        """Whether no page was sent for so long that the probes must have missed the last state."""
         since = self._stopped.header.time_ns if self._stopped and self._running else None
         return since is not None and now_ns - since > _END_SECONDS * 1e9
 
     def end(self, state: str) -> Iterator[Event]:
-        """The migration whose pages have stopped is in this state, as another source says."""
+        """End an overdue migration in a state that QEMU reports by QMP."""
         assert self._stopped is not None
         yield from self._state(self._stopped, state)
         self._running = False
@@ -88,7 +95,7 @@ class StockReader:
         if state in ENDED:
             self._running = False
             if event.counts.round:
-                # which sync was the last stage's is known only now: no round follows it
+                # only now it is known that this was the last round, and so the switchover
                 yield self._round(event, Kind.SWITCHOVER if state == "completed" else self._kind(event), last=True)
         yield StateChanged(int(event.header.time_ns), state)
 
@@ -97,16 +104,16 @@ class StockReader:
 
     def _round(self, event: wire.StockEvent, kind: Kind, *, last: bool = False) -> RoundEnded:
         counts, time_ns = event.counts, int(event.end_ns or event.header.time_ns)
-        # the sync of postcopy itself, before or after its state, ends a round that has no page of postcopy's
+        # The bitmap sync of postcopy comes before or after its state. The round that it ends has no page of postcopy.
         postcopy = self._postcopy and last
         blind = self._blind(event, kind, postcopy=postcopy)
         incomplete = self._partial and counts.first_pages and not self._late
-        unseen = range(self._rounds + 1, counts.round) if event.end_ns else ()
+        missing = range(self._rounds + 1, counts.round) if event.end_ns else ()
         self._rounds = counts.round
         flaws = [
             _LATE if self._late else "",
             blind,
-            f"{len(unseen)} rounds before this one did not end in the channels of multifd" if unseen else "",
+            f"{len(missing)} rounds before this one did not end in the channels of multifd" if missing else "",
             f"{counts.first_pages} pages may have been sent before the observer came" if incomplete else "",
         ]
         self._late = False
@@ -116,7 +123,7 @@ class StockReader:
             classes = dict.fromkeys(CLASSES)
         elif self._sample > 1:
             classes = estimate_columns(classes, visited)
-        # at level usdt a page that xbzrle makes a delta of, or finds unchanged, is counted before that
+        # level usdt counts a page before XBZRLE makes a delta of it or finds it unchanged
         deltas = bool(counts.bypassed >> blind_spots.XBZRLE & 1) or (
             self._level is Level.USDT and not self._sees_xbzrle
         )
@@ -140,7 +147,7 @@ class StockReader:
         return RoundEnded(time_ns, ended, flaw="; ".join(flaw for flaw in flaws if flaw), postcopy=postcopy)
 
     def _blind(self, event: wire.StockEvent, kind: Kind, *, postcopy: bool) -> str:
-        """Why the pages of a round cannot be counted from here; empty when they can."""
+        """Why this level has no counts of pages of a round; empty if it has them."""
         counts = event.counts
         why = [blind_spots.reasons(counts.bypassed, self._level)]
         if postcopy:

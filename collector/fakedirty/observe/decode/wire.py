@@ -1,6 +1,6 @@
 """``probes/events.h`` in Python: every struct that crosses from QEMU or the kernel to user space.
 
-A test compiles the header and holds sizes and offsets against these; the names are the same on both sides.
+Names are the same on both sides. A test compiles the header and compares sizes and offsets.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ WORD_BYTES = 32
 BLOCK_BYTES = 256
 ROUND_CLASSIFIED, ROUND_INEXACT = 1, 2
 ROUND_VERSION = 1
-ROUND_VERSION_OF_DRAFTS = 2  # the same fields, of a series before it was given a first version
+ROUND_VERSION_OF_DRAFTS = 2  # the same fields, from drafts of the patch series
 
 EVENT_ROUND, EVENT_MODE, EVENT_STATE, EVENT_BATCH = 1, 2, 3, 4
 EVENT_STOCK_STARTED, EVENT_STOCK_ROUND, EVENT_STOCK_STATE, EVENT_STOCK_STOPPED = 5, 6, 7, 8
 EVENT_RUNSTATE = 9
 EVENT_MIGRATION_ROUND = 10
 
-# where events are lost: as LOST_* of events.h; the kernel counts in all of them but one
+# where events are lost, by LOST_* of events.h; the kernel counts all of them but LOST_LATE
 LOST_PLACES = (
     "ring buffer of events full",
     "ring buffer of page records full",
@@ -33,7 +33,7 @@ LOST_PLACES = (
     "reader of page records late",
     "table of page batches full",
 )
-LOST_LATE = 4  # the one
+LOST_LATE = 4  # counted in user space
 
 PLACES, PLACES_TRIED = 1 << 15, 4
 _GENERATIONS = 1 << 16
@@ -49,7 +49,7 @@ def _counters(*names: str) -> list[Field]:
 
 
 class MigrationRoundRecord(ctypes.Structure):
-    """``struct migration_round_record``: one round as QEMU counted it, as far as it is known here."""
+    """``struct migration_round_record``: one round as QEMU counted it, with the fields that are known here."""
 
     _fields_: ClassVar[list[Field]] = [
         ("version", ctypes.c_uint32),
@@ -72,7 +72,7 @@ class MigrationRoundRecord(ctypes.Structure):
 
 
 class RoundRecord(ctypes.Structure):
-    """``struct round_record``: the same of a series whose records had no version."""
+    """``struct round_record``: the same from a patch series whose records had no version."""
 
     _fields_: ClassVar[list[Field]] = [
         *_counters("migration_start_ns", "start_ns", "end_ns"),
@@ -91,7 +91,7 @@ class RoundRecord(ctypes.Structure):
 
 
 class EventHeader(ctypes.Structure):
-    """``struct event_header``: how every event opens."""
+    """``struct event_header``: the beginning of every event."""
 
     _fields_: ClassVar[list[Field]] = [
         ("time_ns", ctypes.c_uint64),
@@ -102,7 +102,7 @@ class EventHeader(ctypes.Structure):
 
 
 class ProcessHead(ctypes.Structure):
-    """``struct process_head``: how the kernel's state of an observed process opens."""
+    """``struct process_head``: the beginning of the kernel's state of an observed process."""
 
     _fields_: ClassVar[list[Field]] = [
         ("lost", ctypes.c_uint64 * len(LOST_PLACES)),
@@ -113,13 +113,13 @@ class ProcessHead(ctypes.Structure):
 
 
 class Place(ctypes.Structure):
-    """``struct place``: which slot a process has."""
+    """``struct place``: the slot of a process."""
 
     _fields_: ClassVar[list[Field]] = [("tgid", ctypes.c_uint32), ("slot", ctypes.c_uint32)]
 
 
 class ChunkKey(ctypes.Structure):
-    """``struct chunk_key``: pages whose last content the kernel keeps, by process, migration and place."""
+    """``struct chunk_key``: the key of a chunk of pages, by process, migration and place."""
 
     _fields_: ClassVar[list[Field]] = [
         ("slot", ctypes.c_uint16),
@@ -128,13 +128,13 @@ class ChunkKey(ctypes.Structure):
     ]
 
     def is_before(self, generation: int) -> bool:
-        """Whether its migration is an earlier one of the process; a key has only the lower bits of its number."""
+        """Whether the migration of this key is before a generation. A key has only the lower bits of its generation."""
         own: int = self.generation
         return 0 < (generation - own) % _GENERATIONS < _GENERATIONS // 2
 
 
-class SeenCounts(ctypes.Structure):
-    """``struct seen_counts``: what the kernel counted of a round, by columns of ``rounds.csv``."""
+class PageCounts(ctypes.Structure):
+    """``struct page_counts``: the kernel's own counts of a round, by columns of ``rounds.csv``."""
 
     _fields_: ClassVar[list[Field]] = _counters(
         "visited_pages",
@@ -149,7 +149,7 @@ class RoundEvent(ctypes.Structure):
     _fields_: ClassVar[list[Field]] = [
         ("header", EventHeader),
         ("record", RoundRecord),
-        ("seen", SeenCounts),
+        ("counted", PageCounts),
     ]
 
 
@@ -159,7 +159,7 @@ class MigrationRoundEvent(ctypes.Structure):
     _fields_: ClassVar[list[Field]] = [
         ("header", EventHeader),
         ("record", MigrationRoundRecord),
-        ("seen", SeenCounts),
+        ("counted", PageCounts),
         ("record_bytes", ctypes.c_uint32),
         ("reserved", ctypes.c_uint32),
     ]
@@ -250,25 +250,30 @@ STRUCTS: dict[int, type[Wire]] = {
 
 
 def places_of(tgid: int) -> list[int]:
-    """``PLACE_OF``: where the slot of a process may be written down, in the order in which programs look."""
+    """``PLACE_OF``: the places at which the slot of a process may be, in the order in which programs read them."""
     first = (tgid * 0x9E3779B9 & 0xFFFFFFFF) >> 17
     return [(first + attempt) % PLACES for attempt in range(PLACES_TRIED)]
 
 
 def pack_losses(counters: Sequence[int]) -> bytes:
-    """Counters of lost events by place, as a record of a trace."""
+    """The data of a trace record of lost events; `counters` are in the order of LOST_PLACES."""
     return struct.pack(f"<{len(counters)}Q", *counters)
 
 
 def unpack_losses(data: bytes | memoryview) -> list[int]:
-    """The same back; places that an older trace does not know have lost nothing."""
+    """The counters of :func:`pack_losses`. Counters that an older trace does not have are 0."""
     counters = struct.unpack(f"<{len(data) // 8}Q", data)
     return [*counters, *[0] * (len(LOST_PLACES) - len(counters))]
 
 
 def decode(raw: bytes | memoryview) -> Wire:
-    """One event of the ring buffer; the records of a batch are ``raw[ctypes.sizeof(BatchEvent):]``."""
+    """Decode one event of a ring buffer. The page records of a batch are ``raw[ctypes.sizeof(BatchEvent):]``.
+
+    Raises:
+        KeyError: the kind of the event is unknown.
+        ValueError: the event is shorter than its struct.
+    """
     struct_of = STRUCTS[EventHeader.from_buffer_copy(raw).kind]
-    if struct_of is StockEvent and len(raw) == StockEvent.queued_pages.offset:  # of a trace that is older than that
+    if struct_of is StockEvent and len(raw) == StockEvent.queued_pages.offset:  # an older trace
         raw = bytes(raw).ljust(ctypes.sizeof(StockEvent), b"\0")
     return struct_of.from_buffer_copy(raw)

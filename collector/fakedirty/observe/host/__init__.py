@@ -1,1 +1,1 @@
-"""The QEMU processes of this host, and what of the host stands in the way of observing them."""
+"""The QEMU processes of this host, and everything on the host that decides whether they can be observed."""

@@ -1,4 +1,4 @@
-"""What the command line of a QEMU says, and the files that it names with ``-readconfig``."""
+"""The command line of a QEMU, with the files that it names with ``-readconfig``."""
 
 from __future__ import annotations
 
@@ -20,20 +20,23 @@ Keys = Mapping[str, str]
 _SECTION = re.compile(r'^\s*\[\s*([\w-]+)(?:\s+"([^"]*)")?\s*\]\s*$')
 _SETTING = re.compile(r'^\s*([\w.-]+)\s*=\s*"([^"]*)"\s*$')
 _HELP = re.compile(r"(^|,|=)(help|\?)$")
-# options that print what there is to choose from; a name, a path or a line for the kernel may be "help", too
+# options whose value ``help`` prints a list; for other options (a name, a path) it is a value like any other
 _PRINTING = (
     *("accel", "audio", "audiodev", "chardev", "cpu", "d", "device", "display", "M", "machine", "net", "netdev", "nic"),
     *("object", "soundhw", "tpmdev", "trace", "vga", "watchdog"),
 )
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
-_LARGEST_FILE = 1 << 20  # bytes: a configuration has some hundred
+_LARGEST_FILE = 1 << 20  # bytes that are read; a configuration has some hundred
 
 
 @dataclass(frozen=True)
 class CommandLine:
-    """The words of a process, and the groups of options of the files that they name.
+    """The command line of a process.
 
-    `unread` says of files that cannot be read why, by name.
+    Attributes:
+        words: its words.
+        sections: groups of options in the files that it names, each with the name of its option.
+        unread: files that cannot be read, each with the reason.
     """
 
     words: Sequence[str]
@@ -41,7 +44,7 @@ class CommandLine:
     unread: Mapping[str, str] = field(default_factory=dict)
 
     def values(self, option: str) -> Iterator[str]:
-        """What is given with an option, each time."""
+        """The value of an option, for each time that it is given."""
         for name, value in itertools.pairwise(self.words):
             if name in (f"-{option}", f"--{option}"):
                 yield value
@@ -51,7 +54,10 @@ class CommandLine:
         return any(word in (f"-{option}", f"--{option}") for word in self.words)
 
     def groups(self, option: str, first: str) -> Iterator[Keys]:
-        """The keys of an option, each time; those of files come as QEMU reads them, and all of them last."""
+        """The keys of an option, for each time that it is given; those in files come last, in QEMU's order.
+
+        A first part without a key gets the name `first`.
+        """
         for value in self.values(option):
             yield keys(value, first)
         for name, section in self.sections:
@@ -60,25 +66,25 @@ class CommandLine:
 
     @cached_property
     def vm(self) -> str | None:
-        """The name of the VM, the last one where it has several."""
+        """The name of the VM, the last one if several are given; None if none is."""
         names = [name for group in self.groups("name", "guest") if (name := group.get("guest"))]
         return visible(names[-1]) if names else None
 
     @property
     def only_prints(self) -> bool:
-        """Whether it asks for a list or a version, and runs no VM."""
+        """Whether this QEMU prints a list or its version, and runs no VM."""
         if any(self.has(option) for option in ("version", "help", "h")):
             return True
         return any(_HELP.search(value) for option in _PRINTING for value in self.values(option))
 
     @property
     def incoming(self) -> bool:
-        """Whether it was started to wait for a migration."""
+        """Whether this QEMU was started to wait for a migration."""
         return self.has("incoming")
 
 
 def read(process: Process) -> CommandLine:
-    """That of a process; its files are looked for in its own directory and root."""
+    """The command line of a process. Its files are opened relative to its own directory and root."""
     words = process.arguments()
     sections: list[tuple[str, Keys]] = []
     unread = {}
@@ -92,20 +98,20 @@ def read(process: Process) -> CommandLine:
 
 
 def keys(value: str, first: str) -> dict[str, str]:
-    """``a,b=c`` as a mapping; a first part without a key gets the name `first`. ``,,`` is a comma."""
+    """``a,b=c`` as a mapping. A first part without a key gets the name `first`. ``,,`` is a comma."""
     parts = [part.replace("\0", ",") for part in value.replace(",,", "\0").split(",")]
     return dict((first, part) if number == 0 and "=" not in part else _pair(part) for number, part in enumerate(parts))
 
 
 def is_on(group: Keys, name: str) -> bool:
-    """Whether a switch is on, as QEMU spells it: ``server``, ``server=on``; ``noserver`` turns it off."""
+    """Whether a switch is on, in any of QEMU's spellings: ``server`` or ``server=on``, while ``noserver`` is off."""
     if f"no{name}" in group:
         return False
     return group.get(name) in ("", "on", "yes", "true", "y")
 
 
 def parse(text: str) -> Iterator[tuple[str, Keys]]:
-    """The groups of options of a configuration file, by the option that each stands for."""
+    """The groups of options in the text of a configuration file, each with the name of its option."""
     section: tuple[str, dict[str, str]] | None = None
     for line in text.splitlines():
         if match := _SECTION.match(line):
@@ -124,9 +130,9 @@ def _pair(part: str) -> tuple[str, str]:
 
 
 def _text(name: str, process: Process) -> str:
-    """A file as the process had it when it started, as far as it still has it. Raises OSError."""
+    """The text of a file that a process read when it started. Raises OSError if it is not there any more."""
     problem: OSError | None = None
-    for path in _places(name, process):
+    for path in _paths(name, process):
         try:
             return _content(path).decode(errors="replace")
         except OSError as error:
@@ -135,24 +141,25 @@ def _text(name: str, process: Process) -> str:
 
 
 def _content(path: Path) -> bytes:
-    """Of a file; to open or read what is none (a pipe, a device) may wait for ever, or do something."""
+    """The content of a regular file. Others are refused: to open a pipe or a device may block, or have an effect."""
     found = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(found).st_mode):
-            raise OSError(errno.EINVAL, "it is no file that can be read again")
+            raise OSError(errno.EINVAL, "it is not a regular file")
         with open(f"/proc/self/fd/{found}", "rb") as file:
             return file.read(_LARGEST_FILE)
     finally:
         os.close(found)
 
 
-def _places(name: str, process: Process) -> Iterable[Path]:
+def _paths(name: str, process: Process) -> Iterable[Path]:
+    """Where a file of a process may be, in the order in which to try."""
     directory = process.directory
-    if match := _DESCRIPTOR.fullmatch(name):  # whose it is depends on who opens it
+    if match := _DESCRIPTOR.fullmatch(name):  # a descriptor of that process, not of this one
         return (directory / "fd" / match[1],)
     if name.startswith("/"):
         there = process.resolve(name)
         return (there, Path(name)) if process.shares("mnt") else (there,)
-    # one that has become a daemon has left its directory, but not the environment that it was started with
+    # a daemon has left the directory in which it was started, but still has its first environment
     started = process.environment("PWD")
-    return (directory / "cwd" / name, *(_places(f"{started}/{name}", process) if started else ()))
+    return (directory / "cwd" / name, *(_paths(f"{started}/{name}", process) if started else ()))

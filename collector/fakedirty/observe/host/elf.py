@@ -1,6 +1,6 @@
-"""What an executable offers to probes: functions by name, USDT locations, its build id.
+"""What probes need of an executable: functions by name, USDT locations, its build id.
 
-Addresses are as linked; :meth:`Binary.offset` turns one into the file offset that the kernel wants.
+Addresses are as linked. :meth:`Binary.offset` makes the file offset of one, which the kernel wants.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class UsdtLocation:
-    """One place where a USDT probe fires; `semaphore` is 0 where it has none."""
+    """One place where a USDT probe fires. `semaphore` is the address of its semaphore; 0: it has none."""
 
     name: str
     address: int
@@ -49,7 +49,11 @@ class UsdtLocation:
 
 
 class Binary:
-    """An ELF executable, opened by path (``/proc/PID/exe`` also when it was deleted)."""
+    """An ELF executable for x86-64, open until :meth:`close`. ``/proc/PID/exe`` can be opened even if it was deleted.
+
+    Raises:
+        TargetError: the file cannot be read, or is none.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -60,12 +64,12 @@ class Binary:
             raise TargetError(f"{path} cannot be read as an ELF executable: {error}") from error
         if self._elf["e_machine"] != "EM_X86_64":
             self._file.close()
-            raise TargetError(f"{path} is built for {self._elf.get_machine_arch()}; probes know x86-64 alone")
+            raise TargetError(f"{path} is built for {self._elf.get_machine_arch()}; probes support only x86-64")
 
     def symbol(self, name: str) -> Symbol | None:
-        """A defined symbol: exported, or any where the file is not stripped; None where there is none."""
+        """The defined symbol of a name, or None. If the file is stripped, only exported symbols are found."""
         for entries, strings in self._tables:
-            # an executable has some 100,000 symbols: look for the name, not at each of them
+            # an executable has some 100,000 symbols: search for the name, do not read each of them
             for match in re.finditer(re.escape(name.encode()) + b"\0", strings):
                 for entry in entries[entries["name"] == match.start()]:
                     if entry["section"] and entry["address"]:
@@ -73,7 +77,7 @@ class Binary:
         return None
 
     def functions(self) -> list[tuple[str, int]]:
-        """The defined functions that have names, each with its address, by address."""
+        """The defined functions as (name, address), by address."""
         found = {}
         for entries, strings in self._tables:
             for entry in entries[(entries["info"] & _KIND == _FUNCTION) & (entries["section"] != 0)]:
@@ -93,7 +97,7 @@ class Binary:
 
     @cached_property
     def usdt(self) -> dict[str, list[UsdtLocation]]:
-        """USDT locations of the provider ``qemu`` by probe name."""
+        """USDT locations of the provider ``qemu``, by the name of their probe."""
         section = self._elf.get_section_by_name(".note.stapsdt")
         base = self._elf.get_section_by_name(".stapsdt.base")
         found: dict[str, list[UsdtLocation]] = {}
@@ -108,7 +112,7 @@ class Binary:
 
     @cached_property
     def build_id(self) -> str | None:
-        """The linker's build id in hex, None where there is none."""
+        """The linker's build id in hex, or None."""
         section = self._elf.get_section_by_name(".note.gnu.build-id")
         if not isinstance(section, NoteSection):
             return None
@@ -128,11 +132,11 @@ class Binary:
 
     @property
     def entry(self) -> int:
-        """The linked address at which a process begins, and where none comes again."""
+        """The linked address at which a process begins; it never comes there again."""
         return int(self._elf["e_entry"])
 
     def offset(self, address: int) -> int:
-        """The file offset of a linked address."""
+        """The file offset of a linked address. Raises TargetError if no loaded part of the file has it."""
         for start, size, offset in self._segments:
             if start <= address < start + size:
                 return int(address - start + offset)

@@ -1,4 +1,4 @@
-"""Whether an executable is a QEMU system emulator: by what was built into it, whatever it is called."""
+"""Whether an executable is a QEMU system emulator, by texts that are built into it. Its name does not matter."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import BinaryIO
 
 _MAGIC = b"\x7fELF"
 _PART_BYTES = 4 << 20
-_MOST_BYTES = 256 << 20  # what lies behind is for debuggers
+_MOST_BYTES = 256 << 20  # that are read; behind them are only data for debuggers
 
-# Each alternative is enough alone, with all of its parts. Tools of QEMU (qemu-img, qemu-nbd, qemu-storage-daemon) and
-# its user emulators have none of them.
+# An executable that has all parts of one of these marks is an emulator. Tools of QEMU (qemu-img, qemu-nbd,
+# qemu-storage-daemon) and its user emulators have none of the marks.
 _MARKS = (
-    # what it prints for -version and for -help, which stripping leaves in place
+    # texts that it prints for -version and -help; stripping does not remove them
     (b"QEMU emulator version", b"[disk_image]"),
-    # functions of a machine, where they are exported; a linker may let one name be the end of another
+    # exported functions of a machine; a linker may let one name be the end of a longer one
     (b"runstate_set\0", b"qemu_system_reset\0", b"vm_start\0"),
-    # trace events of a machine, where dtrace is the trace backend
+    # trace events of a machine, if dtrace is the trace backend
     (b"qemu\0runstate_set\0", b"qemu\0vm_state_notify\0"),
 )
 _PARTS = frozenset(part for mark in _MARKS for part in mark)
-# Every alternative has one of these: most executables have none, and are looked through for no more.
+# Every mark has one of these. Most executables have none, and are not searched any further.
 _ANCHORS = frozenset([b"QEMU emulator version", b"runstate_set\0"])
 _OVERLAP = max(map(len, _PARTS)) - 1
 
 Key = tuple[int, int, int, int]  # device, inode, time of change in ns, size
 
-NOTHING: Key = (0, 0, 0, 0)  # of a kernel thread, or of a process that has ended
+NOTHING: Key = (0, 0, 0, 0)  # the key of a kernel thread, or of a process that has ended
 
-_MOST = 4096  # executables that are remembered: a host that compiles, or runs containers, has ever new ones
+_MOST = 4096  # executables whose result is kept; hosts that compile or run containers always have new ones
 _known: dict[Key, bool] = {NOTHING: False}
 
 
 def key(path: Path | str) -> Key | None:
-    """What an executable is known by while it stays as it is; None where it may not be looked at. Follows links."""
+    """What identifies an unchanged executable; None if this process may not read it. Follows links."""
     try:
         status = os.stat(path)
     except PermissionError:
@@ -48,7 +48,7 @@ def key(path: Path | str) -> Key | None:
 
 
 def is_emulator(path: Path | str, known_by: Key) -> bool:
-    """Whether it is one; each executable is read once. One that cannot be read is none, for now."""
+    """Whether an executable is an emulator. Each one is read once; one that cannot be read is tried again next time."""
     if (known := _known.get(known_by)) is not None:
         return known
     try:
@@ -64,7 +64,7 @@ def is_emulator(path: Path | str, known_by: Key) -> bool:
 
 
 def is_known(known_by: Key) -> bool:
-    """Whether an executable that was read is one."""
+    """Whether an executable was read before, and is an emulator."""
     return _known.get(known_by, False)
 
 
@@ -76,7 +76,7 @@ def _has_marks(file: BinaryIO) -> bool:
 
 
 def _found(file: BinaryIO, wanted: frozenset[bytes]) -> set[bytes]:
-    """Those of `wanted` that are in a file."""
+    """The texts of `wanted` that are in a file."""
     file.seek(0)
     found: set[bytes] = set()
     end, length = b"", 0

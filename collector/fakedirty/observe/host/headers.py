@@ -1,6 +1,6 @@
-"""Kernel headers for bcc to compile against: where they are, and what to tell it.
+"""Kernel headers that bcc compiles against: where they are, and which options it needs.
 
-The probes touch only user memory and registers, so the headers of any recent kernel do.
+The probes read only user memory and registers, so the headers of any recent kernel do.
 """
 
 from __future__ import annotations
@@ -14,13 +14,22 @@ from pathlib import Path
 
 from fakedirty.errors import MissingError
 
-# Debian's arch tree (linux-headers-6.1.0-56-cloud-amd64), whose common tree lies beside it
+# file descriptors: clang opens dozens of headers, and ends this process if it cannot open one
+COMPILER_DESCRIPTORS = 96
+
+# in Debian's tree of an architecture (linux-headers-6.1.0-56-cloud-amd64), beside which the common tree lies
 ARCH_INCLUDES = ("arch/x86/include/generated", "arch/x86/include/generated/uapi", "include", "include/generated/uapi")
 
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """A usable set of headers: `source` goes to bcc as BCC_KERNEL_SOURCE unless it finds them itself."""
+    """A set of headers that can be used.
+
+    Attributes:
+        where: where they are, for messages.
+        source: the value of BCC_KERNEL_SOURCE; None: bcc finds them itself.
+        cflags: options that the compiler needs.
+    """
 
     where: str
     source: Path | None = None
@@ -32,7 +41,16 @@ def find(
     release: str | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Headers:
-    """The headers to use; MissingError names the package to install when there are none."""
+    """The headers to use: of BCC_KERNEL_SOURCE, of the running kernel, or the newest in ``/usr/src``.
+
+    Args:
+        root: where ``lib``, ``sys`` and ``usr`` are.
+        release: the kernel's release; None: that of the running kernel.
+        environ: the environment.
+
+    Raises:
+        MissingError: there are none; the error names the package to install.
+    """
     release = release or platform.release()
     if given := environ.get("BCC_KERNEL_SOURCE"):
         return Headers(f"BCC_KERNEL_SOURCE={given}", Path(given))

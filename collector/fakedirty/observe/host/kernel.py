@@ -1,4 +1,4 @@
-"""What of the running kernel observing rests on."""
+"""Features of the running kernel that observing needs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The kernel that runs. `problems` are what it lacks, with what that means; empty when it has all.
+    """The running kernel.
 
-    `btf` is no need of ours (probes are compiled against headers), but other tools ask for it.
+    Attributes:
+        release: its release, as ``uname -r`` prints it.
+        uprobes: it has uprobes.
+        ring_buffer: it has the BPF ring buffer.
+        jit: BPF programs are compiled.
+        btf: it has BTF. Probes do not need it, as they are compiled against headers; other tools do.
+        problems: what it lacks, with what that means; empty: nothing.
     """
 
     release: str
@@ -25,8 +31,8 @@ class Kernel:
 RING_BUFFER_SINCE = (5, 8)
 
 
-def look(root: Path = Path("/"), release: str | None = None) -> Kernel:
-    """Read what the kernel says of itself; nothing is loaded or attached."""
+def read(root: Path = Path("/"), release: str | None = None) -> Kernel:
+    """The kernel's features, by its files below `root` and its release. Loads and attaches nothing."""
     release = release or platform.release()
     uprobes = (root / "sys/bus/event_source/devices/uprobe/type").exists()
     ring_buffer = _version(release) >= RING_BUFFER_SINCE
@@ -34,7 +40,7 @@ def look(root: Path = Path("/"), release: str | None = None) -> Kernel:
     problems = (
         "" if uprobes else _without_uprobes(root),
         "" if ring_buffer else "it has no BPF ring buffer (Linux 5.8): no level but qmp",
-        "" if jit else "BPF is interpreted: hashing is many times slower (sysctl net.core.bpf_jit_enable=1)",
+        "" if jit else "it interprets BPF: hashing is many times slower (sysctl net.core.bpf_jit_enable=1)",
     )
     return Kernel(
         release,
@@ -48,7 +54,7 @@ def look(root: Path = Path("/"), release: str | None = None) -> Kernel:
 
 def _without_uprobes(root: Path) -> str:
     if not (root / "sys/bus/event_source/devices").is_dir():
-        return "whether it has uprobes cannot be seen, as /sys is not mounted here or hidden: no level but qmp"
+        return "it is not known whether it has uprobes, as /sys is not mounted or hidden: no level but qmp"
     return "it has no uprobes (CONFIG_UPROBE_EVENTS): no level but qmp"
 
 
@@ -60,5 +66,5 @@ def _version(release: str) -> tuple[int, ...]:
 def _text(path: Path) -> str | None:
     try:
         return path.read_text().strip()
-    except OSError:  # namespaces of containers hide it; then the kernel's default holds
+    except OSError:  # a container may hide it; then the kernel's default is taken
         return None

@@ -1,4 +1,4 @@
-"""Which level a QEMU can be observed at, and why not at a higher one."""
+"""At which level a QEMU can be observed, and why not at a higher one."""
 
 from __future__ import annotations
 
@@ -8,24 +8,31 @@ from pathlib import Path
 
 from fakedirty.errors import FakedirtyError, MissingError, TargetError
 from fakedirty.model.enums import Level
-from fakedirty.observe.bpf.probe_plans import ExecutablePlans
-from fakedirty.observe.host import capabilities
 
-from . import headers, host_checks
+from . import capabilities, headers, host_checks
 from .elf import Binary
-from .host_checks import HostCheck
+from .executable_plans import ExecutablePlans
+from .machine import HostCheck
 from .target import Target
 
-# functions that tell a zero page, over the versions: a QEMU has some of them
+# functions that find zero pages; each version of QEMU has some of them
 ZERO_TESTS = ("buffer_is_zero", "buffer_is_zero_ool", "buffer_is_zero_ge256")
 
-# the trace event that ends a round: of several, the first that a QEMU has. The second's records have no version.
+# The trace event that ends a round. If a QEMU has both, the first is used: records of the second have no version.
 ROUND_PROBES = ("migration_round", "fake_dirty_round")
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a level asks of a QEMU: all of `probes` and `symbols`, one of `any_probe`, one of `any_symbol`."""
+    """What a QEMU must have for a level.
+
+    Attributes:
+        probes: trace events, all of them.
+        any_probe: trace events, at least one of them.
+        symbols: functions and tables, all of them.
+        any_symbol: functions, at least one of them.
+        lacking: why a QEMU may lack them.
+    """
 
     level: Level
     probes: tuple[str, ...] = ()
@@ -35,13 +42,13 @@ class Needs:
     lacking: str = ""
 
 
-# from the highest
+# from the highest level
 NEEDS = (
     Needs(
         Level.PATCHED,
         probes=("fake_dirty_batch", "fake_dirty_mode", "migrate_set_state"),
         any_probe=ROUND_PROBES,
-        lacking="this QEMU was built without the fake dirty series, or without the dtrace trace backend",
+        lacking="this QEMU was built without the fake dirty patch series, or without the dtrace trace backend",
     ),
     Needs(
         Level.USDT,
@@ -64,13 +71,13 @@ NEEDS = (
 )
 
 
-#: the levels that can be asked for, from the lowest
+#: the levels that a user can choose, from the lowest
 LEVELS = (Level.QMP, *(needs.level for needs in reversed(NEEDS)))
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The highest level that is possible (None: not even QMP), and for each higher one why it is not."""
+    """The highest level that is possible (None: not even qmp), and for each higher one why it is not."""
 
     level: Level | None
     reasons: dict[Level, str]
@@ -79,7 +86,14 @@ class Choice:
 def choose(
     target: Target, qmp_reachable: bool, status: Path = Path("/proc/self/status"), plans: ExecutablePlans | None = None
 ) -> Choice:
-    """The level for a target; never raises for what the target or this host lacks. `plans` know executables already."""
+    """The highest level at which a QEMU can be observed. Raises no error for what QEMU or this host lacks.
+
+    Args:
+        target: the QEMU.
+        qmp_reachable: one of its monitors answers.
+        status: the status of this process, with its capabilities.
+        plans: a cache of results for executables.
+    """
     reasons: dict[Level, str] = {}
     unable = inability(status)
     try:
@@ -99,12 +113,12 @@ def choose(
 
 
 def _lacking(binary: Binary) -> dict[Level, str]:
-    """Why each level is not possible on an executable, from the highest; empty where it is."""
+    """Why each level is not possible on an executable, from the highest; empty if it is."""
     return {needs.level: why_not(binary, needs) for needs in NEEDS}
 
 
 def why_not(binary: Binary, needs: Needs) -> str:
-    """What an executable lacks for a level; empty when it has all."""
+    """What an executable lacks for a level, in one sentence; empty if it has all."""
     absent: Sequence[str] = [name for name in needs.probes if name not in binary.usdt]
     if needs.any_probe and not any(name in binary.usdt for name in needs.any_probe):
         absent = [*absent, " or ".join(needs.any_probe)]
@@ -115,13 +129,18 @@ def why_not(binary: Binary, needs: Needs) -> str:
 
 
 def inability(status: Path = Path("/proc/self/status"), rows: Sequence[HostCheck] | None = None) -> str:
-    """Why this process cannot use BPF on this host; empty when it can. `rows` are those of another host."""
-    if obstacle := host_checks.blocking(host_checks.look() if rows is None else rows):
+    """Why this process cannot use BPF on this host; empty if it can.
+
+    Args:
+        status: the status of this process, with its capabilities.
+        rows: what was checked on the host; None: it is checked now.
+    """
+    if obstacle := host_checks.blocking(host_checks.check() if rows is None else rows):
         return f"{obstacle}; the level qmp works without"
     lacking = capabilities.missing(status)
     if lacking:
-        spelled = ", ".join(f"{name} (to {purpose})" for name, purpose in lacking.items())
-        return f"missing {spelled}: run as root; the level qmp works without"
+        listed = ", ".join(f"{name} (to {purpose})" for name, purpose in lacking.items())
+        return f"missing {listed}: run as root; the level qmp works without"
     try:
         headers.find()
         _require_bcc()
@@ -131,7 +150,7 @@ def inability(status: Path = Path("/proc/self/status"), rows: Sequence[HostCheck
 
 
 def _require_bcc() -> None:
-    """MissingError where bcc is not installed; it is looked for, not loaded (bpf.py does that)."""
+    """Raise MissingError if bcc is not installed. This does not import bcc: only bpf/program.py does."""
     from importlib.util import find_spec
 
     if find_spec("bcc") is None:
@@ -139,7 +158,12 @@ def _require_bcc() -> None:
 
 
 def demand(target: Target, level: Level, binary: Binary, status: Path = Path("/proc/self/status")) -> None:
-    """TargetError or MissingError when `level` is asked for and cannot be."""
+    """Raise an error if a QEMU cannot be observed at a level.
+
+    Raises:
+        TargetError: the executable lacks something.
+        MissingError: this host or this process lacks something.
+    """
     for needs in NEEDS:
         if needs.level == level and (why := why_not(binary, needs)):
             raise TargetError(f"QEMU {target.pid} cannot be observed at level {level}: {why}; see fakedirty doctor")

@@ -1,4 +1,4 @@
-"""What of a QEMU's configuration decides about what can be counted: capabilities that are on, and huge pages."""
+"""The configuration of a QEMU that decides what can be counted: its migration capabilities, and huge pages."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from fakedirty.model.enums import Level
-from fakedirty.observe.bpf import blind_spots
+from fakedirty.observe.decode import blind_spots
 from fakedirty.qmp import dirty_limit
 from fakedirty.qmp.monitor import Address, Monitor
 from fakedirty.qmp.supported import FakeDirtySupport, read_support
 from fakedirty.qmp.turn import TASK_SECONDS, turn
 from fakedirty.qmp.validation import parsing_answers
 
-#: capabilities of migration by which pages take another way, and that way where the probes can be passed by
-WAYS = {
+#: capabilities of migration by which pages take a route that passes by the probes, each with that route
+ROUTES = {
     "multifd": blind_spots.MULTIFD,
     "xbzrle": blind_spots.XBZRLE,
     "compress": blind_spots.COMPRESSION,
@@ -28,12 +28,12 @@ BASE_PAGE = 4096
 
 
 def version(qmp: Monitor) -> str:
-    """QEMU's version, with its package's."""
+    """QEMU's version, with that of its package."""
     return version_text(qmp.execute("query-version"))
 
 
 def version_text(answer: Any) -> str:
-    """What query-version answers, as people write it."""
+    """The answer of query-version as text, ``10.0.13 (Debian 1:10.0.13)``."""
     numbers = ".".join(str(answer["qemu"][part]) for part in ("major", "minor", "micro"))
     return f"{numbers} {answer['package']}".strip()
 
@@ -46,15 +46,15 @@ def capabilities(qmp: Monitor) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class MigrationCapabilities:
-    """What a QEMU reports of itself: version, capabilities that are on, and to what the series can be set in it."""
+    """What a QEMU reports by QMP: its version, the capabilities that are on, and its fake dirty modes and hashes."""
 
     version: str
     capabilities: list[str]
     abilities: FakeDirtySupport
 
 
-def ask(address: Address, timeout: float = TASK_SECONDS) -> MigrationCapabilities:
-    """That of the QEMU there, within `timeout` seconds; QmpError says why it does not answer."""
+def read(address: Address, timeout: float = TASK_SECONDS) -> MigrationCapabilities:
+    """Read it from the QEMU at an address, within `timeout` seconds. Raises QmpError if QEMU does not answer."""
     with turn([address], timeout) as qmp, parsing_answers(address):
         return MigrationCapabilities(version(qmp), capabilities(qmp), read_support(qmp))
 
@@ -62,25 +62,28 @@ def ask(address: Address, timeout: float = TASK_SECONDS) -> MigrationCapabilitie
 def consequences(
     enabled: Iterable[str], level: Level | None, *, counts_channels: bool = False, has_series: bool = False
 ) -> dict[str, str]:
-    """What capabilities mean for the counts of a level, by capability; those that change nothing are left out.
+    """What capabilities mean for the counts of a level.
 
     Args:
         enabled: the capabilities that are on.
-        level: that of the observer.
-        counts_channels: the executable is one in which packets of multifd are seen.
-        has_series: this QEMU is one with the series.
+        level: the level at which QEMU is observed; None: at none.
+        counts_channels: probes find the packets of multifd in this executable.
+        has_series: this QEMU has the patch series.
+
+    Returns:
+        By capability what it means. Capabilities that change nothing are left out.
     """
     found = {}
     if level is Level.QMP and dirty_limit.CAPABILITY in enabled and not has_series:
         return {dirty_limit.CAPABILITY: f"no migration is seen at level {level}: {dirty_limit.REASON}"}
-    if level not in blind_spots.PAST:
+    if level not in blind_spots.MISSED:
         return {}
-    past = blind_spots.PAST[level] - ({blind_spots.MULTIFD} if counts_channels else set())
+    missed = blind_spots.MISSED[level] - ({blind_spots.MULTIFD} if counts_channels else set())
     for name in enabled:
-        if WAYS.get(name) in past:
-            found[name] = f"no share at level {level}: {blind_spots.BYPASSES[WAYS[name]][1]}"
+        if ROUTES.get(name) in missed:
+            found[name] = f"no share at level {level}: {blind_spots.BYPASSES[ROUTES[name]][1]}"
         elif name == "xbzrle":
-            found[name] = f"at level {level} pages are classed, but not told by whether xbzrle made deltas of them"
+            found[name] = f"at level {level} pages are classed, but it is not known which of them xbzrle sent as deltas"
         elif name == _POSTCOPY:
             found[name] = f"no share at level {level} from the switch to postcopy on"
     return found
@@ -90,7 +93,7 @@ _KERNEL_PAGE = re.compile(r"^KernelPageSize:\s+(\d+) kB", re.MULTILINE)
 
 
 def huge_pages(proc: Path, pid: int) -> list[int]:
-    """Sizes in bytes of the huge pages that a process has mapped; empty also where that may not be read."""
+    """Sizes in bytes of the huge pages that a process has mapped; empty also if that cannot be read."""
     try:
         smaps = (proc / str(pid) / "smaps").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""Whether a connection to a monitor may stay, so that it locks nobody out."""
+"""Whether a connection to a monitor may be kept without locking out other clients."""
 
 from __future__ import annotations
 
@@ -16,30 +16,39 @@ CHECK_SECONDS = 1.0
 
 
 class MonitorSharing:
-    """Says at which of `monitors` a connection may stay, from one moment to the next.
+    """Decides at which monitor of a QEMU a connection may be kept, at any moment.
 
-    It may at libvirt's, which many clients share; where the user wants it (`hold`); and at a Unix socket that is free
-    while somebody is served, from one check to the next by the same connection, at another one of the same QEMU (one
-    of `others`, or of `monitors`): that is then the manager's, and this one a second, until somebody waits there. A
-    manager that comes and goes has none, for all that can be seen, and keeps its choice. Sockets of which nobody can
-    see whom they serve are not stayed at: those of TCP, of a proxy, and of a process whose open files may not be
-    read.
+    A monitor serves one client at a time. A connection may be kept:
+
+    - at libvirt's monitor, which many clients share;
+    - at every monitor, if the user wants it (`hold`);
+    - at a free Unix socket, while the same connection is served at another one of the same QEMU from one check to the
+      next. That connection is the manager's, and the free socket is a second one. The connection is given up when
+      another client waits at it.
+
+    If the manager connects and leaves, no connection of it stays, and so none is kept. None is kept either at sockets
+    whose clients are not visible: those of TCP, of a proxy, and of a process whose open files cannot be read.
+
+    Args:
+        monitors: the monitors that may be used, the best first. Their order may change.
+        others: further monitors of the same QEMU.
+        hold: the user wants that a connection is kept.
     """
 
     def __init__(self, monitors: Sequence[Address], others: Sequence[Address] = (), *, hold: bool = False) -> None:
-        self._monitors = monitors  # whose order may change
+        self._monitors = monitors
         self._hold = hold
         places = [address for address in dict.fromkeys((*others, *monitors)) if clients_visible(address)]
         self._process = next((address.process for address in places if address.process is not None), None)
         self._unnamed = places if len(places) > 1 else []
-        self._names: dict[Address, bytes] = {}  # as the kernel's table has them
+        self._names: dict[Address, bytes] = {}  # of sockets, in the kernel's table
         self._queues: dict[Address, Queue] = {}
         self._served: Mapping[bytes, frozenset[int]] = {}
         self._checked = 0.0
         self._place: Address | None = None
 
     def places(self) -> tuple[Address, ...]:
-        """Where a connection may stay now, the best first; empty: nowhere."""
+        """The monitors at which a connection may be kept now, the best first; empty: at none."""
         if self._hold:
             return tuple(self._monitors)
         if isinstance(self._monitors[0].place, Domain):
@@ -56,9 +65,9 @@ class MonitorSharing:
         held = {name for name, now in self._served.items() if now & before.get(name, frozenset())}
         waited_for = None
         if self._place is not None:
-            held.discard(self._names[self._place])  # by ourselves
+            held.discard(self._names[self._place])  # held by this process itself
             waited_for = self._place if self._queues[self._place]() else None
-        for each in (self._place, *reversed(self._monitors)):  # the first is what managers are given most often
+        for each in (self._place, *reversed(self._monitors)):  # most managers are given the first monitor
             if each is not None and each != waited_for and (name := self._names.get(each)) is not None:
                 ours = each == self._place
                 if held - {name} and (ours or not self._served.get(name)):
@@ -66,7 +75,7 @@ class MonitorSharing:
         return None
 
     def _name(self, process: Process) -> None:
-        """Find the sockets that are not yet known: a process that has just been started binds them one by one."""
+        """Find sockets that are not known yet: a process that has just been started binds one after the other."""
         own = listeners(process) if self._unnamed else None
         for address in tuple(self._unnamed) if own else ():
             if found := listeners_at(address.place, process, own or {}):

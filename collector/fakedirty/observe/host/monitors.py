@@ -1,7 +1,7 @@
-"""The control monitors of a QEMU, as its command line and its configuration name them.
+"""The control monitors of a QEMU, which its command line and its configuration files name.
 
-Only what they call a control monitor is one: a process listens at other sockets too (VNC, serial lines, migration), and
-to connect there has effects.
+Only sockets that these call a control monitor are used. A QEMU listens at other sockets, too (VNC, serial lines,
+migration), and a connection there would have effects.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from fakedirty.qmp.address import (
 from .command_line import CommandLine, Keys, is_on, keys
 
 _LIBVIRTS_MONITOR = "charmonitor"
-_LIBVIRTS_QUESTIONS = re.compile(r"/qmp-[^/]+/qmp\.monitor$")
+_LIBVIRTS_PROBES = re.compile(r"/qmp-[^/]+/qmp\.monitor$")
 _SHORT = ("qmp", "qmp-pretty")
 
 
 def monitors(line: CommandLine, process: Process) -> tuple[Address, ...]:
-    """Where they are, the best first: a QEMU of libvirt's is reached through libvirt, which holds its monitor."""
+    """The addresses of the monitors, the best first. If libvirt holds a monitor, it is reached through libvirt."""
     places = dict.fromkeys(_places(line))
     ranks = (Domain, (UnixSocket, AbstractSocket, InheritedSocket, TcpSocket), Unreachable)
     return tuple(Address(place, process) for rank in ranks for place in places if isinstance(place, rank))
@@ -49,25 +49,25 @@ def _places(line: CommandLine) -> Iterator[Place]:
             yield from _of_chardev(group.get("chardev", ""), chardevs, line)
     for name, why in line.unread.items():
         yield Unreachable(
-            f"-readconfig {name}", f"monitors that it may name are not known, as it cannot be read ({why})"
+            f"-readconfig {name}", f"it cannot be read ({why}), so monitors that it may name are not known"
         )
 
 
 def _of_chardev(name: str, chardevs: dict[str, Keys], line: CommandLine) -> Iterator[Place]:
     group = chardevs.get(name)
     if group is None:
-        yield Unreachable(f"chardev {name}", "nothing says what it is")
+        yield Unreachable(f"chardev {name}", "no option defines it")
     elif name == _LIBVIRTS_MONITOR and "fd" in group and (uuids := list(line.values("uuid"))):
-        # libvirt starts it with a socket of its own, and stays connected to it
+        # libvirt passes a socket to QEMU, and stays connected to it
         yield Domain(uuids[-1])
     elif group.get("backend") != "socket":
-        yield Unreachable(f"chardev {name}", f"it is no socket, but of the kind {group.get('backend', 'unknown')}")
+        yield Unreachable(f"chardev {name}", f"it is not a socket: its kind is {group.get('backend', 'unknown')}")
     else:
         yield _socket(f"chardev {name}", group)
 
 
 def _of_short(option: str, value: str) -> Place:
-    """``unix:path,server=on`` and the like, as ``-qmp`` and ``-monitor`` have them."""
+    """The place of a short form such as ``unix:path,server=on``, which ``-qmp`` takes."""
     kind, colon, rest = value.partition(":")
     name = f"-{option} {value}"
     if kind == "unix" and colon:
@@ -76,11 +76,11 @@ def _of_short(option: str, value: str) -> Place:
         group = keys(rest, "address")
         host, _, port = group.get("address", "").rpartition(":")
         return _socket(name, {"host": host.strip("[]"), "port": port} | group)
-    return Unreachable(name, f"it is no socket, but of the kind {kind.partition(',')[0]}")
+    return Unreachable(name, f"it is not a socket: its kind is {kind.partition(',')[0]}")
 
 
 def _socket(name: str, group: Keys) -> Place:
-    """What a chardev of the kind ``socket`` is."""
+    """The place of a chardev of the kind ``socket``."""
     if why := _no_server(group):
         return Unreachable(name, why)
     if group.get("fd", "").isdigit():
@@ -88,23 +88,23 @@ def _socket(name: str, group: Keys) -> Place:
     if "path" in group and is_on(group, "abstract"):
         return AbstractSocket(group["path"], tight="tight" not in group or is_on(group, "tight"))
     if "path" in group:
-        if _LIBVIRTS_QUESTIONS.search(group["path"]):
-            return Unreachable(name, "libvirt asks this QEMU what it can do, and nothing else is to disturb that")
+        if _LIBVIRTS_PROBES.search(group["path"]):
+            return Unreachable(name, "libvirt reads from this QEMU what it supports, and must not be disturbed")
         return UnixSocket(group["path"])
     to = group.get("to", "")
     return TcpSocket(group.get("host", ""), group["port"], int(to) if to.isdigit() else None)
 
 
 def _no_server(group: Keys) -> str:
-    """Why nobody can be a plain client of it; empty where one can."""
+    """Why no plain client can connect to a socket; empty if one can."""
     if not is_on(group, "server"):
         where = group.get("path") or f"{group.get('host', '')}:{group.get('port', group.get('fd', ''))}"
-        return f"it is a client itself, of whoever listens at {where}: nothing is ever sent there"
+        return f"it is itself a client, of the process that listens at {where}"
     for wrapped in ("telnet", "websocket", "tn3270"):
         if is_on(group, wrapped):
-            return f"it wants its clients to speak {wrapped}"
+            return f"its clients must use {wrapped}"
     if group.get("tls-creds"):
-        return "it wants its clients to speak TLS"
+        return "its clients must use TLS"
     if "fd" in group and not group["fd"].isdigit():
-        return f"which socket the name {group['fd']} stands for is not known"
-    return "" if {"fd", "path", "port"} & group.keys() else "nothing says where it listens"
+        return f"the socket with the name {group['fd']} is not known"
+    return "" if {"fd", "path", "port"} & group.keys() else "no option says where it listens"

@@ -1,4 +1,4 @@
-"""Which QEMU is meant by a name, among those that run."""
+"""Choose a QEMU by the name of its VM."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from .target import Target
 
 
 def named(name: str, targets: Sequence[Target]) -> Target:
-    """The one whose VM has this name; TargetError has the nearest names where there is none.
+    """The QEMU whose VM has a name. A name with bytes that are not UTF-8 may be given in its shown form.
 
-    A name with bytes that are no UTF-8 may be given by them, or as it is shown.
+    Raises:
+        TargetError: there is none; the error has the nearest names.
+        UsageError: there are several.
     """
     name = name if any(target.vm == name for target in targets) else visible(name)
     found = [target for target in targets if target.vm == name]
@@ -26,7 +28,7 @@ def named(name: str, targets: Sequence[Target]) -> Target:
 
 
 def only(targets: Sequence[Target], trouble: str) -> Target:
-    """The single one; UsageError tells the `trouble` and all of them where there are several."""
+    """The single one of `targets`. If there are several, raises UsageError with the `trouble` and a list of them."""
     if len(targets) > 1:
         raise UsageError(f"{trouble}; choose one with --pid or --vm: {_listed(targets)}")
     return targets[0]

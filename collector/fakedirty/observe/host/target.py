@@ -1,4 +1,4 @@
-"""The QEMU processes of this host, as ``/proc`` shows them."""
+"""The QEMU processes of this host, by ``/proc``."""
 
 from __future__ import annotations
 
@@ -17,17 +17,27 @@ from . import command_line, emulator
 from .monitors import monitors
 
 PROC = Path("/proc")
-YOUNG_SECONDS = 10.0  # for which a process is looked at each time
-TURNS = 20
+YOUNG_SECONDS = 10.0  # from the start of a process, in which it is checked at each search
+TURNS = 20  # searches in which each older process is checked once
 
-_NAMES = ("qemu-system-", "qemu-kvm")  # where nothing but the command line may be read
+_NAMES = ("qemu-system-", "qemu-kvm")  # these decide if only the command line of a process may be read
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One running QEMU. `exe` opens the executable even when its file was deleted or replaced.
+    """One running QEMU.
 
-    `monitors` are its control monitors, the best first: a QEMU of libvirt's is reached through libvirt.
+    Attributes:
+        pid: its process id.
+        vm: the name of its VM.
+        exe: a path that opens its executable, even if the file was deleted or replaced.
+        program: the path of the executable, for messages.
+        start_ticks: when it was started, in clock ticks since boot.
+        monitors: its control monitors, the best first. A QEMU of libvirt's is reached through libvirt.
+        proc: where ``/proc`` is.
+        incoming: it was started to wait for a migration.
+        uuid: the UUID of its guest (-uuid); empty: it has none.
+        file: device and inode of its executable, as a process may replace itself by another one.
     """
 
     pid: int
@@ -37,34 +47,34 @@ class Target:
     start_ticks: int
     monitors: tuple[Address, ...]
     proc: Path = PROC
-    incoming: bool = False  # it was started to wait for a migration
-    uuid: str = ""  # of its guest (-uuid); empty without one
-    file: tuple[int, int] = (0, 0)  # device and inode of `exe`: a process may start another one in its own place
+    incoming: bool = False
+    uuid: str = ""
+    file: tuple[int, int] = (0, 0)
 
     @property
     def identity(self) -> tuple[int, int]:
-        """Process id and start time, as ids are used again."""
+        """Process id and start time: ids are reused."""
         return self.pid, self.start_ticks
 
     @property
     def process(self) -> Process:
-        """The process that it is."""
+        """Its process."""
         return Process(self.pid, self.start_ticks, self.proc)
 
     @property
     def has_monitor(self) -> bool:
-        """Whether any of its monitors is one that a client can come to."""
+        """Whether a client can connect to any of its monitors."""
         return any(not isinstance(address.place, Unreachable) for address in self.monitors)
 
     def at(self, socket: Path) -> Address:
-        """A socket that somebody named as one of its monitors."""
+        """The address of a socket that the user named as its monitor."""
         return Address(socket, self.process)
 
     @property
     def runs(self) -> bool:
-        """Whether it has not ended, to the best of our knowledge: its id may be another's by now.
+        """Whether a process with its id runs, which is most often itself.
 
-        A process that is ending has no memory any more, and so no command line, while it still has an entry.
+        A process that is ending still has an entry, but no memory any more, and therefore no command line.
         """
         try:
             return bool((self.proc / str(self.pid) / "cmdline").read_bytes())
@@ -73,62 +83,62 @@ class Target:
 
 
 class Finder:
-    """Finds QEMUs again and again, and looks at little but what is new.
+    """Finds all QEMUs of this host repeatedly, at little cost. Only one thread may use it.
 
-    A process that has just come may be one that starts QEMU in its place: it is looked at each time. Others, and those
-    whose id might be another's by now, are looked at in turn, all of them in :data:`TURNS` times. For one thread.
+    A young process is checked at each search, as it may be replaced by QEMU. An older one may be replaced, too, or its
+    id may be reused. So each older process is checked once in :data:`TURNS` searches.
     """
 
     def __init__(self, proc: Path = PROC, clock: Callable[[], float] = time.monotonic) -> None:
         self._proc = proc
         self._clock = clock
-        self._seen: dict[str, _Seen] = {}
-        self._young: dict[str, _Seen] = {}
-        self._turns: list[_Seen] = []  # those whose turn is yet to come
-        self._a_turn = 0
+        self._known: dict[str, _KnownProcess] = {}
+        self._young: dict[str, _KnownProcess] = {}
+        self._waiting: list[_KnownProcess] = []  # older ones that are still to be checked in these TURNS searches
+        self._turn_size = 0
 
     def find(self) -> list[Target]:
         """All QEMU system emulators that run, by process id."""
         now = self._clock()
         entries = {entry for entry in os.listdir(self._proc) if entry.isdecimal()}
-        for entry in self._seen.keys() - entries:
-            del self._seen[entry]
-        for entry in sorted(entries - self._seen.keys(), key=int):  # a parent before its children
-            self._seen[entry] = self._young[entry] = _Seen(entry, now + YOUNG_SECONDS)
+        for entry in self._known.keys() - entries:
+            del self._known[entry]
+        for entry in sorted(entries - self._known.keys(), key=int):  # a parent before its children
+            self._known[entry] = self._young[entry] = _KnownProcess(entry, now + YOUNG_SECONDS)
         self._young = {
-            entry: seen for entry, seen in self._young.items() if now < seen.young_until and entry in entries
+            entry: known for entry, known in self._young.items() if now < known.young_until and entry in entries
         }
-        if not self._turns:
-            self._turns = list(self._seen.values())
-            self._a_turn = -(-len(self._turns) // TURNS)
-        old, self._turns = self._turns[: self._a_turn], self._turns[self._a_turn :]
-        for seen in (*self._young.values(), *(each for each in old if each.entry in entries)):
-            self._look(seen)
-        found = [seen.target for seen in self._seen.values() if seen.target is not None]
+        if not self._waiting:
+            self._waiting = list(self._known.values())
+            self._turn_size = -(-len(self._waiting) // TURNS)
+        old, self._waiting = self._waiting[: self._turn_size], self._waiting[self._turn_size :]
+        for known in (*self._young.values(), *(each for each in old if each.entry in entries)):
+            self._check(known)
+        found = [known.target for known in self._known.values() if known.target is not None]
         return sorted(found, key=lambda target: target.pid)
 
-    def _look(self, seen: _Seen) -> None:
-        directory = f"{self._proc}/{seen.entry}"
+    def _check(self, known: _KnownProcess) -> None:
+        directory = f"{self._proc}/{known.entry}"
         executable = emulator.key(f"{directory}/exe")
-        same = executable is not None and executable == seen.executable and not seen.pending
-        if same and (seen.target is None or seen.target.process.runs):
+        same = executable is not None and executable == known.executable and not known.pending
+        if same and (known.target is None or known.target.process.runs):
             return
-        seen.executable = executable
-        target = _examine(int(seen.entry), self._proc)
-        seen.target = None if target is None or self._is_copy(target) else target
-        # a QEMU that has just started in the place of another program may have no command line yet
-        seen.pending = seen.target is None and executable is not None and emulator.is_known(executable)
+        known.executable = executable
+        target = _examine(int(known.entry), self._proc)
+        known.target = None if target is None or self._is_copy(target) else target
+        # a QEMU that has just replaced another program may have no command line yet
+        known.pending = known.target is None and executable is not None and emulator.is_known(executable)
 
     def _is_copy(self, target: Target) -> bool:
-        """Whether it is a child of a QEMU that is nothing of its own: not yet, or to tear memory down."""
-        parent = self._seen.get(str(target.process.parent))
-        of = parent.target if parent else None
-        return of is not None and of.process.arguments() == target.process.arguments()
+        """Whether it is a forked child of a QEMU with the same command line: it runs no VM of its own."""
+        parent = self._known.get(str(target.process.parent))
+        qemu = parent.target if parent else None
+        return qemu is not None and qemu.process.arguments() == target.process.arguments()
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What is known of a process id; `pending` is a QEMU that runs no VM, or not yet."""
+class _KnownProcess:
+    """What is known of a process id. `pending`: it is a QEMU that does not run a VM, or not yet."""
 
     entry: str
     young_until: float
@@ -143,17 +153,17 @@ def find_all(proc: Path = PROC) -> list[Target]:
 
 
 def by_pid(pid: int, proc: Path = PROC) -> Target:
-    """The QEMU with a process id, whatever it is called; TargetError where it is none."""
+    """The QEMU with a process id. Raises TargetError if there is none."""
     if not (proc / str(pid)).is_dir():
         raise TargetError(f"there is no process {pid}")
     found = _examine(pid, proc)
     if found is None:
-        raise TargetError(f"process {pid} is not a QEMU system emulator (or not visible without root)")
+        raise TargetError(f"process {pid} is not a QEMU system emulator (or only root can see that it is)")
     return found
 
 
 def _examine(pid: int, proc: Path) -> Target | None:
-    """The QEMU that a process is, None where it is none, has ended, or only prints something."""
+    """The QEMU of a process id; None if the process is none, has ended, or only prints something."""
     directory = proc / str(pid)
     try:
         ticks = start_ticks((directory / "stat").read_text(errors="replace"))
@@ -183,7 +193,7 @@ def _runs_emulator(process: Process) -> bool:
     path = process.directory / "exe"
     if (known_by := emulator.key(path)) is not None:
         return emulator.is_emulator(path, known_by)
-    # another user's: the file that it was started by may be looked at nevertheless
+    # The process is another user's. The file by which it was started may be readable nevertheless.
     words = process.arguments()
     started = shutil.which(words[0]) if words else None
     if started is not None and (known_by := emulator.key(started)) is not None:

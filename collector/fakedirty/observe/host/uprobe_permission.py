@@ -1,7 +1,7 @@
-"""Whether this kernel lets this process create uprobes. Some ask for CAP_PERFMON, some for CAP_SYS_ADMIN.
+"""Whether this process may create uprobes. Some kernels need CAP_PERFMON for that, others CAP_SYS_ADMIN.
 
-No version says which, so the kernel itself is asked: for a uprobe in a file that does not exist. It
-checks the right first.
+The version of a kernel does not show which one. So this tries to create a uprobe in a file that does not exist: the
+kernel checks the capability before it opens the file.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import errno
 import os
 from pathlib import Path
 
-from fakedirty.observe.bpf.uprobe import SOURCES, BpfError, open_event
+from fakedirty.linux.uprobe import SOURCES, BpfError, open_event
 
-_REFUSALS = frozenset({errno.EACCES, errno.EPERM, errno.ENODEV})  # the last one is that there are no uprobes
+_REFUSALS = frozenset({errno.EACCES, errno.EPERM, errno.ENODEV})  # ENODEV: the kernel has no uprobes
 
 
 def may_create_uprobes(sources: Path = SOURCES) -> bool:
-    """Ask the kernel; False also where it has no uprobes."""
+    """Whether this process may create uprobes. False also if the kernel has none."""
     try:
         os.close(open_event(Path("/nonexistent/fakedirty"), 0, os.getpid(), sources=sources))
     except BpfError as error:

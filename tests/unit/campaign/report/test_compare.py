@@ -1,4 +1,4 @@
-"""Tables of a campaign: what runs that did not complete say in them, and what is compared with what."""
+"""Tables of a campaign: the place of runs that did not complete, and which runs are compared."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from campaign_frames import LIMIT, campaign, empty
 from fakedirty.campaign.report.cells import cells, treatments
 from fakedirty.campaign.report.compare import differences, medians
-from fakedirty.campaign.report.metrics import METRICS, Metric
+from fakedirty.campaign.report.metrics import METRICS, RunMetric
 from fakedirty.campaign.report.statistics import holm, smallest_p
 
 BY_COLUMN = {metric.column: metric for metric in METRICS}
@@ -33,7 +33,7 @@ def frame(runs: pd.DataFrame) -> pd.DataFrame:
     return medians(cells(runs), treatments(runs))
 
 
-def row(frame: pd.DataFrame, treatment: str, metric: Metric, memory: int = 512) -> Any:
+def row(frame: pd.DataFrame, treatment: str, metric: RunMetric, memory: int = 512) -> Any:
     chosen = frame[
         (frame["workload"] == "workingset")
         & (frame["memory_mib"] == memory)

@@ -1,4 +1,4 @@
-"""What the documents of the report say, held against the code; their example is run."""
+"""The documents of the report, compared with the code; their example is run."""
 
 from __future__ import annotations
 
@@ -52,8 +52,17 @@ def test_the_example_compares_a_campaign(tmp_path: Path) -> None:
     made = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert made.returncode == 0, made.stderr
     assert "an example: 48 runs" in made.stdout
-    assert "skip less vanilla, workingset, 512 MiB: below −2" in made.stdout
+    assert "skip minus vanilla, workingset, 512 MiB: below −2" in made.stdout
     assert "6 pairs, Cliff's delta -1.00" in made.stdout
+
+
+def test_the_example_ends_in_one_line_where_there_is_no_campaign(tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLE), str(tmp_path / "none")]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (made.returncode, made.stdout) == (1, "")
+    assert made.stderr == (
+        f"compare_treatments.py: {tmp_path / 'none'} is not the directory of a campaign: it has no campaign.json\n"
+    )
 
 
 def test_the_examples_overview_counts_what_did_not_complete() -> None:

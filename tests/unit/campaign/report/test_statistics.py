@@ -1,4 +1,4 @@
-"""The statistics of campaigns, held against scipy's and against samples worked out by hand."""
+"""The statistics of campaigns, compared with scipy's and with samples worked out by hand."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_base_that_was_cut_off_bounds_the_difference_from_above() -> None:
     assert difference.p == pytest.approx(stats.binomtest(0, 6).pvalue) == smallest_p(6)
 
 
-def test_two_that_were_both_cut_off_tell_nothing() -> None:
+def test_two_that_were_both_cut_off_have_no_order() -> None:
     limit, cut = np.full(4, 60.0), np.ones(4, bool)
     difference = paired(limit, cut, limit, cut)
     assert (difference.least, difference.most) == (-math.inf, math.inf)
@@ -147,7 +147,7 @@ def test_equal_pairs_have_no_p() -> None:
 
 
 @pytest.mark.parametrize("pairs", range(1, 9))
-def test_no_test_can_say_less_than_the_smallest_p(pairs: int) -> None:
+def test_no_test_gives_less_than_the_smallest_p(pairs: int) -> None:
     shrunk = -np.arange(1.0, pairs + 1)
     assert stats.wilcoxon(shrunk).pvalue == pytest.approx(smallest_p(pairs))
     assert stats.binomtest(0, pairs).pvalue == pytest.approx(smallest_p(pairs))
@@ -158,7 +158,7 @@ def test_five_pairs_cannot_be_significant_and_six_can() -> None:
 
 
 @pytest.mark.parametrize("runs", [2, 3, 5, 6])
-def test_the_range_of_few_runs_covers_the_median_less_often_than_is_asked(runs: int) -> None:
+def test_the_range_of_few_runs_covers_the_median_less_often_than_it_should(runs: int) -> None:
     """Of a symmetric distribution about 0: all above or all below is what misses it."""
     draws = np.random.default_rng(3).normal(size=(200_000, runs))
     within = ((draws.min(axis=1) < 0) & (draws.max(axis=1) > 0)).mean()

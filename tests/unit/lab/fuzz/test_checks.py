@@ -1,12 +1,13 @@
-"""What the fuzz holds a switchover to: what was expected of it, where nothing came in between."""
+"""Checks of a switchover: its pages against the expected ones, if nothing happened between decision and switchover."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fakedirty.lab.fuzz.checks import check_decided, check_switchover, expectation
-from fakedirty.lab.fuzz.draw import AVAILABLE, draw
-from fakedirty.lab.fuzz.plan import Possibilities
+from fakedirty.lab.fuzz.checks import check_switchover_mode, check_switchover_pages, expected_pages
+from fakedirty.lab.fuzz.plans.draw_attempt import AVAILABLE
+from fakedirty.lab.fuzz.plans.draw_plan import draw_plan
+from fakedirty.lab.fuzz.plans.possibilities import Possibilities
 from fakedirty.model.enums import Mode
 
 FINAL = {"fake-dirty": {"expected": 300}}
@@ -22,47 +23,49 @@ def rounds(last: dict[str, Any] | None = None, before: dict[str, Any] | None = N
 
 
 def test_a_switchover_that_sends_more_than_expected_is_wrong() -> None:
-    assert expectation(rounds(), FINAL) == 300
-    assert check_switchover(rounds(), 300) == []
-    (wrong,) = check_switchover(rounds(), 299)
-    assert wrong == "the switchover sent 300 pages, and was expected to send 299"
+    assert expected_pages(rounds(), FINAL) == 300
+    assert check_switchover_pages(rounds(), 300) == []
+    [error] = check_switchover_pages(rounds(), 299)
+    assert error == "the switchover sent 300 pages, and was expected to send 299"
 
 
-def test_a_switchover_is_held_to_nothing_where_something_came_in_between() -> None:
-    assert expectation(rounds({"dirty": 2001}), FINAL) is None, "the guest wrote on"
-    assert expectation(rounds({"hash": "sha1"}), FINAL) is None, "nothing was known any more"
-    assert expectation(rounds(before={"mode": "observe"}), FINAL) is None, "there was no look"
-    assert expectation(rounds(before={"visited": 5, "left": 1995}), FINAL) is None, "another round would have followed"
-    assert expectation(rounds({"dirty": 0}, {"dirty": 0, "left": 0}), FINAL) is None, "there was nothing to be seen"
-    assert expectation(rounds(), {}) is None
-    assert expectation({"rounds": rounds()["rounds"][1:]}, FINAL) is None, "there was no round but the bulk round"
+def test_a_switchover_has_no_expectation_if_something_happened_before_it() -> None:
+    assert expected_pages(rounds({"dirty": 2001}), FINAL) is None, "the guest wrote on"
+    assert expected_pages(rounds({"hash": "sha1"}), FINAL) is None, "the records were dropped"
+    assert expected_pages(rounds(before={"mode": "observe"}), FINAL) is None, "there was no look"
+    assert expected_pages(rounds(before={"visited": 5, "left": 1995}), FINAL) is None, (
+        "another round would have followed"
+    )
+    assert expected_pages(rounds({"dirty": 0}, {"dirty": 0, "left": 0}), FINAL) is None, "no page was dirty"
+    assert expected_pages(rounds(), {}) is None
+    assert expected_pages({"rounds": rounds()["rounds"][1:]}, FINAL) is None, "there was no round but the bulk round"
 
 
-def test_what_a_switchover_was_decided_by_stays_where_qemu_keeps_it() -> None:
+def test_mode_and_hash_stay_from_the_decision_to_the_switchover() -> None:
     exact = {"exact": True}
-    assert check_decided(rounds(exact, exact)) == []
-    (wrong,) = check_decided(rounds({**exact, "mode": "off"}, exact))
-    assert wrong == "the switchover was decided in mode skip, hash xxh3-64, and made in mode off, hash xxh3-64"
-    assert check_decided(rounds({**exact, "hash": "sha1"}, exact))
-    assert check_decided(rounds({"mode": "off"})) == [], "an earlier series takes another mode at any moment"
-    assert check_decided(rounds({**exact, "kind": "iterative", "mode": "off"})) == []
-    assert check_decided({"rounds": rounds(exact)["rounds"][2:]}) == []
-    assert check_decided({"rounds": []}) == []
+    assert check_switchover_mode(rounds(exact, exact)) == []
+    [error] = check_switchover_mode(rounds({**exact, "mode": "off"}, exact))
+    assert error == "the switchover was decided in mode skip, hash xxh3-64, and made in mode off, hash xxh3-64"
+    assert check_switchover_mode(rounds({**exact, "hash": "sha1"}, exact))
+    assert check_switchover_mode(rounds({"mode": "off"})) == [], "an earlier series adopts another mode at any moment"
+    assert check_switchover_mode(rounds({**exact, "kind": "iterative", "mode": "off"})) == []
+    assert check_switchover_mode({"rounds": rounds(exact)["rounds"][2:]}) == []
+    assert check_switchover_mode({"rounds": []}) == []
 
 
-def test_a_guest_stands_still_where_nothing_is_toggled_any_more() -> None:
-    possible = Possibilities(("xxh3-64", "sha1"))
-    plans = [draw(7, index, possible) for index in range(200)]
-    still = [plan for plan in plans if plan.attempts[-1].still]
-    assert 20 <= len(still) <= 60
-    for plan in still:
+def test_a_guest_is_stopped_after_the_last_toggle() -> None:
+    possibilities = Possibilities(("xxh3-64", "sha1"))
+    plans = [draw_plan(7, index, possibilities) for index in range(200)]
+    stopped = [plan for plan in plans if plan.attempts[-1].guest_stop]
+    assert 20 <= len(stopped) <= 60
+    for plan in stopped:
         attempt = plan.attempts[-1]
-        assert attempt.still
-        moment = attempt.still.moment.after_seconds or 0
+        assert attempt.guest_stop
+        moment = attempt.guest_stop.moment.after_seconds or 0
         last = attempt.toggles[-1]
         assert (last.mode, last.hasty) == (Mode.SKIP, False)
         assert all((toggle.moment.after_seconds or 0) < moment for toggle in attempt.toggles)
         assert not [change for change in attempt.changes if AVAILABLE in change.parameters]
-        assert attempt.still.parameters["fake-dirty-switchover"] is True
+        assert attempt.guest_stop.parameters["fake-dirty-switchover"] is True
         assert moment < attempt.seconds
-    assert not [plan for plan in plans for attempt in plan.attempts[:-1] if attempt.still]
+    assert not [plan for plan in plans for attempt in plan.attempts[:-1] if attempt.guest_stop]

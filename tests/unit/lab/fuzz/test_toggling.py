@@ -1,12 +1,12 @@
-"""Toggles of a fuzzed migration: what counts as taken, with a QEMU that is only told about."""
+"""Toggles of a fuzzed migration: those that count as adopted, with a QEMU that is a table of answers."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
 import pytest
-from fakedirty.lab.fuzz.coverage import CANCELLED, FORCED, SWITCHOVER, Taken
-from fakedirty.lab.fuzz.plan import Toggle
+from fakedirty.lab.fuzz.coverage import CANCELLED, FORCED, SWITCHOVER, AdoptedToggle
+from fakedirty.lab.fuzz.plans.plan import Toggle
 from fakedirty.lab.fuzz.toggling import ToggleDriver
 from fakedirty.lab.migrate import PAUSED
 from fakedirty.model.enums import Mode
@@ -27,25 +27,25 @@ class Stopped:
 
 
 def toggled(*toggles: Toggle) -> ToggleDriver:
-    toggling = ToggleDriver(("tcg",), retried=False)
+    driver = ToggleDriver(("tcg",), retried=False)
     for toggle in toggles:
-        toggling.set(toggle, cast(Qmp, Stopped()))
-    return toggling
+        driver.set(toggle, cast(Qmp, Stopped()))
+    return driver
 
 
 def test_the_switchover_adopts_what_was_set_last() -> None:
-    (taken,) = toggled(OBSERVE, SKIP).taken(info("skip", "sha1", "completed"))
-    assert taken == Taken(("off→skip",), ("tcg", "sha1", SWITCHOVER))
+    [toggle] = toggled(OBSERVE, SKIP).adopted(info("skip", "sha1", "completed"))
+    assert toggle == AdoptedToggle(("off→skip",), ("tcg", "sha1", SWITCHOVER))
 
 
 @pytest.mark.parametrize("final", [info("off", "md5", "completed"), info("skip", "sha1", "cancelled")])
-def test_what_the_switchover_did_not_adopt_is_not_taken(final: dict[str, Any]) -> None:
-    assert toggled(SKIP).taken(final) == []
+def test_a_toggle_that_the_switchover_did_not_adopt_does_not_count(final: dict[str, Any]) -> None:
+    assert toggled(SKIP).adopted(final) == []
 
 
-def test_all_toggles_of_an_attempt_meet_what_happened_in_it() -> None:
-    toggling = toggled(SKIP)
-    toggling.meet(FORCED)
-    (taken,) = toggling.taken(info("skip", "sha1", "completed"))
-    assert FORCED in taken.features
-    assert CANCELLED not in taken.features
+def test_all_toggles_of_an_attempt_have_its_features() -> None:
+    driver = toggled(SKIP)
+    driver.add_feature(FORCED)
+    [toggle] = driver.adopted(info("skip", "sha1", "completed"))
+    assert FORCED in toggle.features
+    assert CANCELLED not in toggle.features

@@ -1,4 +1,4 @@
-"""The law of what pages hold: memory that obeys it is right, and every kind of damage is found."""
+"""The law of page contents: memory that obeys it is right, and every kind of damage is found."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_memory_that_a_sweep_left_is_right(report: GuestReport, sweep: int) -> N
     assert "42 pages" in str(content)
 
 
-def test_pages_that_the_sweep_has_not_reached_yet_are_right(report: GuestReport) -> None:
+def test_pages_before_the_current_sweep_reaches_them_are_right(report: GuestReport) -> None:
     memory, before = memory_after(report, 7, 6), memory_after(report, 6, 6)
     memory[103:] = before[103:]
     assert check_content(memory, report).right
@@ -100,16 +100,16 @@ def test_a_single_wrong_word_anywhere_is_found(report: GuestReport) -> None:
     assert check_content(memory, report).wrong["untouched"].tolist() == [frame]
 
 
-def test_text_is_of_its_page_and_its_place(with_text: GuestReport) -> None:
+def test_text_depends_on_page_and_place(with_text: GuestReport) -> None:
     memory = memory_after(with_text, 7, 7)
     assert check_content(memory, with_text).right
-    assert not check_content(memory, parse_report(REPORT)).right, "a page of text is no page without"
+    assert not check_content(memory, parse_report(REPORT)).right, "a page with text differs from one without"
     page = memory[with_text.frames("fake")[0]]
     characters = page.reshape(-1, 16)[:, :7].tobytes()
     assert set(characters) <= set(range(0x30, 0x70)) | set(
         int(pattern(with_text.frames("fake"))[0]).to_bytes(4, "little")
     )
-    assert len(np.unique(page)) > PAGE_WORDS * 7 / 16 - 5, "no text comes twice"
+    assert len(np.unique(page)) > PAGE_WORDS * 7 / 16 - 5, "no word of text is repeated"
     assert not memory[with_text.frames("zero"), 1].any()
 
 

@@ -1,4 +1,4 @@
-"""Our programs of the guest of services, run on this machine: what they sort, draw, ask for and report."""
+"""The programs that we wrote for the guest of services, run on this host."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compiler import gcc
 from fakedirty.package_files import carried
 
 SOURCES = carried("guests") / "services"
-GCC = ["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-pthread"]
+FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-pthread")
 ITEMS = 1000
 CONSTANT = 0.99
 LAG = 1 / 32  # a bucket of the histogram
 
 
 def library(directory: Path, *sources: str, flags: tuple[str, ...] = ()) -> ctypes.CDLL:
-    """C files of the guest, to be called from here."""
+    """C files of the guest as a library."""
     file = directory / f"{sources[0]}.so"
-    command = [*GCC, *flags, "-shared", "-fPIC", "-o", str(file), *(str(SOURCES / name) for name in sources), "-lm"]
-    subprocess.run(command, check=True)
+    gcc(*FLAGS, *flags, "-shared", "-fPIC", "-o", file, *(SOURCES / name for name in sources), "-lm")
     return ctypes.CDLL(str(file))
 
 
 @pytest.fixture(scope="module")
 def ycsb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("ycsb") / "ycsb"
-    sources = [str(SOURCES / name) for name in ("ycsb.c", "meter.c", "store.c", "zipfian.c")]
-    subprocess.run([*GCC, "-o", str(program), *sources, "-lm"], check=True)
+    sources = [SOURCES / name for name in ("ycsb.c", "meter.c", "store.c", "zipfian.c")]
+    gcc(*FLAGS, "-o", program, *sources, "-lm")
     return program
 
 
@@ -52,12 +52,12 @@ def test_zipfian_numbers_come_as_often_as_they_should(tmp_path: Path, steps: lis
     assert zipfian.zeta == pytest.approx(weights.sum())
     draws = 100_000
     drawn = [code.zipfian_item(ctypes.byref(zipfian), (number + 0.5) / draws) for number in range(draws)]
-    seen = np.bincount(drawn, minlength=ITEMS)
-    assert len(seen) == ITEMS
-    expected, measured = weights.cumsum() / weights.sum(), seen.cumsum() / draws
+    counts = np.bincount(drawn, minlength=ITEMS)
+    assert len(counts) == ITEMS
+    expected, measured = weights.cumsum() / weights.sum(), counts.cumsum() / draws
     assert measured[:2] == pytest.approx(expected[:2], abs=1e-4)  # exact in the method
     assert np.abs(measured - expected).max() < 0.02  # an approximation of the rest
-    assert seen[-1] > 0
+    assert counts[-1] > 0
 
 
 def test_uniform_numbers_are_uniform(tmp_path: Path) -> None:
@@ -107,20 +107,20 @@ def test_a_report_has_the_operations_and_their_latencies(tmp_path: Path, monkeyp
     word, done, interval_us, median_us, p99_us = first.split()
     assert (word, int(done)) == ("operations", 10_000)
     assert int(interval_us) > 0
-    for told, percent in ((median_us, 50), (p99_us, 99)):
+    for reported, percent in ((median_us, 50), (p99_us, 99)):
         exact = np.percentile(latencies, percent, method="inverted_cdf") / 1000
-        assert exact * (1 - LAG) - 0.1 <= float(told) <= exact + 0.1
+        assert exact * (1 - LAG) - 0.1 <= float(reported) <= exact + 0.1
     assert second.split()[:2] == ["operations", "0"]
-    assert len(second.split()) == 3  # of nothing there is no latency
+    assert len(second.split()) == 3  # without operations there is no latency
 
 
 class Recorder:
-    """A store by memcached's protocol that notes each request: its word, and its keys."""
+    """A store with memcached's protocol that notes the word and the keys of each request."""
 
-    def __init__(self, records: int, wanted: int) -> None:
+    def __init__(self, records: int, more: int) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._stored: set[str] = set()
-        self._records, self._wanted = records, wanted
+        self._records, self._more = records, more
         self.requests: list[tuple[str, list[str]]] = []
 
     @property
@@ -128,10 +128,10 @@ class Recorder:
         return int(self._listener.getsockname()[1])
 
     def serve(self) -> None:
-        """One client, until as many requests as wanted came after the records were loaded."""
+        """Serve one client, until it has loaded the records and made `more` requests."""
         connection, _ = self._listener.accept()
         with self._listener, connection, connection.makefile("rb") as incoming:
-            while len(self.requests) < self._records + self._wanted:
+            while len(self.requests) < self._records + self._more:
                 word, *rest = incoming.readline().decode().split()
                 if word == "set":
                     self.requests.append(("update" if rest[0] in self._stored else "insert", rest[:1]))
@@ -148,9 +148,9 @@ class Recorder:
 
 
 @pytest.fixture
-def asked(ycsb: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[list[tuple[str, list[str]]]]:
-    """The first requests of a workload on 500 records; they are the same in every run."""
-    recorder = Recorder(records=500, wanted=4000)
+def requests(ycsb: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[list[tuple[str, list[str]]]]:
+    """The first requests of a workload on 500 records. They are the same in every run."""
+    recorder = Recorder(records=500, more=4000)
     command = [str(ycsb), "memcached", request.param, "500", str(recorder.port)]
     with subprocess.Popen(command, env={"METER": str(tmp_path / "port")}, stderr=subprocess.DEVNULL) as client:
         try:
@@ -166,7 +166,7 @@ def shares(requests: list[tuple[str, list[str]]]) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("requests", "expected"),
     [
         ("A", {"get": 0.5, "update": 0.5}),
         ("B", {"get": 0.95, "update": 0.05}),
@@ -175,25 +175,25 @@ def shares(requests: list[tuple[str, list[str]]]) -> dict[str, float]:
         ("E", {"scan": 0.95 * 0.99, "get": 0.95 * 0.01, "insert": 0.05}),  # a scan of one record is a get
         ("F", {"get": 2 / 3, "update": 1 / 3}),  # what is modified is read first
     ],
-    indirect=["asked"],
+    indirect=["requests"],
 )
-def test_ycsb_asks_in_the_mix_of_its_workload(asked: list[tuple[str, list[str]]], expected: dict[str, float]) -> None:
-    assert shares(asked) == pytest.approx(expected, abs=0.03)
+def test_ycsb_has_the_mix_of_its_workload(requests: list[tuple[str, list[str]]], expected: dict[str, float]) -> None:
+    assert shares(requests) == pytest.approx(expected, abs=0.03)
 
 
-@pytest.mark.parametrize("asked", ["C"], indirect=True)
-def test_ycsb_asks_for_few_records_often_and_they_are_all_over(asked: list[tuple[str, list[str]]]) -> None:
-    frequent = Counter(keys[0] for _, keys in asked).most_common(10)
+@pytest.mark.parametrize("requests", ["C"], indirect=True)
+def test_ycsb_reads_few_records_often_and_they_are_scattered(requests: list[tuple[str, list[str]]]) -> None:
+    frequent = Counter(keys[0] for _, keys in requests).most_common(10)
     weights = np.arange(1, 501) ** -CONSTANT
-    assert frequent[0][1] / len(asked) == pytest.approx(weights[0] / weights.sum(), abs=0.04)
+    assert frequent[0][1] / len(requests) == pytest.approx(weights[0] / weights.sum(), abs=0.04)
     numbers = sorted(int(key.removeprefix("user")) for key, _ in frequent)
     assert numbers[-1] - numbers[0] > 250
 
 
-@pytest.mark.parametrize("asked", ["D"], indirect=True)
-def test_ycsb_d_asks_for_the_newest_records(asked: list[tuple[str, list[str]]]) -> None:
+@pytest.mark.parametrize("requests", ["D"], indirect=True)
+def test_ycsb_d_reads_the_newest_records(requests: list[tuple[str, list[str]]]) -> None:
     newest, behind = 499, []
-    for word, [key] in asked:
+    for word, [key] in requests:
         number = int(key.removeprefix("user"))
         if word == "insert":
             assert number == newest + 1
@@ -204,27 +204,27 @@ def test_ycsb_d_asks_for_the_newest_records(asked: list[tuple[str, list[str]]]) 
     assert np.median(behind) < 50
 
 
-@pytest.mark.parametrize("asked", ["E"], indirect=True)
-def test_ycsb_e_scans_up_to_a_hundred_records_in_a_row(asked: list[tuple[str, list[str]]]) -> None:
-    lengths = [len(keys) for word, keys in asked if word == "get"]
+@pytest.mark.parametrize("requests", ["E"], indirect=True)
+def test_ycsb_e_scans_up_to_a_hundred_records_in_a_row(requests: list[tuple[str, list[str]]]) -> None:
+    lengths = [len(keys) for word, keys in requests if word == "get"]
     assert (min(lengths), max(lengths)) == (1, 100)
     assert np.mean(lengths) == pytest.approx(50.5, abs=2)
-    for word, keys in asked[:50]:
+    for word, keys in requests[:50]:
         if word == "get":
             numbers = [int(key.removeprefix("user")) for key in keys]
             assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "report"),
     [
         (["memcached", "G", "10"], "error ycsb STORE A-F RECORDS [PORT]\n"),
         (["memcached", "A", "0"], "error ycsb STORE A-F RECORDS [PORT]\n"),
         (["disk", "A", "10"], "error no such store: disk\n"),
     ],
 )
-def test_ycsb_says_on_its_port_what_it_cannot_do(ycsb: Path, tmp_path: Path, words: list[str], said: str) -> None:
+def test_ycsb_reports_errors_on_its_port(ycsb: Path, tmp_path: Path, words: list[str], report: str) -> None:
     port = tmp_path / "port"
     done = subprocess.run([str(ycsb), *words], env={"METER": str(port)}, capture_output=True, check=False)
     assert done.returncode == 1
-    assert port.read_text() == said
+    assert port.read_text() == report

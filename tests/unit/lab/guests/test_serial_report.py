@@ -1,4 +1,4 @@
-"""The serial protocol of the guests, as it comes: among other lines, in parts, and wrong."""
+"""The serial protocol of the guests: among other lines, incomplete, and wrong."""
 
 from __future__ import annotations
 
@@ -54,23 +54,23 @@ def test_the_first_report_counts_from_ready() -> None:
 
 
 @pytest.mark.parametrize("line", ["set", "set fake x", "status", "status x", "sweeps 1 2", "sweeps a b c", "hello"])
-def test_a_line_that_is_not_of_the_protocol_is_an_error_that_quotes_it(line: str) -> None:
+def test_a_line_against_the_protocol_is_an_error_that_quotes_it(line: str) -> None:
     with pytest.raises(LabError, match=line):
         parse_report(f"guest: {line}\n")
 
 
-def test_there_is_nothing_to_read_before_the_file_is_there(tmp_path: Path) -> None:
+def test_a_log_that_does_not_exist_yet_is_an_empty_report(tmp_path: Path) -> None:
     assert not read_report(tmp_path / "absent").ready
 
 
-def test_a_guest_that_gives_up_ends_the_wait(tmp_path: Path) -> None:
+def test_an_error_of_the_guest_ends_the_wait(tmp_path: Path) -> None:
     serial = tmp_path / "serial"
     serial.write_text("guest: error unknown word x=1\n")
     with pytest.raises(LabError, match="unknown word x=1"):
         wait_until_ready(serial, seconds=60)
 
 
-def test_a_guest_that_is_gone_ends_the_wait(tmp_path: Path) -> None:
+def test_the_end_of_qemu_ends_the_wait(tmp_path: Path) -> None:
     def gone() -> None:
         raise LabError("QEMU ended")
 
@@ -78,8 +78,8 @@ def test_a_guest_that_is_gone_ends_the_wait(tmp_path: Path) -> None:
         wait_until_ready(tmp_path / "serial", seconds=60, check_alive=gone)
 
 
-def test_a_guest_that_is_silent_ends_the_wait(tmp_path: Path) -> None:
-    with pytest.raises(LabError, match="not there after 0 s"):
+def test_a_silent_guest_ends_the_wait(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="not ready after 0 s"):
         wait_until_ready(tmp_path / "serial", seconds=0)
 
 

@@ -1,4 +1,4 @@
-"""Workloads on the guests' command lines: what is asked for is what is written, and it fits."""
+"""Workloads on the command lines of the guests: every setting is there, and the page sets fit the memory."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ WORKLOADS = st.builds(
 )
 
 
-def written(words: str) -> dict[str, str]:
+def values(words: str) -> dict[str, str]:
     return dict(word.split("=") for word in words.split() if not word.startswith(("console=", "loglevel=", "panic=")))
 
 
 @given(st.builds(PageFrames, PAGES, PAGES, st.integers(1, 9)))
-def test_frames_are_read_as_they_are_written(frames: PageFrames) -> None:
+def test_page_frames_survive_str_and_parse(frames: PageFrames) -> None:
     assert PageFrames.parse(str(frames)) == frames
 
 
 @pytest.mark.parametrize("text", ["", "1", "1+", "+1", "1+2*", "1+2*3*4", "0x1+2", "-1+2"])
-def test_what_are_no_frames_is_refused(text: str) -> None:
+def test_text_that_is_no_page_frames_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not FIRST"):
         PageFrames.parse(text)
 
@@ -52,8 +52,8 @@ def test_frame_numbers_keep_the_order_of_the_ranges() -> None:
 
 
 @given(WORKLOADS)
-def test_the_bare_metal_guest_is_told_disjoint_frames_within_its_memory(workload: Workload) -> None:
-    words = written(baremetal_words(workload))
+def test_the_bare_metal_guest_gets_disjoint_frames_within_its_memory(workload: Workload) -> None:
+    words = values(baremetal_words(workload))
     assert int(words.pop("pause")) == workload.pause_ms
     assert int(words.pop("report")) == workload.report_ms
     assert int(words.pop("parts", "1")) == workload.parts
@@ -65,20 +65,20 @@ def test_the_bare_metal_guest_is_told_disjoint_frames_within_its_memory(workload
     assert not len(frames) or (frames.min() >= BAREMETAL_FIRST and frames.max() < workload.memory_mib * 256)
 
 
-def test_the_linux_guest_is_told_counts_behind_the_kernels_own_words() -> None:
+def test_the_linux_guest_gets_counts_after_the_kernels_own_words() -> None:
     kernel, separator, own = linux_words(REFERENCE).partition(" -- ")
     assert "console=ttyS0" in kernel
     assert separator
-    assert written(own) == {"fake": "60000", "changed": "5000", "pause": "20", "report": "1000"}
+    assert values(own) == {"fake": "60000", "changed": "5000", "pause": "20", "report": "1000"}
 
 
-def test_the_linux_guest_refuses_what_it_cannot_do() -> None:
+def test_the_linux_guest_has_no_stride() -> None:
     with pytest.raises(UsageError, match="stride"):
         linux_words(Workload(fake=1, stride=2))
 
 
 @pytest.mark.parametrize("words", [baremetal_words, linux_words])
-def test_sets_that_do_not_fit_are_refused_with_the_memory_they_need(words: object) -> None:
+def test_sets_that_do_not_fit_are_refused_with_the_needed_memory(words: object) -> None:
     assert callable(words)
     with pytest.raises(UsageError, match=r"need a guest of \d+ MiB"):
         words(Workload(fake=60_000, memory_mib=128))
@@ -101,6 +101,6 @@ def test_the_probe_fits_any_guest() -> None:
         {"text": 16},
     ],
 )
-def test_nonsense_is_refused(wrong: dict[str, int]) -> None:
+def test_values_out_of_range_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(UsageError):
         Workload(**wrong)

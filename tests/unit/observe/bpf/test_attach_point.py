@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
+from compiler import gcc
 from fakedirty.observe.bpf.attach_point import AttachPoint, choose
 from fakedirty.observe.host.elf import Binary
 
@@ -30,7 +29,7 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Binary:
         lines += [f".globl {name}", f".type {name}, @function", f"{name}: {body}", f".size {name}, . - {name}"]
     lines += [".globl main", "main: ret", ".data", "pointer: .quad other", '.section .note.GNU-stack,"",@progbits']
     (directory / "code.s").write_text("\n".join(lines) + "\n")
-    subprocess.run(["gcc", "-o", directory / "code", directory / "code.s"], check=True)
+    gcc("-o", directory / "code", directory / "code.s", x86=True)
     return Binary(directory / "code")
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 from fakedirty.errors import TargetError
+from fakedirty.linux.uprobe import BpfError, refusal
 from fakedirty.observe.bpf import attachments as module
 from fakedirty.observe.bpf.attachment import Build
 from fakedirty.observe.bpf.attachments import Attachments
 from fakedirty.observe.bpf.buffer_sizes import DEFAULT
+from fakedirty.observe.bpf.destinations import Destinations
 from fakedirty.observe.bpf.feed import ProcessFeed
 from fakedirty.observe.bpf.process_slots import ProcessSlots
-from fakedirty.observe.bpf.uprobe import BpfError, refusal
-from fakedirty.observe.destinations import Destinations
 from fakedirty.observe.host.target import Target
 
 BUILD = Build(("rings.c",), "", (), pages=False, sizes=DEFAULT, kept=())
@@ -51,16 +51,16 @@ def test_what_was_refused_for_a_build_is_not_compiled_for_each_of_its_qemus(
 
 
 def test_states_of_a_process_go_to_all_that_follow_it() -> None:
-    peers, own, source = Destinations(), ProcessFeed(1, 0), ProcessFeed(2, 0)
-    peers.join(7, own)
-    peers.join(7, source)
-    assert peers.of(7) == (own, source)
-    assert peers.of(8) == ()
-    peers.part(7, own)
-    peers.part(7, own)
-    assert peers.of(7) == (source,)
-    peers.part(7, source)
-    assert peers.of(7) == ()
+    destinations, own, source = Destinations(), ProcessFeed(1, 0), ProcessFeed(2, 0)
+    destinations.add(7, own)
+    destinations.add(7, source)
+    assert destinations.of(7) == (own, source)
+    assert destinations.of(8) == ()
+    destinations.remove(7, own)
+    destinations.remove(7, own)
+    assert destinations.of(7) == (source,)
+    destinations.remove(7, source)
+    assert destinations.of(7) == ()
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, errno.EPERM, errno.ENOENT, errno.E2BIG, errno.EBUSY])

@@ -8,9 +8,9 @@ from typing import cast
 
 import pytest
 from fakedirty.errors import TargetError
+from fakedirty.linux.uprobe import BpfError
 from fakedirty.observe.bpf.observed_processes import ObservedProcesses
 from fakedirty.observe.bpf.program import BpfMap, OwnMap
-from fakedirty.observe.bpf.uprobe import BpfError
 from fakedirty.observe.decode import wire
 from fakedirty.observe.host.target import Target
 
@@ -38,7 +38,7 @@ class Kernel:
     def slots(self) -> dict[int, int]:
         """What a program would find, by process id."""
         found = {}
-        for raw in self.maps.get("places", {}).values():
+        for raw in self.maps.get("slots_by_tgid", {}).values():
             place = wire.Place.from_buffer_copy(raw)
             if place.tgid:
                 found[place.tgid] = place.slot
@@ -95,19 +95,19 @@ def observed(kernel: Kernel) -> ObservedProcesses:
 
 def test_the_state_comes_first_and_the_place_last(kernel: Kernel, observed: ObservedProcesses) -> None:
     observed.enter(target(7), 3)
-    assert kernel.done == ["state", "observed", "places"]
+    assert kernel.done == ["state", "states_by_slot", "slots_by_tgid"]
     assert kernel.slots() == {7: 3}
     kernel.done.clear()
     observed.leave(7)
-    assert kernel.done == ["places", "observed deleted", "closed"]
+    assert kernel.done == ["slots_by_tgid", "states_by_slot deleted", "closed"]
     assert kernel.slots() == {}
-    assert not kernel.maps["observed"]
+    assert not kernel.maps["states_by_slot"]
     assert not kernel.open
 
 
 def test_a_state_says_whose_it_is(kernel: Kernel, observed: ObservedProcesses) -> None:
     observed.enter(target(7), 3)
-    [state] = [values for name, values in kernel.maps.items() if name.startswith("state")]
+    [state] = [values for name, values in kernel.maps.items() if name.startswith("state ")]
     head = wire.ProcessHead.from_buffer_copy(state[struct.pack("<I", 0)])
     assert (head.tgid, head.slot) == (7, 3)
     assert observed.lost(7, 3) == [0] * len(wire.LOST_PLACES)
@@ -123,7 +123,7 @@ def test_processes_whose_places_collide_have_one_each(kernel: Kernel, observed: 
     for pid in pids:
         taken = {
             index
-            for (index,), raw in ((struct.unpack("<I", key), raw) for key, raw in kernel.maps["places"].items())
+            for (index,), raw in ((struct.unpack("<I", key), raw) for key, raw in kernel.maps["slots_by_tgid"].items())
             if wire.Place.from_buffer_copy(raw).tgid == pid
         }
         assert taken <= set(wire.places_of(pid)), "where programs look"
@@ -144,14 +144,14 @@ def test_one_whose_places_are_all_taken_is_refused_by_name(kernel: Kernel, obser
     assert kernel.slots() == {pids[0]: 1, pids[2]: 3, pids[3]: 4, last: 9}
 
 
-@pytest.mark.parametrize("refusing", ["observed", "places"])
+@pytest.mark.parametrize("refusing", ["states_by_slot", "slots_by_tgid"])
 def test_what_the_kernel_refuses_leaves_nothing(refusing: str, kernel: Kernel, observed: ObservedProcesses) -> None:
     kernel.refusing = refusing
     with pytest.raises(BpfError):
         observed.enter(target(7), 3)
     kernel.refusing = ""
     assert not kernel.open
-    assert not kernel.maps["observed"]
+    assert not kernel.maps["states_by_slot"]
     assert kernel.slots() == {}
     observed.enter(target(7), 3)
     assert kernel.slots() == {7: 3}
@@ -161,6 +161,6 @@ def test_one_that_had_the_same_id_is_left(kernel: Kernel, observed: ObservedProc
     observed.enter(target(7), 3)
     observed.enter(target(7), 4)
     assert kernel.slots() == {7: 4}
-    assert len(kernel.open) == len(kernel.maps["observed"]) == 1
+    assert len(kernel.open) == len(kernel.maps["states_by_slot"]) == 1
     observed.close()
     assert not kernel.open

@@ -6,10 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from compiler import gcc
+from fakedirty.linux.process_memory import ProcessMemory
 from fakedirty.model.enums import Level
 from fakedirty.observe.bpf import stock_probes
 from fakedirty.observe.bpf.packet_writes import QUEUES, WRITES, calls
-from fakedirty.observe.bpf.process_memory import ProcessMemory
 from fakedirty.observe.host.elf import Binary
 
 # in the order of their addresses; those whose names begin with a dot have no symbol
@@ -36,7 +37,7 @@ def built(directory: Path, functions: tuple[tuple[str, str], ...]) -> Binary:
             lines += [f".globl {name}", f".type {name}, @function", f"{name}: {body}", f".size {name}, . - {name}"]
     lines += [".globl main", ".type main, @function", "main: ret", '.section .note.GNU-stack,"",@progbits']
     (directory / "code.s").write_text("\n".join(lines) + "\n")
-    subprocess.run(["gcc", "-o", directory / "code", directory / "code.s"], check=True)
+    gcc("-o", directory / "code", directory / "code.s", x86=True)
     names = [word for name, _ in functions if name.startswith(".") for word in ("-N", f"{name[1:]}_hidden")]
     subprocess.run(["strip", *names, directory / "code"], check=True)
     return Binary(directory / "code")

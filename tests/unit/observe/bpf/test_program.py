@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -11,9 +12,9 @@ from threading import Event
 from types import SimpleNamespace
 
 import pytest
-from fakedirty.observe.bpf import program
+from fakedirty.linux import libc
+from fakedirty.linux.uprobe import BpfError
 from fakedirty.observe.bpf.program import Bpf
-from fakedirty.observe.bpf.uprobe import BpfError
 from fakedirty.observe.host.headers import Headers
 
 
@@ -48,7 +49,13 @@ def test_other_threads_keep_their_directory_while_bcc_compiles(tmp_path: Path, m
 
 def test_nothing_is_compiled_in_a_directory_that_others_share(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = Event()
-    monkeypatch.setattr(program, "_libc", SimpleNamespace(unshare=lambda _: -1))
-    with pytest.raises(BpfError, match=r"could not be compiled against headers: unshare\(CLONE_FS\) is refused"):
+
+    def refuse(flags: int) -> None:
+        raise OSError(errno.EPERM, "refused")
+
+    monkeypatch.setattr(libc, "unshare", refuse)
+    with pytest.raises(
+        BpfError, match=r"could not be compiled against headers: the kernel refused unshare\(CLONE_FS\) \(EPERM\)"
+    ):
         compile_by(compiled.set, monkeypatch)
     assert not compiled.is_set()

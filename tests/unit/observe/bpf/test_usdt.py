@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
+from compiler import gcc
 from fakedirty.errors import TargetError
 from fakedirty.observe.bpf import patched_probes, usdt
 from fakedirty.observe.host import levels
@@ -56,7 +56,7 @@ def test_an_unknown_form_is_named() -> None:
 
 def test_notes_of_an_executable(tmp_path: Path) -> None:
     (tmp_path / "probed.c").write_text(PROBED)
-    subprocess.run(["gcc", "-g0", "-O1", "-o", tmp_path / "probed", tmp_path / "probed.c"], check=True)
+    gcc("-g0", "-O1", "-o", tmp_path / "probed", tmp_path / "probed.c", header="sys/sdt.h", x86=True)
     binary = Binary(tmp_path / "probed")
     assert list(binary.usdt) == ["thing"]
     [location] = binary.usdt["thing"]
@@ -72,7 +72,7 @@ def traced(directory: Path, *probes: str) -> Binary:
     calls = " ".join(f"DTRACE_PROBE1(qemu, {name}, argc);" for name in probes)
     source = directory / "traced.c"
     source.write_text(f"#include <sys/sdt.h>\nint main(int argc, char **argv) {{ {calls} return 0; }}\n")
-    subprocess.run(["gcc", "-O1", "-o", directory / "traced", source], check=True)
+    gcc("-O1", "-o", directory / "traced", source, header="sys/sdt.h", x86=True)
     return Binary(directory / "traced")
 
 

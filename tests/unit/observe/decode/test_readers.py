@@ -19,15 +19,14 @@ from fakedirty.model.events import (
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.trace import Channel, Subject, TraceRecord
-from fakedirty.observe.bpf import blind_spots
-from fakedirty.observe.bpf.loss_counters import LossReader
 from fakedirty.observe.bpf.stock_probes import CHUNK_PAGES, chunks
-from fakedirty.observe.decode import wire
+from fakedirty.observe.decode import blind_spots, wire
+from fakedirty.observe.decode.interfaces import EndUnseen
+from fakedirty.observe.decode.losses import LossReader
 from fakedirty.observe.decode.pages import NOWHERE, PageNames
 from fakedirty.observe.decode.patched import PatchedReader
 from fakedirty.observe.decode.reader import page_batch, reader
 from fakedirty.observe.decode.stock import StockReader
-from fakedirty.observe.interfaces import EndUnseen
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,7 +45,7 @@ def state(name: str, time_ns: int, tid: int = THREAD) -> wire.StateEvent:
 def patched_round(number: int, time_ns: int, **fields: int) -> wire.RoundEvent:
     given = {"kind": int(Kind.ITERATIVE), "mode": int(Mode.SKIP), "flags": wire.ROUND_CLASSIFIED, **fields}
     record = wire.RoundRecord(migration_start_ns=10, start_ns=time_ns - 5, end_ns=time_ns, round=number, **given)
-    return wire.RoundEvent(head(wire.EVENT_ROUND, time_ns), record, wire.SeenCounts())
+    return wire.RoundEvent(head(wire.EVENT_ROUND, time_ns), record, wire.PageCounts())
 
 
 def patched(*events: wire.Wire) -> list[Event]:

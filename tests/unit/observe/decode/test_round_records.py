@@ -55,7 +55,7 @@ def versioned(size: int = WHOLE, record_bytes: int | None = None, **fields: int)
     known = min(size, WHOLE) if record_bytes is None else record_bytes
     ctypes.memset(ctypes.byref(record, known), 0, WHOLE - known)
     header = wire.EventHeader(6_000, wire.EVENT_MIGRATION_ROUND, tid=THREAD)
-    seen = wire.SeenCounts(**{name: PAGES[name] for name, _ in wire.SeenCounts._fields_})
+    seen = wire.PageCounts(**{name: PAGES[name] for name, _ in wire.PageCounts._fields_})
     return wire.MigrationRoundEvent(header, record, seen, known)
 
 
@@ -72,7 +72,7 @@ def unversioned(**fields: int) -> wire.RoundEvent:
         **fields,
     }
     header = wire.EventHeader(6_000, wire.EVENT_ROUND, tid=THREAD)
-    seen = wire.SeenCounts(**{name: PAGES[name] for name, _ in wire.SeenCounts._fields_})
+    seen = wire.PageCounts(**{name: PAGES[name] for name, _ in wire.PageCounts._fields_})
     return wire.RoundEvent(header, wire.RoundRecord(**given), seen)
 
 
@@ -168,7 +168,7 @@ def test_a_round_from_the_ring_buffer_is_held_against_what_the_kernel_counted() 
         for event in events(state("setup", 500, MAIN), state("active", 1_100), versioned())
         if isinstance(event, RoundEnded)
     ]
-    assert ended.seen == {name: PAGES[name] for name, _ in wire.SeenCounts._fields_}
+    assert ended.seen == {name: PAGES[name] for name, _ in wire.PageCounts._fields_}
     assert (ended.exact, ended.flaw) == (True, "")
 
 

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compiler import gcc
 from fakedirty.lab.qemu import releases
-from fakedirty.observe.bpf import blind_spots, stock_probes
-from fakedirty.observe.decode import wire
+from fakedirty.observe.bpf import stock_probes
+from fakedirty.observe.decode import blind_spots, wire
 from fakedirty.package_files import carried
 
 STRUCTS = {
     "round_record": wire.RoundRecord,
     "migration_round_record": wire.MigrationRoundRecord,
     "event_header": wire.EventHeader,
-    "seen_counts": wire.SeenCounts,
+    "page_counts": wire.PageCounts,
     "round_event": wire.RoundEvent,
     "migration_round_event": wire.MigrationRoundEvent,
     "mode_event": wire.ModeEvent,
@@ -65,7 +66,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     directory = tmp_path_factory.mktemp("wire")
     (directory / "ask.c").write_text(source)
     include = carried("probes", "events.h").parent
-    subprocess.run(["gcc", f"-I{include}", "-o", directory / "ask", directory / "ask.c"], check=True)
+    gcc(f"-I{include}", "-o", directory / "ask", directory / "ask.c")
     answers = subprocess.run([directory / "ask"], check=True, capture_output=True, text=True).stdout
     return {key: int(value) for key, value in (line.split("=") for line in answers.splitlines())}
 
@@ -129,7 +130,7 @@ def test_losses_of_an_older_trace_have_fewer_places() -> None:
 
 
 def test_every_bypass_has_its_program() -> None:
-    programs = carried("probes", "stock.c").read_text()
+    programs = carried("probes", "stock", "blind_spots.c").read_text()
     assert all(f"\nBYPASS({bit})\n" in programs for bit in range(len(blind_spots.BYPASSES)))
 
 
@@ -181,4 +182,4 @@ def test_the_record_of_a_round_is_qemus_own(tmp_path: Path, release: str) -> Non
     )
     source = tmp_path / "held.c"
     source.write_text(f"#include <stddef.h>\n#include <stdint.h>\n{struct[0]}\n{asserted}\n")
-    subprocess.run(["gcc", "-fsyntax-only", source], check=True)
+    gcc("-fsyntax-only", source)

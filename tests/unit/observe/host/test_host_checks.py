@@ -16,7 +16,7 @@ from fakedirty.cli.doctor import healthy, report
 from fakedirty.linux.seccomp import refused_calls
 from fakedirty.observe.doctor import Examination
 from fakedirty.observe.host import host_checks, kernel, levels
-from fakedirty.observe.host.host_checks import HostCheck
+from fakedirty.observe.host.machine import HostCheck
 from fakedirty.package_files import carried
 
 MACHINES = Path(__file__).parent / "machines"
@@ -56,7 +56,7 @@ EXPECTED: dict[str, dict[str, str]] = {
 
 def rows_of(machine: str) -> list[HostCheck]:
     release = RELEASES.get(machine, "6.1.0-44-amd64")
-    return host_checks.look(MACHINES / machine, release, lambda: REFUSED.get(machine, {}))
+    return host_checks.check(MACHINES / machine, release, lambda: REFUSED.get(machine, {}))
 
 
 def test_every_machine_is_here() -> None:
@@ -79,7 +79,7 @@ def test_what_fails_is_named_with_what_to_do(machine: str) -> None:
 def test_observe_refuses_with_the_same_reason_that_doctor_names(machine: str) -> None:
     rows = rows_of(machine)
     blocked = [row for row in rows if row.blocks]
-    examination = Examination(kernel.look(), "headers", "", {}, [], rows)
+    examination = Examination(kernel.read(), "headers", "", {}, [], rows)
     text = "\n".join(line.plain for line in report(examination))
     for row in rows:
         assert f"  {row.name}: {row.found}" in text
@@ -95,9 +95,9 @@ def test_observe_refuses_with_the_same_reason_that_doctor_names(machine: str) ->
 
 
 def test_what_is_hidden_is_not_called_missing() -> None:
-    (problem,) = kernel.look(MACHINES / "masked-sys", "6.1.0").problems
+    (problem,) = kernel.read(MACHINES / "masked-sys", "6.1.0").problems
     assert "hidden" in problem
-    assert kernel.look(MACHINES / "debian-12", "6.1.0").problems == ()
+    assert kernel.read(MACHINES / "debian-12", "6.1.0").problems == ()
 
 
 def test_the_calls_that_are_tried_do_nothing_and_are_answered() -> None:
@@ -119,7 +119,7 @@ filters = ctypes.create_string_buffer(struct.pack("HxxxxxxP", 4, ctypes.addresso
 libc = ctypes.CDLL(None, use_errno=True)
 assert libc.prctl(38, 1, 0, 0, 0) == 0
 assert libc.prctl(22, 2, filters, 0, 0) == 0
-print(json.dumps([asdict(row) for row in host_checks.look()]))
+print(json.dumps([asdict(row) for row in host_checks.check()]))
 """
 
 
@@ -135,7 +135,7 @@ def test_a_filter_of_this_process_is_found(number: int, name: str) -> None:
 
 def test_probes_read_the_memory_of_processes_alone() -> None:
     """So lockdown's confidentiality is no obstacle by itself."""
-    sources = {path.name: path.read_text() for path in carried("probes").glob("*.[ch]")}
+    sources = {path: path.read_text() for path in carried("probes").rglob("*.[ch]")}
     assert sources
     called = {name for text in sources.values() for name in re.findall(r"\b(bpf_probe_read\w*)\(", text)}
     assert called <= {"bpf_probe_read_user", "bpf_probe_read_user_str"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fakedirty.errors import TargetError, UsageError
 from fakedirty.model.enums import Level
-from fakedirty.observe.bpf import blind_spots
+from fakedirty.observe.decode import blind_spots
 from fakedirty.observe.host import capabilities, levels, migration_capabilities
 from fakedirty.observe.host.target import Target
 from fakedirty.observe.live import LiveTrace

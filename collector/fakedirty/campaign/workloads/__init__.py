@@ -1,0 +1,1 @@
+"""What guests of a campaign do: the kinds of workload, and the throughput that they report."""
