@@ -57,8 +57,6 @@ class Results:
             self.by_id[mutation.id] = result
             with self._path.open("a") as file:
                 file.write(json.dumps({"id": mutation.id, "result": result, "mutation": str(mutation)}) + "\n")
-            if result != KILLED:
-                print(f"{result}: {mutation}", flush=True)
             if len(self.by_id) % 100 == 0:
                 print(f"{len(self.by_id)} tried", flush=True)
 
@@ -208,9 +206,8 @@ def _report(chosen: Sequence[Mutation], results: Results, known: Sequence[Surviv
     wrong += [f"survivors.toml: noticed by now: {entry}" for entry in known if any(map(entry.is_of, killed))]
     wrong += [f"fails without a mutation: {test}" for test in sorted(trial.covered.failed)]
     share = len(killed) / tried if tried else 0.0
-    for mutation in unlisted:
-        print(f"\n# {mutation}\n{survivors.entry(mutation)}")
-    print("", *wrong, sep="\n")
+    (BUILD / "unlisted.toml").write_text("".join(f"# {each}\n{survivors.entry(each)}\n\n" for each in unlisted))
+    print("", *(f"survives: {each}" for each in unlisted), *wrong, sep="\n")
     print(
         f"{tried} of {len(chosen)} mutations tried, {len(killed)} noticed ({share:.1%}), {len(survived)} survived, "
         f"{len(survived) - len(unlisted)} of these listed with a reason"

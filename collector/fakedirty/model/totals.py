@@ -186,7 +186,7 @@ def _with_postcopy(of: Ended, counted: int, reported: int, normal: int) -> Total
     moved = reported - counted
     if moved == 0 and not normal:
         return Totals(Outcome.EQUAL, "", counted, reported, 0, sent)
-    if moved < 0 or (sent is not None and size and normal * size > sent):
+    if moved <= 0 or (sent is not None and size and normal * size > sent):
         wrong = _different(of, counted, reported)
         reason = wrong.reason if sent is None else f"{wrong.reason}; postcopy moved {sent:,} bytes"
         return Totals(Outcome.MISSING, reason, counted, reported, None, sent)

@@ -83,6 +83,6 @@ def format_state(state: State) -> str:
 
 def _without_series(qmp: Monitor) -> QmpError:
     return QmpError(
-        f"the QEMU at {qmp.path} has no {MODE}: it was built without the fake dirty series. "
+        f"the QEMU at {qmp.path} has no {MODE}: it was built without the patch series. "
         "'fakedirty doctor' shows what can be observed on it; 'fakedirty qemu build' builds one that has it"
     )

@@ -31,7 +31,7 @@ def read_history(qmp: Monitor) -> Mapping[str, Any]:
     """The rounds of the last migration; QmpError where this QEMU keeps no history."""
     command = history_command(qmp)
     if command is None:
-        raise QmpError(f"the QEMU at {qmp.path} keeps no history of rounds: it was built without the series")
+        raise QmpError(f"the QEMU at {qmp.path} keeps no history of rounds: it was built without the patch series")
     history: Mapping[str, Any] = qmp.execute(command)
     return history
 

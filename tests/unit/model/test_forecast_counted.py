@@ -147,6 +147,11 @@ def test_where_bytes_are_not_seen_only_pages_as_they_are_make_it_certain() -> No
     assert unknown.as_is.converges
     assert not unknown.as_is.certain
     assert "probably converges" in in_words(unknown)
+    assert plain.as_is.least_limit_seconds
+    assert unknown.as_is.least_limit_seconds
+    assert plain.as_is.least_limit_seconds.high is not None
+    assert plain.as_is.least_limit_seconds.high >= plain.as_is.least_limit_seconds.expected
+    assert unknown.as_is.least_limit_seconds.high is None
 
 
 def test_where_bytes_of_compressed_pages_are_not_seen_there_is_no_forecast() -> None:
@@ -178,3 +183,4 @@ def test_channels_hash_at_once() -> None:
     )
     assert unknown.low < 0.1
     assert unknown.high == one.high
+    assert one.high == pytest.approx(4.0, rel=0.02), "no page has changed, so that none is sent at worst either"

@@ -116,6 +116,10 @@ def test_with_other_conditions_it_begins_anew() -> None:
     assert deadline(check) is None
 
 
+def test_if_nothing_else_is_known_qemu_counts_what_sending_takes() -> None:
+    assert (forecast().counted_ratio, forecast().limit_assumed, forecast().refuted) == (1.0, False, None)
+
+
 def test_a_migration_that_completes_refutes_a_forecast_without_an_end() -> None:
     assert refuted_by_its_end(forecast()) is None
     assert refuted_by_its_end(forecast(ENDLESS, after=7)) == Refutation(7, None)

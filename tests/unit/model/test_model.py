@@ -19,6 +19,7 @@ from fakedirty.model.round import (
     conserved,
     uncounted,
 )
+from fakedirty.model.trace import Channel
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import EVENTS, LOSS, REPORT, SECOND, START, again, bulk, made, tell, unseen
@@ -254,3 +255,14 @@ def test_ends(state: str) -> None:
 def test_the_last_report_stands() -> None:
     migration = tell(made(), [], [FinalReport(START, {"status": "active"}), FinalReport(START, REPORT)])
     assert migration.report == REPORT
+
+
+def test_channels_of_a_trace_keep_their_numbers() -> None:
+    """Recorded traces have them."""
+    names = ["EVENT", "PAGES", "LOST", "ANSWERS", "REPORT", "TICK", "GONE", "RUNSTATE", "PEER", "LIMITS"]
+    assert [(channel.name, int(channel)) for channel in Channel] == [(name, n) for n, name in enumerate(names)]
+
+
+def test_a_round_is_not_of_postcopy_unless_that_is_reported() -> None:
+    event = RoundEnded(START, bulk())
+    assert (event.postcopy, event.exact, event.flaw, event.seen) == (False, None, "", {})

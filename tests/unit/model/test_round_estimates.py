@@ -108,6 +108,7 @@ def test_bytes_that_are_not_seen_are_those_of_whole_pages() -> None:
 def test_the_time_of_a_hash() -> None:
     """3 ms for 1,000 pages and 1 ms for 3,000: 1 us a page, as a sum over the channels."""
     rounds = [sent(1.0, 1_000, 1, hash_seconds=3e-3), sent(1.0, 3_000, 1, hash_seconds=1e-3), sent(1.0, 9, 1)]
+    rounds.append(sent(1.0, 0, 1, hash_seconds=9.0))  # no page, so no time of a page
     microsecond = pytest.approx(1e-6)
     assert page_hashing(rounds, 1) == Estimate(microsecond, microsecond, microsecond)
     assert page_hashing(rounds, 4) == Estimate(pytest.approx(0.25e-6), pytest.approx(0.25e-6), microsecond)

@@ -145,12 +145,33 @@ def test_the_least_limit(guest: Scenario, last: Round, skip: bool, expected: flo
     assert expected <= found <= expected * (1 + 1 / 32)
 
 
+def shrinking(pages: float) -> Scenario:
+    """1,000 pages after a round of two seconds, and `pages` after any shorter one, of a working set of 1,000."""
+    return scenario(lambda seconds: 1000.0 if seconds >= 2.0 else pages)
+
+
+def test_the_least_limit_is_found_in_six_halvings() -> None:
+    """With a limit of L seconds a round leaves 1000 L - 50 pages, of 125 that are dirtied so many are among these.
+
+    The next round fits L if 1000 L - 50 >= 600: from 650 ms on. 500 ms do not hold, 1 s does; between them 750 do,
+    625 not, 687.5 do, 656.25 do, 640.625 not, 648.4375 not.
+    """
+    assert least_limit(shrinking(125), LAST, skip=False) == 0.65625
+
+
+def test_limits_down_to_a_part_in_4096_are_tried() -> None:
+    """Of 2 s: 0.49 ms. Where 0.3 pages are left any limit will do; where 0.6 are, 0.98 ms hold, and 0.49 ms do not."""
+    assert least_limit(shrinking(0.3), LAST, skip=False) == 0.0
+    found = least_limit(shrinking(0.6), LAST, skip=False)
+    assert found is not None
+    assert 0.0006 <= found <= 0.00061
+
+
 def test_the_least_limit_between_powers_of_two() -> None:
     """1,300 pages: 2.6 s hold, 1.3 s hold, 0.65 s do not; 1.3 s are the least that hold."""
     assert least_limit(scenario(always(1300)), LAST, skip=False) == 1.3
     # a guest that dirties 1,000 pages in the last round, and 500 in a shorter one: half a second, with 50 ms to spare
-    shrinking = scenario(lambda seconds: 1000.0 if seconds >= 2.0 else 500.0)
-    found = least_limit(shrinking, LAST, skip=False)
+    found = least_limit(shrinking(500), LAST, skip=False)
     assert found is not None
-    assert simulate(shrinking, LAST, 0.0, found, skip=False) is not None
-    assert simulate(shrinking, LAST, 0.0, found * 0.95, skip=False) is None
+    assert simulate(shrinking(500), LAST, 0.0, found, skip=False) is not None
+    assert simulate(shrinking(500), LAST, 0.0, found * 0.95, skip=False) is None
