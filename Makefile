@@ -45,7 +45,7 @@ UNITDIR ?= /etc/systemd/system
 STATEDIR ?= /var/lib/fakedirty
 
 .PHONY: install uninstall
-.PHONY: help setup packages test-packages long-packages qemu-packages qemu guests demo documents fuzz fuzz-broken bench-convergence bench-compression bench-hybrid bench-cost bench-scaling bench-overhead bench-scrape bench-verdict campaign-quick qemu-check qemu-sanitizers dashboards test lint unit integration check-long clean
+.PHONY: help setup packages test-packages long-packages qemu-packages qemu guests demo documents fuzz fuzz-broken bench-convergence bench-compression bench-hybrid bench-cost bench-scaling bench-overhead bench-scrape bench-verdict campaign-quick qemu-check qemu-sanitizers dashboards test lint unit integration mutation check-long clean
 
 help:  ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -216,11 +216,15 @@ test: setup test-packages lint  ## run every check: style, types, unit and integ
 	cat build/unit-tests.log
 	exit $$status
 
-check-long: setup test-packages long-packages  ## run the long checks: QEMUs of three Debian releases, 100 random migrations, the web page in a browser, containers (about 75 minutes)
+mutation: $(VENV)/ready  ## show that the unit tests can fail: they notice single changes of the code (up to two hours; continues an interrupted run)
+	@$(VENV)/bin/python tests/mutation/run.py
+
+check-long: setup test-packages long-packages  ## run the long checks: QEMUs of three Debian releases, 100 random migrations, the web page in a browser, containers (about 75 minutes, and up to two hours for mutations)
 	@$(FAKEDIRTY) demo --stock --out runs/check-long
 	$(FAKEDIRTY) fuzz --runs 100 --seed 1
 	$(VENV)/bin/pytest -q -m long tests/integration tests/protocol
 	$(VENV)/bin/pytest -q -rP tests/long
+	$(VENV)/bin/python tests/mutation/run.py
 
 clean:  ## remove builds in this checkout; the cache stays
 	rm -rf $(VENV) build dist *.egg-info collector/*.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -3,12 +3,12 @@
 ::
 
     FakedirtyError          what went wrong and what to do about it, in one message
-    ├── UsageError          the command line or a file asks for something that does not exist
+    ├── UsageError          the command line or a file is wrong, or names something that does not exist
     ├── MissingError        a package, header, capability or binary is not there
     ├── TargetError         the QEMU process is not there, not QEMU, or not observable
-    ├── QmpError            the QMP socket is absent, busy, closed, or refuses a command
-    ├── RecordError         a directory of a migration cannot be written or read
-    ├── GrafanaError        a Grafana is away, refuses, or is none
+    ├── QmpError            the QMP socket is absent, busy or closed, or QEMU refuses a command
+    ├── RecordError         the directory of a migration cannot be written or read
+    ├── GrafanaError        Grafana does not answer, refuses a request, or the server is not Grafana
     └── LabError            the laboratory (namespaces, guests, QEMU) did not come up
 """
 
@@ -18,9 +18,12 @@ from .harmless import harmless
 
 
 class FakedirtyError(Exception):
-    """Root of all errors; ``str(error)`` is a complete message for a person, made harmless.
+    r"""Root of all errors; ``str(error)`` is a complete message for a person, with control characters escaped.
 
-    Each argument is a line: what it has of others (names, paths, answers) cannot begin another one.
+    Each argument is one line. Text of others in it (names, paths, answers) cannot begin another line.
+
+    >>> str(FakedirtyError("no VM named web\n is here", "did you mean wbe?")).split("\n")
+    ['no VM named web\\n is here', 'did you mean wbe?']
     """
 
     def __str__(self) -> str:
@@ -32,7 +35,7 @@ class UsageError(FakedirtyError):
 
 
 class MissingError(FakedirtyError):
-    """Something that must be installed or granted is not there."""
+    """A package, file or permission is missing."""
 
 
 class TargetError(FakedirtyError):
@@ -44,13 +47,15 @@ class QmpError(FakedirtyError):
 
 
 class RecordError(FakedirtyError):
-    """What was observed cannot be written or read back."""
+    """A recording cannot be written or read."""
 
 
 class GrafanaError(FakedirtyError):
-    """Grafana could not be asked, or refused.
+    """A request to Grafana failed.
 
-    `status` is what it answered with, None if it did not. What is `lasting` will be refused again.
+    Attributes:
+        status: HTTP status of its answer; None if it gave none.
+        lasting: the same request would fail again.
     """
 
     def __init__(self, message: str, *, status: int | None = None, lasting: bool = False) -> None:
@@ -60,4 +65,4 @@ class GrafanaError(FakedirtyError):
 
 
 class LabError(FakedirtyError):
-    """The laboratory did not come up or did not behave."""
+    """The laboratory did not start or did not work as planned."""

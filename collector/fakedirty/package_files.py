@@ -1,4 +1,4 @@
-"""What the package carries beside Python: BPF programs, guests, the QEMU series with its recipe, dashboards."""
+"""Files of the package that are not Python: BPF programs, guests, the QEMU patch series and its recipe, dashboards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ _PLACES = (_PACKAGE, _PACKAGE.parent.parent)
 
 
 def carried(*names: str) -> Path:
-    """The path of a carried file or directory, ``carried("probes", "events.h")``; MissingError if it is not there."""
+    """The path of a carried file or directory, such as ``carried("probes", "stock.c")``.
+
+    Raises:
+        MissingError: this installation does not have it.
+    """
     for place in _PLACES:
         if (path := place.joinpath(*names)).exists():
             return path

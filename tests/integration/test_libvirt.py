@@ -60,7 +60,7 @@ def test_a_domain_is_observed_and_toggled_while_libvirt_migrates_it(
             assert (told.returncode, json.loads(told.stdout)["mode"]) == (0, "skip"), told.stderr
             # the other QEMU is the same domain, of another libvirt
             other = asked(a, "mode", "off", "--pid", str(b.pids["web"]), "--control", str(tmp_path / "none"))
-            assert (other.returncode, "another libvirt may keep that" in other.stderr) == (1, True), other.stderr
+            assert (other.returncode, "another libvirt may manage it" in other.stderr) == (1, True), other.stderr
             wait(lambda: migration.syncs() >= 4)
             migration.finish()
         daemon.wait_for_recordings("web")

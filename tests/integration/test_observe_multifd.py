@@ -70,7 +70,7 @@ def test_every_page_of_every_channel(level: Level, qemu: Callable[[], Path], com
     [migration] = notes.over
     exact(migration, ram)
     assert (migration.channels, migration.compressed) == (3, compression != "none")
-    assert (migration.verdict is None) == (compression != "none"), "bytes of channels are not seen"
+    assert (migration.forecast is None) == (compression != "none"), "bytes of channels are not seen"
     records = sum(len(batch.records) // 16 for batch in notes.batches)
     assert records == migration.total("visited_pages") == ram["normal"] + ram["duplicate"]
     by_round: dict[int, int] = {}

@@ -114,7 +114,7 @@ def test_two_guests_of_one_name_and_a_qemu_without_the_series(tmp_path: Path) ->
         assert str(other.source.pid) in both.stderr
         assert daemon.said("mode", "skip", "--pid", str(vm.source.pid)).returncode == 0
         without = daemon.said("mode", "skip", "--pid", str(other.source.pid))
-        assert (without.returncode, "without the fake dirty series" in without.stderr) == (1, True)
+        assert (without.returncode, "without the patch series" in without.stderr) == (1, True)
         assert mode_of(vm) == "skip"
         second = daemon.said("observe", "--all")
         assert (second.returncode, "answers at" in second.stderr) == (2, True)

@@ -27,8 +27,8 @@ def test_the_verdict_names_its_assumption_and_is_withdrawn(tmp_path: Path) -> No
             vm.migrate(fake_dirty_mode="observe", max_bandwidth=RATE, downtime_limit=20)
             wait(lambda: bool(notes.migrations))
             [migration] = notes.migrations
-            wait(lambda: migration.verdict is not None)
-            assert (found := migration.verdict)
+            wait(lambda: migration.forecast is not None)
+            assert (found := migration.forecast)
             assert found.limit_assumed
             assert found.as_is.converges
             assert "if the limit is QEMU's default of 300 ms, or any above" in in_words(found)
@@ -37,7 +37,7 @@ def test_the_verdict_names_its_assumption_and_is_withdrawn(tmp_path: Path) -> No
             assert 'source="assumed",vm="source"} 0.3' in exported(exporter)
             wait(lambda: migration.refuted)
             assert len(migration.rounds) < 70
-            assert (found := migration.verdict)
+            assert (found := migration.forecast)
             assert "and has not: this verdict is withdrawn" in in_words(found)
             text = exported(exporter)
             assert 'fakedirty_verdict_refuted{vm="source"} 1.0' in text

@@ -25,7 +25,7 @@ def test_pages_that_compress_count_in_full(tmp_path: Path) -> None:
         vm.migrate(max_bandwidth=BANDWIDTH, downtime_limit=LIMIT_MS, fake_dirty_mode="skip")
         wait(lambda: bool(notes.migrations) and enough(notes.migrations[0]))
         [migration] = notes.migrations
-        found, state = migration.verdict, vm.info()["status"]
+        found, state = migration.forecast, vm.info()["status"]
         vm.source.qmp.execute("migrate_cancel")
         wait(lambda: len(notes.over) == 1)
     assert found

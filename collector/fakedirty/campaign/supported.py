@@ -16,7 +16,7 @@ from fakedirty.observe.host.target import by_pid
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from fakedirty.qmp.mode import supports
 from fakedirty.qmp.parameters import HASH, MODE
-from fakedirty.qmp.supported import abilities
+from fakedirty.qmp.supported import read_support
 
 from .spec import Spec, Toggle
 from .treatments import TreatmentArm
@@ -78,7 +78,7 @@ def left_out(qemu: Path, spec: Spec, arms: Sequence[TreatmentArm]) -> list[Unsup
 
 def _lacks(qmp: Qmp, settings: Settings, toggles: Sequence[Toggle]) -> str:
     """The modes and hashes that a QEMU with the patch series lacks, in words; empty if it has all of them."""
-    has = abilities(qmp)
+    has = read_support(qmp)
     wanted = [(settings.parameters.get(MODE), settings.parameters.get(HASH))]
     wanted += [(toggle.mode, toggle.hash or None) for toggle in toggles]
     reasons = (has.lacks(*(None if value is None else str(value) for value in pair)) for pair in wanted)

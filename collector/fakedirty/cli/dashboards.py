@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from fakedirty.errors import UsageError
-from fakedirty.grafana.address import checked_token, parse_url, read_token
+from fakedirty.grafana.address import parse_token, parse_url, read_token
 from fakedirty.grafana.connection import connected
 from fakedirty.grafana.dashboards import boards, export
 from fakedirty.grafana.push import UNCHANGED, DesiredState, Push, Step
@@ -106,11 +106,11 @@ def _print(steps: list[Step], dry_run: bool) -> None:
 
 def _token(arguments: argparse.Namespace) -> str:
     if arguments.token is not None:
-        return checked_token(arguments.token)
+        return parse_token(arguments.token)
     if arguments.token_file is not None:
         return read_token(arguments.token_file)
     if TOKEN in os.environ:
-        return checked_token(os.environ[TOKEN])
+        return parse_token(os.environ[TOKEN])
     raise UsageError(f"Grafana needs a token: give --token-file FILE, or set {TOKEN}")
 
 

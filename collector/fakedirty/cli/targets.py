@@ -8,7 +8,7 @@ from pathlib import Path
 from fakedirty.errors import TargetError
 from fakedirty.observe.host.select import named, only
 from fakedirty.observe.host.target import Target, by_pid, find_all
-from fakedirty.qmp.socket_owner import serving
+from fakedirty.qmp.socket_owner import socket_owner
 
 
 def add_selectors(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def choose(arguments: argparse.Namespace) -> Target:
     if arguments.vm is not None:
         return named(arguments.vm, targets)
     if arguments.qmp is not None:
-        process = serving(arguments.qmp, [target.process for target in targets])
+        process = socket_owner(arguments.qmp, [target.process for target in targets])
         return next(target for target in targets if target.process == process)
     if not targets:
         raise TargetError("no QEMU runs here (or none that this user may see): start one, or run as root")

@@ -203,7 +203,7 @@ def skip_gain(tracked: TrackedMigration) -> Values:
 
 def unchanged_ratio(tracked: TrackedMigration) -> Values:
     """Share of the pages sent again that have not changed."""
-    if (found := tracked.migration.verdict) is not None:
+    if (found := tracked.migration.forecast) is not None:
         yield (), found.unchanged_ratio
 
 
@@ -227,13 +227,13 @@ def downtimes(tracked: TrackedMigration) -> Values:
 
 def refuted(tracked: TrackedMigration) -> Values:
     """Whether the verdict is withdrawn."""
-    if (found := tracked.migration.verdict) is not None:
+    if (found := tracked.migration.forecast) is not None:
         yield (), found.refuted is not None
 
 
 def limit(tracked: TrackedMigration) -> Values:
     """The downtime limit that the verdict goes by, and its source."""
-    if (found := tracked.migration.verdict) is not None:
+    if (found := tracked.migration.forecast) is not None:
         yield ("assumed" if found.limit_assumed else "qemu",), found.downtime_limit_seconds
 
 
@@ -245,7 +245,7 @@ def least_limits(tracked: TrackedMigration) -> Values:
 
 def _plans(tracked: TrackedMigration) -> Iterator[tuple[str, Prediction]]:
     """The plans of the verdict; none if it is withdrawn."""
-    if (found := tracked.migration.verdict) is not None and found.refuted is None:
+    if (found := tracked.migration.forecast) is not None and found.refuted is None:
         yield "as-is", found.as_is
         yield "skip", found.with_skip
 

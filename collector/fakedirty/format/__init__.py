@@ -1,1 +1,1 @@
-"""Values as text for people: numbers, sentences, colours, and text from outside made harmless."""
+"""Values as text for people: numbers, sentences and colours."""

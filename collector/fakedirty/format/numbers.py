@@ -1,4 +1,4 @@
-"""Figures short enough for a column: at most five characters, three digits that count, never a false 0."""
+"""Numbers as short text for a column: at most five characters with three significant digits, and never a false 0."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ THOUSANDS = (("", 1), ("k", 10**3), ("M", 10**6), ("G", 10**9), ("T", 10**12), (
 
 
 def compact(value: float | None) -> str:
-    """A count or a number of bytes: ``9999``, ``62.1k``, ``131k``, ``3.15G``."""
+    """A count or a number of bytes in at most five characters.
+
+    >>> [compact(value) for value in (9999, 62_100, 131_072, 3_150_000_000, None)]
+    ['9999', '62.1k', '131k', '3.15G', '-']
+    """
     if value is None:
         return UNSEEN
     if abs(value) < 9999.5:
@@ -22,12 +26,20 @@ def compact(value: float | None) -> str:
 
 
 def exact(value: int | None) -> str:
-    """A count in full: ``131,072``."""
+    """A count with all its digits.
+
+    >>> exact(131072)
+    '131,072'
+    """
     return UNSEEN if value is None else f"{value:,}"
 
 
 def seconds(value: float | None) -> str:
-    """A time in at most four characters: ``0.04``, ``1.25``, ``12.3``, ``142``."""
+    """A time of up to 9999 seconds in at most four characters.
+
+    >>> [seconds(value) for value in (0.04, 1.25, 12.34, 142.3)]
+    ['0.04', '1.25', '12.3', '142']
+    """
     if value is None:
         return UNSEEN
     for digits, bound in ((2, 9.995), (1, 99.95)):
@@ -37,14 +49,22 @@ def seconds(value: float | None) -> str:
 
 
 def milliseconds(value: int | None) -> str:
-    """A time of query-migrate, with its unit: ``42 ms``, ``2.85 s``."""
+    """Milliseconds with their unit; seconds from 1000 on.
+
+    >>> milliseconds(42), milliseconds(2850)
+    ('42 ms', '2.85 s')
+    """
     if value is None:
         return UNSEEN
     return f"{value} ms" if value < 1000 else f"{seconds(value / 1000)} s"
 
 
 def size(value: float | None) -> str:
-    """Bytes with their unit, decimal: ``371 MB``, ``3.15 GB``."""
+    """Bytes with their decimal unit.
+
+    >>> size(371_000_000), size(999)
+    ('371 MB', '999 B')
+    """
     text = compact(value)
     if value is None:
         return text

@@ -1,7 +1,8 @@
-"""Colours of the page and of figures, light and dark: told apart by all eyes, and never by colour alone.
+"""Colours of the web page and of charts, light and dark. They differ for colour-blind people too.
 
-The words are those of the terminal's table: fake red, changed yellow, first dim, saved green; each as a shade that can
-be told from the others in grey, too. Every text has a contrast of 4.5 at least to what it stands on, what is drawn 3.
+The colours are those of the terminal's table: fake red, changed yellow, first dim, saved green. In grey, each is of
+another shade; and nothing is shown by colour alone. The contrast to the background is at least 4.5 for text, and 3 for
+everything else.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """One of them; the page's `page.css` has the same for what is not drawn."""
+    """The colours on one background, as ``#rrggbb``; `page.css` has the same for the parts that are not charts."""
 
     ground: str
     text: str

@@ -1,24 +1,24 @@
-"""The verdict in a sentence or two: why a migration does not converge, and whether skipping would help."""
+"""The forecast in one or two sentences: why a migration does not converge, and whether skip mode would help."""
 
 from __future__ import annotations
 
 from fakedirty.model.forecast import Estimate, Forecast, Prediction, Refutation
 
-SHORTEST_LIMIT = 0.001  # seconds: QEMU has whole milliseconds
-AS_LONG = 0.1  # of a time: QEMU counts a little less than it takes, without the headers
-GAIN = 0.95  # of the time as it is: what saves less is not worth a word
+SHORTEST_LIMIT = 0.001  # seconds: QEMU's limits are whole milliseconds
+AS_LONG = 0.1  # of a time: a smaller difference is not mentioned; QEMU leaves out the headers of pages
+GAIN = 0.95  # of the time without skip: a plan that takes longer than this gains little
 
 
 def in_words(found: Forecast) -> str:
-    """What somebody reads who has no time for the figures."""
+    """The forecast as text for a person who does not read the numbers."""
     unchanged = f"{share(found.unchanged_ratio)} of what is sent again has not changed."
     if found.refuted is not None:
-        return " ".join([refuted_words(found.refuted), _what_was_wrong(found), unchanged])
+        return " ".join([refuted_words(found.refuted), _suspect(found), unchanged])
     return " ".join([unchanged, *_plans(found)])
 
 
 def refuted_words(refuted: Refutation) -> str:
-    """What was expected, and did not come."""
+    """The prediction that did not come true, in a sentence."""
     if refuted.total_seconds is None:
         return "It was expected not to converge, and it has."
     return (
@@ -28,19 +28,19 @@ def refuted_words(refuted: Refutation) -> str:
 
 
 def limit_words(found: Forecast) -> str:
-    """The downtime limit, and where it comes from if not from QEMU."""
+    """The downtime limit, and that it is QEMU's default where QEMU's own is not known."""
     words = seconds_words(found.downtime_limit_seconds)
     return f"{words}, QEMU's default: the real one is not known" if found.limit_assumed else words
 
 
-def _what_was_wrong(found: Forecast) -> str:
+def _suspect(found: Forecast) -> str:
     if found.limit_assumed:
         return f"The downtime limit, assumed to be {seconds_words(found.downtime_limit_seconds)}, is the first suspect."
     return "The guest, the link or the limit is not what it was."
 
 
 def counted_otherwise(found: Forecast) -> bool:
-    """Whether QEMU takes sending for much longer, or shorter, than it is."""
+    """Whether QEMU's own estimate of the time of sending is far from the time that it takes."""
     return abs(found.counted_ratio - 1) > AS_LONG
 
 
@@ -49,7 +49,11 @@ def _as_counted(found: Forecast, seconds: float) -> str:
 
 
 def share(ratio: float) -> str:
-    """A share that is 100% only where it is all."""
+    """A share in percent; 100% only for all of it.
+
+    >>> share(0.5), share(0.997), share(1)
+    ('50%', 'Over 99%', '100%')
+    """
     return "Over 99%" if 0.99 < ratio < 1 else f"{ratio:.0%}"
 
 
@@ -116,13 +120,13 @@ def _does_not(found: Forecast, plan: Prediction) -> str:
 
 
 def _no_longer(found: Forecast) -> str:
-    if found.limit_assumed:  # it is named before
+    if found.limit_assumed:  # the sentence has it already
         return ""
     return f", and the guest may be stopped for no longer than {seconds_words(found.downtime_limit_seconds)}"
 
 
 def _with_the_limit(found: Forecast, plan: Prediction) -> str:
-    """For which limits it holds, where the limit is not known."""
+    """The downtime limits for which the prediction is right, where QEMU's own is not known."""
     if not found.limit_assumed:
         return ""
     least = plan.least_limit_seconds
@@ -137,7 +141,7 @@ def _by_default(found: Forecast) -> str:
 
 
 def _above(found: Forecast, plan: Prediction) -> str:
-    """The same, after the default was named."""
+    """The same, in a sentence that follows one with the default."""
     least = plan.least_limit_seconds
     if not found.limit_assumed or least is None or least.expected < SHORTEST_LIMIT:
         return ""
@@ -152,7 +156,7 @@ def _end(plan: Prediction) -> str:
 
 
 def estimate_words(of: Estimate) -> str:
-    """The number, and where it may lie if that is far from it."""
+    """The expected number of seconds, and its range if that is wide."""
     if of.high is None:
         return f"{seconds_words(of.expected)} (at best {seconds_words(of.low)})"
     if of.high - of.low < 0.1 * of.expected:
@@ -161,7 +165,11 @@ def estimate_words(of: Estimate) -> str:
 
 
 def seconds_words(value: float) -> str:
-    """A time as a person says it."""
+    """A time with the unit that people use for it.
+
+    >>> seconds_words(0.234), seconds_words(2.25), seconds_words(300)
+    ('234 ms', '2.2 s', '5 min')
+    """
     if value < 0.9995:
         return f"{value * 1e3:.0f} ms"
     return f"{value:.1f} s" if value < 120 else f"{value / 60:.0f} min"

@@ -1,1 +1,1 @@
-"""What a Grafana that is already there is told: data source, folder and dashboards; migrations and toggles."""
+"""Sets up data source, folder and dashboards of a running Grafana; sends it annotations of migrations and toggles."""

@@ -1,4 +1,4 @@
-"""Where a Grafana is, and the token that it is asked with: read, checked, and never shown."""
+"""The URL of a Grafana server and the token for it. Neither errors nor logs contain the token."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class GrafanaAddress:
-    """`path` is where Grafana lies below its host, with a slash at its end if there is one.
+    """The address of a Grafana server.
 
-    `ca` has the authority of its certificate, in PEM, where that is not among those of this host.
+    Attributes:
+        scheme: ``http`` or ``https``.
+        host: name or numeric address.
+        port: TCP port.
+        path: prefix of all paths, with a slash at its end; empty if there is none.
+        ca: PEM file with the authority of its certificate; None for those of this host.
     """
 
     scheme: str
@@ -31,37 +36,37 @@ class GrafanaAddress:
 
 
 def parse_url(text: str, ca: Path | None = None) -> GrafanaAddress:
-    """The place that a URL names; UsageError says what is wrong with it, and repeats no password."""
+    """The address in a URL; UsageError if it is wrong. The message does not repeat a password."""
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
-        raise UsageError(f"the URL of Grafana is none: {error}") from None
+        raise UsageError(f"the URL of Grafana is not valid: {error}") from None
     if parts.username is not None or parts.password is not None:
         raise UsageError("the URL of Grafana has a user in it: give a token instead")
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise UsageError(f"{text}: expected the URL of a Grafana, such as http://127.0.0.1:3000")
     if parts.query or parts.fragment:
-        raise UsageError(f"{text}: leave out what stands behind the path of Grafana")
+        raise UsageError(f"{text}: leave out everything after the path of Grafana")
     path = parts.path.strip("/")
     return GrafanaAddress(
         parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], f"{path}/" if path else "", ca
     )
 
 
-def checked_token(text: str) -> str:
-    """The token without what surrounds it; GrafanaError if it cannot be one."""
+def parse_token(text: str) -> str:
+    """The token in a text, without spaces around it; GrafanaError if it cannot be a token."""
     token = text.strip()
     if not token:
         raise GrafanaError("the token for Grafana is empty")
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise GrafanaError("the token for Grafana has characters in it that no token has")
+        raise GrafanaError("the token for Grafana contains characters that no token has")
     return token
 
 
 def read_token(path: Path) -> str:
     """The token in a file; GrafanaError if it cannot be read."""
     try:
-        return checked_token(path.read_text(encoding="utf-8"))
+        return parse_token(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise GrafanaError(f"cannot read the token for Grafana: {error}") from error

@@ -1,4 +1,4 @@
-"""What an observer is given where a Grafana is to be told of migrations, and how each annotation gets there."""
+"""Connects the annotation sink of an observer with a Grafana server."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from .connection import connected
 from .errors import expected, explained
 from .outbox import Outbox
 
-WHAT = "telling of a migration"
+WHAT = "adding an annotation"
 
 
 @contextmanager
-def telling(place: GrafanaAddress, token_file: Path, label: Label = own_name) -> Iterator[Annotator]:
-    """The sink, for as long as the context lasts; `label` is what a VM is called in the metrics."""
+def annotating(place: GrafanaAddress, token_file: Path, label: Label = own_name) -> Iterator[Annotator]:
+    """The sink; at the end of the context the last annotations are sent.
+
+    Args:
+        place: the Grafana server.
+        token_file: a file with a token for it.
+        label: the label of a migration's VM in the metrics.
+    """
     outbox = Outbox(poster(place, token_file))
     try:
         yield Annotator(outbox.put, label=label)
@@ -26,7 +32,10 @@ def telling(place: GrafanaAddress, token_file: Path, label: Label = own_name) ->
 
 
 def poster(place: GrafanaAddress, token_file: Path) -> Callable[[Annotation], None]:
-    """Sends one to Grafana, or raises GrafanaError. The token is read each time: it may have been replaced."""
+    """A function that sends an annotation to Grafana, or raises GrafanaError.
+
+    It reads the token each time, because the token may have been replaced.
+    """
 
     def post(annotation: Annotation) -> None:
         with connected(place, read_token(token_file)) as api, explained(place, WHAT):

@@ -1,4 +1,4 @@
-"""The sink that tells Grafana of migrations, as regions from start to end, and of toggles, as points."""
+"""The sink that makes annotations for Grafana: a region for each migration, a point for each toggle."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 from fakedirty.model.vm_names import encodable
 
-TAG_LENGTH = 100  # what Grafana has room for
+TAG_LENGTH = 100  # characters that Grafana stores
 
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """A point, or with `end_ms` a region; times are Unix time. `text` is HTML, tags are not."""
+    """A point, or a region if it has `end_ms`. Times are Unix times in milliseconds. `text` is HTML, tags are not."""
 
     time_ms: int
     end_ms: int | None
@@ -27,7 +27,7 @@ class Annotation:
 
 
 def epoch_ns() -> int:
-    """The Unix time at which the monotonic clock of this host was 0."""
+    """The Unix time, in nanoseconds, at which the monotonic clock of this host was 0."""
     return time.time_ns() - time.monotonic_ns()
 
 
@@ -35,14 +35,17 @@ Label = Callable[[Migration], str]
 
 
 def own_name(migration: Migration) -> str:
-    """That of its VM, where no other has it."""
+    """The name of the VM of a migration."""
     return encodable(migration.vm)
 
 
 class Annotator:
-    """Makes annotations and hands them on at once; `put` must not block. It may be told by several threads.
+    """Makes annotations and passes each to `put` at once. Several threads may call it.
 
-    `label` is what the VM of a migration is called in the metrics, beside whose series its annotations are shown.
+    Args:
+        put: takes an annotation; must not block.
+        epoch_ns: the Unix time at which the monotonic clock was 0, in nanoseconds.
+        label: the label of a migration's VM in the metrics, next to which Grafana shows the annotations.
     """
 
     def __init__(
@@ -56,10 +59,10 @@ class Annotator:
         self._label = label
 
     def started(self, migration: Migration) -> None:
-        """Nothing yet: a region has an end."""
+        """Make nothing yet: a region needs an end."""
 
     def changed(self, migration: Migration, event: Event) -> None:
-        """A toggle is a point."""
+        """Make a point for a toggle."""
         if isinstance(event, ModeChanged) and not migration.incoming:
             name = self._label(migration)
             text = f"mode {event.from_mode} &rarr; {event.to_mode} in round {event.round}"
@@ -67,10 +70,10 @@ class Annotator:
             self._put(Annotation(self._ms(event.time_ns), None, tags, f"{html.escape(name)}: {text}"))
 
     def pages(self, migration: Migration, batch: PageBatch) -> None:
-        """Nothing: single pages are nothing to be told."""
+        """Make nothing: there are too many pages."""
 
     def ended(self, migration: Migration) -> None:
-        """The migration is a region."""
+        """Make a region for the migration."""
         if migration.incoming:
             return
         outcome = migration.state if migration.ended else "unfinished"
@@ -96,7 +99,7 @@ def _facts(migration: Migration, outcome: str) -> list[str]:
 
 
 def _tags(name: str, *words: str) -> tuple[str, ...]:
-    """With that of the VM, which is cut where Grafana has no room: two that begin alike end differently then."""
+    """Tags with that of the VM. If that is too long, it ends in a hash, so that different names stay different."""
     vm = f"vm:{name}"
     if len(vm) > TAG_LENGTH:
         digest = hashlib.sha256(name.encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""A client of Grafana's API for a while."""
+"""Opens a client of Grafana's API."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fakedirty.errors import GrafanaError
 
 from .address import GrafanaAddress
 
-SECONDS = 5.0  # to connect, and between two pieces of an answer
+SECONDS = 5.0  # for connecting, and between two parts of an answer
 
 
 @contextmanager
 def connected(place: GrafanaAddress, token: str) -> Iterator[GrafanaApi]:
-    """The client. Nothing is sent yet."""
+    """A client, closed at the end of the context. It sends nothing before it is used."""
     if place.ca is not None and not place.ca.is_file():
         raise GrafanaError(f"cannot read {place.ca}, the authority of Grafana's certificate")
     api = GrafanaApi(

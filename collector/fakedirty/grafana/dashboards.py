@@ -1,4 +1,4 @@
-"""The dashboards that this installation carries, as files and as what Grafana is given."""
+"""The dashboards of this installation, as files and as objects for Grafana's API."""
 
 from __future__ import annotations
 
@@ -15,44 +15,43 @@ from fakedirty.package_files import carried
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """One dashboard: the file it is in, and what that says."""
+    """One dashboard: the name of its file, and the JSON in that."""
 
     file: str
     text: str
 
     @property
     def content(self) -> dict[str, Any]:
-        """As Grafana takes it."""
+        """The dashboard as an object."""
         made: dict[str, Any] = json.loads(self.text)
         return made
 
     @property
     def uid(self) -> str:
-        """What it is known by in every Grafana."""
+        """Its identifier, the same in every Grafana."""
         return str(self.content["uid"])
 
     @property
     def title(self) -> str:
-        """What it is called."""
         return str(self.content["title"])
 
     @property
     def mark(self) -> str:
-        """Says in Grafana's history of versions which one of ours it is.
+        """Identifies our version of it in Grafana's history of versions.
 
-        Grafana may keep a dashboard in another form than it was given: this is how it is known again.
+        Grafana may store a dashboard in another form than it was given, so the content cannot be compared.
         """
         return f"fakedirty {__version__}, {hashlib.sha256(self.text.encode()).hexdigest()[:16]}"
 
 
 def boards() -> list[Dashboard]:
-    """All of them, by the names of their files."""
+    """All dashboards, by the names of their files."""
     directory = carried("dashboards", "json")
     return [Dashboard(path.name, path.read_text(encoding="utf-8")) for path in sorted(directory.glob("*.json"))]
 
 
 def export(directory: Path) -> list[Path]:
-    """Write all of them into `directory`, as they are provisioned to Grafana."""
+    """Write the files of all dashboards into `directory`, for Grafana's provisioning; returns their paths."""
     written = []
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Annotations for a Grafana that may be away: sent by a thread of its own, again and again, never waited for."""
+"""Sends annotations to a Grafana that may be unreachable, in a thread of its own, so that nobody waits."""
 
 from __future__ import annotations
 
@@ -15,14 +15,20 @@ _log = logging.getLogger(__name__)
 
 SIZE = 256
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between two attempts, doubled each time
-PATIENCE = 6.0  # seconds at the end, a little longer than one attempt takes
+PATIENCE = 6.0  # seconds for the last attempts, a little longer than one takes
 
 
 class Outbox:
-    """`send` takes one, or raises GrafanaError. They are sent in order, each until it is taken.
+    """Sends annotations in order, and repeats each until it was accepted.
 
-    One that will not ever be taken is dropped with a warning, and what does not fit is dropped with one warning until
-    there is room again.
+    An annotation that would be refused again is dropped with a warning. While the outbox is full, annotations are
+    dropped; there is one warning for all of them.
+
+    Args:
+        send: sends one, or raises GrafanaError.
+        size: most annotations that wait.
+        first_pause: seconds after the first failed attempt, doubled after each further one.
+        longest_pause: seconds, at most.
     """
 
     def __init__(
@@ -45,7 +51,7 @@ class Outbox:
         self._thread.start()
 
     def put(self, annotation: Annotation) -> None:
-        """Have it sent, some time; returns at once."""
+        """Add an annotation to those that wait to be sent; returns at once."""
         with self._changed:
             if len(self._waiting) < self._size:
                 self._waiting.append(annotation)
@@ -57,7 +63,7 @@ class Outbox:
             _log.warning("%d annotations wait for Grafana: others are dropped until it takes them", self._size)
 
     def close(self, patience: float = PATIENCE) -> None:
-        """Send what waits, each once; what is not taken soon is dropped."""
+        """Try to send the annotations that wait, each once and for `patience` seconds in all; drop the rest."""
         self._closing.set()
         with self._changed:
             self._changed.notify()
@@ -81,7 +87,7 @@ class Outbox:
                 _log.warning("%d annotations were dropped; there is room again", dropped)
 
     def _next(self) -> Annotation | None:
-        """The first that waits; None once there is none and will be none."""
+        """The first annotation that waits; None if there is none and the outbox is closing."""
         with self._changed:
             while not self._waiting:
                 if self._closing.is_set():
@@ -90,7 +96,7 @@ class Outbox:
             return self._waiting[0]
 
     def _delivered(self, annotation: Annotation) -> bool:
-        """Whether to go on; False where it is over and Grafana is away."""
+        """Send until it is accepted or dropped. False if the outbox is closing and Grafana does not answer."""
         pause = self._first_pause
         away = False
         while True:

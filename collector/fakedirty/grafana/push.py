@@ -1,4 +1,4 @@
-"""Data source, folder and dashboards in a Grafana that is already there, each changed only where it differs."""
+"""Sets up data source, folder and dashboards in a running Grafana, and changes only those that differ."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .errors import expected, explained
 DATASOURCE_UID = "fakedirty-prometheus"
 DATASOURCE_NAME = "fakedirty Prometheus"
 CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
-FOLDERS = 1000  # Grafana lists no more at once
+FOLDERS = 1000  # most folders that Grafana lists in one answer
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What came of one thing: `action` is created, updated or unchanged."""
+    """The result for one object: `action` is created, updated or unchanged."""
 
     kind: str
     name: str
@@ -32,7 +32,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:
-    """What shall be there. Without `prometheus`, a data source that Grafana has is enough."""
+    """The objects that Grafana shall have.
+
+    Attributes:
+        boards: dashboards.
+        folder: title of their folder.
+        prometheus: URL of the data source; None if any Prometheus that Grafana already has will do.
+        scrape_interval: of that Prometheus.
+    """
 
     boards: Sequence[Dashboard]
     folder: str
@@ -41,7 +48,7 @@ class DesiredState:
 
     @property
     def datasource(self) -> dict[str, Any]:
-        """As Grafana takes it."""
+        """The data source as an object of Grafana's API."""
         return {
             "uid": DATASOURCE_UID,
             "name": DATASOURCE_NAME,
@@ -53,7 +60,7 @@ class DesiredState:
 
 
 class Push:
-    """Into one Grafana; with `dry_run` it is asked, and nothing is changed."""
+    """Sets up one Grafana; with `dry_run` it only reads, and changes nothing."""
 
     def __init__(self, api: GrafanaApi, place: GrafanaAddress, wanted: DesiredState, *, dry_run: bool = False) -> None:
         self._api = api
@@ -62,7 +69,7 @@ class Push:
         self._dry_run = dry_run
 
     def run(self) -> list[Step]:
-        """All of it; GrafanaError at the first thing that cannot be done, with what came before it done."""
+        """Set up everything; GrafanaError at the first step that fails, with the steps before it done."""
         what = "looking for a Grafana"
         with explained(self._place, what):
             expected(self._place, what, self._api.client.GET("/health"), "database")
@@ -71,10 +78,10 @@ class Push:
         return [*steps, step, *(self._board(board, folder) for board in self._wanted.boards)]
 
     def fault(self) -> str:
-        """Why Grafana gets nothing from its new data source; empty if it does, or does not say."""
+        """Why Grafana cannot read its new data source; empty if it can, or does not report it."""
         if self._wanted.prometheus is None or self._dry_run:
             return ""
-        what = f"asking whether {self._wanted.prometheus} answers there"
+        what = f"checking that Grafana reaches {self._wanted.prometheus}"
         try:
             with explained(self._place, what):
                 answer = expected(self._place, what, self._api.datasource.health(DATASOURCE_UID), "status")
@@ -97,7 +104,7 @@ class Push:
             if merged == there:
                 return Step("data source", DATASOURCE_NAME, UNCHANGED)
             if there.get("readOnly"):
-                raise GrafanaError(f"{what}: it is provisioned from a file of that Grafana, and says otherwise there")
+                raise GrafanaError(f"{what}: it is provisioned from a file of that Grafana, with other content")
             if not self._dry_run:
                 self._api.datasource.update_datasource_by_uid(DATASOURCE_UID, merged)
         return Step("data source", DATASOURCE_NAME, UPDATED)
@@ -112,7 +119,7 @@ class Push:
         return Step("data source", str(names[0]), UNCHANGED)
 
     def _folder(self) -> tuple[str | None, Step]:
-        """The uid of the folder, None if it is not there and none is made."""
+        """The uid of the folder; None if it does not exist and `dry_run` creates none."""
         title = self._wanted.folder
         what = f"setting up the folder {title}"
         with explained(self._place, what):
@@ -132,25 +139,26 @@ class Push:
             if there is not None and self._same(board, there, folder):
                 return Step("dashboard", board.title, UNCHANGED, self._url(board))
             if there is not None and there["meta"].get("provisioned"):
-                raise GrafanaError(f"{what}: it is provisioned from a file of that Grafana, and says otherwise there")
+                raise GrafanaError(f"{what}: it is provisioned from a file of that Grafana, with other content")
             if not self._dry_run:
                 body = {"dashboard": board.content, "folderUid": folder, "message": board.mark, "overwrite": True}
                 expected(self._place, what, self._api.dashboard.update_dashboard(body), "uid")
         return Step("dashboard", board.title, CREATED if there is None else UPDATED, self._url(board))
 
     def _same(self, board: Dashboard, there: Mapping[str, Any], folder: str | None) -> bool:
-        """Whether what is there is what we would write, where we would write it: by the mark of its last version."""
+        """Whether Grafana has our version of the dashboard in our folder, by the mark of its latest version."""
         if there["meta"].get("folderUid") != folder:
             return False
         answer = self._api.client.GET(f"/dashboards/uid/{board.uid}/versions", params={"limit": 1})
         versions = _listed(answer.get("versions") if isinstance(answer, Mapping) else answer)
         return bool(versions) and versions[0].get("message") == board.mark
 
-    def _found(self, ask: Callable[[], object]) -> dict[str, Any] | None:
-        """What Grafana has; None if it does not."""
+    def _found(self, request: Callable[[], object]) -> dict[str, Any] | None:
+        """The object that a request returns; None if Grafana does not have it."""
+        what = "reading what Grafana has"
         try:
-            with explained(self._place, "looking what is there"):
-                return dict(expected(self._place, "looking what is there", ask()))
+            with explained(self._place, what):
+                return dict(expected(self._place, what, request()))
         except GrafanaError as error:
             if error.status == 404:
                 return None

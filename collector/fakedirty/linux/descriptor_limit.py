@@ -1,4 +1,4 @@
-"""How many file descriptors this process may have, and whether what is planned fits."""
+"""The limit of file descriptors of this process, and whether a plan fits it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fakedirty.errors import MissingError
 
-#: left for what comes and goes beside probes: QMP connections, files of recordings, clients of the metrics
+#: kept free for short-lived descriptors: QMP connections, files of recordings, clients of the metrics
 RESERVE = 48
 DESCRIPTORS_OF_A_QEMU = 2  # its process, and the map of its state
 
@@ -18,7 +18,7 @@ class DescriptorLimitError(MissingError):
 
 
 def raise_descriptor_limit() -> int:
-    """Raise the soft limit to the hard one, which is returned. systemd gives a service 1,024 of many more."""
+    """Raise the soft limit to the hard limit, and return that. systemd gives a service a soft limit of 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -26,20 +26,24 @@ def raise_descriptor_limit() -> int:
 
 
 def descriptors_left(proc: Path = Path("/proc")) -> int:
-    """How many more this process may open."""
+    """How many more descriptors this process may open; negative if it has more than the limit, which may be lowered."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         used = len(os.listdir(proc / "self/fd"))
-    except OSError:  # not even one to look with
+    except OSError:  # no descriptor is left to read the directory with
         return 0
     return soft - used
 
 
 def demand_descriptors(count: int, purpose: str) -> None:
-    """Refuse a plan before it begins: the libraries below end the process, or leave half of it, where they run out.
+    """Refuse a plan before it begins: without descriptors, libraries exit or leave work half done.
+
+    Args:
+        count: descriptors that the plan takes.
+        purpose: the plan, as subject of a sentence.
 
     Raises:
-        DescriptorLimitError: `count` more would leave less than RESERVE.
+        DescriptorLimitError: `count` more would leave fewer than RESERVE.
     """
     left = descriptors_left()
     if left < count + RESERVE:

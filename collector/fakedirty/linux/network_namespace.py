@@ -1,4 +1,4 @@
-"""Work in the network namespace of another process."""
+"""Calls a function in the network namespace of another process."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from .process import Process
 T = TypeVar("T")
 
 
-def within(process: Process | None, work: Callable[[], T]) -> T:
-    """What `work` returns, done in the network namespace of `process` (None: in ours).
+def in_network_of(process: Process | None, work: Callable[[], T]) -> T:
+    """Call `work` in the network namespace of `process` (None: our own) and return its result.
 
-    A socket belongs to the namespace that it was made in. Raises OSError where that may not be entered, or of `work`.
+    A socket belongs to the namespace in which it was made.
+
+    Raises:
+        OSError: the namespace may not be entered; or `work` raised it.
     """
     if process is None or process.shares("net"):
         return work()
     future: Future[T] = Future()
     namespace = os.open(process.directory / "ns" / "net", os.O_RDONLY | os.O_CLOEXEC)
-    try:  # a namespace is entered by one thread, which ends there
+    try:  # a thread of its own enters the namespace, and ends in it
         thread = threading.Thread(target=_do, args=(namespace, work, future), name="network namespace")
         thread.start()
         thread.join()
@@ -36,5 +39,5 @@ def _do(namespace: int, work: Callable[[], T], future: Future[T]) -> None:
     try:
         libc.setns(namespace, libc.CLONE_NEWNET)
         future.set_result(work())
-    except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+    except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
         future.set_exception(error)

@@ -1,4 +1,4 @@
-"""A process as ``/proc`` shows it: known by its id and its start time, as ids are used again."""
+"""A process as ``/proc`` shows it, identified by its id and its start time, because ids are reused."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ PROC = Path("/proc")
 
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 _NSPID = re.compile(r"^NSpid:\s+(?:\d+\s+)*(\d+)$", re.MULTILINE)
-_MOST_LINKS = 40  # in one path, as for the kernel
+_MOST_LINKS = 40  # symbolic links in one path, as in the kernel
 _PID = re.compile(r"^Pid:\s+(\d+)$", re.MULTILINE)
 
 
 def start_ticks(stat: str) -> int:
-    """When a process started, in clock ticks since boot, by its ``/proc/PID/stat``."""
-    # the name in parentheses may hold anything; starttime is the 20th field after it
+    """The start time of a process, in clock ticks since boot, from the text of its ``/proc/PID/stat``."""
+    # the name in parentheses may contain anything; starttime is the 20th field after it
     return int(stat.rpartition(")")[2].split()[19])
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process. What may not be read, or is gone, is None."""
+    """One process. Values that may not be read, or do not exist any more, are None."""
 
     pid: int
     start_ticks: int
@@ -41,9 +41,9 @@ class Process:
 
     @property
     def runs(self) -> bool:
-        """Whether the id is still this process's."""
+        """Whether it still runs: whether its id has not been given to another process."""
         try:
-            # hundreds of these are looked at again and again: no pathlib
+            # called again and again for hundreds of processes: pathlib is too slow
             with open(f"{self.proc}/{self.pid}/stat", errors="replace") as file:
                 return start_ticks(file.read()) == self.start_ticks
         except (OSError, ValueError, IndexError):
@@ -51,7 +51,7 @@ class Process:
 
     @property
     def age_seconds(self) -> float:
-        """Since it was started."""
+        """Seconds since it was started."""
         return time.clock_gettime(time.CLOCK_BOOTTIME) - self.start_ticks / os.sysconf("SC_CLK_TCK")
 
     @property
@@ -62,8 +62,8 @@ class Process:
         except (OSError, ValueError, IndexError):
             return None
 
-    def seen(self, path: str) -> Path:
-        """An absolute path as it leads from the root of the process: links in there mean its own root, not ours."""
+    def resolve(self, path: str) -> Path:
+        """Our path for an absolute path of the process: symbolic links are followed from its root, not from ours."""
         root, found = self.directory / "root", list[str]()
         left, links = path.split("/")[::-1], 0
         while left:
@@ -75,7 +75,7 @@ class Process:
                 case part:
                     try:
                         link = os.readlink(root.joinpath(*found, part)) if links < _MOST_LINKS else None
-                    except OSError:  # it is none, or not there
+                    except OSError:  # it is not a link, or does not exist
                         link = None
                     if link is None:
                         found.append(part)
@@ -104,7 +104,7 @@ class Process:
         return found
 
     def threads(self) -> set[int]:
-        """Its thread ids as it knows them itself: those of the innermost pid namespace."""
+        """Its thread ids in its own, innermost pid namespace."""
         found = set()
         try:
             tasks = os.listdir(self.directory / "task")
@@ -119,15 +119,15 @@ class Process:
                 found.add(int(match[1]))
         return found
 
-    def words(self) -> list[str]:
-        """Its command line; empty where it has none."""
+    def arguments(self) -> list[str]:
+        """Its command line, the program first; empty where it has none."""
         try:
             return os.fsdecode((self.directory / "cmdline").read_bytes()).split("\0")[:-1]
         except OSError:
             return []
 
     def environment(self, name: str) -> str | None:
-        """The value that a variable had when it was started."""
+        """The value of an environment variable when the process was started."""
         try:
             entries = os.fsdecode((self.directory / "environ").read_bytes()).split("\0")
         except OSError:
@@ -136,37 +136,37 @@ class Process:
 
     @property
     def uuid(self) -> str | None:
-        """The UUID that its command line gives to the guest, the last one where it has several."""
+        """The UUID that its command line gives to the guest; the last one counts where there are several."""
         found = None
-        for option, value in itertools.pairwise(self.words()):
+        for option, value in itertools.pairwise(self.arguments()):
             if option in ("-uuid", "--uuid"):
                 found = value.lower()
-            elif option in ("-smbios", "--smbios"):  # which sets the same, and some managers know no other way
+            elif option in ("-smbios", "--smbios"):  # sets the same; some managers use this
                 keys = dict(part.partition("=")[::2] for part in value.split(","))
                 if keys.get("type") == "1" and "uuid" in keys:
                     found = keys["uuid"].lower()
         return found
 
     def namespace(self, kind: str) -> str | None:
-        """Which namespace of a kind (``net``, ``mnt``, ``pid``) it is in."""
+        """Its namespace of a kind (``net``, ``mnt``, ``pid``), as the kernel names it."""
         try:
             return os.readlink(self.directory / "ns" / kind)
         except OSError:
             return None
 
     def shares(self, kind: str) -> bool:
-        """Whether that is our own; taken to be so where it may not be read."""
+        """Whether its namespace of a kind is our own; True where that may not be read."""
         theirs = self.namespace(kind)
         return theirs is None or theirs == os.readlink(self.proc / "self" / "ns" / kind)
 
 
 def running(pid: int, proc: Path = PROC) -> Process:
-    """The process that has an id now. Raises OSError where there is none."""
+    """The running process with an id; OSError where there is none."""
     return Process(pid, start_ticks((proc / str(pid) / "stat").read_text(errors="replace")), proc)
 
 
-def others(process: Process) -> list[Process]:
-    """Every other process that is to be seen."""
+def other_processes(process: Process) -> list[Process]:
+    """All processes but this one, as far as this user may see them."""
     found = []
     for entry in os.listdir(process.proc):
         if entry.isdigit() and int(entry) != process.pid:

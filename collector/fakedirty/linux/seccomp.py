@@ -1,4 +1,4 @@
-"""System calls that this process may not make, whatever it asks for: a seccomp filter, or a kernel without them."""
+"""Finds system calls that this process cannot make at all, because of a seccomp filter or of the kernel."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from . import libc
 
 
 def refused_calls() -> dict[str, str]:
-    """Of the system calls that observing makes, those that are refused before the kernel looks at their arguments.
+    """The system calls among those of an observation that fail before the kernel checks their arguments.
 
-    Each is made with arguments that can do nothing.
+    Each is made with arguments that have no effect.
+
+    Returns:
+        The name of the error, such as ``EPERM``, by the name of the call.
     """
     found = {}
     for name, arguments, wrong in (

@@ -1,4 +1,7 @@
-"""What the kernel knows of a Unix socket: whose end the other is, and which file a name was bound to (sock_diag(7))."""
+"""Reads from the kernel the peer, the file and the queue of a Unix socket (sock_diag(7)).
+
+All functions take the inode of a socket in our network namespace.
+"""
 
 from __future__ import annotations
 
@@ -25,23 +28,24 @@ _NO_COOKIE = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class SocketFile:
-    """The file that a socket is bound to: its inode's lower 32 bits, and the device as major and minor number."""
+    """The file that a socket is bound to: the lower 32 bits of its inode, and its device as major and minor number."""
 
     inode: int
     device: tuple[int, int]
 
 
 def peer(inode: int) -> int | None:
-    """The inode of the other end of the socket with this inode, of our network namespace.
+    """The inode of the other end of a connected socket.
 
-    None where it has none, where nobody has accepted the connection yet, and where the kernel does not say.
+    None where there is no other end, where the connection has not been accepted yet, and where the kernel does not
+    report it.
     """
     found = _attribute(inode, _SHOW_PEER, _PEER)
     return (int.from_bytes(found[:4], "little") or None) if found else None
 
 
 def file_of(inode: int) -> SocketFile | None:
-    """The file of the socket with this inode, of our network namespace; None where it has none, or is not said."""
+    """The file that a socket is bound to; None where there is none, or the kernel does not report it."""
     found = _attribute(inode, _SHOW_VFS, _VFS)
     if not found:
         return None
@@ -50,9 +54,9 @@ def file_of(inode: int) -> SocketFile | None:
 
 
 def waiting(inode: int) -> int:
-    """How many clients wait at the listening socket with this inode, of our network namespace; 0 where not said.
+    """How many clients wait at a listening socket; 0 where the kernel does not report it.
 
-    One that has left meanwhile waits as well, until it is accepted.
+    A client that has disconnected counts until it is accepted.
     """
     found = _attribute(inode, _SHOW_QUEUE, _QUEUE)
     return int(struct.unpack_from("=I", found)[0]) if found else 0
@@ -66,7 +70,7 @@ def _attribute(inode: int, show: int, kind: int) -> bytes | None:
             kernel.settimeout(1.0)
             kernel.send(header + request)
             answer = kernel.recv(1 << 16)
-    except OSError:  # not in this kernel, or forbidden here
+    except OSError:  # this kernel lacks it, or it is forbidden here
         return None
     size, message, *_ = _HEADER.unpack_from(answer)
     if message == _NLMSG_ERROR:

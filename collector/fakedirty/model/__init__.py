@@ -1,1 +1,1 @@
-"""The model of a migration: pure, of the standard library alone."""
+"""The model of a migration: no input or output, and no imports but the standard library."""

@@ -1,7 +1,7 @@
-"""The words of the field, one per thing, as they stand in CSV columns, metrics and traces.
+"""The enumerations of the field, as they stand in CSV columns, metrics and traces.
 
-Every enumeration is ordered as in ``probes/events.h``: the value is the number that crosses from QEMU
-or from the kernel, the name is what people read.
+The members of each are in the order of ``probes/events.h``: the value is the number that QEMU or the kernel sends, the
+name is the word that people read.
 """
 
 from __future__ import annotations
@@ -11,14 +11,25 @@ from typing import Self
 
 
 class StringEnum(IntEnum):
-    """A number with the name that people read (``str(Kind.BULK) == "bulk"``)."""
+    """A number whose ``str()`` is the word that people read.
+
+    >>> str(Kind.BULK), int(Kind.BULK)
+    ('bulk', 0)
+    """
 
     def __str__(self) -> str:
         return self.name.lower().replace("_", "-")
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The member that prints as `text`; ValueError lists those that exist."""
+        """The member whose word is `text`.
+
+        >>> Mode.parse("skip")
+        <Mode.SKIP: 2>
+
+        Raises:
+            ValueError: there is none; the message lists the words that exist.
+        """
         for member in cls:
             if str(member) == text:
                 return member
@@ -26,7 +37,7 @@ class StringEnum(IntEnum):
 
 
 class Kind(StringEnum):
-    """What a round is: the first pass over all RAM, a later pass, or the pass with the VM stopped."""
+    """The kind of a round: the first pass over all RAM, a later pass, or the pass while the VM is stopped."""
 
     BULK = 0
     ITERATIVE = 1
@@ -34,7 +45,7 @@ class Kind(StringEnum):
 
 
 class Mode(StringEnum):
-    """``fake-dirty-mode``: what QEMU does with a page's content hash."""
+    """``fake-dirty-mode``: how QEMU uses the content hash of a page."""
 
     OFF = 0
     OBSERVE = 1
@@ -42,7 +53,7 @@ class Mode(StringEnum):
 
 
 class PageClass(StringEnum):
-    """What a visited page is, against what was last sent of it."""
+    """The class of a visited page, by comparison with what QEMU sent last of it."""
 
     FIRST = 0
     CHANGED = 1
@@ -50,7 +61,7 @@ class PageClass(StringEnum):
 
 
 class Disposition(StringEnum):
-    """What became of a visited page."""
+    """How QEMU disposed of a visited page."""
 
     NORMAL = 0
     ZERO = 1
@@ -60,7 +71,7 @@ class Disposition(StringEnum):
 
 
 class Level(StringEnum):
-    """How a QEMU is observed, from least to most."""
+    """A level of observation; a higher one reports more."""
 
     QMP = 0
     STOCK = 1

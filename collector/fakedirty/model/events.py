@@ -1,6 +1,6 @@
-"""What an observer says, at every level: the only way from a running QEMU into the model.
+"""The events that an observer reports, at every level. The model of a migration is built from them alone.
 
-All times are nanoseconds of CLOCK_MONOTONIC, which QEMU, the kernel and Python share on one host.
+Every `time_ns` is in nanoseconds of CLOCK_MONOTONIC, a clock that QEMU, the kernel and Python share on one host.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from .round import Round
 
 @dataclass(frozen=True, slots=True)
 class MigrationStarted:
-    """A migration began (or, with `partial`, was already running when the observer came).
+    """A migration began.
 
-    Of an `incoming` one, whose destination the observed QEMU is, nothing is seen before its guest arrives.
+    Attributes:
+        partial: it was already running when the observer attached.
+        incoming: the observed QEMU is its destination, where nothing is seen before the guest arrives.
     """
 
     time_ns: int
@@ -26,13 +28,16 @@ class MigrationStarted:
 
 @dataclass(frozen=True, slots=True)
 class RoundEnded:
-    """A round is over. `seen` are the counts of a second, independent source, to be held against it.
+    """A round ended.
 
-    `seen` maps columns of :class:`Round` to the count of that source (the kernel's count of page
-    records beside QEMU's own counters, say); a difference makes the round invalid. `flaw` is what the
-    observer itself knows to be wrong with the round. `postcopy` is whether postcopy moved pages in it. `exact` is
-    whether the laws of rounds hold of it by QEMU's own word: not where pages are counted in one place as queued, and in
-    another as sent. None where QEMU does not say.
+    Attributes:
+        round: its counts.
+        seen: pages that a second, independent source counted (the probes, beside QEMU's own counters), by column of
+            :class:`Round`. A difference makes the round invalid.
+        flaw: a fault of the round that the observer knows of; empty if none.
+        postcopy: postcopy moved pages in it.
+        exact: whether QEMU itself calls the counts of the round exact. They are not where QEMU counts a page as visited
+            when it is queued, and as sent when a channel takes it. None where QEMU reports nothing about it.
     """
 
     time_ns: int
@@ -45,7 +50,12 @@ class RoundEnded:
 
 @dataclass(frozen=True, slots=True)
 class ModeChanged:
-    """QEMU adopted a mode or a hash: a toggle, by whoever. The hash is None where it was not seen."""
+    """QEMU adopted another mode or hash (a toggle), whoever set it.
+
+    Attributes:
+        round: the round in which it did; 0 before the first.
+        hash: the hash after the toggle; None where the source cannot see it.
+    """
 
     time_ns: int
     round: int
@@ -56,10 +66,11 @@ class ModeChanged:
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
-    """The migration is in another state of QEMU's ``MigrationStatus``.
+    """The migration entered another state of QEMU's ``MigrationStatus``.
 
-    QEMU may be in a state that is an end before it has ended the last round: then that one `follows`, and after it
-    :class:`RoundsComplete`.
+    Attributes:
+        follows: the state is an end, and QEMU has not ended the last round yet. That round comes next, and after it
+            :class:`RoundsComplete`.
     """
 
     time_ns: int
@@ -69,14 +80,14 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class RoundsComplete:
-    """Of a migration that has ended, no round is to come any more."""
+    """The migration has ended, and no more rounds of it will come."""
 
     time_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class EventsLost:
-    """`count` events never reached the observer; `where` says at which place they were lost."""
+    """`count` events did not reach the observer; `where` names the place at which they were lost."""
 
     time_ns: int
     count: int
@@ -85,9 +96,11 @@ class EventsLost:
 
 @dataclass(frozen=True, slots=True)
 class FinalReport:
-    """What ``query-migrate`` said when the migration had ended (or was last seen).
+    """The answer of ``query-migrate`` after the migration ended, or the last one before the observation ended.
 
-    `flaw` is why it is empty, or may be of another migration.
+    Attributes:
+        info: the answer.
+        flaw: the reason why it is empty, or may belong to another migration; empty if neither.
     """
 
     time_ns: int
@@ -97,17 +110,22 @@ class FinalReport:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """Nothing more of the migration will be observed: its pages can be held against QEMU's totals."""
+    """The observation of the migration ended: its pages can be compared with QEMU's totals."""
 
     time_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class LimitsRead:
-    """What QEMU was told of how long the guest may be stopped, and how fast it may take the switchover to be.
+    """Parameters of the migration, read from QEMU.
 
-    `switchover_rate` is in bytes a second; None where QEMU goes by what it measures. `channels` is how many send pages
-    at once, 1 without multifd, and `compressed` whether they compress them; None where QEMU did not say.
+    Attributes:
+        downtime_limit_ms: how long the guest may be stopped, in milliseconds.
+        switchover_rate: bytes a second by which QEMU decides on the switchover; None where it uses the rate that it
+            measures.
+        channels: number of channels that send pages at the same time, 1 without multifd; None where QEMU did not
+            report it.
+        compressed: whether multifd compresses pages; None where QEMU did not report it.
     """
 
     time_ns: int
@@ -126,7 +144,7 @@ class GuestStopped:
 
 @dataclass(frozen=True, slots=True)
 class GuestContinued:
-    """The observed QEMU lets its guest run again: there was no switchover, or the guest had arrived stopped."""
+    """The observed QEMU runs its guest again: there was no switchover, or the guest had arrived stopped."""
 
     time_ns: int
 
@@ -141,7 +159,11 @@ class DestinationFound:
 
 @dataclass(frozen=True, slots=True)
 class GuestArrived:
-    """The destination, on this host, has the guest: it lets it run, or keeps it stopped, be it for now."""
+    """The guest arrived at a destination on this host.
+
+    Attributes:
+        running: the destination runs it; False while it keeps the guest stopped.
+    """
 
     time_ns: int
     running: bool

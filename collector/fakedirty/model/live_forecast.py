@@ -1,4 +1,4 @@
-"""What is expected of one migration as it goes on: the verdict of its latest rounds, as long as nothing refutes it."""
+"""The forecast of one migration while it runs: that of its latest rounds, and whether it has been refuted."""
 
 from __future__ import annotations
 
@@ -6,75 +6,84 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .enums import Kind
-from .forecast import Forecast, Refutation, verdict
+from .forecast import Forecast, Refutation
 from .forecast_check import ForecastCheck, refuted_by_its_end
+from .prediction import predict
 from .round import Round
 
-LOOKED_AT = 64  # rounds, for a verdict
+ROUNDS_USED = 64  # the latest rounds, for a forecast
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationLimits:
-    """What QEMU allows a switchover, and how it sends pages; None is not known, or (of the rate) not set."""
+    """Parameters of a migration, as far as they were read; None is not known, of the rate also not set.
+
+    Attributes:
+        downtime_limit_ms: how long the guest may be stopped, in milliseconds.
+        switchover_rate: ``avail-switchover-bandwidth`` in bytes a second.
+        channels: channels that send pages at the same time, 1 without multifd.
+        compressed: multifd compresses pages.
+    """
 
     downtime_limit_ms: int | None = None
-    switchover_rate: int | None = None  # bytes a second: avail-switchover-bandwidth
-    channels: int | None = None  # that send pages at once: 1 without multifd
-    compressed: bool | None = None  # by multifd
+    switchover_rate: int | None = None
+    channels: int | None = None
+    compressed: bool | None = None
 
 
 class LiveForecast:
-    """Takes in what happens to a migration; times are seconds since its start."""
+    """Keeps the forecast of one migration; times are in seconds since its start."""
 
     def __init__(self) -> None:
-        # what it was made of, and the verdict: set at once, as those who observe and those who scrape make it
+        # The input and the forecast that was made from it. They are set together: the thread of the observer and the
+        # threads of scrapes all make forecasts.
         self._made: tuple[object, Forecast | None] = (None, None)
-        self._forecast = ForecastCheck()
+        self._check = ForecastCheck()
         self._now = 0.0
-        self._void = False  # it goes on by postcopy: nothing was predicted of that
-        self._refutation: Refutation | None = None  # for good
+        self._void = False  # the migration goes on by postcopy, of which nothing was predicted
+        self._refutation: Refutation | None = None  # final
 
-    def verdict(self, rounds: Sequence[Round], limits: MigrationLimits) -> Forecast | None:
-        """By what was seen before the guest was stopped; None before the second round."""
+    def forecast(self, rounds: Sequence[Round], limits: MigrationLimits) -> Forecast | None:
+        """The forecast by the rounds before the guest was stopped; None before the end of the second round."""
         before = len(rounds)
         while before and rounds[before - 1].kind is Kind.SWITCHOVER:
             before -= 1
         if self._made[0] != (before, limits):
             seconds = None if limits.downtime_limit_ms is None else limits.downtime_limit_ms / 1e3
-            looked_at = rounds[max(0, before - LOOKED_AT) : before]
-            made = verdict(looked_at, seconds, limits.switchover_rate, limits.channels, limits.compressed)
+            used = rounds[max(0, before - ROUNDS_USED) : before]
+            made = predict(used, seconds, limits.switchover_rate, limits.channels, limits.compressed)
             self._made = (before, limits), made
         found, refutation = self._made[1], self.refutation
         return found if found is None or refutation is None else replace(found, refuted=refutation)
 
     @property
     def refutation(self) -> Refutation | None:
-        """What speaks against the verdict that was made last."""
+        """The refutation of the latest forecast; None if it is not refuted."""
         if self._void:
             return None
         found = self._made[1]
-        return self._refutation or (None if found is None else self._forecast.refutation(found, self._now))
+        return self._refutation or (None if found is None else self._check.refutation(found, self._now))
 
     def take(self, rounds: Sequence[Round], limits: MigrationLimits) -> None:
-        """A round has ended, or QEMU's limits were read: hold the verdict against those before."""
+        """A round has ended, or limits were read: make a forecast and compare it with the earlier ones."""
         if rounds and rounds[-1].kind is not Kind.SWITCHOVER:
             ended = rounds[-1].start_seconds + rounds[-1].duration_seconds
-            self.passed(ended)
-            self._forecast.take(self.verdict(rounds, limits), ended, limits)
+            self.tick(ended)
+            self._check.take(self.forecast(rounds, limits), ended, limits)
 
-    def passed(self, now: float) -> None:
-        """It still sends rounds at `now`."""
+    def tick(self, now: float) -> None:
+        """The migration still sends rounds at `now`."""
         self._now = max(self._now, now)
 
     def postcopy(self) -> None:
-        """It goes on by postcopy."""
+        """The migration goes on by postcopy."""
         self._void = True
 
     def completed(self, rounds: Sequence[Round], limits: MigrationLimits) -> None:
-        """It has come to its end by itself."""
-        if self._refutation is None and (found := self.verdict(rounds, limits)) is not None and not self._void:
+        """The migration has completed."""
+        if self._refutation is None and (found := self.forecast(rounds, limits)) is not None and not self._void:
             self._refutation = found.refuted or refuted_by_its_end(found)
 
-    def remember(self, refutation: Refutation | None) -> None:
-        """What was recorded of it."""
+    def restore(self, refutation: Refutation | None) -> None:
+        """Set the refutation that a recording has."""
         self._refutation = refutation

@@ -1,4 +1,4 @@
-"""One migration as it is known so far: rounds, toggles, state; built from events alone."""
+"""The model of one migration: its rounds, toggles and state, built from events alone."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from .events import (
 from .forecast import Forecast, Refutation
 from .live_forecast import LiveForecast, MigrationLimits
 from .round import OTHER_LAWS, Round, broken_law, known, uncounted
-from .totals import Ended, Outcome, Totals, check, number
+from .totals import Ended, Outcome, Totals, check_totals, number
 
-# pages that multifd may hold: a packet of 128 of them for each channel that there can be, and one that is being filled
+# most pages that multifd can hold: one packet of 128 pages for each of 255 channels, and one that is being filled
 IN_CHANNELS = 256 * 128
 
 INEXACT = "not exact by QEMU's own word: multifd and RDMA count a page where it is sent, not where it is queued"
@@ -38,7 +38,7 @@ INTERRUPTED = frozenset({"postcopy-paused", "postcopy-recover-setup", "postcopy-
 
 @dataclass(slots=True)
 class Migration:
-    """A migration of one VM, seen at one level; :meth:`apply` is the only way to change it."""
+    """A migration of one VM, observed at one level. Observers change it by :meth:`apply` and :meth:`tick` only."""
 
     vm: str
     level: Level
@@ -52,36 +52,37 @@ class Migration:
     toggles: list[ModeChanged] = field(default_factory=list)
     lost_events: dict[str, int] = field(default_factory=dict)
     report: Mapping[str, object] = field(default_factory=dict)
-    stopped_ns: int | None = None  # when the source stopped the guest, and when the destination let it run
-    resumed_ns: int | None = None
-    downtime_limit_ms: int | None = None  # as QEMU said last; None if it was not asked, or did not answer
+    stopped_ns: int | None = None  # when the source stopped the guest
+    resumed_ns: int | None = None  # when the destination ran it
+    downtime_limit_ms: int | None = None  # the latest that was read; None if none was
     switchover_rate: int | None = None  # bytes a second by which QEMU decides on the switchover; None if not set
-    channels: int | None = None  # that send pages at once, 1 without multifd; None if QEMU did not say
-    compressed: bool | None = None  # by multifd; None if QEMU did not say
-    process: str = ""  # the QEMU that is observed: process id and start time; empty if not known
-    uuid: str = ""  # of its guest, where it has one
+    channels: int | None = None  # channels that send pages at the same time, 1 without multifd; None if not known
+    compressed: bool | None = None  # multifd compresses pages; None if not known
+    process: str = ""  # process id and start time of the observed QEMU; empty if not known
+    uuid: str = ""  # of its guest; empty if it has none
     postcopy_ns: int | None = None  # when postcopy was first seen to be active
-    interrupted: bool = False  # in postcopy
-    awaits_round: bool = False  # it has ended, and its last round has not
-    totals: Totals | None = None  # of its pages; None while it is observed, and where none are counted
-    _under_way: bool = False  # it was seen to be past its setup
-    _unreported_loss: int = 0
-    _unreported: str = ""
-    _uncounted: int = 0  # visited pages that no round counts as sent so far
-    _of_postcopy: set[int] = field(default_factory=set)  # indices of rounds
-    _inexact: set[int] = field(default_factory=set)  # and of those that QEMU calls so
-    _outlook: LiveForecast = field(default_factory=LiveForecast, repr=False, compare=False)
+    interrupted: bool = False  # postcopy was
+    awaits_round: bool = False  # the migration has ended, its last round has not
+    totals: Totals | None = None  # None while it is observed, and on the destination
+    _under_way: bool = False  # it was seen in the state after setup
+    _unreported_loss: int = 0  # events that were lost since the last round
+    _unreported: str = ""  # why the report is missing, or may belong to another migration
+    _uncounted: int = 0  # visited pages that no round has counted as sent so far
+    _of_postcopy: set[int] = field(default_factory=set)  # indices of rounds in which postcopy moved pages
+    _inexact: set[int] = field(default_factory=set)  # indices of rounds that QEMU calls not exact
+    _forecast: LiveForecast = field(default_factory=LiveForecast, repr=False, compare=False)
 
     @property
     def ended(self) -> bool:
-        """Whether the state is one that QEMU does not leave."""
+        """Whether QEMU does not leave the state any more."""
         return self.state in ENDED
 
     @property
     def valid(self) -> bool | None:
-        """Whether every round is valid, nothing was lost or missed, and at the end all pages are there.
+        """Whether every round is valid, no event was lost, and all pages that QEMU sent are in the rounds.
 
-        While it is observed, as far as it goes. None where nothing is wrong, and no totals say that nothing is missing.
+        While it is observed, this covers what has been seen so far. None where nothing is known to be wrong, and no
+        totals of QEMU confirm that nothing is missing.
         """
         if self.partial or self.lost_events or self.lacks_round or not all(r.valid for r in self.rounds):
             return False
@@ -93,18 +94,18 @@ class Migration:
 
     @property
     def past_rounds(self) -> bool:
-        """Whether its last round has been seen to end: what comes after it is no round."""
+        """Whether its last round has ended: no more rounds come."""
         last = self.rounds[-1].kind if self.rounds else None
         return last is Kind.SWITCHOVER or self.postcopy_ns is not None
 
     @property
     def lacks_round(self) -> bool:
-        """Whether it has ended without its last round, for all that is known."""
+        """Whether it has ended and its last round is missing, as far as that is known."""
         return self.awaits_round and self.totals is not None and self.totals.outcome is not Outcome.EQUAL
 
     @property
     def reasons(self) -> list[str]:
-        """Why `valid` is not true, in words; whatever is wrong with single rounds is said by them."""
+        """Why `valid` is not true; rounds have their own reasons."""
         invalid = sum(not r.valid for r in self.rounds)
         lost = sum(self.lost_events.values())
         reasons = [
@@ -119,7 +120,7 @@ class Migration:
 
     @property
     def _unexplained(self) -> str:
-        """Rounds that are right only if multifd sent pages, where it did not."""
+        """The rounds that are right only if multifd sent pages, of a migration in which it sent none."""
         if self.totals is None or self.totals.outcome is Outcome.UNCHECKED or self.reported("ram", "multifd-bytes"):
             return ""
         numbers = [
@@ -131,11 +132,11 @@ class Migration:
 
     @property
     def outside_downtime_ns(self) -> int | None:
-        """From the stop on the source to the run on the destination, on the clock of this host; None unless seen."""
+        """From the stop on the source to the run on the destination, by one clock; None unless both were seen."""
         return None if self.stopped_ns is None or self.resumed_ns is None else self.resumed_ns - self.stopped_ns
 
     def total(self, column: str) -> float | None:
-        """The sum of a column over the rounds; None where any round could not see it, or there is none."""
+        """The sum of a column over the rounds; None if any round could not see it, or there is no round."""
         return known(self.rounds, column) if self.rounds else None
 
     def reported(self, *path: str) -> int | None:
@@ -143,9 +144,9 @@ class Migration:
         return number(self.report, *path)
 
     def read_back(self, toggle: ModeChanged) -> Mode | None:
-        """The mode by what QEMU said next: that of the round's end, or what a later toggle within it began from.
+        """The mode that QEMU reported next after a toggle: at the end of the round, or before a later toggle in it.
 
-        None if it said nothing more.
+        None if it reported none.
         """
         number = self.toggles.index(toggle)
         within = max(toggle.round, 1)
@@ -156,36 +157,36 @@ class Migration:
 
     @property
     def limits(self) -> MigrationLimits:
-        """What QEMU allows a switchover, as far as it was read."""
+        """The parameters that decide on the switchover, as far as they were read."""
         return MigrationLimits(self.downtime_limit_ms, self.switchover_rate, self.channels, self.compressed)
 
     @property
-    def verdict(self) -> Forecast | None:
-        """Whether it converges, and would with skip, by what was seen before the guest was stopped; see `verdict`."""
-        return self._outlook.verdict(self.rounds, self.limits)
+    def forecast(self) -> Forecast | None:
+        """Whether it converges, and would with skip, by the rounds before the guest was stopped; see `prediction`."""
+        return self._forecast.forecast(self.rounds, self.limits)
 
     @property
     def refuted(self) -> bool:
-        """Whether the verdict is withdrawn, as what was predicted did not come true."""
-        return self._outlook.refutation is not None
+        """Whether the forecast is withdrawn because an earlier one did not come true."""
+        return self._forecast.refutation is not None
 
-    def passed(self, time_ns: int) -> None:
-        """It is `time_ns`, and nothing else has happened: an end that was predicted may be overdue."""
+    def tick(self, time_ns: int) -> None:
+        """It is `time_ns` on CLOCK_MONOTONIC and there is no event: a predicted end may be overdue."""
         if self.state == "active" and self.stopped_ns is None:
-            self._outlook.passed((time_ns - self.start_ns) / 1e9)
+            self._forecast.tick((time_ns - self.start_ns) / 1e9)
 
-    def remember(self, refutation: Refutation | None) -> None:
-        """What was recorded against the verdict."""
-        self._outlook.remember(refutation)
+    def restore_refutation(self, refutation: Refutation | None) -> None:
+        """Set the refutation of the forecast that a recording has."""
+        self._forecast.restore(refutation)
 
     def apply(self, event: Event) -> None:
-        """Take one event in. Events come in the order in which they happened."""
+        """Apply one event. Events have to come in the order in which they happened."""
         match event:
             case MigrationStarted():
                 self.partial = self.partial or event.partial
             case RoundEnded():
                 self.rounds.append(self._judged(event))
-                self._outlook.take(self.rounds, self.limits)
+                self._forecast.take(self.rounds, self.limits)
             case ModeChanged():
                 self.toggles.append(event)
             case StateChanged():
@@ -200,32 +201,31 @@ class Migration:
             case FinalReport():
                 self.report, self._unreported = event.info, event.flaw
             case Closed() if not self.incoming:
-                # what failed in its setup may have begun no round
+                # a migration that failed in its setup may have begun no round
                 self.awaits_round = self.awaits_round and (self._under_way or bool(self.rounds))
-                self.totals = self.held()
+                self.totals = self.check_totals()
             case LimitsRead():
                 self.downtime_limit_ms, self.switchover_rate = event.downtime_limit_ms, event.switchover_rate
-                if self.channels is None:  # set while it runs, they would be those of the next migration
+                if self.channels is None:  # a value set during the migration is for the next one
                     self.channels, self.compressed = event.channels, event.compressed
-                self._outlook.take(self.rounds, self.limits)
+                self._forecast.take(self.rounds, self.limits)
 
     def _enter(self, event: StateChanged) -> None:
-        """Another state."""
         self.state = event.state
         self._under_way = self._under_way or event.state == "active"
         if event.state.startswith("postcopy"):
-            self._outlook.postcopy()
+            self._forecast.postcopy()
             self.interrupted = self.interrupted or event.state in INTERRUPTED
             if self.postcopy_ns is None:
                 self.postcopy_ns = event.time_ns
         if event.state == "completed":
-            self._outlook.completed(self.rounds, self.limits)
+            self._forecast.completed(self.rounds, self.limits)
         if self.ended:
             self.end_ns, self.awaits_round = event.time_ns, event.follows
 
-    def held(self) -> Totals:
-        """Its pages held against QEMU's totals, as they are now."""
-        return check(self._at_its_end())
+    def check_totals(self) -> Totals:
+        """Compare its pages, as they are now, with QEMU's totals."""
+        return check_totals(self._at_its_end())
 
     def _at_its_end(self) -> Ended:
         moved = self.reported("ram", "postcopy-bytes") or self.reported("ram", "postcopy-requests")
@@ -244,7 +244,6 @@ class Migration:
         )
 
     def _move(self, event: GuestStopped | GuestContinued | GuestArrived) -> None:
-        """The guest stops or runs, on either side."""
         match event:
             case GuestStopped():
                 self.stopped_ns, self.resumed_ns = event.time_ns, None
@@ -258,14 +257,14 @@ class Migration:
                     self.resumed_ns = event.time_ns
 
     def _judged(self, event: RoundEnded) -> Round:
-        """The round with its losses and, if it cannot be believed, the reason."""
+        """The round with its lost events and, if it is invalid, the reasons."""
         lost = event.round.lost_events + self._unreported_loss
         self._unreported_loss = 0
         if event.postcopy:
             self._of_postcopy.add(len(self.rounds))
         if event.exact is False:
             self._inexact.add(len(self.rounds))
-        remark, law = self._held_to_laws(event.round, event.exact)
+        remark, law = self._check_laws(event.round, event.exact)
         reasons = [event.round.invalid_reason, event.flaw, law]
         reasons += [
             f"{column}: QEMU counts {counted}, the probe {seen}"
@@ -277,12 +276,12 @@ class Migration:
         reason = "; ".join(reason for reason in reasons if reason)
         return dataclasses.replace(event.round, lost_events=lost, invalid_reason=reason, remark=remark)
 
-    def _held_to_laws(self, counts: Round, exact: bool | None) -> tuple[str, str]:
-        """A remark, and the law that is broken.
+    def _check_laws(self, counts: Round, exact: bool | None) -> tuple[str, str]:
+        """A remark, and the law that is broken; each may be empty.
 
         While the mode is off, QEMU counts a page as visited when it is queued, and as sent when a channel of multifd
-        takes it. What a round lacks, later ones have then; the end tells whether it was so. Where QEMU says itself
-        which rounds are not exact, these are, with the mode on too, and no others.
+        takes it. Pages that a round lacks as sent are in later rounds then; the totals check that at the end. Where
+        QEMU reports itself which rounds are not exact, only those are excused, with the mode on too.
         """
         late = uncounted(counts)
         strict = counts.first_pages is not None if exact is None else exact

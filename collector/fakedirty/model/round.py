@@ -1,8 +1,8 @@
-"""A round of pre-copy: its counts, and the law that they obey."""
+"""A round of pre-copy migration: its counts, and the laws of conservation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .enums import Kind, Mode
@@ -10,10 +10,11 @@ from .enums import Kind, Mode
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round of one migration; pages are target pages, None is what the source cannot see.
+    """One round of one migration.
 
-    The fields are the columns of ``rounds.csv`` by the same names, in the same order.
-    ``start_seconds`` counts from the start of the migration on the monotonic clock.
+    The fields are the columns of ``rounds.csv``, by the same names and in the same order; docs/data-dictionary.md
+    describes each. Pages are target pages. A count is None where the source cannot see it. `start_seconds` counts from
+    the start of the migration on the monotonic clock.
     """
 
     round: int
@@ -48,7 +49,7 @@ class Round:
 
     @property
     def valid(self) -> bool:
-        """Whether the counts obey conservation and nothing was lost or missed; with a remark, as far as it goes."""
+        """Whether the counts obey the laws and no event was lost; of a round with a remark, only what it can show."""
         return not self.invalid_reason
 
 
@@ -57,60 +58,75 @@ DISPOSITIONS = ("normal_pages", "zero_pages", "xbzrle_pages", "unchanged_pages",
 MARKED = ("dirty_pages", "forced_pages")
 ACCOUNTED = ("visited_pages", "left_pages", "hinted_pages")
 
-# the two sides of each law, by column
-LAWS = (
+Law = tuple[tuple[str, ...], tuple[str, ...]]  # columns whose sums are equal
+
+LAWS: tuple[Law, ...] = (
     (("visited_pages",), CLASSES),
     (("visited_pages",), DISPOSITIONS),
     (MARKED, ACCOUNTED),
 )
 
 
-# that every visited page was sent or skipped: of whole migrations true, of rounds where no other thread counts
+# Every visited page was sent or skipped. This holds of a whole migration, and of a single round where no other thread
+# counts pages.
 SENT_LAW = LAWS[1]
 OTHER_LAWS = tuple(law for law in LAWS if law is not SENT_LAW)
 
 
-def broken_law(counts: Round, laws: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = LAWS) -> str:
-    """The first law of conservation that `counts` break, in words; empty when they obey all.
+def broken_law(counts: Round, laws: Sequence[Law] = LAWS) -> str:
+    """The first of `laws` that `counts` break, with both sums; empty if they break none.
 
-    A law with a side of which any part is unseen (None) is not judged: what is unseen may be anything.
+    A law is not judged where any of its columns is None.
     """
     for left, right in laws:
-        sums = _weigh(counts, left), _weigh(counts, right)
+        sums = _side(counts, left), _side(counts, right)
         if None not in sums and sums[0] != sums[1]:
-            return f"{_spell(left)} = {sums[0]} but {_spell(right)} = {sums[1]}"
+            return f"{_names(left)} = {sums[0]} but {_names(right)} = {sums[1]}"
     return ""
 
 
 def conserved(counts: Round) -> bool | None:
-    """Whether `counts` obey every law that can be judged; None where not one of them can be.
+    """Whether `counts` obey every law that can be judged; None if none can be.
 
-    A round with a remark is held to those laws alone that hold of it by itself.
+    A round with a remark is not judged by the law of sent pages.
     """
     laws = OTHER_LAWS if counts.remark else LAWS
-    judged = [(_weigh(counts, left), _weigh(counts, right)) for left, right in laws]
+    judged = [(_side(counts, left), _side(counts, right)) for left, right in laws]
     seen = [sums for sums in judged if None not in sums]
     return all(left == right for left, right in seen) if seen else None
 
 
 def uncounted(counts: Round) -> int | None:
-    """Visited pages that are neither sent nor skipped by the round's own counts; None where it has not all of them."""
-    visited, sent = (_weigh(counts, side) for side in SENT_LAW)
+    """Pages that were visited, and that the round counts neither as sent nor as skipped.
+
+    Negative where it counts more pages as sent or skipped than as visited. None where any of these counts is None.
+    """
+    visited, sent = (_side(counts, side) for side in SENT_LAW)
     return None if visited is None or sent is None else visited - sent
 
 
+def total_if_known(values: Iterable[int | None]) -> int | None:
+    """The sum of `values`; None if any of them is None.
+
+    >>> total_if_known([1, 2]), total_if_known([1, None]), total_if_known([])
+    (3, None, 0)
+    """
+    total = 0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
+
+
 def known(rounds: Sequence[Round], column: str) -> int | None:
-    """The sum of a column over rounds; None where any of them could not see it."""
-    values: list[int | None] = [getattr(r, column) for r in rounds]
-    seen = [value for value in values if value is not None]
-    return sum(seen) if len(seen) == len(values) else None
+    """The sum of a column over rounds; None if any round could not see it."""
+    return total_if_known(getattr(r, column) for r in rounds)
 
 
-def _weigh(counts: Round, columns: tuple[str, ...]) -> int | None:
-    values: list[int | None] = [getattr(counts, column) for column in columns]
-    seen = [value for value in values if value is not None]
-    return sum(seen) if len(seen) == len(values) else None
+def _side(counts: Round, columns: tuple[str, ...]) -> int | None:
+    return total_if_known(getattr(counts, column) for column in columns)
 
 
-def _spell(columns: tuple[str, ...]) -> str:
+def _names(columns: tuple[str, ...]) -> str:
     return " + ".join(column.removesuffix("_pages") for column in columns)

@@ -1,4 +1,4 @@
-"""What takes part in an observation: recorder, exporter and screen are all sinks."""
+"""Sinks receive what is observed: the recorder, the exporter and the terminal are sinks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from .migration import Migration
 
 @dataclass(frozen=True, slots=True)
 class PageBatch:
-    """Up to 256 visited pages of one RAM block in one round, as they came from the ring buffer.
+    """Up to 256 visited pages of one RAM block in one round, as the ring buffer delivered them.
 
-    `records` is an array of ``struct page_record`` (``probes/events.h``), 16 bytes a page.
+    Attributes:
+        time_ns: CLOCK_MONOTONIC when QEMU handed the batch over.
+        block: name of the RAM block.
+        round: number of the round, from 1.
+        records: an array of ``struct page_record`` (``probes/events.h``), 16 bytes a page.
     """
 
     time_ns: int
@@ -24,48 +28,44 @@ class PageBatch:
 
 
 class Sink(Protocol):
-    """Told of everything that is observed, in order, never by two threads at once.
+    """Receives everything that is observed, in order, never from two threads at once.
 
-    A sink that fails raises :class:`fakedirty.errors.FakedirtyError`; the observer reports it and goes on
+    A sink that fails raises :class:`fakedirty.errors.FakedirtyError`. The observer reports the error and goes on
     without that sink: neither the guest nor the observation depends on it.
     """
 
     def started(self, migration: Migration) -> None:
-        """A migration began; `migration` is the live object, which later calls pass again."""
+        """A migration began; later calls pass the same object, which changes as the migration goes on."""
 
     def changed(self, migration: Migration, event: Event) -> None:
         """`event` has just been applied to `migration`."""
 
     def pages(self, migration: Migration, batch: PageBatch) -> None:
-        """Page records came (only where they were asked for)."""
+        """Page records arrived, of an observation that was started with page records."""
 
     def ended(self, migration: Migration) -> None:
-        """The migration is over, or is no longer observed (`migration.ended` tells which)."""
+        """The migration ended (`migration.ended`), or its observation did."""
 
 
 class SerializedSink:
-    """`sink` for several observers, each in a thread of its own."""
+    """A sink for several observers, each in a thread of its own: calls of `sink` are made one at a time."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._lock = Lock()
 
     def started(self, migration: Migration) -> None:
-        """As the sink's own."""
         with self._lock:
             self._sink.started(migration)
 
     def changed(self, migration: Migration, event: Event) -> None:
-        """As the sink's own."""
         with self._lock:
             self._sink.changed(migration, event)
 
     def pages(self, migration: Migration, batch: PageBatch) -> None:
-        """As the sink's own."""
         with self._lock:
             self._sink.pages(migration, batch)
 
     def ended(self, migration: Migration) -> None:
-        """As the sink's own."""
         with self._lock:
             self._sink.ended(migration)

@@ -1,4 +1,4 @@
-"""What skipping costs and saves: the time of its hashes, and the time that sending what it skipped would take."""
+"""Costs and savings of skip mode: the time spent on hashes, and the time that sending the skipped pages would take."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from .enums import Kind, Mode
 from .round import Round
 
-LAST_ROUNDS = 3  # what a guest writes changes
-RECENT_ROUNDS = 64  # in which the link is looked for
-TELLING_SECONDS = 0.1  # a shorter round says nothing of the link: its pages may still wait in a buffer
+LAST_ROUNDS = 3  # few, because a guest may begin to write other pages
+RECENT_ROUNDS = 64  # of which the fastest gives the rate of the link
+LONG_ENOUGH_SECONDS = 0.1  # in a shorter round many of the pages sent may still be in a buffer, not on the link
 
 
 @dataclass(frozen=True, slots=True)
 class SkipEconomy:
-    """Over so many `rounds`: seconds of copying and hashing, bytes not sent, and the bytes a second of the link.
+    """Costs and savings of some rounds.
 
-    `hash_seconds` are those that it took at least: rounds have the sum over the channels, which hash at once. None
-    where it is not known how many they are.
+    Attributes:
+        rounds: how many rounds these are.
+        hash_seconds: the least time that copying and hashing can have taken, in seconds. A round has the sum over all
+            channels, which hash at the same time. None where the number of channels is not known.
+        saved_bytes: bytes that skipped pages would have taken on the link.
+        link_rate: bytes a second of the link.
     """
 
     rounds: int
@@ -28,28 +32,35 @@ class SkipEconomy:
 
     @property
     def saved_seconds(self) -> float:
-        """What sending them would have taken."""
+        """Seconds that sending `saved_bytes` would have taken."""
         return self.saved_bytes / self.link_rate
 
     @property
     def pays(self) -> bool | None:
-        """Whether it saves more than it costs; None where it is not known what it costs."""
+        """Whether skipping saved more time than it cost; None where the cost is not known."""
         return None if self.hash_seconds is None else self.saved_seconds > self.hash_seconds
 
 
 def economy(rounds: Sequence[Round], channels: int | None, last: int = LAST_ROUNDS) -> SkipEconomy | None:
-    """Of the last rounds in which pages could be skipped; None while they are fewer, or the link is unknown.
+    """Costs and savings of the `last` rounds in which pages could be skipped.
 
-    The bulk round, and pages that are hashed for the first time, are what it takes to begin: they do not count. The
-    link is as fast as the fastest round that was sent by it. `channels` is how many hash at once, 1 without multifd;
-    None where it is not known.
+    The bulk round, and rounds in which every page was hashed for the first time, are left out: they are the price of
+    turning skip on. The link is taken to be as fast as the fastest recent round was sent.
+
+    Args:
+        rounds: all rounds so far.
+        channels: channels that hash at the same time, 1 without multifd; None if not known.
+        last: number of rounds.
+
+    Returns:
+        None while there are fewer than `last` such rounds, or while no round shows the rate of the link.
     """
     recent = rounds[-RECENT_ROUNDS:]
     skipping = [r for r in recent if _could_skip(r)][-last:]
     rates = [
         r.transferred_bytes / r.duration_seconds
         for r in recent
-        if r.transferred_bytes and r.duration_seconds >= TELLING_SECONDS
+        if r.transferred_bytes and r.duration_seconds >= LONG_ENOUGH_SECONDS
     ]
     if len(skipping) < last or not rates:
         return None

@@ -1,8 +1,8 @@
-"""The pages that the rounds of a migration count, held against what QEMU itself counts in all: the last check.
+"""Compares the pages that the rounds of a migration count with QEMU's own totals: the last check.
 
-``normal`` and ``duplicate`` of query-migrate are of one migration, and count every page once that is sent. XBZRLE's
-counters go on from one migration to the next, so they bound its deltas and do not check them. Of a migration that
-failed or was cancelled QEMU reports only what its series for fake dirty pages counts.
+``normal`` and ``duplicate`` of query-migrate belong to one migration and count every sent page once. The counters of
+XBZRLE go on from one migration to the next: they bound the number of deltas, and cannot check it. For a migration that
+failed or was cancelled, QEMU reports only the totals that the patch series counts.
 """
 
 from __future__ import annotations
@@ -11,26 +11,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .enums import StringEnum
-from .round import CLASSES, Round, known
+from .round import CLASSES, Round, known, total_if_known
 
 
 class Outcome(StringEnum):
-    """What the check came to."""
+    """The outcome of the check."""
 
     EQUAL = 0  # every page that QEMU sent is in a round
-    PARTIAL = 1  # pages are in no round, and it is known why
+    PARTIAL = 1  # pages are in no round, and the reason is known
     MISSING = 2  # the rounds count other pages than QEMU
-    UNCHECKED = 3  # there is nothing to hold them against
+    UNCHECKED = 3  # there are no totals to compare with
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """`reason` is empty where the outcome is `EQUAL`; pages and bytes are None where they are not known.
+    """The result of the check; pages and bytes are None where they are not known.
 
-    `counted_pages` are those of all rounds before postcopy, `reported_pages` those that QEMU counts in all.
-    `postcopy_pages` is the difference of the two where postcopy made it; `postcopy_bytes` is QEMU's own count.
-    `late_pages` are those that channels of multifd counted as sent after the last round: rounds have them as visited
-    alone.
+    Attributes:
+        outcome: the outcome.
+        reason: why it is not `EQUAL`; empty where it is.
+        counted_pages: pages that all rounds before postcopy count as sent.
+        reported_pages: pages that QEMU counts as sent.
+        postcopy_pages: pages that are in no round because postcopy moved them.
+        postcopy_bytes: bytes that postcopy moved, by QEMU's own count.
+        late_pages: pages that multifd channels counted as sent after the last round; rounds count them as visited only.
     """
 
     outcome: Outcome
@@ -44,11 +48,18 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A migration at its end, as far as the check looks at it.
+    """The input of the check: a migration at its end.
 
-    `rounds` are those before postcopy. `apart` is whether they have no page of postcopy's, `unreported` why there is no
-    report, or it may be another migration's, if that is known. `interrupted` is whether postcopy was: what was under
-    way then is sent again.
+    Attributes:
+        state: QEMU's last state.
+        ended: that state is an end.
+        rounds: the rounds before postcopy.
+        report: the last answer of query-migrate.
+        unreported: why there is no report, or why it may belong to another migration; empty if neither, or not known.
+        joined_late: the migration was already running when the observer attached.
+        postcopy: postcopy moved pages.
+        interrupted: postcopy was interrupted, and pages that were on the way were sent again.
+        apart: no page that postcopy moved is counted in `rounds`.
     """
 
     state: str
@@ -62,12 +73,16 @@ class Ended:
     apart: bool = True
 
     def reported(self, *path: str) -> int | None:
-        """A number of the report."""
+        """A number of the report, see :func:`number`."""
         return number(self.report, *path)
 
 
 def number(report: Mapping[str, object], *path: str) -> int | None:
-    """A number of an answer of query-migrate; None if it has none by that path."""
+    """A whole number of an answer of query-migrate, by the names of its members; None if there is none.
+
+    >>> number({"ram": {"normal": 7}}, "ram", "normal")
+    7
+    """
     value: object = report
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
@@ -75,14 +90,17 @@ def number(report: Mapping[str, object], *path: str) -> int | None:
 
 
 def expected_time_ns(report: Mapping[str, object]) -> int | None:
-    """What RAM was expected to take in the switchover; None if no bandwidth was known: an earlier series has 0 then."""
+    """Nanoseconds that QEMU expected RAM to take in the switchover, by an answer of query-migrate.
+
+    None if QEMU knew no bandwidth. Earlier versions of the patch series report 0 in that case.
+    """
     expected_ns = number(report, "switchover", "expected-time")
     nothing = number(report, "switchover", "expected-pages") == 0
     return expected_ns if expected_ns or nothing else None
 
 
-def check(of: Ended) -> Totals:
-    """Hold the rounds of a migration against QEMU's totals."""
+def check_totals(of: Ended) -> Totals:
+    """Compare the rounds of a migration with QEMU's totals."""
     if not of.ended:
         return _unchecked("its end was not observed")
     if not of.report:
@@ -99,12 +117,12 @@ def _unchecked(reason: str, counted: int | None = None, reported: int | None = N
 
 
 def _check_classes(of: Ended) -> Totals:
-    """By the classes that the series counts for the whole migration, as long as its mode is on."""
+    """By the classes, which the patch series counts for the whole migration while its mode is on."""
     counted = [known(of.rounds, column) for column in CLASSES]
     reported = [of.reported("fake-dirty", column.removesuffix("_pages")) for column in CLASSES]
     if None in counted or None in reported or not of.rounds:
         return _unchecked(f"QEMU reports no totals of a migration that is {of.state}")
-    sums = _sum(counted), _sum(reported)
+    sums = total_if_known(counted), total_if_known(reported)
     if counted == reported:
         return Totals(Outcome.EQUAL, "", *sums)
     return _different(of, *sums)
@@ -113,14 +131,14 @@ def _check_classes(of: Ended) -> Totals:
 def _check_sums(of: Ended, normal: int, zero: int) -> Totals:
     sent = known(of.rounds, "normal_pages"), known(of.rounds, "zero_pages")
     reported = normal + zero
-    counted = by_rounds = _sum(sent)
+    counted = by_rounds = total_if_known(sent)
     encoded = [known(of.rounds, column) for column in ("xbzrle_pages", "unchanged_pages")]
     if counted is None or (counted, *sent) != (reported, normal, zero):
-        # pages that are counted by other threads may be so after their round; that they were visited is known
+        # other threads may count a page as sent after its round; its round counts it as visited
         visited, skipped = known(of.rounds, "visited_pages"), known(of.rounds, "skipped_pages")
         late = bool(of.reported("ram", "multifd-bytes")) and visited is not None
         if late and visited is not None and None not in encoded and skipped is not None:
-            counted = visited - skipped - (_sum(encoded) or 0)
+            counted = visited - skipped - (total_if_known(encoded) or 0)
             sent = counted - zero, zero
         elif counted is None and visited is not None and _deltas(of, visited, reported):
             return _deltas_unknown(of, visited, reported)
@@ -139,7 +157,7 @@ def _check_sums(of: Ended, normal: int, zero: int) -> Totals:
 
 
 def _deltas(of: Ended, visited: int, reported: int) -> bool:
-    """Whether deltas of XBZRLE, which the rounds do not tell from normal pages, may make the difference."""
+    """Whether XBZRLE deltas may be the difference: the rounds do not distinguish them from normal pages."""
     return _makes_deltas(of) and known(of.rounds, "normal_pages") is None and visited >= reported
 
 
@@ -159,7 +177,7 @@ def _deltas_unknown(of: Ended, visited: int, reported: int) -> Totals:
 
 
 def _with_postcopy(of: Ended, counted: int, reported: int, normal: int) -> Totals:
-    """What is in no round was moved by postcopy, as far as its bytes hold that many pages; `normal` of it are whole."""
+    """Postcopy moved the pages that are in no round, if its bytes are enough for them; `normal` of them are whole."""
     sent, size = of.reported("ram", "postcopy-bytes"), of.reported("ram", "page-size")
     if not of.apart:
         amount = "pages" if sent is None else f"{sent:,} bytes"
@@ -168,7 +186,7 @@ def _with_postcopy(of: Ended, counted: int, reported: int, normal: int) -> Total
     moved = reported - counted
     if moved == 0 and not normal:
         return Totals(Outcome.EQUAL, "", counted, reported, 0, sent)
-    if moved < 0 or (sent is not None and size and normal * size > sent):
+    if moved <= 0 or (sent is not None and size and normal * size > sent):
         wrong = _different(of, counted, reported)
         reason = wrong.reason if sent is None else f"{wrong.reason}; postcopy moved {sent:,} bytes"
         return Totals(Outcome.MISSING, reason, counted, reported, None, sent)
@@ -193,8 +211,3 @@ def _different(of: Ended, counted: int | None, reported: int | None) -> Totals:
     else:
         reason = f"the rounds count other kinds of pages than QEMU, {reported:,} in all"
     return Totals(Outcome.MISSING, reason, counted, reported)
-
-
-def _sum(values: Sequence[int | None]) -> int | None:
-    seen = [value for value in values if value is not None]
-    return sum(seen) if len(seen) == len(values) else None

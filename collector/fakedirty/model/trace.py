@@ -1,6 +1,6 @@
-"""What reaches the collector from outside, before anything is made of it: what a recorded trace holds.
+"""The records of a trace: the input of the collector, before it is decoded.
 
-Whatever an observation comes to follows from its subject and its records alone, so a trace replays to the same
+The result of an observation depends on its subject and its records alone. So a recorded trace replays to the same
 rounds without QEMU, kernel or root.
 """
 
@@ -13,43 +13,47 @@ from typing import Any
 
 from .enums import Level, StringEnum
 
-ASKED = "asked-ns"  # CLOCK_MONOTONIC; older traces do not have it
+REQUEST_NS = "asked-ns"  # key of the CLOCK_MONOTONIC time of a request; older traces do not have it
 
 
 class Channel(StringEnum):
-    """Where a record comes from, and with that what its data are."""
+    """The source of a record, which decides on the form of its data."""
 
     EVENT = 0  # an event of the kernel: a struct of probes/events.h
     PAGES = 1  # a batch of page records: struct batch_event
     LOST = 2  # the kernel's counters of lost events, 8 bytes each, little-endian
-    ANSWERS = 3  # what QMP answered at one look: a JSON object, by command, and when it was asked under ASKED
-    REPORT = 4  # what query-migrate said when it was asked for the end of a migration: a JSON object
-    TICK = 5  # nothing but the time
+    ANSWERS = 3  # answers of QMP to one poll: a JSON object by command, and the time of the request under REQUEST_NS
+    REPORT = 4  # the answer of query-migrate after the end of a migration: a JSON object
+    TICK = 5  # the time, and nothing else
     GONE = 6  # the QEMU has ended
     RUNSTATE = 7  # a guest stops or runs: struct runstate_event
-    PEER = 8  # whose run states follow, and what their numbers mean: a JSON object
-    LIMITS = 9  # what query-migrate-parameters said while a migration ran: a JSON object
+    PEER = 8  # the QEMU whose run states follow, and the meaning of their numbers: a JSON object
+    LIMITS = 9  # the answer of query-migrate-parameters while a migration runs: a JSON object
 
 
 @dataclass(frozen=True, slots=True)
 class TraceRecord:
-    """One thing that was heard; `time_ns` is of CLOCK_MONOTONIC."""
+    """One record; `time_ns` is CLOCK_MONOTONIC, `data` has the form of the channel."""
 
     time_ns: int
     channel: Channel
     data: bytes | memoryview = b""
 
     def object(self) -> Any:
-        """The data of a channel that has a JSON object."""
+        """The data, of a channel whose data are a JSON object."""
         return json.loads(bytes(self.data))
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The QEMU that is observed. `identity` tells it from every other process of its host, ended ones included.
+    """The QEMU that is observed.
 
-    `facts` are what a reader has to know of this QEMU to understand its events, as plain data. `uuid` is that of its
-    guest, empty where it was started without one. `vm` is a label, and may be that of others too.
+    Attributes:
+        vm: the name of its VM: a label, which other VMs may have too.
+        level: the level at which it is observed.
+        identity: distinguishes the process from all others of its host, including those that have ended.
+        facts: plain data about this QEMU that the decoders of its events need.
+        uuid: UUID of its guest; empty where QEMU was started without one.
     """
 
     vm: str

@@ -1,18 +1,25 @@
-"""Names of VMs, which are bytes of a command line, as text that any file, label or terminal can hold."""
+"""Names of VMs as text that any file, label or terminal can hold. QEMU has them as bytes of its command line."""
 
 from __future__ import annotations
 
 import re
 
-_ESCAPE = re.compile(r"\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\\\")  # what an escaped name has, and another must not
+_ESCAPE = re.compile(r"\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\\\")  # only an escaped name may contain this
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def visible(text: str) -> str:
-    r"""A name as it is where it is UTF-8, else with each byte that is not as ``\xff``.
+    r"""A name as text: unchanged where its bytes are UTF-8, else with each other byte as ``\xff``.
 
-    `text` is of the bytes by ``decode("utf-8", "surrogateescape")``, as Python has its arguments. No two names become
-    one: a name that reads as if something in it were escaped has its backslashes doubled.
+    Different names stay different: a name that already contains such an escape has its backslashes doubled.
+
+    Args:
+        text: the bytes of the name, decoded with ``decode("utf-8", "surrogateescape")`` as Python decodes arguments.
+
+    >>> print(visible(b"web-\xff".decode("utf-8", "surrogateescape")))
+    web-\xff
+    >>> print(visible(r"web-\xff"))
+    web-\\xff
     """
     escaped = encodable(text)
     if escaped == text and not _ESCAPE.search(text):
@@ -21,9 +28,11 @@ def visible(text: str) -> str:
 
 
 def encodable(text: str, backslash: str = "\\") -> str:
-    r"""`text` as UTF-8 can have it: a byte that was none as ``\xff``, and half a character as ``\ud800``.
+    r"""`text` without surrogates: those that stand for a byte as ``\xff``, others as ``\ud800``.
 
-    `backslash` is how what is written spells a backslash.
+    Args:
+        text: any text.
+        backslash: a backslash, in the syntax of the file that the result goes into.
     """
     return _SURROGATE.sub(lambda found: backslash + _code(ord(found[0])), text)
 

@@ -1,8 +1,8 @@
-"""How many pages a guest dirties within a time, from what its rounds have shown of it.
+"""Estimates of the number of pages that a guest dirties within a time, from its rounds so far.
 
-A guest rewrites a working set: in a long round all of it gets dirty, in a short one the part that it came to. Of a set
-of ``W`` pages each is written once in ``tau`` seconds on average, so that ``W * (1 - exp(-t / tau))`` of them are dirty
-after ``t``. One round says nothing of `tau`: two of different lengths do.
+The model: a guest rewrites a working set of ``W`` pages, and writes each of them once in ``tau`` seconds on average.
+After ``t`` seconds ``W * (1 - exp(-t / tau))`` of them are dirty: all in a long round, some in a short one. A single
+round says nothing about `tau`; two rounds of different lengths do.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ from collections.abc import Callable, Sequence
 
 from .round import Round
 
-Dirtying = Callable[[float], float]  # pages that are dirty after so many seconds, of which none was before
+Dirtying = Callable[[float], float]  # seconds -> pages that get dirty in them, beginning with none
 
 RECENT_ROUNDS = 8
-_LOOKS, _STEPS = 3, 8  # at tau, from a hundredth of the shortest round to a hundred times the longest, ever closer
+# tau is searched from a hundredth of the shortest round to a hundred times the longest: steps in each of the searches,
+# of which every one is around the best value of the search before
+_SEARCHES, _STEPS = 3, 8
 
 
-def observed(rounds: Sequence[Round]) -> list[tuple[float, float]]:
-    """Seconds of a round, and the pages that were written in it.
+def dirtying_points(rounds: Sequence[Round]) -> list[tuple[float, float]]:
+    """The length of each recent round, in seconds, and the number of pages that the guest wrote in it.
 
-    They are dirty when the next round begins, and so are those that were left, written again or not: of both alike.
+    These pages are dirty when the next round begins. So are the pages that the round left, and the guest may have
+    written those again: it is assumed to write left pages as often as others of its working set.
     """
     pairs = [
         (before, after)
@@ -37,27 +40,35 @@ def observed(rounds: Sequence[Round]) -> list[tuple[float, float]]:
 
 
 def _dirty(r: Round) -> int | None:
-    """Where it is not seen, what was visited."""
+    """Dirty pages of a round; visited pages where dirty ones are not seen."""
     return r.visited_pages if r.dirty_pages is None else r.dirty_pages
 
 
 def _written(left: int, dirty: int, most: int) -> float:
-    """Of a working set of `most` pages, of which `left` were dirty still, and `dirty` are when the round is over."""
+    """Pages written in a round, of a working set of `most` pages: `left` stayed dirty, `dirty` are at its end."""
     if left >= most:
         return dirty
     return min(most, max(0, dirty - left) / (1 - left / most))
 
 
 def saturated(points: Sequence[tuple[float, float]]) -> Dirtying:
-    """All that was ever seen, at once: no guest is worse, but for one that changes."""
+    """An upper bound: all pages that any of `points` has get dirty at once.
+
+    Args:
+        points: at least one pair of seconds and pages, as :func:`dirtying_points` returns them.
+    """
     most = max(pages for _, pages in points)
     return lambda seconds: most
 
 
 def steady(points: Sequence[tuple[float, float]]) -> Dirtying:
-    """As many in each second between two lengths of rounds, and up to the shortest: no guest is better.
+    """A lower bound: straight lines from zero through `points`, and flat after the last of them.
 
-    What it writes first is new, and the longer a round is the more of it is written again: the line is a chord.
+    The true curve lies above: in a longer round a guest writes more and more pages that are dirty already.
+
+    >>> curve = steady([(1.0, 100), (3.0, 200)])
+    >>> curve(0.5), curve(2.0), curve(9.0)
+    (50.0, 150.0, 200)
     """
     corners = [(0.0, 0.0), *sorted(points)]
     ends = [end for end, _ in corners]
@@ -73,12 +84,12 @@ def steady(points: Sequence[tuple[float, float]]) -> Dirtying:
 
 
 def fitted(points: Sequence[tuple[float, float]]) -> Dirtying:
-    """The working set that fits best, by least squares; saturated where one length of rounds is all that was seen."""
+    """The curve that fits `points` best, by least squares; :func:`saturated` if all have about the same length."""
     shortest, longest = (choose(seconds for seconds, _ in points) for choose in (min, max))
     if longest < 1.5 * shortest:
         return saturated(points)
     low, high = math.log(shortest / 100), math.log(longest * 100)
-    for _ in range(_LOOKS):
+    for _ in range(_SEARCHES):
         step = (high - low) / _STEPS
         best = min(_fit(points, math.exp(low + step * number)) for number in range(_STEPS + 1))
         low, high = math.log(best[2]) - step, math.log(best[2]) + step
@@ -87,7 +98,7 @@ def fitted(points: Sequence[tuple[float, float]]) -> Dirtying:
 
 
 def _fit(points: Sequence[tuple[float, float]], tau: float) -> tuple[float, float, float]:
-    """The squares that are left with the best number of pages for `tau`; that number; and `tau`."""
+    """The best number of pages for `tau`: the sum of squares that remains, that number, and `tau`."""
     shares = [-math.expm1(-seconds / tau) for seconds, _ in points]
     pages = sum(share * seen for share, (_, seen) in zip(shares, points, strict=True)) / sum(each**2 for each in shares)
     rest = sum((pages * share - seen) ** 2 for share, (_, seen) in zip(shares, points, strict=True))

@@ -25,7 +25,7 @@ from fakedirty.observe.host.target import Target
 from fakedirty.qmp.mode import read_parameters
 from fakedirty.qmp.monitor import Address, Monitor
 from fakedirty.qmp.turn import in_turns
-from fakedirty.qmp.validation import understanding
+from fakedirty.qmp.validation import parsing_answers
 
 from .decode import multifd
 from .decode.interfaces import Tracer
@@ -37,7 +37,7 @@ LIMITS = ("downtime-limit", "avail-switchover-bandwidth", *multifd.PARAMETERS)  
 def read_limits(qmp: Monitor) -> Mapping[str, object]:
     """The parameters of a QEMU that limit a migration, and those of its channels."""
     parameters = read_parameters(qmp)
-    with understanding(qmp.path):
+    with parsing_answers(qmp.path):
         on = multifd.MULTIFD in capabilities(qmp)
     return {name: parameters[name] for name in LIMITS if name in parameters} | {multifd.MULTIFD: on}
 

@@ -129,7 +129,7 @@ class Observer:
             self._abandon(record.time_ns)
         elif record.channel is Channel.TICK:
             if self._current is not None:
-                self._current.passed(record.time_ns)
+                self._current.tick(record.time_ns)
             self._await_last(record.time_ns)
             if self._current is not None and record.time_ns - self._limits_ns > LIMITS_SECONDS * 1e9:
                 self._look_up_limits(record.time_ns)
@@ -193,7 +193,7 @@ class Observer:
             self._report(migration)
             # that may have taken long: records of the time meanwhile come next
         recent = self._reported is not None and now_ns <= self._reported.time_ns
-        if recent and not self.over and migration.held().outcome is Outcome.MISSING:
+        if recent and not self.over and migration.check_totals().outcome is Outcome.MISSING:
             return  # it is not known yet whether another migration was set up before that report
         observed = migration.incoming or (migration.stopped_ns is not None and self._destinations > 0)
         waited = waited_ns > RESUME_SECONDS * 1e9

@@ -17,13 +17,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fakedirty.errors import QmpError, TargetError
-from fakedirty.model.trace import ASKED, Channel, TraceRecord
+from fakedirty.model.trace import REQUEST_NS, Channel, TraceRecord
 from fakedirty.observe.host.monitor_sharing import MonitorSharing
 from fakedirty.qmp import dirty_limit
 from fakedirty.qmp.monitor import Address, Monitor, connect
 from fakedirty.qmp.rounds_command import history_command, in_answers, with_postcopy
 from fakedirty.qmp.turn import in_turns, turn
-from fakedirty.qmp.validation import understanding
+from fakedirty.qmp.validation import parsing_answers
 
 POLL_SECONDS = 0.1  # between two looks, with a connection that is kept
 LOOK_SECONDS = 1.0  # and with one that is not
@@ -126,7 +126,7 @@ class QmpPoller:
 
     def _look(self, qmp: Monitor) -> TraceRecord:
         # query-status first: if a guest arrives between the two, query-migrate reports a migration that is over
-        answers = {ASKED: self._clock(), "query-status": qmp.execute("query-status")}
+        answers = {REQUEST_NS: self._clock(), "query-status": qmp.execute("query-status")}
         if self._withholds(qmp):
             return TraceRecord(self._clock(), Channel.ANSWERS, json.dumps(answers).encode())
         answers["query-migrate"] = self._settled(qmp)
@@ -146,7 +146,7 @@ class QmpPoller:
 
     def _settled(self, qmp: Monitor) -> Mapping[str, Any]:
         """The answer of query-migrate. If a migration has just completed, waits a moment until it has its times."""
-        with understanding(qmp.path):
+        with parsing_answers(qmp.path):
             info: Mapping[str, Any] = qmp.execute("query-migrate")
             known = self._info.get("status") == "completed"
             for _ in range(0 if known else SETTLE_TRIES):

@@ -1,1 +1,1 @@
-"""QMP: the connection to a QEMU, and the switch of the fake dirty mode."""
+"""QMP: connections to a QEMU, the proof that it is the right one, and the control of its fake dirty mode."""

@@ -1,4 +1,4 @@
-"""Where a monitor is: as a command line names it, or as a person does. How it is reached is found when it is needed."""
+"""Addresses of QMP monitors, as a command line of QEMU or a person names them. :mod:`.connect` finds the way there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fakedirty.linux.process import Process
 
 @dataclass(frozen=True, slots=True)
 class UnixSocket:
-    """A Unix socket that a process listens at, by the path as that process gave it to the kernel."""
+    """A Unix socket that a process listens at, by the path that this process gave to the kernel."""
 
     path: str
 
@@ -21,7 +21,7 @@ class UnixSocket:
 
 @dataclass(frozen=True, slots=True)
 class AbstractSocket:
-    """A Unix socket without a file; not `tight`, the name fills the whole address with NUL bytes."""
+    """A Unix socket without a file. If it is not `tight`, NUL bytes fill the rest of the address after the name."""
 
     name: str
     tight: bool = True
@@ -32,7 +32,7 @@ class AbstractSocket:
 
 @dataclass(frozen=True, slots=True)
 class InheritedSocket:
-    """A listening socket that a process was started with."""
+    """A listening socket that a process inherited, by its descriptor there."""
 
     descriptor: int
 
@@ -54,7 +54,7 @@ class TcpSocket:
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """A monitor that is there, and no client of ours can come to; `why` is a clause."""
+    """A monitor that no client can connect to; `why` is a clause without a full stop."""
 
     name: str
     why: str
@@ -65,7 +65,7 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A domain of libvirt's."""
+    """A domain of libvirt, which keeps the monitor to itself."""
 
     uuid: str
 
@@ -73,15 +73,17 @@ class Domain:
         return f"libvirt's domain {self.uuid}"
 
 
-#: a Path is a socket's as we open it ourselves; the others are as the process of the monitor knows them
+#: a Path is a socket file in this process's own file system; the others are as the process of the monitor knows them
 Place = Path | UnixSocket | AbstractSocket | InheritedSocket | TcpSocket | Unreachable | Domain
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A monitor: where it is reached, and the process that has to answer there.
+    """A monitor.
 
-    `process` is None where somebody named the socket itself: the QEMU that answers is the one that is meant.
+    Attributes:
+        place: where it is.
+        process: the process that has to answer there; None where a user named the socket: then any QEMU may answer.
     """
 
     place: Place

@@ -1,7 +1,7 @@
-"""A QMP connection for code that is not asynchronous, over QEMU's own client library.
+"""A blocking QMP connection, over QEMU's own asynchronous client library.
 
-The library's event loop runs in one background thread per connection, so events are taken in, and
-QEMU is never kept waiting, while nobody asks; every method may be called from any thread.
+The library's event loop runs in one background thread per connection. So events are read, and QEMU is never kept
+waiting, while no method runs. Every method may be called from any thread.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
-import select
 import threading
 import time
 from collections import deque
@@ -28,14 +27,15 @@ from fakedirty.linux.process import Process
 from . import peer
 from .address import Place
 from .connect import Link, Route, routes
+from .event_loop import run_loop
 from .holder import describe_holder
 
 T = TypeVar("T")
 Message = dict[str, Any]
 
-EVENTS_KEPT = 10_000  # for whoever asks for them; the oldest go first
+EVENTS_KEPT = 10_000  # until a caller takes them; the oldest are dropped first
 
-# The library logs what it also raises; the errors below say it once.
+# The library logs the errors that it raises; one report is enough.
 logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
 
 
@@ -44,7 +44,7 @@ class QmpClosedError(QmpError):
 
 
 class QmpRefusedError(QmpError):
-    """QEMU answered a command with an error; the connection lives on."""
+    """QEMU answered a command with an error; the connection stays open."""
 
     def __init__(self, command: str, error_class: str, reason: str) -> None:
         super().__init__(f"QEMU refused {command}: {reason}")
@@ -54,7 +54,7 @@ class QmpRefusedError(QmpError):
 
 @dataclass(frozen=True, slots=True)
 class _Seconds:
-    """How long things of a connection may take; `life` is all of it."""
+    """Time limits of a connection, in seconds: connecting, one answer, and its whole life (None: no limit)."""
 
     connect: float
     answer: float
@@ -62,7 +62,7 @@ class _Seconds:
 
 
 class Qmp:
-    """One client of one QMP socket. Made by :meth:`connect`, ended by :meth:`close` or by ``with``."""
+    """A connection to one QMP socket, opened by :meth:`connect` and closed by :meth:`close` or by ``with``."""
 
     def __init__(
         self, path: Place, link: Link, client: QMPClient, loop: asyncio.AbstractEventLoop, answer_timeout: float
@@ -77,7 +77,7 @@ class Qmp:
         self._closed = False
         self._parting: asyncio.Task[None] | None = None
         self._limit: threading.Timer | None = None
-        self._thread = threading.Thread(target=_serve, args=(loop,), name=f"qmp {path}", daemon=True)
+        self._thread = threading.Thread(target=run_loop, args=(loop,), name=f"qmp {path}", daemon=True)
         self._thread.start()
 
     @classmethod
@@ -89,12 +89,18 @@ class Qmp:
         process: Process | None = None,
         life: float | None = None,
     ) -> Self:
-        """Connect and negotiate within `timeout` seconds; later commands may take `answer_timeout` each.
+        """Connect, prove the peer and negotiate capabilities.
 
-        With `process`, what answers is used only once it is proven to be that process. With `life`, the connection is
-        ended so many seconds after it was made, whatever is done with it then.
-        Raises PeerError where it is not, QmpError when the socket is absent, refuses, is held by another client, or
-        speaks no QMP.
+        Args:
+            place: the socket; a string is a path.
+            timeout: seconds for all of this.
+            answer_timeout: seconds for each later command.
+            process: the process that has to answer; the connection is used only once that is proven. None: no proof.
+            life: seconds after which the connection is closed, whatever it does then; None: no limit.
+
+        Raises:
+            PeerError: the peer is not proven to be `process`.
+            QmpError: the socket is absent, refuses, serves another client, or is not a QMP socket.
         """
         place = Path(place) if isinstance(place, str) else place
         within = _Seconds(timeout, answer_timeout, life)
@@ -104,7 +110,7 @@ class Qmp:
                 return cls._by(route, place, within, process)
             except QmpError as error:
                 problem = problem or error
-            except OSError as error:  # of our own: no descriptor is left, or no memory
+            except OSError as error:  # this process has no descriptor left, or no memory
                 problem = problem or QmpError(f"cannot connect to {place}: {error.strerror or error}")
         assert problem is not None
         raise problem
@@ -117,38 +123,38 @@ class Qmp:
         loop = asyncio.new_event_loop()
         qmp = cls(place, link, QMPClient(), loop, within.answer)
         try:
-            doubt = _doubt(link, process, deadline)
+            doubt = None if process is None else peer.doubt_after_greeting(link, process, deadline)
             qmp._await(qmp._client.connect(link.socket), max(deadline - time.monotonic(), 0))
             if within.life is not None:
                 qmp._end_in(connected + within.life - time.monotonic())
             if process is not None and doubt is not None:
                 qmp._prove(process, doubt)
         except TimeoutError:
-            qmp._stop()  # before the search for who holds it: others wait, too
+            qmp._stop()  # first, because others wait for the socket; the search for its holder takes time
             raise QmpError(
                 f"{place} sent no QMP greeting within {within.connect:g} s. {describe_holder(Path(str(place)))}"
             ) from None
         except ConnectError as error:
             qmp._stop()
             raise QmpError(
-                f"{place} does not speak QMP ({_cause(error)}): name the socket that QEMU was given with -qmp"
+                f"{place} is not a QMP socket ({_cause(error)}): name the socket that QEMU was given with -qmp"
             ) from error
         except BaseException:
             qmp._stop()
             raise
         with qmp._news:
-            if not qmp._closed:  # its life may be over already
+            if not qmp._closed:  # its life may have ended already
                 loop.call_soon_threadsafe(loop.create_task, qmp._collect())
         return qmp
 
     def leads_to(self, process: Process, *, by_threads: bool) -> bool:
-        """Whether what answers is shown to be this process: by a socket of it, or else by its threads."""
+        """Whether the peer is proven to be `process`: by its open sockets or, with `by_threads`, by its threads."""
         if not by_threads:
             return peer.doubt(self._link, process) is None
         return not self._doubt_by_threads(process)
 
     def _prove(self, process: Process, doubt: peer.Reason) -> None:
-        """By its threads, as its sockets do not show it."""
+        """Prove the peer by its threads, where its sockets did not."""
         if more := self._doubt_by_threads(process):
             raise peer.refusal(self.path, process, (doubt(), more))
 
@@ -159,7 +165,18 @@ class Qmp:
             return str(error)
 
     def execute(self, command: str, arguments: Mapping[str, object] | None = None, /, **named: object) -> Any:
-        """What QEMU returns for `command`; names with dashes are given in the mapping."""
+        """Execute a command and return QEMU's answer.
+
+        Args:
+            command: its name.
+            arguments: those whose names have dashes.
+            named: the others.
+
+        Raises:
+            QmpRefusedError: QEMU answered with an error.
+            QmpClosedError: the connection has ended.
+            QmpError: there was no answer in time.
+        """
         try:
             return self._await(self._client.execute(command, {**(arguments or {}), **named}), self._answer_timeout)
         except TimeoutError:
@@ -173,16 +190,24 @@ class Qmp:
             self._raise_closed(command, error)
 
     def drain_events(self) -> list[Message]:
-        """The events that came since the last call, oldest first. Does not wait."""
+        """Take the events that arrived since the last call, oldest first. Does not wait."""
         with self._news:
             events = list(self._events)
             self._events.clear()
             return events
 
     def wait_event(self, names: str | Collection[str], timeout: float) -> Message | None:
-        """The oldest event that bears one of `names`, waited for up to `timeout` seconds; else None.
+        """Take the oldest event with one of `names`; other events stay.
 
-        Events of other names stay where they are. Raises QmpClosedError when the connection ends first.
+        Args:
+            names: names of events.
+            timeout: seconds to wait for one.
+
+        Returns:
+            None if none arrived in time.
+
+        Raises:
+            QmpClosedError: the connection ended first.
         """
         wanted = {names} if isinstance(names, str) else set(names)
         deadline = time.monotonic() + timeout
@@ -204,7 +229,7 @@ class Qmp:
         return self._closed
 
     def close(self) -> None:
-        """End the connection; what failed in it before is of no interest now. May be called twice."""
+        """Close the connection; earlier failures are not reported again. May be called twice."""
         self._stop()
 
     def __enter__(self) -> Self:
@@ -216,7 +241,7 @@ class Qmp:
         self.close()
 
     async def _collect(self) -> None:
-        """Move events from the library to where any thread can take them, until the connection ends."""
+        """Move events from the library to `_events`, for all threads, until the connection ends."""
         with contextlib.suppress(asyncio.CancelledError):
             reader = asyncio.ensure_future(self._take_events())
             while self._client.runstate.name == "RUNNING":
@@ -231,12 +256,12 @@ class Qmp:
                 self._news.notify_all()
 
     def _begin_to_part(self) -> None:
-        """In the connection's thread: end it, once, however many ask for it."""
+        """In the connection's thread: end the connection once, however many threads end it."""
         if self._parting is None:
             self._parting = self._loop.create_task(self._part())
 
     async def _part(self) -> None:
-        """Disconnect, tell those who wait, and let the thread end."""
+        """Disconnect, wake the threads that wait for events, and let this thread end."""
         with contextlib.suppress(QMPError, OSError, EOFError, TimeoutError, AssertionError):
             await asyncio.wait_for(self._client.disconnect(), 1.0)
         self._end()
@@ -249,7 +274,7 @@ class Qmp:
 
     def _await(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
         """Run `work` in the connection's thread and wait for it here."""
-        with self._news:  # who ends the connection, in its thread, first says so
+        with self._news:  # _end() sets `_closed` before the connection's thread ends
             if self._closed:
                 work.close()
                 raise QMPError("closed")
@@ -278,36 +303,8 @@ class Qmp:
         self._link.socket.close()
 
 
-def _doubt(link: Link, process: Process | None, deadline: float) -> peer.Reason | None:
-    """Why the other end is not shown to be the process's, once it has begun to greet; None where it is shown.
-
-    TimeoutError where it does not greet in time.
-    """
-    if process is None:
-        return None
-    greeting = select.poll()
-    greeting.register(link.socket, select.POLLIN)
-    if not greeting.poll(max(deadline - time.monotonic(), 0) * 1000):
-        raise TimeoutError
-    return peer.doubt(link, process)
-
-
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    """The background thread: run the loop until it is stopped, then end what is left in it."""
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-        loop.run_until_complete(asyncio.sleep(0))  # what was given to it before it stopped is a task then
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-    finally:
-        loop.close()
-
-
 def _cause(error: ConnectError) -> str:
-    """The reason on one line: the library's own goes on with what it received."""
+    """The reason on one line: the library's message goes on with the data that it received."""
     if isinstance(error.exc, EOFError):
         return "it closed the connection before its greeting"
     return str(error.exc).splitlines()[0] if str(error.exc) else type(error.exc).__name__

@@ -1,4 +1,4 @@
-"""The last word of QEMU on a migration: ``query-migrate`` once it has ended, and what was left to postcopy."""
+"""Reads QEMU's final report on a migration: ``query-migrate`` after its end, and the pages left to postcopy."""
 
 from __future__ import annotations
 
@@ -12,19 +12,25 @@ from . import dirty_limit
 from .monitor import Address, Monitor
 from .rounds_command import history_command, with_postcopy
 from .turn import in_turns
-from .validation import understanding
+from .validation import parsing_answers
 
 _TRIES = 50
-_PAUSE_SECONDS = 0.02  # between two turns, which is a turn for whoever waits; QEMU may be ended soon (libvirt does)
+_PAUSE_SECONDS = 0.02  # between two turns, for other clients; short, because QEMU may be ended soon (libvirt does so)
 
 
-def ask(monitors: Sequence[Address], state: str) -> Mapping[str, Any]:
-    """What query-migrate says by the first monitor that answers; empty when none does (busy, or QEMU gone).
+def read(monitors: Sequence[Address], state: str) -> Mapping[str, Any]:
+    """Read query-migrate from the first monitor that answers.
 
-    Empty also where the question may end QEMU, see :mod:`fakedirty.qmp.dirty_limit`.
+    QEMU sets the state of a completed migration before it has computed the times, so the command is repeated until the
+    times are there. The socket is released between two tries, because it serves one client at a time.
 
-    QEMU sets the state before it has computed the times, so a completed migration is asked until it has them. The
-    socket is given back between two tries: it serves one client at a time.
+    Args:
+        monitors: the monitors of one QEMU.
+        state: the last state of the migration.
+
+    Returns:
+        The answer, with ``postcopy`` of the history of rounds where that has it. Empty if no monitor answers (busy, or
+        QEMU has ended), and where the command may crash QEMU, see :mod:`fakedirty.qmp.dirty_limit`.
     """
     info: Mapping[str, Any] = {}
     for _attempt in range(_TRIES):
@@ -39,8 +45,8 @@ def ask(monitors: Sequence[Address], state: str) -> Mapping[str, Any]:
 
 
 def _answer(qmp: Monitor) -> Mapping[str, Any]:
-    with understanding(qmp.path):
-        if dirty_limit.may_end(qmp):
+    with parsing_answers(qmp.path):
+        if dirty_limit.may_crash(qmp):
             return {}
         info: Mapping[str, Any] = dict(qmp.execute("query-migrate"))
         moved = info.get("ram", {}).get("postcopy-bytes")

@@ -1,4 +1,4 @@
-"""Who holds a QMP socket: it serves one client at a time, and the second one is told nothing."""
+"""Finds the process that holds a QMP socket: the socket serves one client at a time and leaves others waiting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fakedirty.harmless import harmless
 
-TABLE_SECONDS = 1.0  # for which a table of the host's sockets is good enough: many monitors may be held at a time
+TABLE_SECONDS = 1.0  # for which the table of the host's sockets is reused: many monitors may be held at a time
 
 OWNER = re.compile(r"pid=(\d+)")
 
@@ -30,7 +30,7 @@ class Peer:
 
 
 def describe_holder(path: Path, proc: Path = Path("/proc")) -> str:
-    """A sentence or two on who is connected to `path`, or who listens there, and what to do about it."""
+    """One or two sentences: which process is connected to the socket at `path`, or listens there, and what to do."""
     table = _TABLE.rows()
     if clients := _connected(table, path, proc):
         return (
@@ -47,7 +47,7 @@ def describe_holder(path: Path, proc: Path = Path("/proc")) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A line of ``ss``: one end of a Unix socket. The kernel's pairing of ends is not in /proc/net/unix."""
+    """A line of ``ss``: one end of a Unix socket. /proc/net/unix does not show which two ends are connected."""
 
     state: str
     address: str
@@ -57,7 +57,7 @@ class _Row:
 
 
 class _Table:
-    """The last table, and when it was read."""
+    """The latest table of sockets, read again when it is too old."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,7 +65,7 @@ class _Table:
         self._read: float | None = None
 
     def rows(self) -> list[_Row]:
-        """Every Unix stream socket that we may see; empty without iproute2's ``ss``."""
+        """Every Unix stream socket that this user may see; empty without ``ss`` of iproute2."""
         with self._lock:
             if self._read is None or time.monotonic() - self._read > TABLE_SECONDS:
                 self._rows = _socket_table()
@@ -78,7 +78,7 @@ _TABLE = _Table()
 
 def _socket_table() -> list[_Row]:
     try:
-        # -O: one line each; an address may hold spaces, so the columns are counted from known marks
+        # -O: one line each. An address may contain spaces, so the pattern below does not split at spaces
         text = subprocess.run(["ss", "-xpnaO"], capture_output=True, text=True, check=True, timeout=0.4).stdout
     except (OSError, subprocess.SubprocessError):
         return []
@@ -94,7 +94,7 @@ def _rows(text: str) -> Iterator[_Row]:
 
 
 def _connected(table: list[_Row], path: Path, proc: Path) -> list[Peer]:
-    """The processes at the other end of the connections that were accepted at `path`."""
+    """The processes at the client's end of the connections that were accepted at `path`."""
     accepted = {row.inode for row in table if row.address == str(path) and row.state == "ESTAB" and row.inode != "0"}
     return _peers((pid for row in table if row.peer in accepted for pid in row.pids), proc)
 
@@ -110,12 +110,11 @@ def _peers(pids: Iterator[int], proc: Path) -> list[Peer]:
 
 
 def peer_of(pid: int, proc: Path = Path("/proc")) -> Peer:
-    """A process by its id."""
     return Peer(pid, _command(pid, proc))
 
 
 def _command(pid: int, proc: Path) -> str:
-    """The command line, shortened; the name alone where it cannot be read."""
+    """The command line, at most 80 characters; ``ended`` where it cannot be read."""
     try:
         words = (proc / str(pid) / "cmdline").read_bytes().split(b"\0")
     except OSError:

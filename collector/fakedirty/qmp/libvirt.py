@@ -1,7 +1,7 @@
-"""A QEMU that libvirt keeps: asked through libvirt, which holds its only monitor.
+"""The monitor of a QEMU that libvirt manages: commands go through libvirt, which holds the only monitor.
 
-Which libvirt is meant is for ``LIBVIRT_DEFAULT_URI`` and ``libvirt.conf`` to say, as for every client of it. Its calls
-know no time limit, so they are made in a thread that can be left behind.
+``LIBVIRT_DEFAULT_URI`` and ``libvirt.conf`` choose the libvirt, as for every client of it. Calls of libvirt have no
+time limit, so a thread makes them that can be abandoned.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from fakedirty.linux.process import Process
 from . import peer
 from .address import Domain
 from .client import QmpClosedError, QmpRefusedError
-from .validation import understanding
+from .validation import parsing_answers
 
 T = TypeVar("T")
 
 
 class DomainMonitor:
-    """The monitor of a domain. Made by :meth:`connect`, ended by :meth:`close` or by ``with``."""
+    """The monitor of a domain, opened by :meth:`connect` and closed by :meth:`close` or by ``with``."""
 
     def __init__(self, domain: Domain, worker: _Worker, answer_timeout: float) -> None:
         self.path = domain
@@ -37,56 +37,63 @@ class DomainMonitor:
         self._answer_timeout = answer_timeout
         self._connection: Any = None
         self._domain: Any = None
-        self._ask: Callable[[Any, str, int], str]
+        self._command: Callable[[Any, str, int], str]
 
     @classmethod
     def connect(cls, domain: Domain, process: Process, timeout: float = 1.5, answer_timeout: float = 30.0) -> Self:
-        """Connect to libvirt within `timeout` seconds.
+        """Connect to libvirt and prove the domain.
 
-        Raises PeerError where its domain is not shown to be that process, QmpError where there is no libvirt, or it
-        keeps no such domain.
+        Args:
+            domain: the domain.
+            process: the QEMU that has to run it.
+            timeout: seconds for connecting.
+            answer_timeout: seconds for each later command.
+
+        Raises:
+            PeerError: the domain is not proven to run in `process`.
+            QmpError: there is no libvirt, or it has no such domain.
         """
         try:
             import libvirt
             import libvirt_qemu
         except ImportError as error:
             raise QmpError(
-                f"{domain} is asked through libvirt, and its Python module is missing: install python3-libvirt, or "
+                f"{domain} is reached through libvirt, whose Python module is missing: install python3-libvirt, or "
                 "fakedirty with the extra `libvirt`"
             ) from error
-        libvirt.registerErrorHandler(lambda _context, _error: None, None)  # it would print what it also raises
+        libvirt.registerErrorHandler(lambda _context, _error: None, None)  # it would print the errors that it raises
         monitor = cls(domain, _Worker(libvirt), answer_timeout)
-        monitor._ask = libvirt_qemu.qemuMonitorCommand
+        monitor._command = libvirt_qemu.qemuMonitorCommand
         try:
             monitor._worker.do(lambda: monitor._open(libvirt), timeout, f"to reach {domain}")
             if doubt := peer.doubt_by_threads(domain, process, monitor.execute):
-                raise peer.refusal(domain, process, (doubt, "another libvirt may keep that"))
+                raise peer.refusal(domain, process, (doubt, "another libvirt may manage it"))
         except QmpError as error:
             monitor.close()
             kind = peer.PeerError if isinstance(error, peer.PeerError) else QmpError
-            raise kind(f"{error}; LIBVIRT_DEFAULT_URI says which libvirt is asked") from error
+            raise kind(f"{error}; LIBVIRT_DEFAULT_URI chooses the libvirt") from error
         except BaseException:
             monitor.close()
             raise
         return monitor
 
     def execute(self, command: str, arguments: Mapping[str, object] | None = None, /, **named: object) -> Any:
-        """What QEMU returns for `command`; names with dashes are given in the mapping."""
+        """Execute a command and return QEMU's answer; arguments and errors as of :meth:`fakedirty.qmp.client.Qmp`."""
         request = json.dumps({"execute": command, "arguments": {**(arguments or {}), **named}})
-        said = self._worker.do(lambda: self._ask(self._domain, request, 0), self._answer_timeout, command)
-        with understanding(self.path):
-            answer = json.loads(said)
+        reply = self._worker.do(lambda: self._command(self._domain, request, 0), self._answer_timeout, command)
+        with parsing_answers(self.path):
+            answer = json.loads(reply)
             if error := answer.get("error"):
                 raise QmpRefusedError(command, error["class"], error["desc"])
             return answer["return"]
 
     @property
     def closed(self) -> bool:
-        """Whether it has been ended."""
+        """Whether it was closed."""
         return self._worker.ended
 
     def close(self) -> None:
-        """Leave libvirt. May be called twice."""
+        """Disconnect from libvirt. May be called twice."""
         self._worker.end(self._leave)
 
     def __enter__(self) -> Self:
@@ -100,8 +107,8 @@ class DomainMonitor:
     def _open(self, libvirt: ModuleType) -> None:
         self._connection = libvirt.open(None)
         if host := host_of(uri := str(self._connection.getURI())):
-            # source and destination have one UUID, and ids of threads mean nothing there
-            raise QmpError(f"{self.path} is not asked for by {uri}, which is a libvirt of another host ({host})")
+            # source and destination have the same UUID, and thread ids of another host prove nothing
+            raise QmpError(f"{self.path} is not used through {uri}, which is a libvirt of another host ({host})")
         self._domain = self._connection.lookupByUUIDString(self.path.uuid)
 
     def _leave(self) -> None:
@@ -110,17 +117,21 @@ class DomainMonitor:
 
 
 def host_of(uri: str) -> str:
-    """The host of the libvirt that a URI names; empty where that is this one."""
+    """The host of the libvirt that a URI names; empty for this host.
+
+    >>> host_of("qemu+ssh://root@far.example/system"), host_of("qemu:///system")
+    ('far.example', '')
+    """
     host = urlsplit(uri).hostname or ""
     try:
         here = host in ("", "localhost", socket.gethostname().lower()) or ipaddress.ip_address(host).is_loopback
-    except ValueError:  # another name
+    except ValueError:  # a name, and not ours
         here = False
     return "" if here else host
 
 
 class _Worker:
-    """A thread that does one thing after the other, and is waited for no longer than a time."""
+    """A thread that makes one call after the other; callers wait for a limited time."""
 
     def __init__(self, libvirt: ModuleType) -> None:
         self._error = libvirt.libvirtError
@@ -130,7 +141,11 @@ class _Worker:
         threading.Thread(target=self._run, name="libvirt", daemon=True).start()
 
     def do(self, what: Callable[[], T], timeout: float, name: str) -> T:
-        """What it returns; QmpError where libvirt refuses, or takes longer than `timeout` seconds."""
+        """Call `what` in the thread and return its result; `name` is for messages.
+
+        Raises:
+            QmpError: libvirt refused, or took longer than `timeout` seconds.
+        """
         with self._lock:
             if self.ended:
                 raise QmpClosedError(f"the connection to libvirt is closed (while doing {name})")
@@ -144,7 +159,7 @@ class _Worker:
             raise QmpError(f"libvirt refused {name}: {error}") from error
 
     def end(self, last: Callable[[], None]) -> None:
-        """End the thread once it has done `last`; it is not waited for."""
+        """End the thread after it has called `last`; returns at once."""
         with self._lock:
             if self.ended:
                 return

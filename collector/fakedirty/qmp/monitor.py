@@ -1,4 +1,4 @@
-"""The monitor of a QEMU: where it is reached, and what can be done with it."""
+"""Connections to the monitor of a QEMU, by QMP or through libvirt."""
 
 from __future__ import annotations
 
@@ -18,44 +18,48 @@ ANSWER_SECONDS = 5.0  # QEMU answers in a few milliseconds, a main loop that is 
 
 
 class Monitor(Protocol):
-    """A connection to one QEMU; `path` says which, in messages."""
+    """A connection to one QEMU."""
 
     @property
     def path(self) -> Place:
-        """Where it was reached."""
+        """Where the QEMU is, for messages."""
 
     @property
     def closed(self) -> bool:
         """Whether the connection has ended, from either side."""
 
     def execute(self, command: str, arguments: Mapping[str, object] | None = None, /, **named: object) -> Any:
-        """What QEMU returns for `command`; QmpError where it refuses, is gone, or does not answer."""
+        """Execute a command and return QEMU's answer; QmpError where it refuses, has ended, or does not answer."""
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
 
-    def __enter__(self) -> Self:
-        """Itself."""
+    def __enter__(self) -> Self: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End it."""
+    ) -> None: ...
 
 
 def connect(
     address: Address, timeout: float = 1.5, answer_timeout: float = ANSWER_SECONDS, life: float | None = None
 ) -> Monitor:
-    """Connect within `timeout` seconds; later commands may take `answer_timeout` each.
+    """Connect to a monitor, and prove that its peer is the process of the address before it is used.
 
-    With `life`, a socket is given back so many seconds after it was connected to; libvirt has many clients at once.
+    Args:
+        address: the monitor.
+        timeout: seconds for connecting.
+        answer_timeout: seconds for each later command.
+        life: seconds after which a socket is closed, so that others can connect; libvirt serves many clients, and
+            connections to it have no such limit.
 
-    What answers is proven to be the process of the address before anything is done with it. Raises PeerError where
-    that cannot be, another QmpError where nothing answers.
+    Raises:
+        PeerError: the peer is not proven to be that process.
+        QmpError: nothing answers.
     """
     place = address.place
     if isinstance(place, Domain):
         if address.process is None:
-            raise QmpError(f"{place} is nothing without the process that it runs as")
+            raise QmpError(f"{place} cannot be used: the process that runs it is not known")
         return DomainMonitor.connect(place, address.process, timeout, answer_timeout)
     return Qmp.connect(place, timeout, answer_timeout, address.process, life)

@@ -1,4 +1,4 @@
-"""The parameters of migration that are the series', by QEMU's names."""
+"""The names of the migration parameters that the patch series adds to QEMU."""
 
 from __future__ import annotations
 

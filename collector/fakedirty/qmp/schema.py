@@ -1,4 +1,4 @@
-"""What a QEMU has by its own schema, ``query-qmp-schema``: commands, and the values that a parameter takes."""
+"""Looks up commands and the values of parameters in QEMU's own schema, ``query-qmp-schema``."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .monitor import Monitor
-from .validation import understanding
+from .validation import parsing_answers
 
 
 class Schema:
-    """The entries of a schema."""
+    """A schema, by the names of its entries."""
 
     def __init__(self, entries: Iterable[Mapping[str, Any]]) -> None:
         self._entries = {str(entry["name"]): entry for entry in entries}
 
     @classmethod
     def of(cls, qmp: Monitor) -> Schema:
-        """That of the QEMU at a monitor. QmpError where it answers something else."""
-        with understanding(qmp.path):
+        """Read the schema of the QEMU at a monitor; QmpError where the answer is something else."""
+        with parsing_answers(qmp.path):
             return cls(qmp.execute("query-qmp-schema"))
 
     def has_command(self, name: str) -> bool:
-        """Whether there is such a command."""
+        """Whether QEMU has a command."""
         return self._entries.get(name, {}).get("meta-type") == "command"
 
     def has_parameter(self, command: str, name: str) -> bool:
@@ -30,11 +30,11 @@ class Schema:
         return self._parameter_type(command, name) is not None
 
     def values(self, command: str, name: str) -> tuple[str, ...] | None:
-        """What a parameter that is an enumeration takes, in QEMU's order; None where it is none, or is not there."""
+        """The values of a parameter that is an enumeration, in QEMU's order; None if it is none, or does not exist."""
         kind = self._entries.get(self._parameter_type(command, name) or "", {})
         if kind.get("meta-type") != "enum":
             return None
-        # before QEMU 6.2 members had no features, and so no objects of their own
+        # before QEMU 6.2 members were plain strings
         members = kind.get("members", kind.get("values", ()))
         return tuple(str(member["name"] if isinstance(member, Mapping) else member) for member in members)
 

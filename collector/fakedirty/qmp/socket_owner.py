@@ -1,4 +1,4 @@
-"""Which process is behind a socket that somebody named."""
+"""Finds the process behind a socket that a user named."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from fakedirty.errors import QmpError
 from fakedirty.linux import sock_diag
 from fakedirty.linux.listening import listeners
-from fakedirty.linux.network_namespace import within
+from fakedirty.linux.network_namespace import in_network_of
 from fakedirty.linux.process import Process
 from fakedirty.linux.sock_diag import SocketFile
 
@@ -18,15 +18,16 @@ from .client import Qmp
 from .turn import TASK_SECONDS
 
 
-def serving(path: Path, processes: Collection[Process]) -> Process:
-    """The one of `processes` that listens at `path`, or that answers there through somebody else.
+def socket_owner(path: Path, processes: Collection[Process]) -> Process:
+    """The one of `processes` that listens at `path`, or that answers there through a proxy.
 
-    Raises QmpError where nobody answers, or where who answers is not shown to be one of them.
+    Raises:
+        QmpError: nobody answers, or the peer is not proven to be one of them.
     """
     if (listening := _listening(path, processes)) is not None:
         return listening
     with Qmp.connect(path, TASK_SECONDS, TASK_SECONDS, life=TASK_SECONDS) as qmp:
-        for by_threads in (False, True):  # that costs more
+        for by_threads in (False, True):  # by threads last, because that costs more
             for process in processes:
                 if qmp.leads_to(process, by_threads=by_threads):
                     return process
@@ -34,18 +35,18 @@ def serving(path: Path, processes: Collection[Process]) -> Process:
 
 
 def _listening(path: Path, processes: Collection[Process]) -> Process | None:
-    """By the file that the kernel has for a socket: nobody is disturbed."""
+    """By the file that the kernel reports for a socket, without a connection."""
     try:
         status = path.stat()
-    except OSError:  # whoever connects says why
+    except OSError:  # connecting will report the reason
         return None
     wanted = SocketFile(status.st_ino & 0xFFFFFFFF, (os.major(status.st_dev), os.minor(status.st_dev)))
     for process in processes:
         inodes = [each.inode for each in (listeners(process) or {}).values() if each.name]
         try:
-            if inodes and wanted in within(process, partial(_files, inodes)):
+            if inodes and wanted in in_network_of(process, partial(_files, inodes)):
                 return process
-        except OSError:  # it is in a network namespace that may not be entered
+        except OSError:  # its network namespace may not be entered
             continue
     return None
 

@@ -1,4 +1,4 @@
-"""Which modes and hashes a QEMU has, by its schema."""
+"""The modes and hashes that a QEMU supports, by its schema."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from .monitor import Monitor
 from .parameters import HASH, MODE, SET
 from .rounds_command import COMMANDS
 from .schema import Schema
-from .validation import understanding
+from .validation import parsing_answers
 
 
 @dataclass(frozen=True, slots=True)
 class FakeDirtySupport:
-    """What a QEMU can be set to. No `modes`: it was built without the series. No `hashes`: it has one alone.
+    """Modes and hashes of a QEMU.
 
-    `hashes` is None where the schema lists hashes that are not built in, as that of an earlier series does: which are
-    there shows only when one is set.
+    Attributes:
+        modes: empty if it was built without the patch series.
+        hashes: empty if it has only one, which cannot be chosen. None if not known: the schema of an earlier patch
+            series lists hashes that may not be built in, and QEMU refuses those when they are set.
     """
 
     modes: tuple[str, ...] = ()
     hashes: tuple[str, ...] | None = ()
 
     def lacks(self, mode: str | None, hash_name: str | None) -> str:
-        """What it has not of these, and what it has instead; empty where it has both, for all that is known."""
+        """Which of these it does not have, and what it has instead; empty if it has both, as far as is known."""
         if mode is not None and mode not in self.modes:
             return f"it has no mode {mode!r}, only {_listed(self.modes)}: it was built without libxxhash"
         if hash_name is not None and self.hashes is not None and hash_name not in self.hashes:
@@ -33,14 +35,14 @@ class FakeDirtySupport:
         return ""
 
 
-def abilities(qmp: Monitor) -> FakeDirtySupport:
-    """Those of the QEMU at a monitor. QmpError where it answers as none does."""
+def read_support(qmp: Monitor) -> FakeDirtySupport:
+    """Read the support of the QEMU at a monitor; QmpError where the answers are not those of a QEMU."""
     schema = Schema.of(qmp)
-    with understanding(qmp.path):
+    with parsing_answers(qmp.path):
         if not schema.has_parameter(SET, MODE):
             return FakeDirtySupport()
         modes = schema.values(SET, MODE)
-        # members that are left out of a build came with the command of this name
+        # since QEMU has the command of this name, its schema lists only the hashes that are built in
         built_in_alone = schema.has_command(COMMANDS[0])
         hashes = (schema.values(SET, HASH) or ()) if built_in_alone else None
         return FakeDirtySupport(tuple(map(str, Mode)) if modes is None else modes, hashes)

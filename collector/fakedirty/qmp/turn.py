@@ -1,7 +1,7 @@
-"""A turn at a monitor: a connection for a moment, given back when it is over, whether QEMU has answered or not.
+"""A turn at a monitor: a short connection that ends after a fixed time, whether QEMU has answered or not.
 
-A QMP socket serves one client at a time, and it is there for whoever manages the guest. Who waits for it meanwhile is
-next: QEMU takes clients in the order in which they came.
+A QMP socket serves one client at a time, and whoever manages the guest needs it. QEMU serves clients in the order in
+which they connected, so a client that waits is next when a turn ends.
 """
 
 from __future__ import annotations
@@ -19,20 +19,27 @@ from .peer import PeerError
 
 T = TypeVar("T")
 
-TURN_SECONDS = 0.2  # of a look that is repeated
-TASK_SECONDS = 1.0  # of what is read once, because somebody wants it
-CHANGE_SECONDS = 3.0  # of what is changed, which is not to be broken off without need
-PAUSE_SECONDS = 0.05  # between two tries: others have their turn
+TURN_SECONDS = 0.2  # for a poll, which is repeated
+TASK_SECONDS = 1.0  # for reading something once, for a user
+CHANGE_SECONDS = 3.0  # for a change, which should not be interrupted
+PAUSE_SECONDS = 0.05  # between two tries, for other clients
 TRIES = 8
 
 
 @contextmanager
 def turn(addresses: Iterable[Address], seconds: float = TURN_SECONDS) -> Iterator[Monitor]:
-    """The first monitor that answers, for `seconds` from the moment of connecting; it is closed then.
+    """Connect to the first of some monitors that answers, for `seconds` from the moment of connecting.
 
-    The proof that it is the process that is meant is part of its time. QmpError where none answers in that time, a
-    PeerError where one does that is another's; QmpClosedError from commands that come too late. Libvirt's monitor is
-    shared by its nature: it is connected to without such a limit.
+    The proof of the peer is part of that time. Commands after it raise QmpClosedError. A connection through libvirt has
+    no such limit, because libvirt serves many clients.
+
+    Args:
+        addresses: monitors of one QEMU.
+        seconds: length of the turn.
+
+    Raises:
+        PeerError: a peer answered that is not proven to be the right process.
+        QmpError: no monitor answered in time.
     """
     problems: list[QmpError] = []
     for address in addresses:
@@ -52,10 +59,21 @@ def turn(addresses: Iterable[Address], seconds: float = TURN_SECONDS) -> Iterato
 def in_turns(
     addresses: Iterable[Address], do: Callable[[Monitor], T], tries: int = TRIES, seconds: float = TURN_SECONDS
 ) -> T:
-    """What `do` returns, in so many turns at most while QEMU is late with an answer; the last QmpError then.
+    """Call `do` with a connection, again and again while QEMU is late with an answer.
 
-    What fails before its turn is over (no socket, a command that is refused) fails at once: it would fail again. `do`
-    may be broken off and done again.
+    A failure before the turn is over (no socket, a refused command) is raised at once, because it would happen again.
+
+    Args:
+        addresses: monitors of one QEMU.
+        do: may be interrupted at the end of a turn, and called again.
+        tries: most turns.
+        seconds: length of a turn.
+
+    Returns:
+        The result of `do`.
+
+    Raises:
+        QmpError: the last failure.
     """
     monitors = tuple(addresses)
     while True:

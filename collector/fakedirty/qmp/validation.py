@@ -1,4 +1,4 @@
-"""What QEMU answers, and what only claims to be QEMU."""
+"""Checks that answers have the form that QEMU's have."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from fakedirty.errors import QmpError
 
 
 @contextmanager
-def understanding(where: object) -> Iterator[None]:
-    """Make sense of answers: QmpError where they are not of the form that QEMU's have."""
+def parsing_answers(where: object) -> Iterator[None]:
+    """Raise QmpError for errors that come from an answer of another form; `where` names the peer in the message."""
     try:
         yield
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:

@@ -1,1 +1,1 @@
-"""One migration is one directory: written atomically, read back as pandas frames."""
+"""Recordings: the directory of each migration is written atomically and read as pandas frames."""

@@ -1,4 +1,4 @@
-"""Small files that are whole or absent, and lines that are whole or cut off again."""
+"""Writes small files as a whole or not at all, and CSV files by whole lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from fakedirty.model.vm_names import encodable
 
 @contextmanager
 def replacing(path: Path, sync: bool = True) -> Iterator[BinaryIO]:
-    """A file beside `path` to write to; in place (and durable, if `sync`) when the block ends, gone if it fails."""
+    """Open a new file that replaces `path` when the block ends, and is removed if the block fails.
+
+    Args:
+        path: the file to replace.
+        sync: write the content to the disk before that.
+    """
     beside = path.with_name(f".{path.name}.new")
     try:
         with beside.open("wb") as file:
@@ -38,7 +43,7 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in `path` durable."""
+    """Write the names in a directory to the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -47,7 +52,7 @@ def sync_directory(path: Path) -> None:
 
 
 class DurableLines:
-    """A CSV file that grows by whole lines: each is in the kernel's hands when :meth:`append` returns."""
+    """A CSV file that grows by whole lines: the kernel has each of them when :meth:`append` returns."""
 
     def __init__(self, path: Path, header: Sequence[str]) -> None:
         self._file = path.open("wb", buffering=0)
@@ -55,7 +60,7 @@ class DurableLines:
         self.append(header)
 
     def append(self, values: Sequence[object]) -> None:
-        """Add one line; None becomes an empty field, a truth `true` or `false`. Raises OSError."""
+        """Add one line; None becomes an empty field, True and False `true` and `false`. Raises OSError."""
         line = _line(values)
         rest = memoryview(line)
         try:
@@ -67,33 +72,33 @@ class DurableLines:
         self._whole += len(line)
 
     def _cut(self) -> None:
-        """Remove the part of a line that did fit on a full disk."""
+        """Remove the part of a line that was written before the disk was full."""
         try:
             self._file.truncate(self._whole)
         except OSError:
-            return  # a device, or a disk that fails altogether; readers drop an unfinished line too
+            return  # a device, or a disk that fails; readers ignore an unfinished line too
 
     def close(self, sync: bool = True) -> None:
-        """Close the file, durable first if `sync`."""
+        """Close the file; with `sync`, write it to the disk first."""
         with self._file:
             if sync:
                 os.fsync(self._file.fileno())
 
 
 def write_lines(path: Path, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
-    """Write the whole of such a file at once, in the place of what is there. Raises OSError."""
+    """Replace a CSV file as a whole. Raises OSError."""
     with replacing(path) as file:
         file.writelines(map(_line, [header, *lines]))
 
 
 def _line(values: Sequence[object]) -> bytes:
     text = io.StringIO()
-    # told of both characters, the writer quotes a text that has one of them
-    csv.writer(text, lineterminator="\r\n").writerow([_spell(value) for value in values])
+    # the writer quotes a text that contains a character of the line end, so it is given both of them
+    csv.writer(text, lineterminator="\r\n").writerow([_field(value) for value in values])
     return encodable(text.getvalue().removesuffix("\r\n") + "\n").encode()
 
 
-def _spell(value: object) -> object:
+def _field(value: object) -> object:
     match value:
         case None:
             return ""

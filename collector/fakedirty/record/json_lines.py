@@ -1,4 +1,4 @@
-"""The sink that says everything as JSON, one object a line, as it happens: for programs that read along."""
+"""The sink that prints events as JSON, one object a line, as they happen: for other programs."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ from .summary import summary
 
 
 class JsonLines:
-    """``type`` says what a line is: started, round, toggle, lost or ended; the rest has the names of the columns.
+    """Prints one object a line: its ``type`` is started, round, toggle, lost or ended, the rest are columns.
 
-    `left` is true once nobody reads them.
+    `reader_gone` is true once nobody reads the stream any more.
     """
 
     def __init__(self, stream: TextIO, run_id: str, clock: Callable[[], Clock]) -> None:
         self._stream = stream
         self._run_id = run_id
         self._clock = clock
-        self._clocks: dict[str, Clock] = {}  # as they were when a migration began
-        self.left = False
+        self._clocks: dict[str, Clock] = {}  # by migration: both clocks at its start
+        self.reader_gone = False
 
     def started(self, migration: Migration) -> None:
-        """Say that it began."""
+        """Print that it began."""
         self._clocks[migration.migration_id] = clock = self._clock()
         started_at = clock.date(migration.start_ns).isoformat()
         row = {"level": str(migration.level), "side": side(migration), "started_at": started_at}
-        self._say("started", identity(self._run_id, migration) | row)
+        self._print("started", identity(self._run_id, migration) | row)
 
     def changed(self, migration: Migration, event: Event) -> None:
-        """Say what a finished round, a toggle or a loss adds."""
+        """Print a finished round, a toggle or a loss."""
         match event:
             case RoundEnded():
-                self._say("round", round_row(self._run_id, migration, migration.rounds[-1]))
+                self._print("round", round_row(self._run_id, migration, migration.rounds[-1]))
             case ModeChanged():
-                self._say("toggle", toggle_row(self._run_id, migration, event))
+                self._print("toggle", toggle_row(self._run_id, migration, event))
             case EventsLost():
-                self._say("lost", identity(self._run_id, migration) | {"count": event.count, "where": event.where})
+                self._print("lost", identity(self._run_id, migration) | {"count": event.count, "where": event.where})
 
     def pages(self, migration: Migration, batch: PageBatch) -> None:
-        """Nothing: page records go into files alone."""
+        """Print nothing: page records go into files only."""
 
     def ended(self, migration: Migration) -> None:
-        """Say how it ended: the content of migration.json."""
+        """Print the content of migration.json."""
         clock = self._clocks.pop(migration.migration_id)
-        self._say("ended", summary(self._run_id, migration, clock))
+        self._print("ended", summary(self._run_id, migration, clock))
 
-    def _say(self, kind: str, row: Row) -> None:
+    def _print(self, kind: str, row: Row) -> None:
         try:
             print(json.dumps({"type": kind} | row), file=self._stream, flush=True)
         except OSError as error:
-            self.left = True
+            self.reader_gone = True
             raise RecordError(f"nobody reads the JSON any more: {error.strerror or error}") from error

@@ -1,4 +1,4 @@
-"""Read recordings back as pandas frames: one migration, or all below a directory."""
+"""Reads recordings as pandas frames: one migration, or all below a directory."""
 
 from __future__ import annotations
 
@@ -19,16 +19,22 @@ from fakedirty.errors import RecordError
 from .columns import MIGRATIONS, ROUNDS, TEXT, TOGGLES, TRUTH, Column
 from .pages import SCHEMA, WORD, pages_of
 
-OF_PAGES = ("run_id", "migration_id")  # what tells the pages of several migrations apart
+OF_PAGES = ("run_id", "migration_id")  # columns that identify the migration of a page record
 SCHEMA_LOADED = pa.schema([*((name, WORD) for name in OF_PAGES), *SCHEMA])
-MOST_LOOKS = 20  # at directories that get their final names, or go, while they are read
+MOST_TRIES = 20  # to read directories that are renamed or removed meanwhile
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What was recorded of the migrations in `directories`, concatenated; `docs/data-dictionary.md` has the columns.
+    """The recordings of the migrations in `directories`, concatenated; docs/data-dictionary.md describes the columns.
 
-    What a source could not see is <NA>, never 0.
+    A value that the source could not see is <NA>, never 0.
+
+    Attributes:
+        directories: those that were read, in order of their paths.
+        rounds: one row per round.
+        migrations: one row per migration.
+        toggles: one row per toggle.
     """
 
     directories: tuple[Path, ...]
@@ -38,17 +44,24 @@ class Recording:
 
     @cached_property
     def pages(self) -> pd.DataFrame:
-        """Page records, read when first asked for, behind `run_id` and `migration_id`; empty if none were recorded."""
+        """Page records, with `run_id` and `migration_id` first; read on first use, and empty if there are none."""
         tables = [table for directory in self.directories for table in _pages(directory)]
         return pa.concat_tables([SCHEMA_LOADED.empty_table(), *tables]).unify_dictionaries().to_pandas()
 
 
 def load(path: str | Path) -> Recording:
-    """Everything recorded in `path`: the directory of a migration or any directory above, unfinished ones too."""
+    """Read all recordings in `path`, unfinished ones too.
+
+    Args:
+        path: the directory of a migration, or any directory above several.
+
+    Raises:
+        RecordError: there is no recording, or it cannot be read.
+    """
     root = Path(path)
     if not root.is_dir():
         raise RecordError(f"{root} is not a directory; give one that `--out` wrote, or one above it")
-    for _ in range(MOST_LOOKS):
+    for _ in range(MOST_TRIES):
         try:
             directories = tuple(sorted(file.parent for file in root.rglob("manifest.json")))
         except FileNotFoundError:
@@ -63,11 +76,11 @@ def load(path: str | Path) -> Recording:
         else:
             if _all_there(directories):
                 return found
-    raise RecordError(f"what is recorded in {root} gets other names while it is read: try again")
+    raise RecordError(f"the recordings in {root} are renamed while they are read: try again")
 
 
 def _all_there(directories: Iterable[Path]) -> bool:
-    """Whether none has got its final name meanwhile, or been removed."""
+    """Whether none was renamed or removed meanwhile."""
     return all(directory.exists() for directory in directories)
 
 
@@ -81,7 +94,7 @@ def _read(directories: tuple[Path, ...]) -> Recording:
 
 
 def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a frame as plain data; what was not seen is None."""
+    """The rows of a frame as plain data; <NA> becomes None."""
     plain = frame.astype(object).where(frame.notna(), None)
     return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
 
@@ -96,7 +109,7 @@ def _gather(
 
 
 def _lines(file: Path, columns: tuple[Column, ...]) -> pd.DataFrame:
-    """A CSV file; a last line without its end, cut off by a crash, is not a line."""
+    """A CSV file, without a last line that a crash cut off."""
     try:
         text = _whole(file.read_bytes()).decode("utf-8")
     except FileNotFoundError:
@@ -109,7 +122,7 @@ def _lines(file: Path, columns: tuple[Column, ...]) -> pd.DataFrame:
 
 
 def _whole(text: bytes) -> bytes:
-    """`text` without a last line that does not end, or ends within quotes."""
+    """`text` up to the end of its last whole line: one that has an end of line, outside quotes."""
     while text and (not text.endswith(b"\n") or text.count(b'"') % 2):
         text = text[: text[:-1].rfind(b"\n") + 1]
     return text
@@ -120,7 +133,7 @@ def _parse(file: Path, text: str, columns: tuple[Column, ...]) -> pd.DataFrame:
     try:
         frame = pd.read_csv(StringIO(text), dtype=dtypes, keep_default_na=False, na_values=[""])
     except ValueError as error:
-        raise RecordError(f"{file} is not what fakedirty wrote: {error}") from error
+        raise RecordError(f"{file} was not written by fakedirty: {error}") from error
     for column in columns:
         if column.dtype == TRUTH and column.name in frame:
             frame[column.name] = frame[column.name].map({"true": True, "false": False})
@@ -131,7 +144,7 @@ def _parse(file: Path, text: str, columns: tuple[Column, ...]) -> pd.DataFrame:
 
 
 def _summary(directory: Path) -> pd.DataFrame:
-    """The row of one migration; of one cut off by a crash, what its manifest says."""
+    """The row of one migration; if a crash cut it off, from its manifest."""
     content = json_object(directory / "manifest.json")
     if (directory / "migration.json").exists():
         content |= json_object(directory / "migration.json")
@@ -141,13 +154,13 @@ def _summary(directory: Path) -> pd.DataFrame:
 
 
 def json_object(file: Path) -> dict[str, Any]:
-    """The object in a file of a recording."""
+    """The JSON object in a file of a recording; RecordError if it has none."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RecordError(f"cannot read {file}: {error}") from error
     if not isinstance(content, dict):
-        raise RecordError(f"{file} is not what fakedirty wrote: no JSON object")
+        raise RecordError(f"{file} was not written by fakedirty: it has no JSON object")
     return content
 
 

@@ -1,4 +1,4 @@
-"""``manifest.json``: where, when, by what and on what a migration was recorded."""
+"""``manifest.json``: identity and time of a migration, and the program and host that recorded it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,26 @@ SCHEMA_VERSION = 1  # of the files of a recording: grows when a column changes i
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What both clocks of the host said at one moment, so that monotonic times can be dated."""
+    """Both clocks of the host at one moment, in nanoseconds, to date times of the monotonic clock."""
 
     wall_ns: int
     monotonic_ns: int
 
     def date(self, monotonic_ns: int) -> datetime:
-        """The moment of a CLOCK_MONOTONIC time, in UTC."""
+        """The date of a CLOCK_MONOTONIC time, in UTC."""
         return datetime.fromtimestamp((self.wall_ns - self.monotonic_ns + monotonic_ns) / 1e9, UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What holds for every migration of a run; `facts` are what the caller knows about QEMU and the experiment."""
+    """The parts of a manifest that all migrations of a run share.
+
+    Attributes:
+        run_id: the run.
+        command_line: of the collector.
+        facts: further members, about QEMU and the experiment.
+        cpuinfo: /proc/cpuinfo.
+    """
 
     run_id: str
     command_line: Sequence[str] = ()
@@ -59,12 +66,12 @@ class Manifest:
 
 
 def side(migration: Migration) -> str:
-    """Which end of the migration the observed QEMU is."""
+    """``source`` or ``destination``: the end of the migration that the observed QEMU is."""
     return "destination" if migration.incoming else "source"
 
 
 def versions(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, str | None]:
-    """What a result was made by and on; `cpu` is None where /proc does not name it."""
+    """Versions of the program, Python and kernel, and the machine; `cpu` is None where /proc does not name it."""
     return {
         "fakedirty": __version__,
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""The directory of one migration while it is being written: every finished round is on disk at once."""
+"""The directory of one migration while it is written: each round is in a file as soon as it has ended."""
 
 from __future__ import annotations
 
@@ -35,25 +35,24 @@ class MigrationDirectory:
         self._pages = PageDataset(self.directory)
 
     def take(self, event: Event) -> None:
-        """Write what `event`, already applied to the migration, has added to it."""
+        """Write the round or toggle of an event that the migration has already applied."""
         match event:
             case RoundEnded():
-                self._pages.flush()  # first: a round that is in rounds.csv has all its pages on disk
+                self._pages.flush()  # first: a round in rounds.csv has all its page records in files
                 row = round_row(self._run_id, self._migration, self._migration.rounds[-1])
                 self._rounds.append(_values(ROUNDS, row))
             case ModeChanged():
                 self._toggles.append(_values(TOGGLES, toggle_row(self._run_id, self._migration, event)))
 
     def pages(self, batch: PageBatch) -> None:
-        """Take page records."""
         self._pages.append(batch)
 
     def finish(self) -> Path:
-        """Write the summary and give the directory its final name, which is returned."""
+        """Write the summary, and rename the directory to its final name, which is returned."""
         self._pages.flush()
         self.close(sync=True)
         self._read_back()
-        self._write_manifest()  # QEMU's monitor may have answered since
+        self._write_manifest()  # QEMU's monitor may have answered in the meantime
         write_json(self.directory / "migration.json", summary(self._run_id, self._migration, self._clock))
         sync_directory(self.directory)
         self.directory.rename(self.final)
@@ -64,13 +63,13 @@ class MigrationDirectory:
         write_json(self.directory / "manifest.json", self._manifest.of(self._migration, self._clock))
 
     def _read_back(self) -> None:
-        """Write the toggles once more, now that it is known what QEMU said after them."""
+        """Write the toggles again, with the modes that QEMU reported after them."""
         rows = [_values(TOGGLES, toggle_row(self._run_id, self._migration, each)) for each in self._migration.toggles]
         if rows:
             write_lines(self.directory / "toggles.csv", [column.name for column in TOGGLES], rows)
 
     def close(self, sync: bool = False) -> None:
-        """Close the files; the directory keeps its name and what is in it."""
+        """Close the files; the directory keeps its name and its content."""
         self._rounds.close(sync)
         self._toggles.close(sync)
 
@@ -80,7 +79,7 @@ def _values(columns: tuple[Column, ...], row: Row) -> list[object]:
 
 
 def _vacant(path: Path) -> Path:
-    """`path`, or the first of `path`-2, `path`-3 … that nothing has taken, finished or not."""
+    """`path`, or the first of `path`-2, `path`-3 … that does not exist, with or without the ending of a partial one."""
     candidate, number = path, 1
     while candidate.exists() or candidate.with_name(candidate.name + PARTIAL).exists():
         number += 1

@@ -1,7 +1,7 @@
-"""Places to write to, tried before work begins: what cannot be kept is known at the start, not at its end.
+"""Checks before the work begins that its output can be written, so that an error does not come at its end.
 
-A place is tried by writing to the nearest directory that is there, in a file that has no name and leaves nothing.
-So rights, capabilities, mounts for reading only, attributes and quotas count as they will.
+The check writes to a nameless file in the nearest directory that exists, and leaves nothing behind. So permissions,
+capabilities, read-only mounts, attributes and quotas have the same effect as later.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fakedirty.errors import UsageError
 
-_LEAST_BYTES = 1 << 14  # of room: a directory, its first files
+_LEAST_BYTES = 1 << 14  # of free space: for a directory and its first files
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _ADVICE = {
@@ -27,12 +27,15 @@ _log = logging.getLogger(__name__)
 
 
 def check_directory(path: Path, what: str, *, may_be_full: bool = False) -> None:
-    """UsageError where nothing can be recorded into the directory `path`, which need not be there yet.
+    """Check that files and directories can be made in a directory.
 
     Args:
-        path: where files and directories are to be made.
+        path: the directory; it need not exist yet.
         what: the option that names it, for the message.
-        may_be_full: a disk without room is a warning, because something else makes room on it.
+        may_be_full: log a warning for a full disk instead, because something else makes room on it.
+
+    Raises:
+        UsageError: they cannot.
     """
     try:
         _check_directory(path)
@@ -44,12 +47,15 @@ def check_directory(path: Path, what: str, *, may_be_full: bool = False) -> None
 
 
 def check_file(path: Path, what: str, *, replaced: bool = True) -> None:
-    """UsageError where the file `path` cannot be written; its directory must be there.
+    """Check that a file can be written.
 
     Args:
-        path: the file.
+        path: the file; its directory must exist.
         what: the option that names it, for the message.
-        replaced: whether one that is there may be written over.
+        replaced: an existing file may be overwritten.
+
+    Raises:
+        UsageError: it cannot.
     """
     try:
         if not _is_there(path):
@@ -61,8 +67,7 @@ def check_file(path: Path, what: str, *, replaced: bool = True) -> None:
         elif path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a directory: name a file")
         elif not os.access(path, os.W_OK, effective_ids=True):
-            # says why
-            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))  # raises the error with its reason
     except (OSError, ValueError) as error:
         raise _refused(path, what, error) from error
 
@@ -77,7 +82,7 @@ def _check_directory(path: Path) -> None:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether anything is, a link to nowhere too. OSError where that cannot be known, or could never be."""
+    """Whether anything exists at `path`, a broken symbolic link included. OSError where that cannot be found out."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -86,7 +91,6 @@ def _is_there(path: Path) -> bool:
 
 
 def _try(directory: Path) -> None:
-    """Write into it, with nothing left."""
     if not directory.is_dir():
         if directory.exists():
             raise NotADirectoryError(errno.ENOTDIR, f"{directory} is there, and is no directory")

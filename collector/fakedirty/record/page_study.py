@@ -1,6 +1,6 @@
-"""What page records of one migration tell beyond the counts of its rounds.
+"""Statistics of the page records of one migration, beyond the counts of its rounds.
 
-Read round by round, in blocks: memory is bounded by the guest's pages and the visits of one round.
+The records are read round by round, in blocks. Memory is bounded by the guest's pages and the visits of one round.
 """
 
 from __future__ import annotations
@@ -27,7 +27,15 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class BlockStudy:
-    """One RAM block. `pages` of it were visited at all, `visits` in all rounds; `fake` and `skipped` are of those."""
+    """One RAM block.
+
+    Attributes:
+        block: its name.
+        pages: pages that were visited at least once.
+        visits: visits in all rounds.
+        fake: visits of fake pages.
+        skipped: visits of skipped pages.
+    """
 
     block: str
     pages: int
@@ -38,7 +46,7 @@ class BlockStudy:
 
 @dataclass(frozen=True, slots=True)
 class HotPage:
-    """A page with many visits. `longest_streak` is the most rounds running in which it was fake."""
+    """A page with many visits; `longest_streak` is the most rounds in a row in which it was fake."""
 
     block: str
     page: int
@@ -49,10 +57,12 @@ class HotPage:
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Pages of the first round that were sent in full, by their content.
+    """Pages of the first round that were sent in full, by the hash of their content.
 
-    `equal` of them hold what another of them holds, and all together have `distinct` contents: deduplication
-    could have saved ``pages - distinct`` at most.
+    Attributes:
+        pages: all of them.
+        distinct: different contents: deduplication could have saved ``pages - distinct`` at most.
+        equal: pages whose content another of them has too.
     """
 
     pages: int
@@ -62,9 +72,13 @@ class Duplicates:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """RAM by round: a row for each of `rounds`, a column for each stretch of RAM, blocks by name side by side.
+    """RAM by round: a row for each round, a column for each stretch of RAM, with the blocks side by side by name.
 
-    `visits` and `fake` are pages, `columns` the first page of each stretch counted through all blocks.
+    Attributes:
+        rounds: number of each row's round.
+        columns: first page of each stretch, counted through all blocks; shape (columns,).
+        visits: visited pages; shape (rounds, columns).
+        fake: fake pages; shape (rounds, columns).
     """
 
     rounds: list[int]
@@ -75,9 +89,14 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class PageStudy:
-    """All of it. `streaks` maps a number of rounds running to the pages that were fake in so many, or in more.
+    """All statistics. A round in which no page was visited is left out.
 
-    A round in which no page was visited is no round here, nor a row of the picture.
+    Attributes:
+        blocks: by name.
+        hot: pages with the most visits, in descending order.
+        streaks: pages that were fake in at least that many rounds in a row, by number of rounds.
+        duplicates: of the first round.
+        picture: RAM by round.
     """
 
     blocks: list[BlockStudy]
@@ -88,7 +107,16 @@ class PageStudy:
 
 
 def study(directory: Path, hot: int = 20, columns: int = 256) -> PageStudy:
-    """Study the page records in the directory of one migration; RecordError where it has none."""
+    """Compute the statistics of the page records of one migration.
+
+    Args:
+        directory: of the migration.
+        hot: most pages in `hot`.
+        columns: most columns of the picture.
+
+    Raises:
+        RecordError: it has no page records.
+    """
     dataset = pages_of(directory)
     if dataset is None:
         raise RecordError(f"{directory} has no page records: record with `fakedirty observe --pages --out DIR`")
@@ -104,7 +132,7 @@ def study(directory: Path, hot: int = 20, columns: int = 256) -> PageStudy:
         visits += of_round
         fake += fake_of_round
         skipped += np.bincount(at[_is(table, "disposition", Disposition.SKIPPED)], minlength=space.pages)
-        # a page may be visited twice in a round, where a sync was forced; once changed is not fake
+        # after a forced sync a page may be visited twice in a round: it is fake if it was fake both times
         streak = np.where((of_round > 0) & (of_round == fake_of_round), streak + 1, 0)
         np.maximum(longest, streak, out=longest)
         if not rows:
@@ -127,7 +155,7 @@ def study(directory: Path, hot: int = 20, columns: int = 256) -> PageStudy:
 
 
 class _Space:
-    """All RAM blocks of a recording side by side, in order of their names: positions count through all of them."""
+    """All RAM blocks of a recording side by side, in order of their names; a position counts through all of them."""
 
     def __init__(self, dataset: ds.Dataset) -> None:
         last: dict[Any, Any] = {}
@@ -141,7 +169,7 @@ class _Space:
         self.pages = int(self._starts[-1])
 
     def positions(self, table: pa.Table) -> Numbers:
-        """The position of each row's page."""
+        """The position of the page of each row; shape (rows,)."""
         block: Any = table["block"].combine_chunks()
         known = dict(zip(self._names, self._starts, strict=False))
         starts = np.array([known[name] for name in block.dictionary.to_pylist()], np.int64)
@@ -149,12 +177,12 @@ class _Space:
         return positions
 
     def name(self, position: int) -> tuple[str, int]:
-        """Block and page at a position."""
+        """Name of the block, and index of the page in it, at a position."""
         block = int(np.searchsorted(self._starts, position, side="right")) - 1
         return self._names[block], int(position - self._starts[block])
 
     def parts(self) -> Iterator[tuple[str, slice]]:
-        """Each block, and which positions are its own."""
+        """Each block with its range of positions."""
         for name, start, end in zip(self._names, self._starts, self._starts[1:], strict=False):
             yield name, slice(int(start), int(end))
 

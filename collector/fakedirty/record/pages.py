@@ -1,7 +1,7 @@
-"""Page records to Parquet: a dataset partitioned by round, of whole files that are never touched again.
+"""Writes page records to Parquet: a dataset partitioned by round, of files that are complete and never change.
 
-A Parquet file cut off in the middle cannot be read at all. So what is gathered goes into a file of its own, and
-the dataset can be read at any moment, after a crash too.
+A Parquet file that is cut off cannot be read at all. So each lot of records goes into a file of its own, and the
+dataset can be read at any moment, also after a crash.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ SCHEMA = pa.schema(
     ]
 )
 IN_FILES = pa.schema([entry for entry in SCHEMA if entry.name != PARTITION])
-# each column as it is smallest at next to no cost: pages mostly follow each other, nothing makes hashes smaller, and of
-# words there are few. No statistics of words: every file has nearly all of them
+# The smallest encoding of each column that costs next to no time: most pages follow each other, hashes cannot be
+# compressed, and there are few words. Words have no statistics, because every file has nearly all of them.
 WORDS = ["block", "class", "disposition"]
 ENCODING: Any = {  # the stubs know nothing of columns here
     "use_dictionary": [*WORDS, "time_ns"],
@@ -64,7 +64,7 @@ class PageDataset:
         self._files = 0
 
     def append(self, batch: PageBatch) -> None:
-        """Take a batch; what waits is written when it is enough, or of another round."""
+        """Take a batch; the batches before are written when they are enough for a file, or of another round."""
         if self._batches and batch.round != self._batches[0].round:
             self.flush()
         self._batches.append(batch)
@@ -73,7 +73,7 @@ class PageDataset:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits as a file: done at the end of every round, and to be done at the end."""
+        """Write the batches so far as a file: at the end of every round, and of the migration."""
         if not self._batches:
             return
         partition = self._directory / f"{PARTITION}={self._batches[0].round}"
@@ -85,7 +85,7 @@ class PageDataset:
 
 
 def pages_of(directory: Path) -> ds.Dataset | None:
-    """The page records in the directory of a migration, to be scanned in blocks; None where there are none."""
+    """The page records in the directory of a migration, to be scanned in blocks; None if there are none."""
     path = directory / NAME
     if not path.is_dir():
         return None
@@ -113,6 +113,6 @@ def _decode(batches: list[PageBatch]) -> pa.Table:
 
 
 def _words(words: type[PageClass] | type[Disposition], numbers: Numbers) -> pa.Array[Any]:
-    """Numbers of an enumeration as its words; a number that it does not have becomes null."""
+    """Numbers of an enumeration as its words; an unknown number becomes null."""
     known = pa.array(numbers.astype(np.int8), pa.int8(), mask=numbers >= len(words))
     return pa.DictionaryArray.from_arrays(known, pa.array([str(word) for word in words]))

@@ -1,4 +1,4 @@
-"""The sink that records: each migration into a directory of its own."""
+"""The sink that records each migration in a directory of its own."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ from .migration_directory import MigrationDirectory
 
 
 def read_clock() -> Clock:
-    """What the host's two clocks say now."""
+    """Both clocks of the host, now."""
     return Clock(time.time_ns(), time.monotonic_ns())
 
 
 class Recorder:
-    """Writes below `out`. `facts` go into each manifest: QEMU's version and command line, parameters, seeds …
+    """Writes recordings below `out`.
 
-    The first failure to write raises RecordError and ends the recording; what was written stays readable,
-    and every later call does nothing.
+    The first error of writing raises RecordError and ends the recording. The data written so far stay readable, and
+    every later call does nothing.
+
+    Args:
+        out: a directory.
+        run_id: the run, for all migrations.
+        facts: members of each manifest: QEMU's version and command line, parameters, seeds …
+        clock: reads both clocks.
     """
 
     def __init__(
@@ -40,19 +46,19 @@ class Recorder:
         self._clock = clock
         self._writing: dict[str, MigrationDirectory] = {}
         self.failure: RecordError | None = None
-        self.directories: list[Path] = []  # of finished migrations, in the order of their ends
+        self.directories: list[Path] = []  # of finished migrations, in the order in which they ended
 
     @property
     def busy(self) -> list[Path]:
-        """Directories that are being written."""
+        """Directories that are written now."""
         return [writing.directory for writing in self._writing.values()]
 
     def started(self, migration: Migration) -> None:
-        """Make the migration's directory."""
+        """Create the directory of the migration."""
         self._attempt(lambda: self._start(migration))
 
     def changed(self, migration: Migration, event: Event) -> None:
-        """Write what a finished round or a toggle adds."""
+        """Write a finished round or a toggle."""
         if writing := self._writing.get(migration.migration_id):
             self._attempt(lambda: writing.take(event))
 

@@ -1,4 +1,4 @@
-"""A migration of the model, from its recording: so that what was recorded is shown as it was when it ran."""
+"""Restores a migration of the model from its recording, so that it can be shown as when it ran."""
 
 from __future__ import annotations
 
@@ -24,9 +24,14 @@ from .summary import COUNTED
 
 
 def restore(directory: Path, sinks: Sequence[Sink] = ()) -> Migration:
-    """The migration in a directory as it was at its end; `sinks` are told its rounds and toggles as they were then.
+    """Restore the migration in a directory as it was at its end, or as far as its recording goes.
 
-    Of one whose recording was cut off, what had been written. Raises RecordError where nothing can be read.
+    Args:
+        directory: of one migration.
+        sinks: they receive its rounds and toggles, in order.
+
+    Raises:
+        RecordError: the recording cannot be read.
     """
     recording, manifest = load(directory), manifest_of(directory)
     try:
@@ -46,7 +51,7 @@ def restore(directory: Path, sinks: Sequence[Sink] = ()) -> Migration:
         for sink in sinks:
             sink.started(migration)
         for event in [started, *sorted(events, key=lambda event: event.time_ns)]:
-            if isinstance(event, RoundEnded):  # as it was judged then
+            if isinstance(event, RoundEnded):  # it was checked when it was recorded
                 migration.rounds.append(event.round)
             else:
                 migration.apply(event)
@@ -79,11 +84,12 @@ def _end(migration: Migration, manifest: Mapping[str, Any], summary: Mapping[str
     migration.report = summary.get("query_migrate", {})
     migration.downtime_limit_ms = summary.get("downtime_limit_ms")
     migration.channels, migration.compressed = summary.get("channels"), summary.get("compressed")
-    found: Mapping[str, Any] = summary.get("verdict") or {}  # of a recording before there was one, it has fewer fields
+    found: Mapping[str, Any] = summary.get("verdict") or {}  # older recordings have fewer members, or no forecast
     migration.switchover_rate = found.get("switchover_rate")
     if refuted := found.get("refuted"):
         total = refuted["total_seconds"]
-        migration.remember(Refutation(refuted["after_round"], None if total is None else Estimate(**total)))
+        end = None if total is None else Estimate(**total)
+        migration.restore_refutation(Refutation(refuted["after_round"], end))
     if (seconds := summary.get("postcopy_seconds")) is not None:
         migration.postcopy_ns = migration.start_ns + round(seconds * 1e9)
     migration.awaits_round = bool(summary.get("lacks_round", False))
@@ -91,7 +97,7 @@ def _end(migration: Migration, manifest: Mapping[str, Any], summary: Mapping[str
         counted = {name: summary.get(name) for name in COUNTED}
         outcome = Outcome(Outcome.parse(summary["totals"]))
         migration.totals = Totals(outcome, str(summary.get("totals_reason") or ""), **counted)
-    else:  # of a recording that was made without that check, or was cut off
+    else:  # an old recording without that check, or one that was cut off
         migration.apply(Closed(migration.end_ns or migration.start_ns))
     clock = clock_of(manifest)
     migration.stopped_ns, migration.resumed_ns = (
@@ -110,17 +116,17 @@ def _events(rounds: pd.DataFrame, toggles: pd.DataFrame, start_ns: int) -> Itera
 
 
 def round_of(row: Mapping[str, Any]) -> Round:
-    """The round that a row of rounds.csv is, or a line of JSON."""
+    """The round in a row of rounds.csv, or in a line of JSON."""
     return Round(
         **{name: row[name] for name in Round.__dataclass_fields__ if name not in ("kind", "mode", "remark")},
-        remark=row.get("remark") or "",  # which older recordings do not have
+        remark=row.get("remark") or "",  # older recordings have none
         kind=Kind(Kind.parse(row["kind"])),
         mode=None if row["mode"] is None else Mode(Mode.parse(row["mode"])),
     )
 
 
 def _moment(clock: Clock, date: str | None) -> int | None:
-    """A time of day, on the monotonic clock."""
+    """The time on the monotonic clock of a date."""
     if date is None:
         return None
     passed = datetime.fromisoformat(date) - clock.date(clock.monotonic_ns)

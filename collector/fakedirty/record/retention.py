@@ -1,4 +1,4 @@
-"""How long recordings are kept: the oldest go first, whole, and never one that is being written."""
+"""Removes old recordings: the oldest first, each as a whole, and never one that is being written."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_REMOVED = ".removed-"  # begins the name of what is about to be no more: no reader takes it for a recording
+_REMOVED = ".removed-"  # begins the name of a recording that is being removed; readers ignore it
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds since the last write, and bytes on disk of all; 0 is no limit."""
+    """Limits of recordings; 0 is no limit.
+
+    Attributes:
+        seconds: most seconds since the last write to a recording.
+        size: most bytes on disk of all recordings.
+    """
 
     seconds: float = 0.0
     size: int = 0
@@ -34,13 +39,22 @@ class _Kept:
 
 
 def prune(out: Path, limits: Limits, busy: Collection[Path] = (), now: float | None = None) -> list[Path]:
-    """Remove what is beyond the limits below `out`, but for those that are `busy`; which were removed.
+    """Remove the recordings below `out` that are beyond the limits.
 
-    A directory that cannot be removed is told of and left, as is everything that no recorder made.
+    A directory that cannot be removed is logged and left. Anything that no recorder made is left too.
+
+    Args:
+        out: a directory of recordings.
+        limits: their limits.
+        busy: directories of migrations that are being written: these stay.
+        now: Unix time; None is the present.
+
+    Returns:
+        The directories that were removed.
     """
     moment = time.time() if now is None else now
     for rest in out.glob(f"*/{_REMOVED}*"):
-        shutil.rmtree(rest, ignore_errors=True)  # of a removal that was cut off
+        shutil.rmtree(rest, ignore_errors=True)  # an earlier removal was interrupted
     kept = sorted(_recordings(out), key=lambda each: (each.written, each.path))
     total = sum(each.size for each in kept)
     removed = []
@@ -59,22 +73,22 @@ def prune(out: Path, limits: Limits, busy: Collection[Path] = (), now: float | N
 
 
 def _recordings(out: Path) -> Iterator[_Kept]:
-    """Directories of migrations, finished or cut off: those with a manifest, where a recorder puts them."""
+    """The directories of migrations, finished or cut off: those with a manifest, where a recorder creates them."""
     for manifest in out.glob("*/*/manifest.json"):
         path = manifest.parent
         if path.name.startswith("."):
             continue
         try:
             stats = [entry.lstat() for entry in (path, *path.rglob("*"))]
-        except FileNotFoundError:  # it has just got its final name
+        except FileNotFoundError:  # it has just been renamed to its final name
             continue
         yield _Kept(path, max(each.st_mtime for each in stats), sum(each.st_blocks * 512 for each in stats))
 
 
 def _remove(path: Path) -> None:
-    """Out of sight at once, then for good; the directory of a VM goes with its last migration."""
+    """Hide a recording at once by another name, then remove it; and the directory of the VM with its last one."""
     gone = path.with_name(f"{_REMOVED}{path.name}")
     path.rename(gone)
     shutil.rmtree(gone)
-    with suppress(OSError):  # there are others
+    with suppress(OSError):  # the VM has other recordings
         path.parent.rmdir()

@@ -1,4 +1,4 @@
-"""Rows of the tables, from the model: what is written to a file is also what is said as JSON."""
+"""Rows of the tables, made from the model: the same for files and for JSON lines."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Row = dict[str, object]
 
 
 def identity(run_id: str, migration: Migration) -> Row:
-    """What tells a migration apart: the first columns of every table."""
+    """The columns that identify a migration, which are the first of every table."""
     return {"run_id": run_id, "migration_id": migration.migration_id, "vm": migration.vm}
 
 
 def round_row(run_id: str, migration: Migration, counts: Round) -> Row:
-    """One finished round; the keys are the columns of rounds.csv."""
+    """One round; the keys are the columns of rounds.csv."""
     seen = {name: getattr(counts, name) for name in Round.__dataclass_fields__}
     words = {name: None if seen[name] is None else str(seen[name]) for name in ("kind", "mode")}
     return identity(run_id, migration) | seen | words | {"level": str(migration.level), "valid": counts.valid}

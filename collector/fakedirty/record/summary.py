@@ -1,4 +1,4 @@
-"""``migration.json``: how a migration ended, and whether what was recorded of it can be believed."""
+"""``migration.json``: the end of a migration, and whether its recording is valid."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fakedirty.model.totals import Outcome, expected_time_ns
 
 from .manifest import Clock, side
 
-#: column of the migrations' table: where query-migrate has it
+#: column of the table of migrations: path in query-migrate
 REPORTED = {
     "total_time_ms": ("total-time",),
     "setup_time_ms": ("setup-time",),
@@ -19,23 +19,23 @@ REPORTED = {
     "transferred_bytes": ("ram", "transferred"),
 }
 
-#: columns that are what was counted when the pages were held against QEMU's totals
+#: columns of the comparison with QEMU's totals: fields of :class:`fakedirty.model.totals.Totals`
 COUNTED = ("counted_pages", "reported_pages", "postcopy_pages", "postcopy_bytes", "late_pages")
 
 
 def outcome(migration: Migration) -> str:
-    """The last state if it is an end; ``unfinished`` for a migration whose end was not observed."""
+    """The last state if it is an end; ``unfinished`` if the end was not observed."""
     return migration.state if migration.ended else "unfinished"
 
 
 def conservation(migration: Migration) -> bool | None:
-    """Whether every round that can be judged obeys the laws; None where none can be."""
-    verdicts = [verdict for r in migration.rounds if (verdict := conserved(r)) is not None]
-    return all(verdicts) if verdicts else None
+    """Whether every round that can be judged obeys the laws of conservation; None if none can be."""
+    judged = [obeys for r in migration.rounds if (obeys := conserved(r)) is not None]
+    return all(judged) if judged else None
 
 
 def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object]:
-    """The columns of the migrations' table, and beside them what does not fit a table."""
+    """The columns of the table of migrations, and members that do not fit a table."""
     end_ns = migration.end_ns
     totals = migration.totals
     return {
@@ -74,13 +74,13 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
         "state": migration.state,
         "lost_where": dict(migration.lost_events),
         "invalid_reasons": {str(r.round): r.invalid_reason for r in migration.rounds if not r.valid},
-        "verdict": None if (found := migration.verdict) is None else _predicted(found),
+        "verdict": None if (found := migration.forecast) is None else _forecast(found),
         "query_migrate": dict(migration.report),
     }
 
 
 def _switchover(migration: Migration) -> dict[str, object]:
-    """What QEMU expected of the switchover when it decided on it, and what came."""
+    """QEMU's expectation of the switchover when it decided on it, and the result."""
     expected_ns = expected_time_ns(migration.report)
     taken_ns = migration.reported("switchover", "time")
     stopped_ns = migration.reported("switchover", "stopped-time")
@@ -93,8 +93,8 @@ def _switchover(migration: Migration) -> dict[str, object]:
     }
 
 
-def _predicted(found: Forecast) -> dict[str, object]:
-    """All that it says, the least limits included."""
+def _forecast(found: Forecast) -> dict[str, object]:
+    """All members of a forecast, with the least limits."""
     made = asdict(found)
     for name, plan in (("as_is", found.as_is), ("with_skip", found.with_skip)):
         least = plan.least_limit_seconds
@@ -104,7 +104,7 @@ def _predicted(found: Forecast) -> dict[str, object]:
 
 
 def _seconds(migration: Migration, time_ns: int | None) -> float | None:
-    """From the start."""
+    """Seconds from the start of the migration."""
     return None if time_ns is None else (time_ns - migration.start_ns) / 1e9
 
 

@@ -1,7 +1,7 @@
-"""Traces in files: all that an observer heard, to be made rounds of again, on any machine and without root.
+"""Writes and reads traces: all input of an observer, which replays to the same rounds on any machine, without root.
 
-An Arrow stream of ``time_ns, channel, data``, compressed; its schema's metadata has the rest under
-:data:`HEADER`. What was written before a crash can be read.
+The file is a compressed Arrow stream of ``time_ns, channel, data``. The metadata of its schema has all else, under
+:data:`HEADER`. The records that were written before a crash can be read.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from fakedirty.model.trace import Channel, Subject, TraceRecord
 
 from .manifest import Clock, versions
 
-TRACE_VERSION = 1  # of the file: grows when a channel's data change their form
+TRACE_VERSION = 1  # increased when the data of a channel change their form
 HEADER = b"fakedirty"
 _FIELDS: dict[str, pa.DataType] = {"time_ns": pa.uint64(), "channel": pa.uint8(), "data": pa.binary()}
 _SCHEMA = pa.schema(_FIELDS)
 _BLOCK_BYTES = 1 << 20
-_BLOCK_NS = 1_000_000_000  # what a crash may lose
+_BLOCK_NS = 1_000_000_000  # the time whose records a crash may lose
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class TraceOrigin:
-    """Where a trace comes from: what its recordings say of themselves."""
+    """The origin of a trace, for the manifests of the recordings that are made from it."""
 
     run_id: str
     clock: Clock
@@ -43,7 +43,7 @@ class TraceOrigin:
 
 
 class TraceWriter:
-    """The tap that records. Every method may raise RecordError."""
+    """Writes all records of an observation to a file. Every method may raise RecordError."""
 
     def __init__(self, path: Path, origin: TraceOrigin) -> None:
         self._path = path
@@ -53,10 +53,10 @@ class TraceWriter:
         self._schema = _SCHEMA
         self._waiting: list[TraceRecord] = []
         self._bytes = 0
-        self.failure: RecordError | None = None  # what could not be written: the trace is not whole
+        self.failure: RecordError | None = None  # the first error of writing: the trace is incomplete
 
     def begin(self, subject: Subject) -> None:
-        """Make the file. One that is there is not overwritten."""
+        """Create the file; an existing one is not overwritten."""
         header = json.dumps(_header(self._origin, subject), default=str)
         self._schema = _SCHEMA.with_metadata({HEADER: header.encode()})
         try:
@@ -74,7 +74,7 @@ class TraceWriter:
             self._flush()
 
     def close(self) -> None:
-        """Write what waits, and the end. May be called twice."""
+        """Write the last records and the end of the stream. May be called twice."""
         if self._stream is None:
             return
         try:
@@ -83,7 +83,7 @@ class TraceWriter:
                 self._stream.close()
             self._file.close()
         except OSError as error:
-            if self.failure is None:  # which has been reported
+            if self.failure is None:  # an earlier error has been reported
                 raise self._failed(error) from error
         finally:
             self._stream = None
@@ -115,7 +115,10 @@ class TraceWriter:
 
 
 class Replay:
-    """A recorded trace, as if it was heard now. `exhausted` once all of it was; RecordError where it is no trace."""
+    """A recorded trace as a source of records; RecordError where the file is not a trace.
+
+    `exhausted` is true once all records were read.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -139,7 +142,7 @@ class Replay:
         self._records = self._read()
 
     def open(self) -> Subject:
-        """What was observed."""
+        """The QEMU that was observed."""
         return self._subject
 
     def poll(self, timeout: float) -> Sequence[TraceRecord]:
@@ -149,21 +152,20 @@ class Replay:
         return [] if record is None else [record]
 
     def listen(self, ready: Callable[[], None]) -> bool:
-        """It is read as fast as it is polled."""
+        """False: there is nothing to wait for, a trace is read as fast as it is polled."""
         return False
 
     def report(self, state: str) -> TraceRecord:
-        """What was answered then."""
+        """The report that QEMU gave when the trace was recorded."""
         record = next(self._records, None)
         if record is None or record.channel is not Channel.REPORT:
             raise RecordError(f"{self._path}: a report of QEMU is missing, the trace is cut off or not of this version")
         return record
 
     def look_up_limits(self) -> None:
-        """Nothing: what was answered then is among the records."""
+        """Do nothing: the answers of QEMU are among the records."""
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
     def _read(self) -> Iterator[TraceRecord]:
@@ -173,7 +175,7 @@ class Replay:
                 for time_ns, channel, data in zip(*columns, strict=True):
                     yield TraceRecord(time_ns, Channel(channel), data)
         except (pa.ArrowException, OSError, ValueError) as error:
-            _log.warning("%s is cut off, what comes before is replayed: %s", self._path, error)
+            _log.warning("%s is cut off; the records before that are replayed: %s", self._path, error)
 
 
 def _header(origin: TraceOrigin, subject: Subject) -> dict[str, object]:
@@ -202,5 +204,5 @@ def _origin(header: Mapping[str, Any]) -> TraceOrigin:
 def _subject(header: Mapping[str, Any]) -> Subject:
     subject = header["subject"]
     level = Level(Level.parse(subject["level"]))
-    uuid = str(subject.get("uuid", ""))  # which older traces do not have
+    uuid = str(subject.get("uuid", ""))  # older traces have none
     return Subject(str(subject["vm"]), level, str(subject["identity"]), dict(subject["facts"]), uuid)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from fakedirty.linux.socket_clients import free_first
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.address import Address
 from fakedirty.qmp.mode import State, read_mode, set_mode
 from fakedirty.qmp.monitor import Monitor
 from fakedirty.qmp.refusals import SwitchoverDecidedError
+from fakedirty.qmp.socket_clients import free_first
 from fakedirty.qmp.turn import CHANGE_SECONDS, in_turns, turn
 
 REVERT_TRIES = 20  # of a socket that other clients may use in the meantime

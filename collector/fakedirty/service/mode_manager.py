@@ -16,7 +16,7 @@ from pathlib import Path
 from fakedirty.errors import FakedirtyError, TargetError
 from fakedirty.model.enums import Mode
 from fakedirty.observe.host.target import Target, by_pid
-from fakedirty.qmp.mode import State, read_mode, set_mode, spelled
+from fakedirty.qmp.mode import State, format_state, read_mode, set_mode
 from fakedirty.qmp.monitor import Monitor
 
 from . import pending_reverts
@@ -190,5 +190,5 @@ class ModeManager:
             revert.failed = True
             return False
         verb = "put back" if changed else "left, as it has been changed since"
-        _log.info("%s (pid %d): %s: %s, %s", target.vm, target.pid, why, spelled(found), verb)
+        _log.info("%s (pid %d): %s: %s, %s", target.vm, target.pid, why, format_state(found), verb)
         return True

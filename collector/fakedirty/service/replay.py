@@ -49,7 +49,7 @@ def replay(path: Path, out: Path | None, *, json: bool) -> ObservationResult:
             sinks.insert(0, recorder)
         observer = Observer(trace, sinks)
         observer.attach()
-        observer.run(lambda: trace.exhausted or (screen.left and recorder is None))
+        observer.run(lambda: trace.exhausted or (screen.reader_gone and recorder is None))
         observer.close()
     for directory in recorder.directories if recorder else ():
         _log.log(NOTICE, "recorded: %s", directory)

@@ -40,7 +40,7 @@ class Session:
 
     def over(self) -> bool:
         """Whether to end: a signal came, or the screen was the only output, and its reader has left."""
-        return self.stop.is_set() or (self.shown_only and self.outputs.screen.left)
+        return self.stop.is_set() or (self.shown_only and self.outputs.screen.reader_gone)
 
 
 @contextmanager
@@ -59,11 +59,11 @@ def session(options: Options) -> Iterator[Session]:
     with ExitStack() as stack:
         if grafana.url:
             from fakedirty.grafana.annotation_sink import (
-                telling,
+                annotating,
             )  # its client needs memory, and most services have none
 
             outputs.add_sink(
-                stack.enter_context(telling(grafana.address, Path(grafana.token_file), outputs.exporter.label))
+                stack.enter_context(annotating(grafana.address, Path(grafana.token_file), outputs.exporter.label))
             )
         if metrics.listen:
             host, port = parse_address(metrics.listen)

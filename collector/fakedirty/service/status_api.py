@@ -12,14 +12,14 @@ from typing import Any
 from fakedirty import __version__
 from fakedirty.errors import QmpError, UsageError
 from fakedirty.format.sentences import in_words
-from fakedirty.linux.socket_clients import free_first
 from fakedirty.model.enums import Mode
 from fakedirty.model.migration import Migration
 from fakedirty.observe.host.select import named
 from fakedirty.observe.host.target import Target, find_all
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
-from fakedirty.qmp.mode import State, spelled
+from fakedirty.qmp.mode import State, format_state
+from fakedirty.qmp.socket_clients import free_first
 from fakedirty.qmp.turn import CHANGE_SECONDS, turn
 from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row, toggle_row
@@ -89,7 +89,7 @@ class StatusApi:
             "uuid": trace.target.uuid,
             "level": str(trace.level),
             "migrations": observer.seen,
-            "verdict": in_words(found) if migrations and (found := migrations[-1].verdict) else None,
+            "verdict": in_words(found) if migrations and (found := migrations[-1].forecast) else None,
             "last": summary(self._run_id, migrations[-1], self._date()) if migrations else None,
         }
 
@@ -123,7 +123,7 @@ class StatusApi:
         else:
             state = self.modes.set(target, mode, hash_name, seconds)
         limit = " while it stays" if hold else f" for {seconds:g} s" if seconds is not None else ""
-        _log.info("%s (pid %d): %s%s, for %s", target.vm, target.pid, spelled(state), limit, caller)
+        _log.info("%s (pid %d): %s%s, for %s", target.vm, target.pid, format_state(state), limit, caller)
         return Held(_answer(target, state), release) if hold else _answer(target, state)
 
     def _target(self, request: Mapping[str, Any]) -> Target:

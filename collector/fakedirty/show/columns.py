@@ -15,7 +15,15 @@ SHORT_MODES = {Mode.OFF: "off", Mode.OBSERVE: "obs", Mode.SKIP: "skip"}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: `style` is rich's, `cell` makes its text; text columns are set to the left."""
+    """One column.
+
+    Attributes:
+        title: in the heading.
+        width: characters.
+        cell: formats the value of a round.
+        style: of rich.
+        left: align to the left.
+    """
 
     title: str
     width: int
@@ -70,10 +78,10 @@ WIDE = (
 
 
 def width(columns: tuple[Column, ...]) -> int:
-    """How many characters a line takes, one space between columns."""
+    """Characters of a line, with one space between columns."""
     return sum(column.width for column in columns) + len(columns) - 1
 
 
 def fitting(available: int) -> tuple[Column, ...]:
-    """The widest set of columns that `available` characters hold; the narrow one if none does."""
+    """The widest columns that fit `available` characters; the narrow ones if none do."""
     return WIDE if width(WIDE) <= available else NARROW

@@ -1,4 +1,4 @@
-"""Two or more migrations side by side: what one treatment costs and saves against the first."""
+"""A table of two or more migrations side by side, to compare treatments with the first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ Value = Callable[[Migration], float | None]
 
 @dataclass(frozen=True, slots=True)
 class ComparisonLine:
-    """One line: `value` reads a figure, `text` writes it; `note` says what the figure leaves out, if anything."""
+    """One line of the table.
+
+    Attributes:
+        title: its name.
+        value: computes the number of a migration; None if it is not known.
+        text: formats the number.
+        note: follows the number, to say that it is incomplete; empty if it is not.
+    """
 
     title: str
     value: Value
@@ -25,7 +32,7 @@ class ComparisonLine:
 
 
 def _seen(column: str) -> Value:
-    """The sum over those rounds that saw the column; None if none did."""
+    """The sum over the rounds that have a value in the column; None if none has."""
 
     def value(migration: Migration) -> float | None:
         values: list[float | None] = [getattr(r, column) for r in migration.rounds]
@@ -35,8 +42,8 @@ def _seen(column: str) -> Value:
     return value
 
 
-def _unseen(column: str) -> Callable[[Migration], str]:
-    """How many rounds did see the column, where it was not all or none."""
+def _coverage(column: str) -> Callable[[Migration], str]:
+    """How many rounds have a value in the column, if not all or none."""
 
     def note(migration: Migration) -> str:
         seen = sum(getattr(r, column) is not None for r in migration.rounds)
@@ -47,7 +54,7 @@ def _unseen(column: str) -> Callable[[Migration], str]:
 
 def _pages(word: str) -> ComparisonLine:
     column = f"{word}_pages"
-    return ComparisonLine(f"{word} pages", _seen(column), exact, _unseen(column))
+    return ComparisonLine(f"{word} pages", _seen(column), exact, _coverage(column))
 
 
 VALID = {True: "yes", False: "NO", None: "unchecked"}
@@ -56,14 +63,18 @@ LINES = (
     ComparisonLine("total time", lambda m: m.reported("total-time"), milliseconds),
     ComparisonLine("downtime", lambda m: m.reported("downtime"), milliseconds),
     ComparisonLine("sent", lambda m: m.reported("ram", "transferred"), size),
-    ComparisonLine("saved", _seen("saved_bytes"), size, _unseen("saved_bytes")),
+    ComparisonLine("saved", _seen("saved_bytes"), size, _coverage("saved_bytes")),
     ComparisonLine("rounds", lambda m: len(m.rounds), exact),
     *(_pages(word) for word in ("visited", "first", "changed", "fake", "normal", "zero", "skipped")),
 )
 
 
 def comparison(runs: Sequence[tuple[str, Migration]]) -> Table:
-    """A table of `runs`, (title, migration) each; with two, a last column has the second as a share of the first."""
+    """The table of some migrations.
+
+    Args:
+        runs: title and migration of each. If there are two, a last column has the second as a share of the first.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for title, _ in runs:

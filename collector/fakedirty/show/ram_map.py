@@ -1,4 +1,4 @@
-"""RAM by round, as characters and as a figure: a row a round, a column a stretch of RAM."""
+"""Draws RAM by round, as characters or as a chart: a row is a round, a column is a stretch of RAM."""
 
 from __future__ import annotations
 
@@ -10,33 +10,38 @@ import numpy.typing as npt
 
 Counts = npt.NDArray[np.int64]
 
-#: of what was visited, how much was fake: none, and then in equal steps to all
+#: characters for the share of fake pages among visited ones: none, then in equal steps to all
 SHADES = ".:-=+*#%@"
 NOT_VISITED = " "
 
 
 class RamMap(Protocol):
-    """What is drawn: `visits` and `fake` pages by round and stretch; `columns`, the first page of each stretch."""
+    """The input of a drawing."""
 
     @property
     def rounds(self) -> list[int]:
-        """The numbers of the rows."""
+        """The number of each row's round."""
 
     @property
     def columns(self) -> Counts:
-        """By stretch."""
+        """First page of each stretch; shape (columns,)."""
 
     @property
     def visits(self) -> Counts:
-        """By round and stretch."""
+        """Visited pages; shape (rounds, columns)."""
 
     @property
     def fake(self) -> Counts:
-        """By round and stretch."""
+        """Fake pages; shape (rounds, columns)."""
 
 
 def text_rows(visits: Counts, fake: Counts) -> list[str]:
-    """A line of characters for each round."""
+    """One line of characters for each round.
+
+    Args:
+        visits: visited pages; shape (rounds, columns).
+        fake: fake pages; the same shape.
+    """
     steps = len(SHADES) - 1
     shade = np.where(fake > 0, np.maximum(1, fake * steps // np.maximum(visits, 1)), 0)
     return [
@@ -46,14 +51,14 @@ def text_rows(visits: Counts, fake: Counts) -> list[str]:
 
 
 def draw(picture: RamMap, path: Path) -> None:
-    """A figure in the format that the file's name ends with; ValueError for one that is not known."""
+    """Write a chart to a file, in the format of its suffix; ValueError if that is not known."""
     from matplotlib.figure import Figure
 
     share = np.where(picture.visits > 0, picture.fake / np.maximum(picture.visits, 1), np.nan)
     figure = Figure(figsize=(9, 0.8 + min(9.0, 0.9 + 0.16 * len(picture.rounds))), layout="constrained")
     axes = figure.subplots()
     axes.set_facecolor("#eeeeee")
-    # cividis is told apart by all eyes, and in grey
+    # cividis can be read by colour-blind people, and in grey
     image = axes.imshow(share, aspect="auto", interpolation="none", cmap="cividis", vmin=0, vmax=1)
     marks = np.unique(np.linspace(0, len(picture.columns) - 1, 6, dtype=int))
     axes.set_xticks(marks, [f"{picture.columns[mark]:,}" for mark in marks])

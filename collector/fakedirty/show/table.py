@@ -1,4 +1,4 @@
-"""The sink that shows a migration as it goes: one line per finished round, as it finishes."""
+"""The sink that prints a migration while it runs: one line per round, when the round ends."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .terminal import harmless
 
 
 class LiveTable:
-    """Writes lines to `console`; pages are counted in pages, `sent` and `saved` in bytes, `secs` in seconds.
+    """Prints lines to `console`: pages in pages, `sent` and `saved` in bytes, `secs` in seconds.
 
-    Lines that have been written stay as they are, so the table is as good in a pipe or a log as on a screen.
+    A line does not change after it was printed, so the table can go to a pipe or a log as well as to a screen.
     """
 
     def __init__(self, console: Console) -> None:
@@ -30,12 +30,12 @@ class LiveTable:
         self._last: Migration | None = None
 
     @property
-    def left(self) -> bool:
+    def reader_gone(self) -> bool:
         """Whether nobody reads the table any more."""
         return self._console.quiet
 
     def started(self, migration: Migration) -> None:
-        """Head the table."""
+        """Print the heading of the table."""
         self._columns = fitting(self._console.width)
         self._last = migration
         incoming = "incoming " if migration.incoming else ""
@@ -50,7 +50,7 @@ class LiveTable:
         self._line(heading(self._columns, underlined=self._console.is_terminal))
 
     def changed(self, migration: Migration, event: Event) -> None:
-        """A line for what `event` adds, after a heading where the line before was of another migration."""
+        """Print a line for an event, after the name of the VM if the line before belongs to another migration."""
         if isinstance(event, MigrationStarted | RoundEnded | ModeChanged | EventsLost):
             self._head(migration)
         match event:
@@ -66,10 +66,10 @@ class LiveTable:
                 self._line(Text(f"!! {event.count} events lost ({event.where})", "bold red"))
 
     def pages(self, migration: Migration, batch: PageBatch) -> None:
-        """Nothing: single pages do not fit a screen."""
+        """Print nothing: single pages do not fit a screen."""
 
     def ended(self, migration: Migration) -> None:
-        """What came out of it."""
+        """Print the outcome."""
         self._head(migration)
         self._line(outcome_line(migration))
 
@@ -92,7 +92,6 @@ class LiveTable:
 
 
 def heading(columns: Sequence[Column], underlined: bool = True) -> Text:
-    """The titles of the columns."""
     return Text(" ".join(_set(column, column.title) for column in columns).rstrip(), "underline" if underlined else "")
 
 
@@ -106,14 +105,22 @@ def line(columns: Sequence[Column], counts: Round) -> Text:
 
 
 def toggle_words(from_mode: str, to_mode: str, hash_name: str | None, seconds: float, number: int) -> str:
-    """A toggle: what it was, when, and in which round."""
+    """A toggle with its time and round, as text.
+
+    Args:
+        from_mode: mode before.
+        to_mode: mode after.
+        hash_name: hash after; None if not known.
+        seconds: from the start of the migration.
+        number: of the round; 0 before the first.
+    """
     where = f"in round {number}" if number else "before round 1"
     by_hash = f" ({hash_name})" if hash_name else ""
     return f"mode {from_mode} -> {to_mode}{by_hash} after {seconds:.2f} s, {where}"
 
 
 def outcome_line(migration: Migration) -> Text:
-    """One line: how it ended, its times and bytes, and whether it can be believed."""
+    """One line: how the migration ended, its times and bytes, and whether its counts are valid."""
     if migration.incoming:
         return Text("the guest has arrived" + ("" if migration.resumed_ns is None else ", and runs"))
     parts = [
@@ -123,10 +130,10 @@ def outcome_line(migration: Migration) -> Text:
         f"sent {size(migration.reported('ram', 'transferred'))}",
         f"{len(migration.rounds)} rounds",
     ]
-    return Text("; ".join(parts)) + Text("; ") + _verdict(migration)
+    return Text("; ".join(parts)) + Text("; ") + _validity(migration)
 
 
-def _verdict(migration: Migration) -> Text:
+def _validity(migration: Migration) -> Text:
     if migration.valid:
         return Text("valid", "green")
     totals = migration.totals

@@ -1,4 +1,4 @@
-"""Migrations as they go, on one screen of 80 columns: what each round was made of, toggles, and the verdict."""
+"""Running migrations on one screen of 80 columns: the pages of each round, toggles, and the forecast."""
 
 from __future__ import annotations
 
@@ -23,17 +23,31 @@ BARS = "▁▂▃▄▅▆▇█"
 SHARES_SHOWN = 32  # rounds, in a line of bars
 TOGGLES_SHOWN = 3
 INDENT = "  "
-FEWEST_ROUNDS = 3  # of a migration that is shown with its rounds
+FEWEST_ROUNDS = 3  # of a migration; with less room only its head is shown
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A VM, and its last migration if there was one: the latest `rounds` of `round_count`.
+    """A VM, and its last migration if there was one.
 
-    Its name is a label, which others may have too: process id and `start_ticks` say which QEMU it is, and `uuid`, where
-    it has one, which guest.
-    `state` is empty where there was none. `seconds` are those since it started, or that it took. `toggles`, the
-    `verdict` on one that runs, and the `outcome` of one that does not, are in words. `gone` is one that left the host.
+    Attributes:
+        vm: its name: a label, which other VMs may have too.
+        pid: process id of its QEMU, which `start_ticks` makes unique.
+        level: level of observation.
+        state: of the migration; empty if there was none.
+        migration_id: of the migration.
+        running: the migration runs.
+        valid: its counts are valid.
+        gone: the VM left this host.
+        seconds: since the migration started, or how long it took.
+        round_count: all rounds of the migration.
+        rounds: the latest of them.
+        toggles: as text.
+        verdict: the forecast of a running migration, as text.
+        outcome: the outcome of a migration that does not run, as text.
+        start_ticks: start time of the QEMU.
+        uuid: of the guest; empty if it has none.
+        arrived: the guest came to this QEMU by the migration.
     """
 
     vm: str
@@ -52,23 +66,23 @@ class Watched:
     outcome: str = ""
     start_ticks: int = 0
     uuid: str = ""
-    arrived: bool = False  # its guest came to it by the last migration
+    arrived: bool = False
 
     @property
     def process(self) -> tuple[int, int]:
-        """What tells it from all others."""
+        """Process id and start time, which identify the QEMU."""
         return self.pid, self.start_ticks
 
 
-def told_apart(vms: Sequence[Watched]) -> dict[tuple[int, int], str]:
-    """The name of each process, with its process id where others have that name."""
+def unique_names(vms: Sequence[Watched]) -> dict[tuple[int, int], str]:
+    """The name of each VM by its process, with the process id where several VMs have the same name."""
     names = Counter(each.vm for each in vms)
     return {each.process: each.vm if names[each.vm] == 1 else f"{each.vm} (pid {each.pid})" for each in vms}
 
 
 @dataclass(slots=True)
 class _Block:
-    """The lines of a VM; where there is little room, it has fewer rounds, or its head alone."""
+    """The lines of a VM; where there is little room, fewer rounds or only the head are shown."""
 
     head: list[Text]
     rounds: list[Text]
@@ -84,23 +98,29 @@ class _Block:
 
 
 def screen(vms: Sequence[Watched], width: int, height: int) -> Group:
-    """All of them: those that migrate first, each with as many rounds as there is room for."""
+    """The screen: VMs that migrate come first, each with as many rounds as fit.
+
+    Args:
+        vms: all observed VMs.
+        width: of the terminal, in characters.
+        height: of the terminal, in lines.
+    """
     if not vms:
-        return Group(Text("no QEMU is observed: it waits for one", "dim"))
+        return Group(Text("no QEMU is observed yet: waiting for one", "dim"))
     order = sorted(
         (each for each in vms if each.state), key=lambda each: (not each.running, not each.rounds, each.gone, each.vm)
     )
-    names = told_apart(vms)
+    names = unique_names(vms)
     quiet = sorted(names[each.process] for each in vms if not each.state)
     last = [_cut(f"nothing seen of: {', '.join(quiet)}", width, "dim")] if quiet else []
     lines = [*_filled(order, width, height - len(last)), *last]
-    for each in lines:  # of a terminal that is narrower than the table
+    for each in lines:  # the terminal may be narrower than the table
         each.no_wrap, each.overflow = True, "crop"
     return Group(*lines)
 
 
 def _filled(order: Sequence[Watched], width: int, height: int) -> list[Text]:
-    """As many lines at most: whole migrations while there is room for some rounds of each, heads, and a number."""
+    """At most `height` lines: migrations with some rounds while they fit, heads of others, the number of the rest."""
     blocks = [_block(of, width) for of in order]
     whole = len(blocks)
     while whole and sum(block.least for block in blocks[:whole]) + (whole < len(blocks)) > height:
@@ -133,7 +153,7 @@ def _rows(rounds: Sequence[Round], columns: tuple[Column, ...]) -> Iterator[Text
 
 
 def _head(of: Watched, width: int) -> Text:
-    """What does not fit is the end of the VM's name."""
+    """The head of a VM; if it is too long, the name of the VM is cut."""
     words = of.state + ("" if of.valid else ", not valid") + (", gone" if of.gone else "")
     style = "bold green" if of.running else "bold" if of.valid else "bold red"
     rest = Text.assemble(f"  pid {of.pid}, level {of.level}, {of.migration_id}: ", (words, style))
@@ -149,7 +169,7 @@ def _cut(text: str, width: int, style: str) -> Text:
 
 
 def _shares(rounds: Sequence[Round]) -> Iterator[Text]:
-    """The share of fake pages of each round after the first, as bars; and what was saved in them."""
+    """The share of fake pages in each round after the first, as bars; and the bytes that were saved."""
     again = [r for r in rounds if r.kind is not Kind.BULK]
     shares = [(r.fake_pages or 0) / r.visited_pages for r in again if r.fake_pages is not None and r.visited_pages]
     if not shares:

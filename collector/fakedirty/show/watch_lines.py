@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from .columns import NARROW
 from .table import heading, line
-from .watch import Watched, told_apart
+from .watch import Watched, unique_names
 
 
 class NewLines:
@@ -18,7 +18,7 @@ class NewLines:
     def since_last(self, vms: Sequence[Watched]) -> Iterator[str]:
         """The lines that are new since the last call, each with the name of its VM."""
         self._shown = {each.migration_id: self._shown.get(each.migration_id, set()) for each in vms}
-        names = told_apart(vms)
+        names = unique_names(vms)
         for each in vms:
             shown = self._shown[each.migration_id]
             for text in _lines(each):

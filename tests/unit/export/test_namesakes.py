@@ -28,7 +28,7 @@ from fakedirty.record.load import load
 from fakedirty.record.manifest import Clock
 from fakedirty.record.recorder import Recorder
 from fakedirty.service.watched_vms import WatchedVms
-from fakedirty.show.watch import Watched, told_apart
+from fakedirty.show.watch import Watched, unique_names
 from fakedirty.web.ui.documents import overview
 from fakedirty.web.ui.live_migrations import LiveMigrations
 from fakedirty.web.ui.recorded import Recorded
@@ -255,7 +255,7 @@ def test_watch_keeps_a_twin_that_has_gone_and_lets_a_guest_move() -> None:
     memory.look([seen(7)])
     again = replace(seen(7), start_ticks=99, uuid="another")
     assert [each.start_ticks for each in memory.look([again])] == [99, 70], "a process id that is used again"
-    assert told_apart([seen(7), seen(8)]) == {(7, 70): "twin (pid 7)", (8, 80): "twin (pid 8)"}
+    assert unique_names([seen(7), seen(8)]) == {(7, 70): "twin (pid 7)", (8, 80): "twin (pid 8)"}
 
 
 @given(st.binary(max_size=12), st.binary(max_size=12))

@@ -36,7 +36,7 @@ def nobody_sends() -> bool:
     return not [thread for thread in threading.enumerate() if thread.name == "grafana"]
 
 
-def told(migration: Migration, **how: object) -> list[Annotation]:
+def annotated(migration: Migration, **how: object) -> list[Annotation]:
     """The annotations of it."""
     made_of: list[Annotation] = []
     tell(migration, [Annotator(made_of.append, lambda: EPOCH)], **how)  # type: ignore[arg-type]
@@ -44,7 +44,7 @@ def told(migration: Migration, **how: object) -> list[Annotation]:
 
 
 def test_a_migration_is_a_region_and_a_toggle_a_point() -> None:
-    first, second, region = told(made())
+    first, second, region = annotated(made())
     start = (EPOCH + START) // 10**6
     assert [(each.time_ms - start, each.end_ms) for each in (first, second)] == [(0, None), (5_000, None)]
     assert first.tags == ("fakedirty", "vm:vm", "toggle", "mode:observe")
@@ -55,18 +55,18 @@ def test_a_migration_is_a_region_and_a_toggle_a_point() -> None:
 
 
 def test_one_that_is_no_longer_observed_is_unfinished_and_ends_now() -> None:
-    *_, region = told(made(), events=EVENTS[:4])
+    *_, region = annotated(made(), events=EVENTS[:4])
     assert "outcome:unfinished" in region.tags
     assert region.end_ms is not None
     assert abs(region.end_ms - (EPOCH + time.monotonic_ns()) // 10**6) < 60_000
 
 
 def test_what_cannot_be_believed_says_so() -> None:
-    assert told(made(), events=(*EVENTS[:4], *LOSS, *EVENTS[4:]))[-1].text.endswith("; not valid")
+    assert annotated(made(), events=(*EVENTS[:4], *LOSS, *EVENTS[4:]))[-1].text.endswith("; not valid")
 
 
 def test_the_destination_tells_nothing() -> None:
-    assert not told(Migration("vm", Level.PATCHED, "m1", START, incoming=True))
+    assert not annotated(Migration("vm", Level.PATCHED, "m1", START, incoming=True))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_names_are_text(name: str, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(TOKEN)
     with serving(grafana) as url:
-        for annotation in told(made(name)):
+        for annotation in annotated(made(name)):
             poster(parse_url(url), file)(annotation)
     assert not grafana.faults
     assert len(grafana.annotations) == 3
@@ -103,10 +103,10 @@ def test_it_waits_for_grafana_and_tells_it_in_order(tmp_path: Path, caplog: pyte
         outbox.close()
     assert [posted["tags"][2] for posted in grafana.annotations] == ["toggle", "toggle", "migration"]
     assert not grafana.faults
-    said = [record.message for record in caplog.records]
-    assert len(said) == 2
-    assert "annotations wait" in said[0]
-    assert said[1] == "Grafana takes annotations again"
+    messages = [record.message for record in caplog.records]
+    assert len(messages) == 2
+    assert "annotations wait" in messages[0]
+    assert messages[1] == "Grafana takes annotations again"
 
 
 def test_what_is_refused_for_good_is_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -33,7 +33,7 @@ def variable(name: str, /, **changed: Any) -> Callable[[Dashboard], None]:
     return lambda dashboard: variables(dashboard)[name].update(changed)
 
 
-def asks(expression: str) -> Callable[[Dashboard], None]:
+def query_of(expression: str) -> Callable[[Dashboard], None]:
     """Another expression."""
     return query(expr=expression)
 
@@ -56,21 +56,25 @@ BREAKING: dict[str, list[Callable[[Dashboard], None]]] = {
     "annotation_steps": [lambda dashboard: dashboard["annotations"]["list"][0].update(step="2s")],
     "panel_targets": [panel(targets=[])],
     "target_legend": [query(legendFormat="")],
-    "target_promql": [asks(f"sum(up{SELECTOR}"), asks(f"up{SELECTOR} offset 0s"), asks(f"summe(up{SELECTOR})")],
+    "target_promql": [
+        query_of(f"sum(up{SELECTOR}"),
+        query_of(f"up{SELECTOR} offset 0s"),
+        query_of(f"summe(up{SELECTOR})"),
+    ],
     "target_matchers": [
-        asks('sum(up{job=~"$job"})'),
-        asks('sum(up{instance=~"$instance"})'),
-        asks("sum(up)"),
-        asks(f"sum by (vm) (up{SELECTOR} and on (job) fakedirty_build_info)"),
-        asks(f'sum(up{SELECTOR} or up{{vm=${{vm:doublequote}},job="$job"}})'),
+        query_of('sum(up{job=~"$job"})'),
+        query_of('sum(up{instance=~"$instance"})'),
+        query_of("sum(up)"),
+        query_of(f"sum by (vm) (up{SELECTOR} and on (job) fakedirty_build_info)"),
+        query_of(f'sum(up{SELECTOR} or up{{vm=${{vm:doublequote}},job="$job"}})'),
     ],
     "target_rate_interval": [
-        asks(f"sum(rate(fakedirty_pages_total{SELECTOR}[5m]))"),
-        asks(f"increase(fakedirty_pages_total{SELECTOR}[$__range])"),
+        query_of(f"sum(rate(fakedirty_pages_total{SELECTOR}[5m]))"),
+        query_of(f"increase(fakedirty_pages_total{SELECTOR}[$__range])"),
     ],
     "target_counters": [
-        asks(f"sum(fakedirty_pages_total{SELECTOR})"),
-        asks(f"max(max_over_time(fakedirty_round_time_seconds_bucket{SELECTOR}[$__range]))"),
+        query_of(f"sum(fakedirty_pages_total{SELECTOR})"),
+        query_of(f"max(max_over_time(fakedirty_round_time_seconds_bucket{SELECTOR}[$__range]))"),
     ],
 }
 

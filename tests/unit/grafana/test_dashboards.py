@@ -19,7 +19,7 @@ from dashboards.__main__ import BOARDS, files
 
 ROOT = Path(__file__).parents[3]
 TITLES = ["Migrations now", "One migration, round by round", "A/B: skip on against off", "Hosts and collector health"]
-#: what Prometheus says itself of those that it scrapes, and of its rules
+#: series that Prometheus makes itself, of its targets and its rules
 OWN = {"up", "scrape_duration_seconds", "scrape_samples_scraped", "ALERTS"}
 RULES = yaml.safe_load((ROOT / "dashboards/prometheus/rules/recording.yml").read_text())["groups"]
 
@@ -51,10 +51,10 @@ def test_every_query_names_what_exists(dashboard: dict[str, Any]) -> None:
 
 
 def test_every_verdict_is_shown() -> None:
-    told = {metric.name for metric in METRICS if metric.name.startswith("fakedirty_verdict_")}
+    named = {metric.name for metric in METRICS if metric.name.startswith("fakedirty_verdict_")}
     everything = json.dumps(list(DASHBOARDS.values()))
-    assert told
-    assert {name for name in told if name in everything} == told
+    assert named
+    assert {name for name in named if name in everything} == named
 
 
 @each

@@ -31,17 +31,17 @@ def token(tmp_path: Path) -> str:
 def pushed(capsys: pytest.CaptureFixture[str], url: str, token: str, *words: str) -> dict[str, Any]:
     """What came of it, by what it was done to."""
     assert main(["dashboards", "push", "--url", url, "--token-file", token, "--json", *words]) == 0
-    told = json.loads(capsys.readouterr().out)
-    return {f"{step['kind']} {step['name']}": step["action"] for step in told["steps"]}
+    result = json.loads(capsys.readouterr().out)
+    return {f"{step['kind']} {step['name']}": step["action"] for step in result["steps"]}
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """What is said, where nothing comes of it."""
+    """The error of a push that fails."""
     assert main(["dashboards", "push", *words]) in (1, 2)
-    said = capsys.readouterr()
-    assert TOKEN not in said.out + said.err
-    assert "Traceback" not in said.err
-    return said.err
+    printed = capsys.readouterr()
+    assert TOKEN not in printed.out + printed.err
+    assert "Traceback" not in printed.err
+    return printed.err
 
 
 @pytest.mark.parametrize("prefix", ["", "/monitoring/grafana"])
@@ -101,22 +101,22 @@ def test_a_dry_run_changes_nothing(token: str, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         ((400, {"status": "ERROR", "message": "dial tcp 127.0.0.1:9090: connection refused"}), "connection refused"),
         ((200, {"status": "ERROR", "message": "this is no Prometheus"}), "this is no Prometheus"),
         ((404, {"message": "Plugin not found"}), ""),
     ],
 )
-def test_a_prometheus_that_is_down_is_told(
-    answer: tuple[int, object], said: str, token: str, capsys: pytest.CaptureFixture[str]
+def test_a_prometheus_that_is_down_is_reported(
+    answer: tuple[int, object], message: str, token: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     health = ("GET", "/api/datasources/uid/fakedirty-prometheus/health")
     with serving(Grafana(answers={health: [answer]})) as url:
         assert main(["dashboards", "push", "--url", url, "--token-file", token, *PROMETHEUS]) == 0
-    told = capsys.readouterr().err
-    assert bool(told) == bool(said)
-    assert said in told
+    error = capsys.readouterr().err
+    assert bool(error) == bool(message)
+    assert message in error
 
 
 def test_a_prometheus_that_is_there_is_enough(token: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,11 +143,13 @@ def test_ways_to_give_a_token(how: str, capsys: pytest.CaptureFixture[str], monk
         monkeypatch.setenv("FAKEDIRTY_GRAFANA_TOKEN", TOKEN)
     with serving(Grafana()) as url:
         assert main(["dashboards", "push", "--url", url, *words, *PROMETHEUS]) == 0
-    said = capsys.readouterr()
-    assert TOKEN not in said.out + said.err
+    printed = capsys.readouterr()
+    assert TOKEN not in printed.out + printed.err
 
 
-def test_without_a_token_nobody_is_asked(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_token_no_request_is_sent(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("FAKEDIRTY_GRAFANA_TOKEN", raising=False)
     grafana = Grafana()
     with serving(grafana) as url:
@@ -159,42 +161,42 @@ def test_without_a_token_nobody_is_asked(capsys: pytest.CaptureFixture[str], mon
 def test_tokens_that_are_none(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "bad"
     file.write_text(content)
-    said = refused(capsys, "--url", "http://127.0.0.1:1", "--token-file", str(file))
-    assert "the token for Grafana" in said
-    assert not content or content not in said
+    error = refused(capsys, "--url", "http://127.0.0.1:1", "--token-file", str(file))
+    assert "the token for Grafana" in error
+    assert not content or content not in error
     assert "cannot read the token" in refused(capsys, "--url", "http://127.0.0.1:1", "--token-file", f"{file}.none")
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         ((401, {"message": "Invalid API key"}), "does not know this token"),
         ((403, {"message": "You'll need additional permissions"}), "does not let this token do that"),
-        ((500, {"message": "database is locked"}), "status 500 (it says: database is locked)"),
+        ((500, {"message": "database is locked"}), "status 500 (its message: database is locked)"),
         ((502, "<html>bad gateway</html>"), "status 502"),
-        ((200, "<html>welcome</html>"), "is no Grafana"),
-        ((200, ["something else"]), "is no Grafana"),
+        ((200, "<html>welcome</html>"), "is not a Grafana"),
+        ((200, ["something else"]), "is not a Grafana"),
     ],
 )
 @pytest.mark.parametrize("where", [("GET", "/api/health"), ("POST", "/api/folders"), ("POST", "/api/dashboards/db")])
 def test_refusals(
-    answer: tuple[int, object], said: str, where: tuple[str, str], token: str, capsys: pytest.CaptureFixture[str]
+    answer: tuple[int, object], message: str, where: tuple[str, str], token: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grafana = Grafana(answers={where: [answer]})
     with serving(grafana) as url:
-        told = refused(capsys, "--url", url, "--token-file", token, *PROMETHEUS)
-    assert said in told
-    assert url in told
-    assert told.count("\n") == 1
+        error = refused(capsys, "--url", url, "--token-file", token, *PROMETHEUS)
+    assert message in error
+    assert url in error
+    assert error.count("\n") == 1
 
 
 def test_a_wrong_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "old"
     file.write_text("glsa_old")
     with serving(Grafana()) as url:
-        told = refused(capsys, "--url", url, "--token-file", str(file), *PROMETHEUS)
-    assert "does not know this token" in told
-    assert "glsa_old" not in told
+        error = refused(capsys, "--url", url, "--token-file", str(file), *PROMETHEUS)
+    assert "does not know this token" in error
+    assert "glsa_old" not in error
 
 
 def test_what_is_provisioned_is_left_alone(token: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -213,9 +215,9 @@ def test_what_is_provisioned_is_left_alone(token: str, capsys: pytest.CaptureFix
 def test_nobody_answers(token: str, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    told = refused(capsys, "--url", f"http://127.0.0.1:{port}", "--token-file", token)
-    assert f"no answer from http://127.0.0.1:{port}/" in told
-    assert "refused" in told
+    error = refused(capsys, "--url", f"http://127.0.0.1:{port}", "--token-file", token)
+    assert f"no answer from http://127.0.0.1:{port}/" in error
+    assert "refused" in error
     assert "no answer" in refused(capsys, "--url", "http://grafana.invalid", "--token-file", token)
 
 
@@ -224,25 +226,25 @@ def test_over_tls(token: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     pair = certificate(tmp_path, "grafana")
     grafana = Grafana()
     with serving(grafana, pair) as url:
-        told = refused(capsys, "--url", url, "--token-file", token, *PROMETHEUS)
-        assert "cannot be believed" in told
+        error = refused(capsys, "--url", url, "--token-file", token, *PROMETHEUS)
+        assert "cannot be verified" in error
         assert not grafana.requests
         assert set(pushed(capsys, url, token, *PROMETHEUS, "--ca", str(pair.certificate)).values()) == {"created"}
         assert "cannot read" in refused(capsys, "--url", url, "--token-file", token, "--ca", str(tmp_path / "none"))
         plain = url.replace("https", "http")
         assert "no answer" in refused(capsys, "--url", plain, "--token-file", token)
     with serving(Grafana()) as url:
-        told = refused(capsys, "--url", url.replace("http", "https"), "--token-file", token)
-        assert re.search("cannot be believed|no answer", told)
+        error = refused(capsys, "--url", url.replace("http", "https"), "--token-file", token)
+        assert re.search("cannot be verified|no answer", error)
 
 
 @pytest.mark.parametrize(
     "url", ["grafana", "ftp://host", "http://", "http://host:99999", "http://admin:secret@host", "http://host/?orgId=2"]
 )
 def test_urls_that_are_none(url: str) -> None:
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as error:
         parse_url(url)
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(error.value)
 
 
 def test_urls() -> None:

@@ -23,7 +23,7 @@ TESTS = sorted((Path(__file__).parent / "rules").glob("*.yml"))
 RUNBOOK = (ROOT / "docs/runbook.md").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
-#: what a collector may export or not: rules that ask for it fall back on what all export
+#: metrics that not every collector exports: rules that use them fall back on those that all export
 PERHAPS = {"fakedirty_verdict_converges"}
 
 needs_promtool = pytest.mark.skipif(
@@ -43,7 +43,7 @@ SECTIONS = {head.lower(): text for head, text in re.findall(r"^## (\w+)\n(.*?)(?
 
 
 def promtool(*words: str | Path) -> str:
-    """What it says, where it agrees."""
+    """Its output, if it accepts the rules."""
     done = subprocess.run(["promtool", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -134,9 +134,9 @@ def test_every_rule_asks_for_metrics_and_records_that_exist() -> None:
     known = {metric.name for metric in (*METRICS, *HOST)} | set(RECORDS) | PERHAPS
     for name, rule in (RECORDS | ALERTS).items():
         expression = re.sub(r"(by|without|on|ignoring) \([\w, ]*\)|\{[^}]*\}", "", rule["expr"])
-        asked = set(re.findall(r"[\w:]*fakedirty_\w+(?::\w+)?", expression))
-        assert asked or "up{" in rule["expr"], name
-        assert asked <= known, name
+        used = set(re.findall(r"[\w:]*fakedirty_\w+(?::\w+)?", expression))
+        assert used or "up{" in rule["expr"], name
+        assert used <= known, name
 
 
 def test_records_are_named_by_what_they_are() -> None:
@@ -197,7 +197,7 @@ def test_an_alert_has_its_section(name: str) -> None:
     assert f"| [{name}](#{name.lower()}) | {severity} |" in RUNBOOK
 
 
-def test_the_runbook_has_no_section_of_an_alert_that_is_none() -> None:
+def test_the_runbook_has_no_section_without_an_alert() -> None:
     assert set(SECTIONS) == {name.lower() for name in ALERTS}
 
 

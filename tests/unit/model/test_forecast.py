@@ -1,4 +1,4 @@
-"""The verdict on migrations that were played here, by arithmetic: what it predicts is what comes of them."""
+"""Forecasts of migrations that are computed here by arithmetic: the predictions come true."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 from fakedirty.format.sentences import in_words
-from fakedirty.model.forecast import Forecast, verdict
-from fakedirty.model.working_set import fitted, observed, saturated, steady
+from fakedirty.model.forecast import Forecast
+from fakedirty.model.prediction import predict
+from fakedirty.model.working_set import dirtying_points, fitted, saturated, steady
 from hypothesis import given
 from hypothesis import strategies as st
 from played_guests import PAGE, Guest, played
@@ -16,7 +17,7 @@ from played_guests import PAGE, Guest, played
 
 def judged(guest: Guest, rounds: int = 2, **plan: int) -> Forecast:
     done, _ = played(guest, rounds, **plan)
-    found = verdict(done, guest.limit)
+    found = predict(done, guest.limit)
     assert found
     return found
 
@@ -50,7 +51,7 @@ def test_what_converges_anyway_needs_no_skip() -> None:
     slow = Guest(60_000, changed=0.9, sweep=8.0)
     done, total = played(slow, 100)
     assert total
-    found = verdict(done[:3], slow.limit)
+    found = predict(done[:3], slow.limit)
     assert found
     assert found.as_is.total_seconds
     assert found.as_is.total_seconds.expected == pytest.approx(total, rel=0.05)
@@ -58,7 +59,7 @@ def test_what_converges_anyway_needs_no_skip() -> None:
     assert "converge" in in_words(found)
 
 
-def test_with_skip_on_it_says_what_comes_without() -> None:
+def test_with_skip_on_the_text_has_the_end_without_it() -> None:
     found = judged(replace(SILENT, changed=0.3), rounds=4, skip_after=2)
     assert found.skipping
     text = in_words(found)
@@ -76,7 +77,7 @@ def test_what_is_certain_comes_true(pages: int, changed: float, rate: float, lim
     """Of guests that rewrite all they have in every round."""
     guest = Guest(pages, changed, sweep=1e-9, rate=rate, limit=limit)
     done, total = played(guest, 2)
-    found = verdict(done, limit) if total is None else None
+    found = predict(done, limit) if total is None else None
     if found is None:
         return
     for plan, skip_after in ((found.as_is, None), (found.with_skip, 2)):
@@ -89,20 +90,20 @@ def test_what_is_certain_comes_true(pages: int, changed: float, rate: float, lim
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_before_the_second_round_nothing_is_said(count: int) -> None:
+def test_before_the_second_round_there_is_no_forecast(count: int) -> None:
     done, _ = played(SILENT, 2)
-    assert verdict(done[:count]) is None
+    assert predict(done[:count]) is None
 
 
-def test_where_no_page_was_classified_nothing_is_said() -> None:
+def test_without_classified_pages_there_is_no_forecast() -> None:
     done, _ = played(SILENT, 4)
-    assert verdict([replace(each, fake_pages=None, changed_pages=None) for each in done]) is None
+    assert predict([replace(each, fake_pages=None, changed_pages=None) for each in done]) is None
 
 
 def test_what_was_left_may_be_of_either_kind() -> None:
     """QEMU leaves the end of its memory: if that is where all changes are, none was seen."""
     done, _ = played(Guest(65_000, changed=0.0), 2)
-    found = verdict(done)
+    found = predict(done)
     assert found
     assert found.with_skip.total_seconds
     assert found.with_skip.total_seconds.high is not None
@@ -116,15 +117,15 @@ def test_dirtying_between_its_bounds() -> None:
     for seconds in (0.01, 0.2, 0.5, 1.0):
         assert steady(points)(seconds) <= found(seconds) * 1.05
         assert found(seconds) <= saturated(points)(seconds) * 1.05
-    # one length of rounds says nothing of how fast a guest gets around
+    # one length of rounds does not show how fast a guest gets around
     assert fitted([(1.0, 500), (1.1, 510)])(0.01) == 510
 
 
 def test_at_level_stock_the_next_round_says_what_got_dirty() -> None:
     done, _ = played(SILENT, 3)
     unseen = [replace(each, dirty_pages=None, left_pages=None, transferred_bytes=None) for each in done]
-    assert [pages for _, pages in observed(unseen)] == [each.visited_pages for each in done[1:]]
-    found = verdict(unseen)
+    assert [pages for _, pages in dirtying_points(unseen)] == [each.visited_pages for each in done[1:]]
+    found = predict(unseen)
     assert found
     assert found.link_rate == pytest.approx(125e6, rel=0.05)
     assert not found.as_is.converges

@@ -1,4 +1,4 @@
-"""What a verdict rests on may not hold: an assumed limit is named, and what did not come true is withdrawn."""
+"""Forecasts that do not come true are withdrawn, and an assumed limit is named."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from fakedirty.export.exporter import Exporter
 from fakedirty.format.sentences import in_words
 from fakedirty.model.enums import Level
 from fakedirty.model.events import LimitsRead, MigrationStarted, RoundEnded, StateChanged
-from fakedirty.model.forecast import Estimate, Forecast, verdict
+from fakedirty.model.forecast import Estimate, Forecast
 from fakedirty.model.forecast_check import ForecastCheck
 from fakedirty.model.migration import Migration
+from fakedirty.model.prediction import predict
 from fakedirty.model.round import Round
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.observe.decode.reader import LimitsReader
@@ -36,7 +37,7 @@ CLOCK = Clock(1_700_000_000 * SECOND, START)
 
 
 def went(rounds: Iterable[Round], limit_ms: int | None = None) -> Migration:
-    """A migration of these rounds, told of as they ended."""
+    """A migration that has applied these rounds."""
     migration = made()
     if limit_ms is not None:
         migration.apply(LimitsRead(START, limit_ms))
@@ -50,7 +51,7 @@ def ended(each: Round) -> RoundEnded:
 
 
 def words(migration: Migration) -> str:
-    found = migration.verdict
+    found = migration.forecast
     assert found is not None
     return in_words(found)
 
@@ -66,9 +67,9 @@ def test_an_assumed_limit_is_named_and_for_which_limits_it_holds() -> None:
 
 
 def test_nothing_but_the_limit_makes_it_assumed() -> None:
-    """QEMU's default is a limit like any other where QEMU has said it."""
+    """QEMU's default is a limit like any other where QEMU has reported it."""
     rounds, _ = played(SMALL, 3)
-    known, assumed = went(rounds, limit_ms=300).verdict, went(rounds).verdict
+    known, assumed = went(rounds, limit_ms=300).forecast, went(rounds).forecast
     assert known
     assert assumed
     assert not known.limit_assumed
@@ -82,13 +83,13 @@ def test_the_least_limit_is_where_the_end_begins(pages: int, changed: float, rat
     guest = Guest(pages, changed, sweep=1e-9, rate=rate, limit=1e-6)
     rounds, total = played(guest, 3)
     assert total is None
-    found = verdict(rounds)
+    found = predict(rounds)
     assert found
     for plan in (found.as_is, found.with_skip):
         assert plan.least_limit_seconds is not None
         least = plan.least_limit_seconds.expected
         for limit, converges in ((0.9 * least, False), (1.1 * least, True)):
-            again = verdict(rounds, limit)
+            again = predict(rounds, limit)
             assert again
             assert (again.as_is if plan is found.as_is else again.with_skip).converges is converges
 
@@ -135,11 +136,11 @@ def test_before_it_is_refuted_it_is_exported_with_its_limit() -> None:
 
 
 def test_a_round_that_does_not_end_refutes_it_too() -> None:
-    """The link stands still: time passes, and a scrape that has said it converges says it no more."""
+    """The link stands still: time passes, and a later scrape does not report any more that it converges."""
     rounds, _ = played(SMALL, 3)
     exporter, migration = Exporter(), went(rounds, limit_ms=300)
     exporter.started(migration)
-    migration.passed(START + 5 * SECOND)
+    migration.tick(START + 5 * SECOND)
     assert not migration.refuted
     stamp = LiveMigration(migration, CLOCK).stamp
     assert 'fakedirty_verdict_converges{plan="as-is",vm="vm"} 1.0' in exported(exporter)
@@ -155,7 +156,7 @@ def test_time_that_is_not_spent_on_rounds_refutes_nothing(state: str) -> None:
     """A manager that waits before the switchover, devices, postcopy, and what is over."""
     migration = went(played(SMALL, 3)[0], limit_ms=300)
     migration.apply(StateChanged(START + 5 * SECOND, state))
-    migration.passed(START + 60 * SECOND)
+    migration.tick(START + 60 * SECOND)
     assert not migration.refuted
 
 
@@ -173,7 +174,7 @@ def test_a_limit_that_becomes_known_late_begins_anew() -> None:
 
 def predicting(end: float | None, after: int = 2) -> Forecast:
     """One that expects the end at that time, or none."""
-    found = verdict(played(SMALL, 3)[0], 0.3)
+    found = predict(played(SMALL, 3)[0], 0.3)
     assert found
     total = None if end is None else Estimate(end - 0.1, end, end + 0.1)
     plan = replace(found.as_is, converges=total is not None, total_seconds=total)
@@ -230,7 +231,7 @@ def test_what_comes_true_is_never_withdrawn(pages: int, changed: float, sweep: f
         assert not migration.refuted
 
 
-def test_an_end_that_was_not_expected_is_said() -> None:
+def test_an_end_that_was_not_expected_is_reported() -> None:
     migration = went(played(SILENT, 5)[0], limit_ms=300)
     assert "does not converge" in words(migration)
     migration.apply(StateChanged(START + 60 * SECOND, "completed"))
@@ -260,14 +261,14 @@ def test_a_refutation_is_recorded_and_shown_again(tmp_path: Path) -> None:
     for name in ("limit_assumed", "switchover_rate", "refuted"):  # as it was before they were recorded
         del summary["verdict"][name]
     (recorder.directories[0] / "migration.json").write_text(json.dumps(summary))
-    assert restore(recorder.directories[0]).verdict is not None
+    assert restore(recorder.directories[0]).forecast is not None
     assert not restore(recorder.directories[0]).refuted
 
 
 def test_qemu_decides_by_the_rate_that_it_was_given() -> None:
     """avail-switchover-bandwidth: what is left is held against the limit at another rate than it is sent at."""
     rounds, _ = played(SILENT, 4)
-    plain, fast, slow = (verdict(rounds, 0.3, rate) for rate in (None, 125e7, 125e5))
+    plain, fast, slow = (predict(rounds, 0.3, rate) for rate in (None, 125e7, 125e5))
     assert plain
     assert fast
     assert slow

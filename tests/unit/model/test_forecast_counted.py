@@ -1,4 +1,4 @@
-"""What QEMU holds against the downtime limit: whole pages, whatever they take on the wire; and who hashes them."""
+"""QEMU compares whole pages with the downtime limit, whatever their size on the link; channels hash at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 from fakedirty.format.sentences import in_words
 from fakedirty.model.enums import Kind, Mode
 from fakedirty.model.events import LimitsRead, RoundEnded
-from fakedirty.model.forecast import Forecast, verdict
+from fakedirty.model.forecast import Forecast
+from fakedirty.model.prediction import predict
 from fakedirty.model.round import Round
 from fakedirty.web.ui.documents import _no_verdict
 from made_migrations import SECOND, START, made
@@ -59,7 +60,7 @@ TEXT_8K = [BULK, *(skipping(number) for number in (2, 3, 4))]
 
 
 def judged(rounds: list[Round], limit: float = 0.3, channels: int | None = 1, compressed: bool = True) -> Forecast:
-    found = verdict(rounds, limit, None, channels, compressed)
+    found = predict(rounds, limit, None, channels, compressed)
     assert found
     return found
 
@@ -103,7 +104,7 @@ def test_a_guest_that_is_slow_enough_ends_while_it_is_compressed(rounds: int) ->
     _, total = played(guest, 100, skip_after=1)
     assert total
     done, _ = played(guest, rounds, skip_after=1)
-    found = verdict(done, guest.limit)
+    found = predict(done, guest.limit)
     assert found
     assert found.with_skip.total_seconds
     assert found.with_skip.total_seconds.expected == pytest.approx(total, rel=0.1)
@@ -114,7 +115,7 @@ def test_xbzrle_that_sends_little_is_no_end_either() -> None:
     guest = Guest(20_000, changed=1.0, sweep=1e-9, rate=125e6, wire=205)
     done, total = played(guest, 40)
     assert total is None
-    found = verdict(done[:4], guest.limit)
+    found = predict(done[:4], guest.limit)
     assert found
     assert not found.as_is.converges
     assert found.as_is.least_limit_seconds
@@ -124,7 +125,7 @@ def test_xbzrle_that_sends_little_is_no_end_either() -> None:
 
 def test_a_rate_that_was_given_counts_whole_pages_too() -> None:
     """8,000 * 4,096 bytes are 328 ms at 100 MB/s, and 218 ms at 150 MB/s: it ends, and takes what 50 MB/s take."""
-    found, slower = (verdict(TEXT_8K, 0.3, rate, 1, True) for rate in (150e6, 100e6))
+    found, slower = (predict(TEXT_8K, 0.3, rate, 1, True) for rate in (150e6, 100e6))
     assert slower
     assert not slower.with_skip.converges
     assert found
@@ -138,7 +139,7 @@ UNWEIGHED = [replace(r, transferred_bytes=None, mode=None) for r in played(SMALL
 
 
 def test_where_bytes_are_not_seen_only_pages_as_they_are_make_it_certain() -> None:
-    plain, unknown = (verdict(UNWEIGHED, 0.3, None, None, compressed) for compressed in (False, None))
+    plain, unknown = (predict(UNWEIGHED, 0.3, None, None, compressed) for compressed in (False, None))
     assert plain
     assert plain.as_is.converges
     assert plain.as_is.certain
@@ -146,15 +147,20 @@ def test_where_bytes_are_not_seen_only_pages_as_they_are_make_it_certain() -> No
     assert unknown.as_is.converges
     assert not unknown.as_is.certain
     assert "probably converges" in in_words(unknown)
+    assert plain.as_is.least_limit_seconds
+    assert unknown.as_is.least_limit_seconds
+    assert plain.as_is.least_limit_seconds.high is not None
+    assert plain.as_is.least_limit_seconds.high >= plain.as_is.least_limit_seconds.expected
+    assert unknown.as_is.least_limit_seconds.high is None
 
 
-def test_where_bytes_of_compressed_pages_are_not_seen_nothing_is_said() -> None:
-    assert verdict(UNWEIGHED, 0.3, None, 2, True) is None
+def test_where_bytes_of_compressed_pages_are_not_seen_there_is_no_forecast() -> None:
+    assert predict(UNWEIGHED, 0.3, None, 2, True) is None
     migration = made()
     migration.apply(LimitsRead(START, 300, None, 2, True))
     for each in UNWEIGHED:
         migration.apply(RoundEnded(START + round(each.start_seconds * SECOND), each))
-    assert migration.verdict is None
+    assert migration.forecast is None
     assert "compressed" in _no_verdict(migration)
 
 
@@ -164,7 +170,7 @@ def test_channels_hash_at_once() -> None:
     done = [replace(r, left_pages=0) for r in played(guest, 3, skip_after=1)[0]]
     downtimes = []
     for channels in (1, 4, None):
-        found = verdict(done, guest.limit, None, channels, False)
+        found = predict(done, guest.limit, None, channels, False)
         assert found
         assert found.with_skip.downtime_seconds
         downtimes.append(found.with_skip.downtime_seconds)
@@ -177,3 +183,4 @@ def test_channels_hash_at_once() -> None:
     )
     assert unknown.low < 0.1
     assert unknown.high == one.high
+    assert one.high == pytest.approx(4.0, rel=0.02), "no page has changed, so that none is sent at worst either"

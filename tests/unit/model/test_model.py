@@ -1,4 +1,4 @@
-"""The model: words, rounds and their laws, and what a migration makes of events."""
+"""The model: enumerations, rounds and their laws, and migrations that apply events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ import pytest
 from fakedirty.model.enums import Disposition, Kind, Level, Mode, PageClass, StringEnum
 from fakedirty.model.events import EventsLost, FinalReport, MigrationStarted, ModeChanged, RoundEnded, StateChanged
 from fakedirty.model.migration import ENDED
-from fakedirty.model.round import ACCOUNTED, CLASSES, DISPOSITIONS, LAWS, MARKED, Round, broken_law, conserved
+from fakedirty.model.round import (
+    ACCOUNTED,
+    CLASSES,
+    DISPOSITIONS,
+    LAWS,
+    MARKED,
+    Round,
+    broken_law,
+    conserved,
+    uncounted,
+)
+from fakedirty.model.trace import Channel
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import EVENTS, LOSS, REPORT, SECOND, START, again, bulk, made, tell, unseen
@@ -36,7 +47,7 @@ def lawful_rounds(draw: st.DrawFn) -> Round:
 
 
 @pytest.mark.parametrize("words", [Kind, Mode, PageClass, Disposition, Level])
-def test_words_are_told_from_what_they_print(words: type[StringEnum]) -> None:
+def test_members_are_parsed_from_their_words(words: type[StringEnum]) -> None:
     assert [words.parse(str(word)) for word in words] == list(words)
     assert [int(word) for word in words] == list(range(len(words)))
     with pytest.raises(ValueError, match=str(next(iter(words)))):
@@ -73,6 +84,83 @@ def test_what_is_unseen_breaks_nothing(counts: Round, columns: set[str]) -> None
     assert broken_law(dataclasses.replace(counts, **dict.fromkeys(columns))) == ""
 
 
+#: the laws of conservation as the design states them, not as the code lists them: both sides are 100 pages
+VISITED = {
+    "visited_pages": 100,
+    "first_pages": 10,
+    "changed_pages": 25,
+    "fake_pages": 65,
+    "normal_pages": 30,
+    "zero_pages": 4,
+    "xbzrle_pages": 5,
+    "unchanged_pages": 6,
+    "skipped_pages": 55,
+}
+DIRTY = {
+    "dirty_pages": 93,
+    "forced_pages": 7,
+    "visited_pages": 60,
+    "left_pages": 38,
+    "hinted_pages": 2,
+}
+BROKEN = {
+    "first_pages": "visited = 100 but first + changed + fake = 101",
+    "changed_pages": "visited = 100 but first + changed + fake = 101",
+    "fake_pages": "visited = 100 but first + changed + fake = 101",
+    "normal_pages": "visited = 100 but normal + zero + xbzrle + unchanged + skipped = 101",
+    "zero_pages": "visited = 100 but normal + zero + xbzrle + unchanged + skipped = 101",
+    "xbzrle_pages": "visited = 100 but normal + zero + xbzrle + unchanged + skipped = 101",
+    "unchanged_pages": "visited = 100 but normal + zero + xbzrle + unchanged + skipped = 101",
+    "skipped_pages": "visited = 100 but normal + zero + xbzrle + unchanged + skipped = 101",
+}
+BROKEN_BY_MARKS = {
+    "dirty_pages": "dirty + forced = 101 but visited + left + hinted = 100",
+    "forced_pages": "dirty + forced = 101 but visited + left + hinted = 100",
+    "visited_pages": "dirty + forced = 100 but visited + left + hinted = 101",
+    "left_pages": "dirty + forced = 100 but visited + left + hinted = 101",
+    "hinted_pages": "dirty + forced = 100 but visited + left + hinted = 101",
+}
+
+
+def counted(**pages: int) -> Round:
+    return Round(2, Kind.ITERATIVE, Mode.SKIP, "xxh3-64", 0.0, 1.0, **pages)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("pages", "column", "law"),
+    [(VISITED, *each) for each in BROKEN.items()] + [(DIRTY, *each) for each in BROKEN_BY_MARKS.items()],
+)
+def test_each_column_of_each_law_counts(pages: dict[str, int], column: str, law: str) -> None:
+    assert (broken_law(counted(**pages)), conserved(counted(**pages))) == ("", True)
+    wrong = counted(**pages | {column: pages[column] + 1})
+    assert (broken_law(wrong), conserved(wrong)) == (law, False)
+
+
+@pytest.mark.parametrize(("pages", "columns"), [(VISITED, BROKEN), (DIRTY, BROKEN_BY_MARKS)])
+def test_a_law_with_an_unseen_column_is_not_judged(pages: dict[str, int], columns: dict[str, str]) -> None:
+    for column in columns:
+        seen = {name: count for name, count in pages.items() if name != column}
+        assert broken_law(counted(**seen)) == ""
+    assert conserved(counted(visited_pages=5)) is None
+    assert conserved(counted(visited_pages=5, left_pages=1, hinted_pages=1, dirty_pages=7)) is None
+
+
+def test_the_first_law_that_is_broken_is_reported() -> None:
+    wrong = counted(**VISITED | {"fake_pages": 66, "normal_pages": 31})
+    assert broken_law(wrong).endswith("first + changed + fake = 101")
+
+
+def test_a_round_with_a_remark_is_not_judged_by_the_pages_sent() -> None:
+    """Its pages are in the counts of other rounds; the classes and the marks are its own."""
+    late = dataclasses.replace(counted(**VISITED | {"normal_pages": 20}), remark="10 pages are in later rounds")
+    assert conserved(late) is True
+    assert conserved(dataclasses.replace(late, fake_pages=66)) is False
+    assert uncounted(late) == 10
+    assert uncounted(counted(**VISITED)) == 0
+    assert uncounted(counted(**VISITED | {"normal_pages": 33})) == -3
+    assert uncounted(counted(visited_pages=5)) is None
+
+
 def test_where_nothing_is_seen_conservation_is_unknown() -> None:
     assert conserved(unseen()) is None
 
@@ -98,7 +186,7 @@ def test_a_whole_migration() -> None:
     assert migration.reported("nothing", "at-all") is None
 
 
-def test_a_toggle_is_read_back_from_what_qemu_said_next() -> None:
+def test_a_toggle_is_read_back_from_the_next_report_of_qemu() -> None:
     def toggle(number: int, before: Mode, after: Mode) -> ModeChanged:
         return ModeChanged(START, number, before, after, "xxh3-64")
 
@@ -134,7 +222,7 @@ def test_losses_after_the_last_round_still_count() -> None:
     assert tell(made(), [], [*EVENTS]).valid
 
 
-def test_every_reason_is_told() -> None:
+def test_every_reason_is_reported() -> None:
     wrong = dataclasses.replace(bulk(), invalid_reason="from QEMU", visited_pages=1)
     event = RoundEnded(START, wrong, seen={"visited_pages": 2, "fake_pages": 0}, flaw="reader late")
     (judged,) = tell(made(), [], [EventsLost(START, 3, "map full"), event]).rounds
@@ -167,3 +255,14 @@ def test_ends(state: str) -> None:
 def test_the_last_report_stands() -> None:
     migration = tell(made(), [], [FinalReport(START, {"status": "active"}), FinalReport(START, REPORT)])
     assert migration.report == REPORT
+
+
+def test_channels_of_a_trace_keep_their_numbers() -> None:
+    """Recorded traces have them."""
+    names = ["EVENT", "PAGES", "LOST", "ANSWERS", "REPORT", "TICK", "GONE", "RUNSTATE", "PEER", "LIMITS"]
+    assert [(channel.name, int(channel)) for channel in Channel] == [(name, n) for n, name in enumerate(names)]
+
+
+def test_a_round_is_not_of_postcopy_unless_that_is_reported() -> None:
+    event = RoundEnded(START, bulk())
+    assert (event.postcopy, event.exact, event.flaw, event.seen) == (False, None, "", {})

@@ -1,4 +1,4 @@
-"""The pages of all rounds against QEMU's own totals: what adds up, what is missing, and what cannot be said."""
+"""The pages of all rounds against QEMU's own totals: equal, missing, and unchecked ones."""
 
 from __future__ import annotations
 
@@ -158,6 +158,35 @@ def test_what_postcopy_moved_is_counted_by_what_is_in_no_round() -> None:
     assert all(each.valid for each in migration.rounds)
 
 
+def test_zero_pages_that_postcopy_moved_count_too() -> None:
+    migration = ended(ROUNDS, report(90, 47, postcopy_bytes=7 * 9), POSTCOPY)
+    assert outcome(migration) == (Outcome.PARTIAL, False)
+    assert migration.reasons == ["postcopy moved 7 of 137 pages: they are in no round"]
+
+
+def test_as_many_pages_of_another_kind_were_not_moved_by_postcopy() -> None:
+    migration = ended(ROUNDS, report(91, 39, postcopy_bytes=9 * PAGE), POSTCOPY)
+    assert outcome(migration) == (Outcome.MISSING, False)
+    assert migration.reasons == [
+        "the rounds count other kinds of pages than QEMU, 130 in all; postcopy moved 36,864 bytes"
+    ]
+
+
+def test_a_round_of_postcopy_whose_pages_are_counted_cannot_be_told_from_what_was_sent_before() -> None:
+    """QEMU's totals have its pages too: nothing is left that only postcopy can have moved."""
+    migration = made()
+    events = [*(RoundEnded(START, each) for each in ROUNDS), POSTCOPY, RoundEnded(START, sent(3, 9), postcopy=True)]
+    final = FinalReport(START, report(99, 40, postcopy_bytes=9 * PAGE))
+    tell(migration, [], [*events, StateChanged(START, "completed"), final])
+    assert outcome(migration) == (Outcome.PARTIAL, False)
+    assert "cannot tell" in migration.reasons[-1]
+
+
+def test_pages_that_the_destination_requested_are_postcopys() -> None:
+    assert outcome(ended(ROUNDS, report(91, 40, postcopy_requests=1)))[0] is Outcome.PARTIAL
+    assert outcome(ended(ROUNDS, report(91, 40, postcopy_requests=0)))[0] is Outcome.MISSING
+
+
 def test_more_pages_than_postcopy_can_have_moved_are_missing() -> None:
     migration = ended(ROUNDS, report(190, 40, postcopy_bytes=99 * PAGE), POSTCOPY)
     assert outcome(migration) == (Outcome.MISSING, False)
@@ -165,9 +194,9 @@ def test_more_pages_than_postcopy_can_have_moved_are_missing() -> None:
 
 
 def left(pages: int) -> dict[str, Any]:
-    """107 pages are in no round, and QEMU says how many it left to postcopy."""
-    told = report(190, 47, postcopy_bytes=100 * PAGE + 7 * 9)
-    return {**told, "postcopy": {"start": START, "pages": pages, "marked": 3}}
+    """107 pages are in no round, and QEMU reports how many it left to postcopy."""
+    final = report(190, 47, postcopy_bytes=100 * PAGE + 7 * 9)
+    return {**final, "postcopy": {"start": START, "pages": pages, "marked": 3}}
 
 
 def test_what_postcopy_moved_is_what_was_left_to_it() -> None:
@@ -240,7 +269,7 @@ def test_rounds_that_were_not_counted_leave_it_unchecked() -> None:
 
 
 def test_xbzrle_by_trace_events() -> None:
-    """Deltas are not told from normal pages there, and QEMU's count of them goes on over migrations."""
+    """Deltas look like normal pages there, and QEMU's count of them goes on over migrations."""
     deltas = replace(sent(2, 30), normal_pages=None, xbzrle_pages=None, unchanged_pages=None)
     rounds = [ROUNDS[0], deltas]
 
@@ -251,6 +280,7 @@ def test_xbzrle_by_trace_events() -> None:
     assert outcome(of(25, 5)) == (Outcome.EQUAL, True)
     assert outcome(of(125, 5)) == (Outcome.UNCHECKED, None)
     assert outcome(of(24, 5)) == (Outcome.MISSING, False)
+    assert of(24, 5).reasons == ["the rounds count 1 pages more than the 129 that QEMU sent"]
 
 
 @pytest.mark.parametrize(
@@ -289,6 +319,37 @@ def test_pages_that_channels_count_after_the_last_round() -> None:
     assert migration.totals.late_pages == 2
     assert (migration.total("normal_pages"), migration.total("zero_pages")) == (60, 38)
     assert outcome(ended(MULTIFD[:1], report(63, 38, multifd_bytes=9))) == (Outcome.MISSING, False)
+
+
+def test_deltas_and_unchanged_pages_are_not_sent_by_channels() -> None:
+    """100 visited pages less 5 deltas and 1 unchanged are 94: 60 and 30, and 4 that a channel counts later."""
+    rounds = [sent(1, 100, 60, 30, xbzrle_pages=5, unchanged_pages=1)]
+    migration = ended(rounds, report(64, 30, multifd_bytes=9))
+    assert outcome(migration) == (Outcome.EQUAL, True)
+    assert migration.totals is not None
+    assert (migration.totals.counted_pages, migration.totals.late_pages) == (94, 4)
+    assert outcome(ended(rounds, report(65, 30, multifd_bytes=9)))[0] is Outcome.MISSING
+
+
+def test_pages_that_channels_have_counted_need_no_other_count() -> None:
+    """The sums are QEMU's own already: that a round visited more does not change them."""
+    migration = ended([sent(1, 101, 60, 40)], report(60, 40, multifd_bytes=9))
+    assert outcome(migration) == (Outcome.EQUAL, True)
+    assert migration.totals is not None
+    assert (migration.totals.counted_pages, migration.totals.late_pages) == (100, None)
+
+
+def test_where_deltas_are_not_seen_pages_of_channels_cannot_be_found_by_visits() -> None:
+    unseen = {"xbzrle_pages": None, "unchanged_pages": None}
+    migration = ended([sent(1, 100, 60, 30, **unseen)], report(60, 31, multifd_bytes=9))
+    assert outcome(migration) == (Outcome.MISSING, False)
+    assert migration.reasons == ["1 of the 91 pages that QEMU sent are in no round"]
+
+
+def test_what_was_skipped_was_not_sent() -> None:
+    """10 visited, 8 sent: QEMU's ninth page is missing, and is not the ninth that was visited."""
+    migration = ended([sent(1, 10, 8, skipped_pages=2)], report(9))
+    assert migration.reasons == ["1 of the 9 pages that QEMU sent are in no round"]
 
 
 def test_without_multifd_the_same_rounds_are_wrong() -> None:

@@ -1,4 +1,4 @@
-"""query-migrate is not asked where it may end QEMU: with dirty-limit on, vCPUs that run, and without the series."""
+"""query-migrate is not sent where it may crash QEMU: dirty-limit is on, vCPUs run, the patch series is missing."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ COMPLETED = {"status": "completed", "total-time": 7, "ram": {}}
 
 
 class Queried:
-    """A QEMU that counts what it is asked; `limited`, `running` and `series` may change at any time."""
+    """A QEMU that counts the commands that it gets; `limited`, `running` and `series` may change at any time."""
 
     def __init__(self, *, limited: bool, running: bool = True, series: bool = False) -> None:
         self.limited, self.running, self.series = limited, running, series
-        self.asked = Counter[str]()
+        self.counts = Counter[str]()
         answers = {
             "query-commands": lambda: [
                 {"name": name} for name in ("query-migrate", *(COMMANDS if self.series else ()))
@@ -46,7 +46,7 @@ class Queried:
 
     def _counted(self, name: str, answer: Any) -> Any:
         def count(_arguments: dict[str, Any]) -> object:
-            self.asked[name] += 1
+            self.counts[name] += 1
             return answer()
 
         return count
@@ -62,16 +62,18 @@ class Queried:
     ],
     ids=["runs", "stopped", "series", "off"],
 )
-def test_the_final_report_of_a_guest_that_runs_on_is_not_asked_for(
+def test_the_final_report_of_a_guest_that_runs_on_is_not_read(
     qemu: Queried, expected: dict[str, Any], tmp_path: Path
 ) -> None:
     with qmp_server(tmp_path / "qmp", qemu.answers):
-        assert final_report.ask([Address(tmp_path / "qmp")], "completed") == expected
-    assert qemu.asked["query-migrate"] == (1 if expected else 0)
+        assert final_report.read([Address(tmp_path / "qmp")], "completed") == expected
+    assert qemu.counts["query-migrate"] == (1 if expected else 0)
 
 
 @pytest.mark.parametrize("series", [False, True])
-def test_the_poller_does_not_ask_and_says_so(series: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_poller_logs_that_it_does_not_send_it(
+    series: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     qemu = Queried(limited=True, series=series, running=False)  # it may run a moment later
     poller = QmpPoller([Address(tmp_path / "qmp")])
     with caplog.at_level(logging.WARNING), qmp_server(tmp_path / "qmp", qemu.answers):
@@ -82,7 +84,7 @@ def test_the_poller_does_not_ask_and_says_so(series: bool, tmp_path: Path, caplo
         third = poller._look_at(places)
         poller.close()
     assert [("query-migrate" in record.object()) for record in (first, second, third)] == [series, series, True]
-    assert qemu.asked["query-migrate"] == (3 if series else 1)
+    assert qemu.counts["query-migrate"] == (3 if series else 1)
     assert sum("dirty-limit" in record.message for record in caplog.records) == (0 if series else 1)
 
 
@@ -103,7 +105,7 @@ def read(*looks: dict[str, Any] | None) -> list[Observed]:
     return [event for number, given in enumerate(looks, 1) for event in reader.take(look(number, given))]
 
 
-def test_what_is_not_asked_for_is_no_migration() -> None:
+def test_without_query_migrate_there_is_no_migration() -> None:
     assert read({}, None, None, {}) == []
 
 
@@ -114,7 +116,7 @@ def test_a_migration_that_was_seen_before_has_an_unknown_end() -> None:
     assert not any(isinstance(event, StateChanged) and event.state in ("completed", "failed") for event in events)
 
 
-def test_one_that_ended_unseen_is_not_told_of_and_the_next_is() -> None:
+def test_one_that_ended_unseen_is_not_reported_and_the_next_is() -> None:
     ended = active(5, 4000) | {"status": "completed", "downtime": 3}
     events = read({}, None, ended, ended, active(1, 900))
     [start] = [event for event in events if isinstance(event, MigrationStarted)]
@@ -122,7 +124,7 @@ def test_one_that_ended_unseen_is_not_told_of_and_the_next_is() -> None:
     assert not start.partial
 
 
-def test_doctor_says_what_is_not_seen() -> None:
+def test_doctor_reports_what_is_not_seen() -> None:
     assert "query-migrate" in migration_capabilities.consequences(["dirty-limit"], Level.QMP)["dirty-limit"]
     assert migration_capabilities.consequences(["dirty-limit"], Level.QMP, has_series=True) == {}
     assert migration_capabilities.consequences(["events"], Level.QMP) == {}

@@ -1,4 +1,4 @@
-"""The last word of QEMU on a migration, with what its history of rounds says of postcopy."""
+"""The final report of QEMU on a migration, with postcopy from its history of rounds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakedirty.qmp.final_report import ask
+from fakedirty.qmp.final_report import read
 from fakedirty.qmp.monitor import Address
 from qmp_server import qmp_server
 
@@ -24,19 +24,19 @@ def answers(ram: dict[str, int], history: dict[str, Any] | None) -> dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("moved", "history", "said"),
+    ("moved", "history", "expected"),
     [
         (4096, {"dropped": 0, "rounds": [], "postcopy": POSTCOPY}, POSTCOPY),
-        (4096, {"dropped": 0, "rounds": []}, None),  # of a series that does not say it
+        (4096, {"dropped": 0, "rounds": []}, None),  # a patch series that does not report it
         (4096, None, None),  # and of a stock QEMU
-        (0, {"dropped": 0, "rounds": [], "postcopy": POSTCOPY}, None),  # not asked for
+        (0, {"dropped": 0, "rounds": [], "postcopy": POSTCOPY}, None),  # postcopy moved nothing
     ],
 )
 def test_what_was_left_to_postcopy_is_with_the_totals(
-    tmp_path: Path, moved: int, history: dict[str, Any] | None, said: dict[str, int] | None
+    tmp_path: Path, moved: int, history: dict[str, Any] | None, expected: dict[str, int] | None
 ) -> None:
     path = tmp_path / "qmp"
     with qmp_server(path, answers({"normal": 3, "postcopy-bytes": moved}, history)):
-        info = ask([Address(path)], "completed")
+        info = read([Address(path)], "completed")
     assert info["ram"]["normal"] == 3
-    assert info.get("postcopy") == said
+    assert info.get("postcopy") == expected

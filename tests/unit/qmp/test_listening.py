@@ -1,4 +1,4 @@
-"""Where a process listens, from tables of /proc as kernels write them; and what the kernel says of sockets."""
+"""The listening sockets of a process, from tables of /proc as kernels write them; and sock_diag."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fakedirty.errors import QmpError
 from fakedirty.linux import sock_diag
-from fakedirty.linux.listening import TCP_ESTABLISHED, Listener, TcpRow, listeners, plain, tcp_rows
+from fakedirty.linux.listening import TCP_ESTABLISHED, Listener, TcpRow, canonical_address, listeners, tcp_rows
 from fakedirty.linux.process import Process, running
 from fakedirty.qmp.address import AbstractSocket, Address, InheritedSocket, Place, TcpSocket, UnixSocket
 from fakedirty.qmp.connect import routes
@@ -72,24 +72,24 @@ def test_connections_by_tcp(process: Process) -> None:
         33: TcpRow(("2001:db8::1", 8080), ("2001:db8::2", 0xC003), 33),
     }
     assert [row.inode for row in tcp_rows(process, TCP_ESTABLISHED, {32})] == [32]
-    assert plain("::ffff:10.0.0.1") == "10.0.0.1"
-    assert plain("fe80::1%eth0") == "fe80::1"
+    assert canonical_address("::ffff:10.0.0.1") == "10.0.0.1"
+    assert canonical_address("fe80::1%eth0") == "fe80::1"
 
 
 @pytest.mark.parametrize(
     ("place", "why"),
     [
         (UnixSocket("/run/nobody's"), "does not listen at"),
-        (UnixSocket("/run/a b.qmp"), "its file is not to be found"),
-        (UnixSocket("relative.qmp"), "its file is not to be found"),
+        (UnixSocket("/run/a b.qmp"), "its file cannot be found"),
+        (UnixSocket("relative.qmp"), "its file cannot be found"),
         (AbstractSocket("other"), "does not listen at @other"),
         (AbstractSocket("abstract", tight=False), "does not listen at @abstract"),
         (InheritedSocket(4), "does not listen by descriptor 4"),
-        (TcpSocket("localhost", "0"), "which port the kernel chose"),
+        (TcpSocket("localhost", "0"), "the kernel chose its port"),
         (TcpSocket("localhost", "4443"), "does not listen at"),
         (TcpSocket("127.0.0.2", "4444"), "does not listen at"),
         (TcpSocket("", "4444"), "does not listen at"),
-        (TcpSocket("elsewhere", "4444", 8080), "which of several"),
+        (TcpSocket("elsewhere", "4444", 8080), "several sockets of QEMU"),
     ],
 )
 def test_what_is_not_reachable_says_why(place: Place, why: str, process: Process) -> None:
@@ -159,10 +159,10 @@ def test_links_lead_from_the_root_of_the_process(process: Process, tmp_path: Pat
     (root / "var/run").symlink_to("/run")
     (root / "run/up").symlink_to("../../../var/run/vm")
     (root / "run/round").symlink_to("round")
-    assert process.seen("/var/run/a") == root / "run/a"
-    assert process.seen("/run/up/./a") == root / "run/vm/a"
-    assert process.seen("/../none/a") == root / "none/a"
-    assert process.seen("/run/round") == root / "run/round"
+    assert process.resolve("/var/run/a") == root / "run/a"
+    assert process.resolve("/run/up/./a") == root / "run/vm/a"
+    assert process.resolve("/../none/a") == root / "none/a"
+    assert process.resolve("/run/round") == root / "run/round"
 
 
 def test_a_socket_that_is_replaced_before_it_is_connected_to(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What proves that a QEMU behind a proxy or behind libvirt is a process, and what does not."""
+"""Proofs that a QEMU behind a proxy or behind libvirt is a process, and answers that prove nothing."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_uuid_by_smbios_is_one(value: str, proc: Path) -> None:
     assert process(proc, 200, {200: "200"}, "-smbios", f"type=2,uuid={UUID}", "-smbios", "type=1,serial=7").uuid is None
 
 
-def test_what_is_no_qemu_or_another_guest_is_no_candidate(proc: Path) -> None:
+def test_other_programs_and_other_guests_are_no_candidates(proc: Path) -> None:
     meant = process(proc, 100, {100: "100\t1", 101: "101\t2"}, "-machine", "pc")
     process(proc, 200, {200: "200\t1", 201: "201\t2"}, "-jar", "server.jar", program="java")
     process(proc, 300, {300: "300\t1", 301: "301\t2"}, "-machine", "pc", "-uuid", UUID)
@@ -177,24 +177,24 @@ def test_its_own_sockets_prove_a_process(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_socket_of_another_is_refused_and_its_owner_named(child: Process, tmp_path: Path) -> None:
-    asked: list[str] = []
+    commands: list[str] = []
     answers = {
-        "query-uuid": lambda _: asked.append("uuid") or {"UUID": NO_UUID},
+        "query-uuid": lambda _: commands.append("uuid") or {"UUID": NO_UUID},
         "query-cpus-fast": lambda _: vcpus(os.getpid()),
-        "migrate-set-parameters": lambda _: asked.append("set"),
+        "migrate-set-parameters": lambda _: commands.append("set"),
     }
     with (
         qmp_server(tmp_path / "qmp", answers),
         pytest.raises(PeerError, match=rf"process {child.pid}: process {os.getpid()} \(.* answers; its vCPUs"),
     ):
         connect(Address(tmp_path / "qmp", child))
-    assert asked == ["uuid"]
+    assert commands == ["uuid"]
 
 
 def test_a_proxy_of_its_own_threads_is_used(child: Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As far as the test can be a proxy: it says what the child would, whose only thread it names.
+    """As far as the test can be a proxy: it answers as the child would, and names its only thread.
 
-    Who the proxy is, is looked for among the files of the whole host, and only where that is to be reported.
+    The proxy is searched for among the files of the whole host only where it has to be reported.
     """
     monkeypatch.setattr(peer, "_owners", lambda *_: pytest.fail("looked for"))
     answers = {"query-uuid": lambda _: {"UUID": NO_UUID}, "query-cpus-fast": lambda _: vcpus(child.pid), "echo": dict}

@@ -13,7 +13,7 @@ from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp
 from fakedirty.qmp.mode import read_mode, set_mode, supports
 from fakedirty.qmp.refusals import SwitchoverDecidedError, not_built_in, not_cleaned_up, switchover_decided
-from fakedirty.qmp.supported import FakeDirtySupport, abilities
+from fakedirty.qmp.supported import FakeDirtySupport, read_support
 from qmp_server import Refused, qmp_server
 
 TODAY, BEFORE = "query-migration-rounds", "query-fake-dirty-rounds"
@@ -26,7 +26,7 @@ DECIDED = (
 
 
 def schema(*parameters: str, more: Sequence[dict[str, Any]] = (), **types: str) -> list[dict[str, Any]]:
-    """The entries of ``query-qmp-schema`` that say which parameters there are, and what they take."""
+    """The entries of ``query-qmp-schema`` with these parameters and their types."""
     members = [{"name": name, "type": types.get(name.rpartition("-")[2], "str")} for name in parameters]
     return [
         {"name": "migrate-set-parameters", "meta-type": "command", "arg-type": "7", "ret-type": "0"},
@@ -50,7 +50,7 @@ def patched(
     path: Path,
     *,
     obedient: bool = True,
-    told: Sequence[dict[str, Any]] = (),
+    entries: Sequence[dict[str, Any]] = (),
     refusal: str = "",
 ) -> Iterator[Qmp]:
     """A QEMU that has the series, as far as its parameters go; with `refusal` it refuses to change them."""
@@ -64,7 +64,7 @@ def patched(
         return {}
 
     answers = {
-        "query-qmp-schema": lambda arguments: told or schema("downtime-limit", "fake-dirty-mode"),
+        "query-qmp-schema": lambda arguments: entries or schema("downtime-limit", "fake-dirty-mode"),
         "query-migrate-parameters": lambda arguments: parameters,
         "migrate-set-parameters": change,
     }
@@ -84,7 +84,7 @@ def test_set_and_read_back(tmp_path: Path) -> None:
 def test_a_mode_that_does_not_take_is_an_error(tmp_path: Path) -> None:
     with (
         patched(tmp_path / "qmp", obedient=False) as qmp,
-        pytest.raises(QmpError, match="reads back mode off, hash xxh3-64"),
+        pytest.raises(QmpError, match="reports mode off, hash xxh3-64"),
     ):
         set_mode(qmp, Mode.SKIP)
 
@@ -103,16 +103,16 @@ def test_without_the_series(tmp_path: Path) -> None:
 
 
 def test_modes_and_hashes_are_those_of_the_schema(tmp_path: Path) -> None:
-    with patched(tmp_path / "qmp", told=series(HASHES)) as qmp:
-        assert abilities(qmp) == FakeDirtySupport(MODES, HASHES)
-    with patched(tmp_path / "old", told=series(HASHES, history=BEFORE)) as qmp:
-        assert abilities(qmp) == FakeDirtySupport(MODES, None), "a schema that lists what is not built in"
-    with patched(tmp_path / "stock", told=schema("downtime-limit")) as qmp:
-        assert abilities(qmp) == FakeDirtySupport()
+    with patched(tmp_path / "qmp", entries=series(HASHES)) as qmp:
+        assert read_support(qmp) == FakeDirtySupport(MODES, HASHES)
+    with patched(tmp_path / "old", entries=series(HASHES, history=BEFORE)) as qmp:
+        assert read_support(qmp) == FakeDirtySupport(MODES, None), "a schema that lists what is not built in"
+    with patched(tmp_path / "stock", entries=schema("downtime-limit")) as qmp:
+        assert read_support(qmp) == FakeDirtySupport()
 
 
 def test_a_hash_that_is_not_built_in_is_refused_with_those_that_are(tmp_path: Path) -> None:
-    with patched(tmp_path / "qmp", told=series(HASHES)) as qmp:
+    with patched(tmp_path / "qmp", entries=series(HASHES)) as qmp:
         with pytest.raises(QmpError, match="no hash 'blake3', only xxh3-64, sha1"):
             set_mode(qmp, Mode.SKIP, "blake3")
         assert read_mode(qmp) == (Mode.OFF, "xxh3-64")
@@ -120,7 +120,7 @@ def test_a_hash_that_is_not_built_in_is_refused_with_those_that_are(tmp_path: Pa
 
 
 def test_a_qemu_whose_only_mode_is_off_says_so(tmp_path: Path) -> None:
-    with patched(tmp_path / "qmp", told=series(("sha1",), modes=("off",))) as qmp:
+    with patched(tmp_path / "qmp", entries=series(("sha1",), modes=("off",))) as qmp:
         with pytest.raises(QmpError, match="no mode 'skip', only off"):
             set_mode(qmp, Mode.SKIP)
         assert set_mode(qmp, Mode.OFF) == (Mode.OFF, "xxh3-64")
@@ -134,7 +134,7 @@ def test_a_qemu_whose_only_mode_is_off_says_so(tmp_path: Path) -> None:
     ],
 )
 def test_what_only_qemu_knows_is_refused_in_its_words(tmp_path: Path, words: str) -> None:
-    with patched(tmp_path / "qmp", told=series(HASHES, history=BEFORE), refusal=words) as qmp:
+    with patched(tmp_path / "qmp", entries=series(HASHES, history=BEFORE), refusal=words) as qmp:
         with pytest.raises(QmpError) as caught:
             set_mode(qmp, Mode.SKIP, "blake3")
         assert words in str(caught.value)
@@ -142,7 +142,7 @@ def test_what_only_qemu_knows_is_refused_in_its_words(tmp_path: Path, words: str
 
 
 def test_a_mode_that_comes_after_the_decision_on_the_switchover_is_an_error_of_its_own(tmp_path: Path) -> None:
-    with patched(tmp_path / "qmp", told=series(HASHES), refusal=DECIDED) as qmp:
+    with patched(tmp_path / "qmp", entries=series(HASHES), refusal=DECIDED) as qmp:
         with pytest.raises(SwitchoverDecidedError, match=r"has been decided\. Set them when it is over") as caught:
             set_mode(qmp, Mode.SKIP)
         assert switchover_decided(caught.value)
@@ -156,15 +156,15 @@ def test_a_qemu_with_one_hash_has_no_parameter_for_it(tmp_path: Path) -> None:
         parameters.update(arguments)
         return {}
 
-    told = [each for each in series(()) if each["name"] != "7"]
-    told.append({"name": "7", "meta-type": "object", "members": [{"name": "fake-dirty-mode", "type": "8"}]})
+    entries = [each for each in series(()) if each["name"] != "7"]
+    entries.append({"name": "7", "meta-type": "object", "members": [{"name": "fake-dirty-mode", "type": "8"}]})
     answers = {
-        "query-qmp-schema": lambda arguments: told,
+        "query-qmp-schema": lambda arguments: entries,
         "query-migrate-parameters": lambda arguments: parameters,
         "migrate-set-parameters": change,
     }
     with qmp_server(tmp_path / "qmp", answers), Qmp.connect(tmp_path / "qmp") as qmp:
-        assert abilities(qmp) == FakeDirtySupport(MODES, ())
+        assert read_support(qmp) == FakeDirtySupport(MODES, ())
         assert set_mode(qmp, Mode.SKIP) == (Mode.SKIP, None)
         with pytest.raises(QmpError, match="no hash 'sha1', only one, which is not chosen"):
             set_mode(qmp, Mode.SKIP, "sha1")

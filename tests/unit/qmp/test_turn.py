@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from fakedirty.errors import QmpError
 from fakedirty.linux.process import Process
-from fakedirty.linux.socket_clients import clients, free_first
 from fakedirty.observe.host.migration_capabilities import read as facts
 from fakedirty.observe.host.monitor_sharing import MonitorSharing
 from fakedirty.observe.qmp_poller import QmpPoller
 from fakedirty.qmp.address import AbstractSocket, Address, Domain, InheritedSocket, Place, TcpSocket, UnixSocket
-from fakedirty.qmp.final_report import ask as final_report
+from fakedirty.qmp.final_report import read as final_report
 from fakedirty.qmp.peer import PeerError
+from fakedirty.qmp.socket_clients import clients, free_first
 from fakedirty.qmp.turn import in_turns, turn
 from qmp_server import GREETING, qmp_server, requests
 

@@ -43,7 +43,7 @@ FILES = {
 }
 #: written, too: beside a socket that is made, and below a campaign that was begun
 OTHERWISE = {("observe", "--control"), ("campaign resume", "directory"), ("campaign report", "directory")}
-#: paths that are read, or asked
+#: paths that are read, or request something
 READ = {
     *((leaf, "--qmp") for leaf in ("doctor", "observe", "mode")),
     *((leaf, "--control") for leaf in ("status", "watch", "mode")),

@@ -137,7 +137,7 @@ def test_the_picture_is_drawn(recorded: Path, capsys: pytest.CaptureFixture[str]
     assert draw
 
 
-def test_no_page_records_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recording_without_page_records_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     to, migration = Recorder(tmp_path, "run"), made("web", "m")
     to.started(migration)
     to.ended(migration)

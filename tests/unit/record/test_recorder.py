@@ -1,4 +1,4 @@
-"""Recorder and `fakedirty.load`: what was told is what is read, however the recording ended."""
+"""Recorder and `fakedirty.load`: the data recorded are the data read, however the recording ended."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def test_a_migration_is_a_directory_that_reads_back(tmp_path: Path) -> None:
     recording = fakedirty.load(tmp_path)
     assert recording.directories == (directory,)
     assert list(recording.rounds.columns) == [column.name for column in ROUNDS]
-    for row, told in zip(recording.rounds.to_dict("records"), migration.rounds, strict=True):
+    for row, counts in zip(recording.rounds.to_dict("records"), migration.rounds, strict=True):
         for name in Round.__dataclass_fields__:
-            value = getattr(told, name)
+            value = getattr(counts, name)
             assert row[name] == (str(value) if name in {"kind", "mode"} else value), name
         assert (row["vm"], row["run_id"], row["level"], row["valid"]) == ("vm", "run-1", "patched", True)
     (row,) = recording.migrations.to_dict("records")
@@ -105,7 +105,7 @@ def test_where_nothing_can_be_judged_conservation_is_unknown(tmp_path: Path) -> 
     assert fakedirty.load(tmp_path).migrations["conservation"][0] is pd.NA
 
 
-def test_invalid_rounds_and_losses_are_told(tmp_path: Path) -> None:
+def test_invalid_rounds_and_losses_are_recorded(tmp_path: Path) -> None:
     to = recorder(tmp_path)
     tell(made(), [to], [MigrationStarted(START, True), *LOSS, RoundEnded(START, bulk()), FinalReport(START, REPORT)])
     recording = fakedirty.load(tmp_path)
@@ -294,7 +294,7 @@ def test_what_gets_its_final_name_meanwhile_is_read(gone: int, tmp_path: Path, m
         return read(file, columns)
 
     monkeypatch.setattr(loading, "_lines", moved)
-    if gone > loading.MOST_LOOKS:
+    if gone > loading.MOST_TRIES:
         with pytest.raises(RecordError, match="try again"):
             fakedirty.load(tmp_path)
         return
@@ -316,8 +316,8 @@ def test_a_line_cut_off_is_not_a_line(tmp_path: Path) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.floats(0, 1e9), st.integers(0, 2**62))
 def test_any_text_and_number_survives(tmp_path: Path, text: str, seconds: float, count: int) -> None:
     out = tmp_path / os.urandom(8).hex()
-    told = Round(1, bulk().kind, None, None, seconds, seconds, dirty_pages=count, invalid_reason=text)
-    tell(made(), [recorder(out)], [RoundEnded(START, told)])
+    counts = Round(1, bulk().kind, None, None, seconds, seconds, dirty_pages=count, invalid_reason=text)
+    tell(made(), [recorder(out)], [RoundEnded(START, counts)])
     (row,) = fakedirty.load(out).rounds.to_dict("records")
     assert row["dirty_pages"] == count
     assert row["start_seconds"] == pytest.approx(seconds, abs=1e-9)
@@ -341,7 +341,7 @@ def test_a_line_cut_off_within_a_character_or_quotes(tmp_path: Path) -> None:
         assert list(fakedirty.load(tmp_path).rounds["round"]) in ([], [1])
 
 
-def test_no_directory_and_no_recording_are_told(tmp_path: Path) -> None:
+def test_no_directory_and_no_recording_are_reported(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="not a directory"):
         fakedirty.load(tmp_path / "nothing")
     with pytest.raises(RecordError, match=r"manifest\.json"):
@@ -381,7 +381,7 @@ def test_a_full_disk_is_told_once_and_leaves_whole_lines(tmp_path: Path) -> None
     assert rounds.read_text().endswith("\n")
 
 
-def test_an_output_that_is_no_directory_is_told(tmp_path: Path) -> None:
+def test_an_output_that_is_no_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordError, match="Not a directory"):
         recorder(tmp_path / "file").started(made())

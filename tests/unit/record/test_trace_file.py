@@ -1,4 +1,4 @@
-"""A recorded trace is what was heard, whatever ends it; and what is no trace is refused."""
+"""A recorded trace has the records that were taken, however it ends; other files are refused."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def written(path: Path, records: list[TraceRecord]) -> Path:
 
 def replayed(path: Path) -> list[TraceRecord]:
     trace = Replay(path)
-    heard: list[TraceRecord] = []
+    records: list[TraceRecord] = []
     while not trace.exhausted:
-        heard += trace.poll(0)
+        records += trace.poll(0)
     trace.close()
-    return heard
+    return records
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(st.lists(RECORDS, max_size=30))
-def test_what_was_heard_is_what_is_replayed(tmp_path: Path, records: list[TraceRecord]) -> None:
+def test_the_records_taken_are_replayed(tmp_path: Path, records: list[TraceRecord]) -> None:
     path = written(tmp_path / "trace", records)
     assert replayed(path) == records
     trace = Replay(path)
@@ -71,9 +71,9 @@ def test_what_comes_before_a_cut_is_replayed(tmp_path: Path, caplog: pytest.LogC
     lengths = set()
     for size in range(len(whole) - 400, len(whole), 7):
         path.write_bytes(whole[:size])
-        heard = replayed(path)
-        assert heard == records[: len(heard)]
-        lengths.add(len(heard))
+        found = replayed(path)
+        assert found == records[: len(found)]
+        lengths.add(len(found))
     assert len(lengths) > 1
     assert "cut off" in caplog.text
 
@@ -87,7 +87,7 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"hello\n" * 100, b"\xff\xff\xff\xff\x10\0\0\0" * 9])
-def test_what_is_no_trace_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "trace"
     path.write_bytes(content)
     with pytest.raises(RecordError, match="is not a trace"):
@@ -106,7 +106,7 @@ def test_a_trace_of_another_version_names_who_reads_it(tmp_path: Path) -> None:
         Replay(path)
 
 
-def test_a_report_that_is_missing_is_said(tmp_path: Path) -> None:
+def test_a_missing_report_is_an_error(tmp_path: Path) -> None:
     trace = Replay(written(tmp_path / "trace", [TraceRecord(1, Channel.TICK)]))
     with pytest.raises(RecordError, match="report of QEMU is missing"):
         trace.report("completed")

@@ -58,3 +58,20 @@ def test_a_disk_that_fails_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptu
     with caplog.at_level(logging.WARNING):
         write(tmp_path / "none" / "promises", [TIMED])
     assert "puts no mode back" in caplog.text
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602])
+def test_a_file_that_the_group_or_others_can_write_is_left_out(mode: int, tmp_path: Path) -> None:
+    path = tmp_path / "promises"
+    write(path, [TIMED])
+    path.chmod(0o644)
+    assert read(path) == [TIMED]
+    path.chmod(mode)
+    assert read(path) == []
+
+
+def test_a_file_of_another_user_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "promises"
+    write(path, [TIMED])
+    monkeypatch.setattr("fakedirty.service.pending_reverts.os.geteuid", lambda: path.stat().st_uid + 1)
+    assert read(path) == []

@@ -98,7 +98,7 @@ def test_the_screen_has_the_words_of_the_pipe_and_colours() -> None:
     assert len(lines) == len(NARROW_TABLE.splitlines())
 
 
-def test_an_invalid_round_is_marked_and_the_reason_told() -> None:
+def test_an_invalid_round_is_marked_and_its_reason_printed() -> None:
     lines = shown(80, made(), [MigrationStarted(START, partial=True), *LOSS, RoundEnded(START, bulk())])
     assert "already running" in lines[2]
     assert lines[3] == "!! 7 events lost (ring buffer full)"

@@ -30,9 +30,9 @@ ODD = 'web [bold]"umlaut ü</b> 名'
 
 
 def vm(name: str, events: int) -> dict[str, Any]:
-    """As the service would say it after so many events."""
+    """The status of the service after so many events."""
     migration = tell(replace(made(name), channels=1), [], EVENTS[:events], end=False)
-    found = migration.verdict
+    found = migration.forecast
     return {
         "vm": name,
         "pid": 4711,
@@ -130,7 +130,7 @@ def test_no_line_is_wider_than_the_screen(width: int) -> None:
 
 
 def test_before_there_is_anything() -> None:
-    assert "it waits for one" in drawn([])
+    assert "waiting for one" in drawn([])
     assert drawn([watched(quiet("web"), NOW)]).strip() == "nothing seen of: web"
     two = [watched({**quiet("web"), "pid": pid}, NOW) for pid in (7, 8)]
     assert drawn([*two, watched(quiet("db"), NOW)]).strip() == "nothing seen of: db, web (pid 7), web (pid 8)"
@@ -144,7 +144,7 @@ def test_what_is_not_seen_is_not_nothing() -> None:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Path]:
-    """One that says a little more at each look, and then that it ends."""
+    """A service whose status has a little more each time, and then ends."""
     looks = iter([[quiet("web")], *([vm("web", count), vm(ODD, 3)] for count in (3, 4, 4, len(EVENTS)))])
 
     def status(request: Mapping[str, Any], asker: control.Caller) -> object:

@@ -87,7 +87,7 @@ class FrozenForecast:
     def changed(self, migration: Migration, event: Event) -> None:
         """Keep the forecast when that round has ended."""
         due = isinstance(event, RoundEnded) and event.round.round == self._after
-        if due and (found := migration.verdict) is not None and found.after_round == self._after:
+        if due and (found := migration.forecast) is not None and found.after_round == self._after:
             self.predictions = {AS_IS: found.as_is, SKIP: found.with_skip}
 
     def pages(self, migration: Migration, batch: PageBatch) -> None:

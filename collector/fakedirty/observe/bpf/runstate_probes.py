@@ -21,7 +21,7 @@ from fakedirty.observe.host.executable_plans import ExecutablePlans, once_loaded
 from fakedirty.observe.host.target import YOUNG_SECONDS, Target
 from fakedirty.qmp.monitor import Address, Monitor
 from fakedirty.qmp.turn import TRIES, in_turns
-from fakedirty.qmp.validation import understanding
+from fakedirty.qmp.validation import parsing_answers
 
 from . import enum_names
 from .attach_point import PlacedProbe, choose
@@ -135,5 +135,5 @@ def waits(target: Target, monitors: Sequence[Address]) -> bool:
 
 
 def _waits(qmp: Monitor) -> bool:
-    with understanding(qmp.path):
+    with parsing_answers(qmp.path):
         return bool(qmp.execute("query-status")["status"] == _WAITING)

@@ -23,7 +23,7 @@ from fakedirty.observe.host.elf import Binary
 from fakedirty.observe.host.target import Target
 from fakedirty.qmp.monitor import Address
 from fakedirty.qmp.turn import TASK_SECONDS, turn
-from fakedirty.qmp.validation import understanding
+from fakedirty.qmp.validation import parsing_answers
 
 from . import enum_names, packet_writes, usdt
 from .attach_point import PlacedProbe, choose
@@ -165,7 +165,7 @@ class StockProbes:
         """Name, address and length in bytes of each RAM block; empty if no monitor reports them."""
         for address in self.monitors:
             try:
-                with turn([address], TASK_SECONDS) as qmp, understanding(address):
+                with turn([address], TASK_SECONDS) as qmp, parsing_answers(address):
                     blocks = ram_blocks(qmp, self.target.pid, self.target.proc)
                     return [(block.name, block.address, block.length) for block in blocks]
             except (QmpError, TargetError) as error:

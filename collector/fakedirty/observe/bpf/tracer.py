@@ -159,7 +159,7 @@ class ProbeTracer:
 
     def report(self, state: str) -> Mapping[str, object]:
         """QEMU's final report of a migration, by QMP."""
-        return final_report.ask(self._monitors, state)
+        return final_report.read(self._monitors, state)
 
     def close(self) -> None:
         """Detach the probes that no other process uses."""

@@ -18,9 +18,9 @@ from fakedirty.model.events import (
     StateChanged,
 )
 from fakedirty.model.sink import PageBatch
-from fakedirty.model.trace import ASKED, Channel, Subject, TraceRecord
+from fakedirty.model.trace import REQUEST_NS, Channel, Subject, TraceRecord
 from fakedirty.qmp.rounds_command import in_answers
-from fakedirty.qmp.validation import understanding
+from fakedirty.qmp.validation import parsing_answers
 
 from . import wire
 from .interfaces import EndUnseen, Observed, Reader
@@ -142,7 +142,7 @@ class QmpTraceReader:
         if record.channel is not Channel.ANSWERS:
             return
         answers = record.object()
-        with understanding("the QMP socket"):
+        with parsing_answers("the QMP socket"):
             yield from self._answers(record.time_ns, answers)
 
     def _answers(self, time_ns: int, answers: Mapping[str, Any]) -> Iterator[Observed]:
@@ -153,7 +153,7 @@ class QmpTraceReader:
         history = in_answers(answers)
         # a background snapshot is an outgoing migration, but has no rounds in the history
         if history is None or not int(history.get("migration-start", 0)):
-            yield from self._polled.take(time_ns, info, run_state, answers.get(ASKED))
+            yield from self._polled.take(time_ns, info, run_state, answers.get(REQUEST_NS))
         else:
             self._polled.ignore(info, run_state)
         if history is not None:

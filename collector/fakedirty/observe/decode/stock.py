@@ -12,7 +12,7 @@ from fakedirty.model.enums import Kind, Level
 from fakedirty.model.events import Event, MigrationStarted, RoundEnded, StateChanged
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import CLASSES, Round
-from fakedirty.model.sampling import estimated
+from fakedirty.model.sampling import estimate_columns
 
 from . import blind_spots, wire
 from .interfaces import SetUp
@@ -122,7 +122,7 @@ class StockReader:
         if blind:
             classes = dict.fromkeys(CLASSES)
         elif self._sample > 1:
-            classes = estimated(classes, visited)
+            classes = estimate_columns(classes, visited)
         # level usdt counts a page before XBZRLE makes a delta of it or finds it unchanged
         deltas = bool(counts.bypassed >> blind_spots.XBZRLE & 1) or (
             self._level is Level.USDT and not self._sees_xbzrle

@@ -85,7 +85,7 @@ class CommandLine:
 
 def read(process: Process) -> CommandLine:
     """The command line of a process. Its files are opened relative to its own directory and root."""
-    words = process.words()
+    words = process.arguments()
     sections: list[tuple[str, Keys]] = []
     unread = {}
     for name, value in itertools.pairwise(words):
@@ -158,7 +158,7 @@ def _paths(name: str, process: Process) -> Iterable[Path]:
     if match := _DESCRIPTOR.fullmatch(name):  # a descriptor of that process, not of this one
         return (directory / "fd" / match[1],)
     if name.startswith("/"):
-        there = process.seen(name)
+        there = process.resolve(name)
         return (there, Path(name)) if process.shares("mnt") else (there,)
     # a daemon has left the directory in which it was started, but still has its first environment
     started = process.environment("PWD")

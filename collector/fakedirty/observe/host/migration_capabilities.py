@@ -12,9 +12,9 @@ from fakedirty.model.enums import Level
 from fakedirty.observe.decode import blind_spots
 from fakedirty.qmp import dirty_limit
 from fakedirty.qmp.monitor import Address, Monitor
-from fakedirty.qmp.supported import FakeDirtySupport, abilities
+from fakedirty.qmp.supported import FakeDirtySupport, read_support
 from fakedirty.qmp.turn import TASK_SECONDS, turn
-from fakedirty.qmp.validation import understanding
+from fakedirty.qmp.validation import parsing_answers
 
 #: capabilities of migration by which pages take a route that passes by the probes, each with that route
 ROUTES = {
@@ -55,8 +55,8 @@ class MigrationCapabilities:
 
 def read(address: Address, timeout: float = TASK_SECONDS) -> MigrationCapabilities:
     """Read it from the QEMU at an address, within `timeout` seconds. Raises QmpError if QEMU does not answer."""
-    with turn([address], timeout) as qmp, understanding(address):
-        return MigrationCapabilities(version(qmp), capabilities(qmp), abilities(qmp))
+    with turn([address], timeout) as qmp, parsing_answers(address):
+        return MigrationCapabilities(version(qmp), capabilities(qmp), read_support(qmp))
 
 
 def consequences(

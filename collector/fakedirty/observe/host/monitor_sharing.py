@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from fakedirty.linux.listening import listeners
 from fakedirty.linux.process import Process
-from fakedirty.linux.socket_clients import are_seen, clients
 from fakedirty.qmp.address import Address, Domain
-from fakedirty.qmp.connect import Queue, meant, queue_of
+from fakedirty.qmp.connect import Queue, queue_of
+from fakedirty.qmp.monitor_sockets import listeners_at
+from fakedirty.qmp.socket_clients import clients, clients_visible
 
 CHECK_SECONDS = 1.0
 
@@ -37,7 +38,7 @@ class MonitorSharing:
     def __init__(self, monitors: Sequence[Address], others: Sequence[Address] = (), *, hold: bool = False) -> None:
         self._monitors = monitors
         self._hold = hold
-        places = [address for address in dict.fromkeys((*others, *monitors)) if are_seen(address)]
+        places = [address for address in dict.fromkeys((*others, *monitors)) if clients_visible(address)]
         self._process = next((address.process for address in places if address.process is not None), None)
         self._unnamed = places if len(places) > 1 else []
         self._names: dict[Address, bytes] = {}  # of sockets, in the kernel's table
@@ -77,7 +78,7 @@ class MonitorSharing:
         """Find sockets that are not known yet: a process that has just been started binds one after the other."""
         own = listeners(process) if self._unnamed else None
         for address in tuple(self._unnamed) if own else ():
-            if found := meant(address.place, process, own or {}):
+            if found := listeners_at(address.place, process, own or {}):
                 self._names[address] = found[0].name
                 self._queues[address] = queue_of(found[0], process)
                 self._unnamed.remove(address)

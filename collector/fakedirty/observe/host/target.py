@@ -133,7 +133,7 @@ class Finder:
         """Whether it is a forked child of a QEMU with the same command line: it runs no VM of its own."""
         parent = self._known.get(str(target.process.parent))
         qemu = parent.target if parent else None
-        return qemu is not None and qemu.process.words() == target.process.words()
+        return qemu is not None and qemu.process.arguments() == target.process.arguments()
 
 
 @dataclass(slots=True)
@@ -194,7 +194,7 @@ def _runs_emulator(process: Process) -> bool:
     if (known_by := emulator.key(path)) is not None:
         return emulator.is_emulator(path, known_by)
     # The process is another user's. The file by which it was started may be readable nevertheless.
-    words = process.words()
+    words = process.arguments()
     started = shutil.which(words[0]) if words else None
     if started is not None and (known_by := emulator.key(started)) is not None:
         return emulator.is_emulator(started, known_by)

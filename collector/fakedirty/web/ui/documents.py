@@ -101,7 +101,7 @@ def recorded_entry(found: Found) -> Plain:
 def details(migration: Migration, live: LiveMigration | None = None) -> Plain:
     """All that is shown of one migration, but for the map of RAM; `live` if this process has observed it."""
     running = live is not None and live.running
-    found = migration.verdict
+    found = migration.forecast
     return {
         "vm": migration.vm,
         "migration_id": migration.migration_id,

@@ -1,0 +1,119 @@
+"""Predicts from the rounds so far whether a migration converges, and whether it would with skip mode on.
+
+Both plans are simulated. Uncertain are the pages that the guest dirties, the share of changed pages, the rate of the
+link and the time of a hash: each plan is simulated with the best, the expected and the worst values of these. The same
+simulations, with other downtime limits, find the least limit with which a plan ends.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+from .enums import Kind, Mode
+from .forecast import Estimate, Forecast, Prediction
+from .round import Round
+from .round_estimates import (
+    RECENT_ROUNDS,
+    WHOLE_PAGE_BYTES,
+    changed_ratio,
+    compared_pages,
+    link_of,
+    page_hashing,
+    unchanged_ratio,
+)
+from .simulation import End, Scenario, least_limit, simulate
+from .working_set import dirtying_points, fitted, saturated, steady
+
+DOWNTIME_LIMIT_SECONDS = 0.3  # QEMU's default, used where QEMU's own limit is not known
+
+
+def predict(
+    rounds: Sequence[Round],
+    downtime_limit_seconds: float | None = None,
+    switchover_rate: float | None = None,
+    channels: int | None = None,
+    compressed: bool | None = None,
+) -> Forecast | None:
+    """The forecast of a running migration.
+
+    Args:
+        rounds: its rounds so far, without a switchover.
+        downtime_limit_seconds: QEMU's limit; None if not known: QEMU's default is used.
+        switchover_rate: bytes a second by which QEMU decides on the switchover (``avail-switchover-bandwidth``); None
+            if not set: QEMU uses the rate of the link.
+        channels: channels that send and hash pages at the same time; None if not known.
+        compressed: whether multifd compresses pages; None if not known.
+
+    Returns:
+        None before the end of the second round, where no page was classified, and where pages are compressed and the
+        bytes of rounds are not seen.
+    """
+    again = [r for r in rounds[-RECENT_ROUNDS:] if r.kind is Kind.ITERATIVE and compared_pages(r)]
+    points = dirtying_points(rounds)
+    link = link_of(rounds)
+    if not again or not points or link is None or (compressed and not link.weighed):
+        return None
+    limit = DOWNTIME_LIMIT_SECONDS if downtime_limit_seconds is None else downtime_limit_seconds
+    last = rounds[-1]
+    elapsed = last.start_seconds + last.duration_seconds
+    changed = changed_ratio(again, max(pages for _, pages in points))
+    hashing = page_hashing(again, channels)
+    best, expected, worst = (
+        Scenario(dirtying, ratio, link.page_bytes / rate, hash_seconds, WHOLE_PAGE_BYTES / (switchover_rate or rate))
+        for dirtying, ratio, rate, hash_seconds in (
+            (steady(points), changed.low, link.fastest, hashing.low),
+            (fitted(points), changed.expected, link.rate, hashing.expected),
+            (saturated(points), changed.high or 0, link.slowest, hashing.high or 0),
+        )
+    )
+    # pages may have been compressed to an unknown size: then QEMU's rate may be so low that there is no end at all
+    scenarios = best, expected, worst if link.weighed or compressed is False else None
+    dirty = expected.dirtying(last.duration_seconds)
+
+    def plan(skip: bool) -> Prediction:
+        ends = [simulate(scenario, last, elapsed, limit, skip) for scenario in scenarios]
+        return _prediction(
+            ends, functools.cache(lambda: _least(*(least_limit(scenario, last, skip) for scenario in scenarios)))
+        )
+
+    return Forecast(
+        after_round=last.round,
+        skipping=last.mode is Mode.SKIP,
+        unchanged_ratio=unchanged_ratio(again),
+        dirty_pages=round(dirty),
+        dirty_seconds=dirty * expected.sending,
+        changed_seconds=dirty * expected.changed_ratio * expected.sending,
+        link_rate=link.rate,
+        downtime_limit_seconds=limit,
+        as_is=plan(skip=False),
+        with_skip=plan(skip=True),
+        limit_assumed=downtime_limit_seconds is None,
+        switchover_rate=switchover_rate,
+        counted_ratio=expected.counting / expected.sending,
+    )
+
+
+def _prediction(ends: Sequence[End | None], least: Callable[[], Estimate | None]) -> Prediction:
+    best, expected, worst = ends
+    certain = (best is None) == (worst is None)
+    if expected is None:
+        return Prediction(False, certain, None, None, least)
+    best = best or expected
+
+    def estimate(of: Callable[[End], float]) -> Estimate:
+        low, high = of(best), None if worst is None else of(worst)
+        middle = of(expected)
+        return Estimate(min(low, middle), middle, None if high is None else max(high, middle))
+
+    return Prediction(
+        True, certain, estimate(lambda end: end.total_seconds), estimate(lambda end: end.downtime_seconds), least
+    )
+
+
+def _least(best: float | None, expected: float | None, worst: float | None) -> Estimate | None:
+    if expected is None:
+        return None
+    return Estimate(
+        expected if best is None else min(best, expected), expected, None if worst is None else max(worst, expected)
+    )
