@@ -136,8 +136,8 @@ dashboards: $(VENV)/ready  ## generate the JSON of the dashboards
 	@$(VENV)/bin/python -m dashboards
 
 documents: $(VENV)/ready  ## generate the documents and the picture of rooms that are made from code
-	@for pair in campaign:data-dictionary export:metrics service:configuration; do
-	    text=$$($(VENV)/bin/python -m fakedirty.$${pair%:*}.dictionary)
+	@for pair in campaign.dictionary:data-dictionary export.dictionary:metrics service.config_reference:configuration; do
+	    text=$$($(VENV)/bin/python -m fakedirty.$${pair%:*})
 	    printf '%s\n' "$$text" >docs/$${pair#*:}.md
 	done
 	$(VENV)/bin/python tests/helpers/rooms.py docs/architecture.md

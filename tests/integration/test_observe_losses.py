@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from fakedirty.cli.observe import INVALID, verdict
+from fakedirty.cli.observe import INVALID, exit_status
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.enums import Level
 from fakedirty.model.migration import Migration
@@ -16,6 +16,7 @@ from fakedirty.observe.decode.wire import LOST_PLACES
 from fakedirty.observe.host.target import by_pid
 from fakedirty.observe.live import LiveTrace
 from fakedirty.observe.observer import Observer
+from fakedirty.service.session import ObservationResult
 from migrating import SLOW, Notes, Pair, observed, pair, running, wait
 
 EVENTS, PAGES, UNREADABLE, TABLE, LATE, _BATCHES = LOST_PLACES
@@ -32,7 +33,7 @@ def migrate(vm: Pair, syncs: int, level: Level) -> None:
 def lost(migration: Migration, *where: str) -> int:
     assert set(migration.lost_events) <= set(where)
     assert not migration.valid
-    assert verdict(migration.valid) == INVALID
+    assert exit_status(ObservationResult(migration.valid is True, recorded=True)) == INVALID
     told = [entry for entry in migration.rounds if entry.lost_events]
     assert told
     assert all("events lost" in entry.invalid_reason for entry in told)

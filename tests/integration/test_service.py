@@ -13,7 +13,7 @@ import pytest
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.qmp.parameters import HASH, MODE
 from fakedirty.record.load import load
-from fakedirty.service.control import asking
+from fakedirty.service.control import held_request
 from grafana_server import TOKEN, Grafana, serving
 from migrating import SLOW, WORKLOAD, Pair, pair, wait
 from serving import fakedirty, said, service
@@ -81,13 +81,13 @@ def test_modes_are_put_back(tmp_path: Path) -> None:
             client.kill()
         wait(lambda: mode_of(vm) == "observe")
         # but not where somebody has meant something else since
-        with asking("mode", path=daemon.control, vm="web", mode="skip", hold=True):
+        with held_request("mode", path=daemon.control, vm="web", mode="skip", hold=True):
             assert daemon.said("mode", "off", *here).returncode == 0
         own = ("--qmp", str(vm.source.observer_socket))
         assert said("mode", "skip", "--revert-after", "0.2", *own).returncode == 0
         assert mode_of(vm) == "off"
         # by the next service, where one is killed
-        with asking("mode", path=daemon.control, vm="web", mode="skip", hold=True):
+        with held_request("mode", path=daemon.control, vm="web", mode="skip", hold=True):
             daemon.kill()
         assert mode_of(vm) == "skip"
         with service(tmp_path) as another:
@@ -97,7 +97,7 @@ def test_modes_are_put_back(tmp_path: Path) -> None:
             assert another.said("mode", "skip", "--revert-after", "600", *here).returncode == 0
             another.stop()
         assert mode_of(vm) == "off"
-    assert "an earlier service promised it" in another.log
+    assert "an earlier service had set the mode" in another.log
 
 
 def test_two_guests_of_one_name_and_a_qemu_without_the_series(tmp_path: Path) -> None:

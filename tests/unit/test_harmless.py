@@ -13,8 +13,9 @@ from pathlib import Path
 
 import fakedirty
 import pytest
+from fakedirty.cli.log_output import log_output
 from fakedirty.cli.main import main
-from fakedirty.cli.standard_streams import harmless_streams, show_warnings
+from fakedirty.cli.standard_streams import harmless_streams
 from fakedirty.errors import FakedirtyError, UsageError
 from fakedirty.harmless import harmless, harmless_lines
 from fakedirty.show.svg import svg
@@ -133,8 +134,7 @@ def test_whatever_a_command_raises_is_set_off(
 
 
 def test_whatever_is_logged_is_one_line(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    with harmless_streams():
-        show_warnings()
+    with harmless_streams(), log_output():
         for logger in ("fakedirty.observe.fleet", "asyncio"):
             logging.getLogger(logger).warning("%s cannot be observed", HOSTILE)
             try:
@@ -152,8 +152,9 @@ def test_whatever_is_logged_is_one_line(capfdbinary: pytest.CaptureFixture[bytes
 
 def test_warnings_of_libraries_are_one_line_too() -> None:
     code = (
-        "import sys, warnings\nfrom fakedirty.cli.standard_streams import harmless_streams, show_warnings\n"
-        "with harmless_streams():\n    show_warnings()\n    warnings.warn(sys.argv[1], UserWarning, stacklevel=1)\n"
+        "import sys, warnings\nfrom fakedirty.cli.log_output import log_output\n"
+        "from fakedirty.cli.standard_streams import harmless_streams\n"
+        "with harmless_streams(), log_output():\n    warnings.warn(sys.argv[1], UserWarning, stacklevel=1)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, HOSTILE], capture_output=True, check=True)
     assert b"forged" in done.stderr

@@ -1,9 +1,8 @@
-"""A campaign file: what it may say, and what is wrong with it, by key."""
+"""A campaign file: what it may contain, and what is refused, by key."""
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -13,9 +12,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from fakedirty.errors import UsageError
+from fakedirty.toml.document import Document, Problem, problems
+from fakedirty.toml.tables import Table, refuse, unknown
 
 from .treatments import ARMS
-from .validation import Table, problems, refuse, unknown
 from .workloads.kinds import KINDS, WorkloadKind
 
 ROUND = re.compile(r"round (\d+)")
@@ -32,7 +32,7 @@ TreatmentName = Annotated[str, AfterValidator(_treatment)]
 
 
 class Factors(Table):
-    """``[factors]``: what is varied; each combination of workload, memory, bandwidth and vCPUs is a cell."""
+    """``[factors]``: what a campaign varies. Each combination of workload, memory, bandwidth and vCPUs is a cell."""
 
     workload: list[str] = Field(min_length=1)
     memory_mib: list[int] = Field(min_length=1, default=[512])
@@ -51,7 +51,10 @@ class Factors(Table):
 
 
 class Toggle(Table):
-    """``[[toggles]]``: a change of mode in a running migration, of all treatments and repetitions or of these."""
+    """``[[toggles]]``: a change of mode in a running migration.
+
+    It applies to all treatments and repetitions, or to those that it names.
+    """
 
     at: str | float
     mode: Literal["off", "observe", "skip"]
@@ -72,16 +75,16 @@ class Toggle(Table):
 
     @property
     def after_round(self) -> int | None:
-        """The round that ends when it is due; None for one by the clock."""
+        """The round whose end it waits for; None for a toggle by the clock."""
         return int(self.at.removeprefix("round ")) - 1 if isinstance(self.at, str) else None
 
     @property
     def after_seconds(self) -> float | None:
-        """When it is due by the clock; None for one by round."""
+        """Seconds from the start of the migration; None for a toggle by round."""
         return None if isinstance(self.at, str) else float(self.at)
 
     def applies(self, treatment: str, repetition: int) -> bool:
-        """Whether a run of that treatment in that repetition has it."""
+        """Whether it is made in a run of that treatment in that repetition."""
         return (not self.treatments or treatment in self.treatments) and (
             not self.repetitions or repetition in self.repetitions
         )
@@ -94,12 +97,12 @@ class Spec(Table):
     seed: int = 1
     repetitions: int = Field(default=3, ge=1)
     time_limit_seconds: float = Field(default=60.0, gt=0)
-    ready_limit_seconds: float = Field(default=240.0, gt=0)  # for a guest to boot and get to work
+    ready_limit_seconds: float = Field(default=240.0, gt=0)  # for a guest to boot and to begin its work
     downtime_limit_ms: int = Field(default=300, ge=1)
-    service_seconds: float = Field(default=3.0, ge=0)  # that the guest is watched before the migration, and after it
+    service_seconds: float = Field(default=3.0, ge=0)  # how long the guest is measured before and after the migration
     level: Literal["qmp", "stock", "usdt", "patched"] = "patched"
     accelerator: Literal["tcg", "kvm"] = "tcg"
-    audit: bool = False  # a copy of every page is kept, and what the hash takes for equal is counted
+    audit: bool = False  # QEMU keeps a copy of every page, and counts pages that differ although their hashes are equal
     factors: Factors
     toggles: list[Toggle] = Field(default_factory=list)
     workloads: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -107,7 +110,7 @@ class Spec(Table):
 
 @dataclass(frozen=True, slots=True)
 class CampaignFile:
-    """A file that is right: its text, what it says, and its workloads by the names that the factors give."""
+    """A valid file: its text, its content, and its workloads by the names that the factors give."""
 
     text: str
     spec: Spec
@@ -115,71 +118,68 @@ class CampaignFile:
 
 
 def read(path: Path) -> CampaignFile:
-    """The campaign in a file; UsageError tells all that is wrong with it, a line each."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
-    try:
-        return parse(text)
-    except UsageError as error:
-        raise UsageError(*(f"{path}: {line}" for line in str(error).split("\n"))) from error
+    """The campaign in a file.
+
+    Raises:
+        UsageError: The file cannot be read, or is refused; each line of the message has file, line and key.
+    """
+    return _checked(Document.read(path))
 
 
 def parse(text: str) -> CampaignFile:
-    """The campaign that a text is; each line of a UsageError is a key and what is wrong there."""
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(str(error)) from error
-    try:
-        spec = Spec.model_validate(content)
-    except ValidationError as error:
-        raise UsageError(*problems(error, Spec)) from error
+    """The campaign in a text; as :func:`read`, without the name of a file."""
+    return _checked(Document(text))
+
+
+def _checked(document: Document) -> CampaignFile:
+    spec = document.checked(Spec)
     workloads: dict[str, WorkloadKind] = {}
-    wrong = [*_workloads(spec, workloads), *_contradictions(spec)]
-    wrong = wrong or list(_too_small(spec, workloads))
-    if wrong:
-        raise UsageError(*wrong)
-    return CampaignFile(text, spec, workloads)
+    found = [*_workloads(spec, workloads), *_contradictions(spec)]
+    if found := found or list(_too_small(spec, workloads)):
+        raise document.refusal(found)
+    return CampaignFile(document.text, spec, workloads)
 
 
-def _workloads(spec: Spec, made: dict[str, WorkloadKind]) -> Iterator[str]:
-    """Fill `made` with the workloads of the factors; what is wrong with their tables, or with others of the file."""
+def _workloads(spec: Spec, made: dict[str, WorkloadKind]) -> Iterator[Problem]:
+    """Put the workloads of the factors into `made`; the problems of their tables, and of the file's other ones."""
     for name, table in spec.workloads.items():
+        key = ("workloads", name)
         kind = table.get("kind", name)
-        if kind not in KINDS:
-            yield f"workloads.{name}.kind: {unknown('kind', str(kind), KINDS)}"
+        if not isinstance(kind, str) or kind not in KINDS:
+            yield Problem((*key, "kind"), unknown("kind", str(kind), KINDS))
             continue
         try:
             made[name] = KINDS[kind].model_validate(table)
         except ValidationError as error:
-            yield from problems(error, KINDS[kind], f"workloads.{name}")
+            yield from problems(error, KINDS[kind], key)
     for number, name in enumerate(spec.factors.workload):
         if name in spec.workloads:
             continue
         if name in KINDS:
             made[name] = KINDS[name]()
         else:
-            yield f"factors.workload[{number}]: {unknown('workload', name, [*spec.workloads, *KINDS])}"
+            reason = unknown("workload", name, [*spec.workloads, *KINDS])
+            yield Problem(("factors", "workload", number), reason)
 
 
-def _contradictions(spec: Spec) -> Iterator[str]:
+def _contradictions(spec: Spec) -> Iterator[Problem]:
+    """Toggles of treatments or repetitions that the campaign does not have."""
     for number, toggle in enumerate(spec.toggles):
         for at, name in enumerate(toggle.treatments):
             if name not in spec.factors.treatment:
                 known = unknown("treatment of this campaign", name, spec.factors.treatment)
-                yield f"toggles[{number}].treatments[{at}]: {known}"
+                yield Problem(("toggles", number, "treatments", at), known)
         for at, repetition in enumerate(toggle.repetitions):
             if not 1 <= repetition <= spec.repetitions:
-                yield f"toggles[{number}].repetitions[{at}]: there are 1 to {spec.repetitions}, not {repetition}"
+                reason = f"must be from 1 to {spec.repetitions}, not {repetition}"
+                yield Problem(("toggles", number, "repetitions", at), reason)
 
 
-def _too_small(spec: Spec, workloads: Mapping[str, WorkloadKind]) -> Iterator[str]:
-    """Guests that cannot have their workload."""
+def _too_small(spec: Spec, workloads: Mapping[str, WorkloadKind]) -> Iterator[Problem]:
+    """Guests whose memory does not hold their workload."""
     memories = enumerate(spec.factors.memory_mib)
     for (number, memory), name in product(memories, spec.factors.workload):
         try:
             workloads[name].check(memory)
         except UsageError as error:
-            yield f"factors.memory_mib[{number}]: with workload {name}: {error}"
+            yield Problem(("factors", "memory_mib", number), f"with workload {name}: {error}")

@@ -1,4 +1,4 @@
-"""``fakedirty config``: the configuration of the service, checked or begun."""
+"""``fakedirty config``: check the configuration of the service, or print an example."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import argparse
 from pathlib import Path
 
 from fakedirty.service.config import read
-from fakedirty.service.dictionary import example
+from fakedirty.service.config_reference import example
 
 from .printing import print_line
 
 NAME = "config"
-HELP = "check the configuration of the service, or print one to begin with"
+HELP = "check the configuration of the service, or print an example"
 EPILOG = """\
 examples:
-  fakedirty config check /etc/fakedirty.toml       what is wrong with it, with line and key
-  fakedirty config example                         every option at its default
+  fakedirty config check /etc/fakedirty.toml       report every error in it, with line and key
+  fakedirty config example                         print every option at its default
   fakedirty observe --all --config /etc/fakedirty.toml
 
-exit status: 0 done; 2 the file is wrong, or cannot be read
+exit status: 0 done; 2 the file has errors, or cannot be read
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Add the arguments of the command."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    checking = actions.add_parser("check", help="say what is wrong with a file")
+    checking = actions.add_parser("check", help="report the errors in a file")
     checking.add_argument("file", type=Path, metavar="FILE")
     actions.add_parser("example", help="print every option at its default")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check, or print."""
+    """Check a file, or print the example."""
     if arguments.action == "example":
         for line in example().splitlines():
             print_line(line)

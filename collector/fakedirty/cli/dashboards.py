@@ -1,4 +1,4 @@
-"""``fakedirty dashboards``: those that this installation carries, in a Grafana that is already there, or as files."""
+"""``fakedirty dashboards``: the dashboards of this installation, set up in a Grafana that runs, or written to files."""
 
 from __future__ import annotations
 
@@ -18,49 +18,57 @@ from fakedirty.record.output_checks import check_directory
 from .printing import print_json, print_line, print_notice
 
 NAME = "dashboards"
-HELP = "set up dashboards in a Grafana that is already there, or write them to files"
+HELP = "set up the dashboards in a Grafana that runs, or write them to files"
 TOKEN = "FAKEDIRTY_GRAFANA_TOKEN"
 EPILOG = f"""\
 examples:
-  fakedirty dashboards list                       what there is
-  fakedirty dashboards export DIR                 the JSON, to be provisioned or imported by hand
+  fakedirty dashboards list                       all dashboards of this installation
+  fakedirty dashboards export DIR                 their JSON, to be provisioned or imported by hand
   fakedirty dashboards push --url https://grafana.example/ --token-file token
-                                                  folder and dashboards, on a Prometheus that Grafana knows
+                                                  folder and dashboards, for a Prometheus that Grafana knows
   fakedirty dashboards push --url http://127.0.0.1:3000 --token-file token --prometheus http://127.0.0.1:9090
                                                   the data source, too
-  fakedirty dashboards push … --dry-run           say what would be done
+  fakedirty dashboards push … --dry-run           print what would be done
 
-The token is one of a service account whose role may do that (Admin; Editor without --prometheus). It is taken from
---token, --token-file or {TOKEN}; whoever may list processes can read the first.
+The token is that of a service account with the role Admin, or Editor without --prometheus. It comes from --token,
+--token-file or {TOKEN}; everybody who can list processes can read the first.
 
-exit status: 0 done, or nothing to be done; 1 Grafana does not answer, or refuses; 2 wrong usage
+exit status: 0 done, or nothing to do; 1 Grafana does not answer, or refuses; 2 wrong usage
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Add the arguments of the command."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     pushing = actions.add_parser("push", help="set up data source, folder and dashboards, as far as they differ")
-    pushing.add_argument("--url", required=True, metavar="URL", help="where that Grafana is")
+    pushing.add_argument("--url", required=True, metavar="URL", help="the URL of the Grafana")
     token = pushing.add_mutually_exclusive_group()
-    token.add_argument("--token", help="of a service account")
-    token.add_argument("--token-file", type=Path, metavar="FILE", help="file with that token")
-    pushing.add_argument("--ca", type=Path, metavar="FILE", help="the authority of its certificate, in PEM")
-    pushing.add_argument("--folder", default="fakedirty", metavar="NAME", help="for the dashboards; default: fakedirty")
-    pushing.add_argument("--prometheus", metavar="URL", help="where Grafana finds the Prometheus that has our metrics")
+    token.add_argument("--token", help="the token of a service account")
+    token.add_argument("--token-file", type=Path, metavar="FILE", help="a file with the token")
+    pushing.add_argument("--ca", type=Path, metavar="FILE", help="the certificate authority of the Grafana, in PEM")
     pushing.add_argument(
-        "--scrape-interval", type=_interval, default="2s", metavar="TIME", help="of that Prometheus; default: 2s"
+        "--folder", default="fakedirty", metavar="NAME", help="the folder for the dashboards; default: fakedirty"
     )
-    pushing.add_argument("--dry-run", action="store_true", help="change nothing, and say what would be")
-    listing = actions.add_parser("list", help="what there is")
-    exporting = actions.add_parser("export", help="write the JSON of each")
+    pushing.add_argument(
+        "--prometheus", metavar="URL", help="the URL at which Grafana reaches the Prometheus with the metrics"
+    )
+    pushing.add_argument(
+        "--scrape-interval",
+        type=_interval,
+        default="2s",
+        metavar="TIME",
+        help="the scrape interval of that Prometheus; default: 2s",
+    )
+    pushing.add_argument("--dry-run", action="store_true", help="change nothing, and print what would be done")
+    listing = actions.add_parser("list", help="list the dashboards")
+    exporting = actions.add_parser("export", help="write the JSON of each dashboard")
     exporting.add_argument("directory", type=Path, metavar="DIR")
     for action in (pushing, listing, exporting):
-        action.add_argument("--json", action="store_true", help="say it in JSON")
+        action.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do the one that was asked for."""
+    """Do what the arguments name."""
     match arguments.action:
         case "push":
             _push(arguments)
@@ -82,18 +90,18 @@ def _push(arguments: argparse.Namespace) -> None:
         if fault := push.fault():
             print_notice(f"fakedirty: {fault}")
     if arguments.json:
-        told = {"url": str(place), "dry_run": arguments.dry_run, "steps": [dataclasses.asdict(step) for step in steps]}
-        print_json(told)
+        done = [dataclasses.asdict(step) for step in steps]
+        print_json({"url": str(place), "dry_run": arguments.dry_run, "steps": done})
     else:
-        _say(steps, arguments.dry_run)
+        _print(steps, arguments.dry_run)
 
 
-def _say(steps: list[Step], dry_run: bool) -> None:
+def _print(steps: list[Step], dry_run: bool) -> None:
     for step in steps:
         action = f"would be {step.action}" if dry_run and step.action != UNCHANGED else step.action
         print_line(f"{step.kind} {step.name}: {action}" + (f", {step.url}" if step.url else ""))
     if all(step.action == UNCHANGED for step in steps):
-        print_line("nothing to be changed")
+        print_line("nothing to change")
 
 
 def _token(arguments: argparse.Namespace) -> str:
@@ -103,7 +111,7 @@ def _token(arguments: argparse.Namespace) -> str:
         return read_token(arguments.token_file)
     if TOKEN in os.environ:
         return checked_token(os.environ[TOKEN])
-    raise UsageError(f"Grafana asks for a token: give --token-file FILE, or set {TOKEN}")
+    raise UsageError(f"Grafana needs a token: give --token-file FILE, or set {TOKEN}")
 
 
 def _list(as_json: bool) -> None:
@@ -131,7 +139,7 @@ def _export(directory: Path, as_json: bool) -> None:
 
 
 def _interval(text: str) -> str:
-    """A duration as Grafana and Prometheus write it."""
+    """A duration in the form of Grafana and Prometheus."""
     if not re.fullmatch(r"[1-9]\d*(ms|s|m|h)", text):
         raise argparse.ArgumentTypeError(f"{text!r}: expected a duration, such as 15s")
     return text

@@ -1,124 +1,42 @@
-"""``fakedirty doctor``: what can be observed here, of which QEMU, and why not more."""
+"""``fakedirty doctor``: the level at which each QEMU can be observed here, and why not at a higher one."""
 
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 
-from rich.text import Text
-
-from fakedirty.observe.doctor import Examination, TargetReport, examine
-from fakedirty.observe.host.host_checks import blocking
-from fakedirty.observe.host.machine import HostCheck
+from fakedirty.observe.doctor import examine
+from fakedirty.show.doctor import examination_lines
 from fakedirty.show.terminal import Terminal
 
 from .printing import print_json
 from .targets import add_selectors, choose
 
 NAME = "doctor"
-HELP = "say what can be observed on this machine, and what is missing"
+HELP = "check what can be observed on this machine, and what is missing"
 EPILOG = """\
 examples:
   fakedirty doctor                     this machine, and every QEMU that runs on it
   fakedirty doctor --vm web --json     one QEMU, for a program to read
 
-exit status: 0 some QEMU that was looked at can be observed (or, where none runs, one could be at a level above
-qmp); 1 not so; 2 wrong usage
+exit status: 0 at least one of the QEMUs can be observed (or, where none runs, one could be at a level above qmp);
+1 none can; 2 wrong usage
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Add the arguments of the command."""
     add_selectors(parser)
-    parser.add_argument("--json", action="store_true", help="say it in JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Look, and say; the exit status says whether anything can be observed."""
+    """Examine the host and its QEMUs, and print the report."""
     named = any(value is not None for value in (arguments.pid, arguments.vm, arguments.qmp))
     examination = examine([choose(arguments)] if named else None, qmp_path=arguments.qmp)
     if arguments.json:
         print_json(examination.as_dict())
     else:
         terminal = Terminal()
-        for line in report(examination):
+        for line in examination_lines(examination):
             terminal.print(line, soft_wrap=True, highlight=False)
-    return 0 if healthy(examination) else 1
-
-
-def healthy(examination: Examination) -> bool:
-    """Whether any QEMU can be observed; where none runs, whether one could be by eBPF."""
-    if examination.targets:
-        return any(target.level is not None for target in examination.targets)
-    return not (
-        examination.headers_problem
-        or examination.missing_capabilities
-        or blocking(examination.host)
-        or not examination.kernel.uprobes
-        or not examination.kernel.ring_buffer
-    )
-
-
-def report(examination: Examination) -> list[Text]:
-    """The lines for a person."""
-    kernel = examination.kernel
-    lines = [Text("this machine", "bold")]
-    features = ", ".join(
-        f"{name} {'yes' if has else 'no'}"
-        for name, has in (("uprobes", kernel.uprobes), ("ring buffer", kernel.ring_buffer), ("JIT", kernel.jit))
-    )
-    lines.append(_item(f"kernel {kernel.release}", features, "; ".join(kernel.problems)))
-    lines.append(_item("kernel headers", examination.headers, examination.headers_problem))
-    lacking = ", ".join(f"{name} (to {purpose})" for name, purpose in examination.missing_capabilities.items())
-    lines.append(_item("capabilities", "all that are needed", lacking and f"missing {lacking}; run as root"))
-    lines += [line for row in examination.host for line in _row(row)]
-    if lacking or examination.headers_problem or blocking(examination.host):
-        lines.append(Text("  what still works: level qmp, which needs a QMP socket alone"))
-    if not examination.targets:
-        lines.append(Text("no QEMU runs here, or none that this user may see", "yellow"))
-    for target in examination.targets:
-        lines += _target(target)
-    return lines
-
-
-def _target(target: TargetReport) -> list[Text]:
-    level = Text(f"level {target.level}", "green") if target.level else Text("cannot be observed", "bold red")
-    lines = [Text(f"{target.vm}, pid {target.pid}: ", "bold") + level, Text(f"  program: {target.program}")]
-    lines.append(Text(f"  version: {target.version or 'unknown, no QMP socket answers'}"))
-    if target.build_id:
-        lines.append(Text(f"  build id: {target.build_id}"))
-    if target.capabilities is not None:
-        lines.append(Text(f"  capabilities on: {', '.join(target.capabilities) or 'none'}"))
-    if target.modes:
-        lines.append(Text(f"  modes: {', '.join(target.modes)}"))
-        lines.append(Text(f"  hashes: {_hashes(target.hashes)}"))
-    lines += [Text(f"  {name}: {meaning}", "yellow") for name, meaning in target.consequences.items()]
-    if target.huge_pages:
-        lines.append(Text(f"  huge pages: {', '.join(f'{size >> 20} MiB' for size in target.huge_pages)}"))
-    lines += [Text(f"  not at level {level}: {why}", "yellow") for level, why in target.reasons.items()]
-    # the compiler may have put a trace event into the code many times
-    alike = Counter((point.symbol, point.instruction, point.emulated) for point in target.attach_points)
-    for (symbol, instruction, emulated), number in alike.items():
-        cost = "emulated: cheap" if emulated else "single-stepped: dear"
-        times = f", {number} times" if number > 1 else ""
-        lines.append(Text(f"  attaches at: {symbol}, `{instruction}`{times} ({cost})"))
-    lines += [_item(f"QMP {socket.path}", "answers", socket.problem) for socket in target.qmp]
-    return lines
-
-
-def _hashes(names: list[str] | None) -> str:
-    if names is None:
-        return "those that are built in are not known"
-    return ", ".join(names) or "one, which is not chosen"
-
-
-def _row(row: HostCheck) -> list[Text]:
-    """What was found, and below it what then fails and what to do."""
-    if not row.fails:
-        return [_item(row.name, row.found, "")]
-    style = "bold red" if row.blocks else "yellow"
-    return [Text(f"  {row.name}: ") + Text(row.found, style), Text(f"    {row.fails}; {row.remedy}", style)]
-
-
-def _item(title: str, good: str, problem: str) -> Text:
-    return Text(f"  {title}: ") + (Text(problem, "bold red") if problem else Text(good, "green"))
+    return 0 if examination.observable else 1

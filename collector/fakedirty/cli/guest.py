@@ -1,4 +1,4 @@
-"""``fakedirty guest``: build the guests, and say where they are."""
+"""``fakedirty guest``: build the guests, and print where they are."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument("action", choices=("build",), help="build what is not cached, and print where it is")
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "action", choices=("build",), help="build the guests that are not cached, and print where they are"
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="guests to build; default: the ground-truth guests")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Build the guests that were named."""
+    """Build the guests that are named."""
     from fakedirty.lab.guests import services
     from fakedirty.lab.guests.recipes import GUESTS, build_guest
 

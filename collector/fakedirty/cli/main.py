@@ -1,4 +1,4 @@
-"""The command `fakedirty`: finds the subcommand, and alone turns errors into messages and exit statuses."""
+"""The command `fakedirty`: runs a subcommand. Here alone, errors become messages and exit statuses."""
 
 from __future__ import annotations
 
@@ -15,33 +15,34 @@ from fakedirty import __version__
 from fakedirty.errors import FakedirtyError, MissingError, UsageError
 from fakedirty.harmless import harmless
 
+from .log_output import log_output
 from .printing import print_notice
-from .standard_streams import harmless_streams, show_fault, show_warnings
+from .standard_streams import harmless_streams, show_fault
 
-#: each subcommand, a module of this package by the same name, and its line in ``--help``. The module is
-#: imported when it is asked for, and has NAME, HELP, add_arguments(parser), run(arguments) -> status, EPILOG if any
+#: each subcommand with its line in ``--help``. It is a module of this package by the same name, imported when it is
+#: called; the module has NAME, HELP, add_arguments(parser), run(arguments) -> exit status, and perhaps EPILOG
 COMMANDS = {
-    "doctor": "say what can be observed on this machine, and what is missing",
+    "doctor": "check what can be observed on this machine, and what is missing",
     "observe": "observe migrations of a running QEMU: table, files, metrics",
-    "pages": "say what page records tell: hot pages, streaks, RAM blocks, duplicates, a picture of RAM",
-    "replay": "make tables and files of a recorded trace again",
-    "status": "say what the service of this host observes",
-    "watch": "the migrations of this host as they go, with the verdict on each",
-    "config": "check the configuration of the service, or print one to begin with",
-    "runs": "look back at what was recorded: list, show, compare, export",
-    "dashboards": "set up dashboards in a Grafana that is already there, or write them to files",
+    "pages": "evaluate page records: hot pages, streaks, RAM blocks, duplicates, a picture of RAM",
+    "replay": "make tables and files from a recorded trace",
+    "status": "show which QEMUs the service of this host observes",
+    "watch": "watch the migrations of this host while they run, with the verdict on each",
+    "config": "check the configuration of the service, or print an example",
+    "runs": "list, show, compare and export recorded migrations",
+    "dashboards": "set up the dashboards in a Grafana that runs, or write them to files",
     "mode": "switch a running QEMU between off, observe and skip",
     "demo": "migrate a guest whose pages are known, without and with skipping",
     "fuzz": "migrate at random with modes toggled, and compare every page after each",
     "bench": "measure convergence and cost: treatments side by side, again and again",
     "campaign": "run an experiment that a file describes, and keep every run of it",
-    "qemu": "build the patched QEMU, or say where it is",
+    "qemu": "build the patched QEMU, or print where it is",
     "guest": "build the guests of the laboratory",
 }
 
 EPILOG = """\
 examples:
-  fakedirty doctor                                   what can be seen, of which QEMU, and why not more
+  fakedirty doctor                                   the level at which each QEMU can be observed, and why not higher
   fakedirty observe --out runs --listen 127.0.0.1:9752
                                                      observe the one QEMU that runs; record it, serve /metrics
   fakedirty observe --qmp /run/vm.qmp --once         without root: one migration, by QMP alone
@@ -56,12 +57,11 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
-    with harmless_streams():
+    with harmless_streams(), log_output():
         return _main(list(sys.argv[1:] if argv is None else argv))
 
 
 def _main(arguments: list[str]) -> int:
-    show_warnings()
     try:
         return _run(arguments)
     except UsageError as error:
@@ -72,7 +72,7 @@ def _main(arguments: list[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return FAILED
-    except Exception:  # noqa: BLE001 - a fault of ours: Python would print as it is what an exception quotes
+    except Exception:  # noqa: BLE001 - a fault of ours: Python would print text from outside that it quotes
         show_fault(traceback.format_exc())
         return FAILED
     finally:
@@ -80,7 +80,7 @@ def _main(arguments: list[str]) -> int:
 
 
 def _flush() -> None:
-    """Say the rest now: at its exit, Python would take a reader who has left for a failure of the command."""
+    """Write the rest now: when Python itself flushes at exit, a reader who has left makes the command fail."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -98,9 +98,13 @@ def _run(arguments: list[str]) -> int:
 
 
 def parser_for(wanted: str | None) -> tuple[argparse.ArgumentParser, ModuleType | None]:
-    """The parser of all that is asked for where `wanted` is the command, and its module; the other commands are names.
+    """The parser, and the module of the command.
 
-    A module is imported only where it is wanted, as some need much.
+    Only the module of the wanted command is imported, because some import large libraries; the other commands have no
+    arguments in this parser.
+
+    Args:
+        wanted: The name of a command; None, or a name that does not exist, for no command.
     """
     parser = _Parser(
         prog="fakedirty",
@@ -133,7 +137,7 @@ def _command(name: str) -> ModuleType:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Its errors quote arguments."""
+    """Makes its errors harmless, as they quote arguments."""
 
     def error(self, message: str) -> NoReturn:
         super().error(harmless(message))

@@ -1,4 +1,4 @@
-"""What a command prints: lines, each harmless by itself, and JSON."""
+"""Text that commands print: lines, each harmless by itself, and JSON."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _WRITING = threading.Lock()
 
 
 def print_line(text: str) -> None:
-    """One line on standard output, whatever ends of lines are in it."""
+    """Print one line on standard output; ends of lines in `text` are escaped."""
     _write(sys.stdout, harmless(text))
 
 
 def print_notice(text: str) -> None:
-    """One line on standard error: what a person is to know, and a program that reads the output is not."""
+    """Print one line on standard error: for a person, not for a program that reads the output."""
     _write(sys.stderr, harmless(text))
 
 
 def print_json(value: object, indent: int | None = 2) -> None:
-    """`value` in JSON on standard output, in ASCII."""
+    """Print `value` on standard output, in JSON and in ASCII."""
     _write(sys.stdout, json.dumps(value, indent=indent))
 
 
 def _write(stream: TextIO, text: str) -> None:
-    """A line as a whole: threads of several QEMUs write lines."""
+    """Write a whole line: several threads write lines."""
     with _WRITING:
         stream.write(f"{text}\n")
         stream.flush()

@@ -1,4 +1,4 @@
-"""``fakedirty runs``: looking back at what was recorded."""
+"""``fakedirty runs``: recorded migrations: listed, shown, compared and exported."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from rich.table import Table
-from rich.text import Text
 
 from fakedirty.errors import RecordError, UsageError
-from fakedirty.format.numbers import UNSEEN, milliseconds, size
 from fakedirty.harmless import harmless
 from fakedirty.model.vm_names import visible
 from fakedirty.record.json_lines import JsonLines
@@ -21,52 +17,55 @@ from fakedirty.record.load import load, rows
 from fakedirty.record.output_checks import check_file
 from fakedirty.record.restore import clock_of, manifest_of, restore
 from fakedirty.show.compare import comparison
+from fakedirty.show.recordings import migrations_table
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
 
 from .printing import print_json, print_notice
 
 NAME = "runs"
-HELP = "look back at what was recorded: list, show, compare, export"
+HELP = "list, show, compare and export recorded migrations"
 EPILOG = """\
 examples:
   fakedirty runs list runs                          every migration below runs, the latest last
   fakedirty runs list runs --vm web --json
-  fakedirty runs show runs/web/20261124T*           its rounds, as they were shown while it ran
-  fakedirty runs show 6601103a --in runs            by its migration id, or the beginning of it
+  fakedirty runs show runs/web/20261124T*           the rounds of one, as they were shown while it ran
+  fakedirty runs show 6601103a --in runs            the migration with this id, or one that begins so
   fakedirty runs compare 6601103a 20c33b16 --in runs
-  fakedirty runs export runs rounds.csv             all rounds of all migrations; .parquet works as well
+  fakedirty runs export runs rounds.csv             all rounds of all migrations; or as .parquet
   fakedirty runs export runs pages.parquet --table pages
 
-exit status: 0 done; 1 nothing was recorded there, or it cannot be read; 2 wrong usage
+exit status: 0 done; 1 no recording there, or one that cannot be read; 2 wrong usage
 """
 
-TABLES = ("rounds", "migrations", "toggles", "pages")  # by the names that `fakedirty.load(path)` gives them
+TABLES = ("rounds", "migrations", "toggles", "pages")  # attributes of what `fakedirty.load(path)` returns
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Add the arguments of the command."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="every migration that was recorded, the latest last")
-    listing.add_argument("path", type=Path, metavar="DIR", help="what `--out` wrote")
-    listing.add_argument("--vm", metavar="NAME", help="of this VM alone")
-    listing.add_argument("--json", action="store_true", help="say it in JSON")
+    listing = actions.add_parser("list", help="all recorded migrations, the latest last")
+    listing.add_argument("path", type=Path, metavar="DIR", help="the directory that `--out` named")
+    listing.add_argument("--vm", metavar="NAME", help="only those of this VM")
+    listing.add_argument("--json", action="store_true", help="print JSON")
     showing = actions.add_parser("show", help="the rounds of one migration")
-    showing.add_argument("migration", help="its directory, or (with --in) its id or the beginning of it")
-    showing.add_argument("--json", action="store_true", help="say it in JSON")
-    comparing = actions.add_parser("compare", help="migrations side by side, the first as the measure")
+    showing.add_argument("migration", help="its directory, or (with --in) its id or the beginning of its id")
+    showing.add_argument("--json", action="store_true", help="print JSON")
+    comparing = actions.add_parser("compare", help="migrations side by side, compared with the first")
     comparing.add_argument("migrations", nargs="+", metavar="migration", help="as for show")
-    comparing.add_argument("--json", action="store_true", help="say it in JSON")
+    comparing.add_argument("--json", action="store_true", help="print JSON")
     for action in (showing, comparing):
-        action.add_argument("--in", dest="where", type=Path, metavar="DIR", help="what `--out` wrote")
-    exporting = actions.add_parser("export", help="one table of all migrations, as one file")
-    exporting.add_argument("path", type=Path, metavar="DIR", help="what `--out` wrote")
-    exporting.add_argument("file", metavar="FILE", help="a .csv or .parquet file, which must not exist; - for CSV here")
+        action.add_argument("--in", dest="where", type=Path, metavar="DIR", help="the directory that `--out` named")
+    exporting = actions.add_parser("export", help="write one table of all migrations into one file")
+    exporting.add_argument("path", type=Path, metavar="DIR", help="the directory that `--out` named")
+    exporting.add_argument(
+        "file", metavar="FILE", help="a .csv or .parquet file, which must not exist; - for CSV on standard output"
+    )
     exporting.add_argument("--table", choices=TABLES, default="rounds", help="which table; default: rounds")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do the one that was asked for."""
+    """Do what the arguments name."""
     match arguments.action:
         case "list":
             _list(arguments)
@@ -80,12 +79,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _directory(name: str, where: Path | None) -> Path:
-    """The recording that is meant; UsageError where it is none or several."""
+    """The directory of the migration that is meant; UsageError where there is none, or several could be meant."""
     path = Path(name)
     if (path / "manifest.json").exists():
         return path
     if where is None:
-        raise UsageError(f"{name} is not the directory of a migration; for an id, say where to look: --in DIR")
+        raise UsageError(
+            f"{name} is not the directory of a migration; for an id, name the directory to search: --in DIR"
+        )
     recording = load(where)
     ids = recording.migrations["migration_id"]
     found = [directory for directory, each in zip(recording.directories, ids, strict=True) if each.startswith(name)]
@@ -111,36 +112,11 @@ def _list(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(listed)
     else:
-        Terminal().print(_listing(listed), highlight=False)
-
-
-def _listing(listed: Sequence[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in ("migration", "vm", "started", "outcome", "total", "downtime", "sent", "rounds", "fake", "valid"):
-        table.add_column(head, justify="right" if head in ("total", "downtime", "sent", "rounds", "fake") else "left")
-    for row in listed:
-        arrived = row["side"] == "destination"
-        fake, visited = row["fake_pages"], row["visited_pages"]
-        share = None if fake is None or not visited else fake / visited
-        table.add_row(
-            row["migration_id"],
-            row["vm"],
-            row["started_at"][:19].replace("T", " "),
-            "arrived" if arrived else row["outcome"],
-            milliseconds(row["total_time_ms"]),
-            milliseconds(row["downtime_ms"]),
-            size(row["transferred_bytes"]),
-            str(row["rounds"] or 0),
-            UNSEEN if share is None else f"{share:.0%}",
-            {True: Text("yes", "green"), False: Text("NO", "bold red"), None: Text(row["totals"] or UNSEEN)}[
-                row["valid"]
-            ],
-        )
-    return table
+        Terminal().print(migrations_table(listed), highlight=False)
 
 
 def _show(directory: Path, as_json: bool) -> None:
-    """As it was shown when it ran."""
+    """Show it as it was shown when it ran."""
     manifest = manifest_of(directory)
     screen = JsonLines(sys.stdout, manifest["run_id"], lambda: clock_of(manifest)) if as_json else LiveTable(Terminal())
     restore(directory, [screen])
@@ -156,7 +132,7 @@ def _compare(directories: Sequence[Path], as_json: bool) -> None:
 
 
 def _harmless(frame: pd.DataFrame) -> pd.DataFrame:
-    """For whoever looks at it: a file has the text as it is."""
+    """The table for a terminal; a file gets the text unchanged."""
     return frame.map(lambda value: harmless(value) if isinstance(value, str) else value)
 
 

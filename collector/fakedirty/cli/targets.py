@@ -1,4 +1,4 @@
-"""Which QEMU is meant: the selectors that commands share, and the choice that they make."""
+"""The selectors of a QEMU that commands share, and the QEMU that they select."""
 
 from __future__ import annotations
 
@@ -12,17 +12,24 @@ from fakedirty.qmp.socket_owner import serving
 
 
 def add_selectors(parser: argparse.ArgumentParser) -> None:
-    """``--pid``, ``--vm``, ``--qmp``."""
+    """Add ``--pid``, ``--vm`` and ``--qmp``."""
     parser.add_argument("--pid", type=int, metavar="PID", help="the QEMU with this process id")
     parser.add_argument("--vm", metavar="NAME", help="the QEMU whose VM has this name (-name)")
-    parser.add_argument("--qmp", type=Path, metavar="SOCKET", help="a QMP socket of it; alone, it also says which QEMU")
+    parser.add_argument(
+        "--qmp", type=Path, metavar="SOCKET", help="a QMP socket of it; alone, it also selects the QEMU"
+    )
 
 
 def choose(arguments: argparse.Namespace) -> Target:
-    """The one QEMU that the selectors mean; without any, the only one that runs."""
+    """The one QEMU that the selectors mean; without any, the only one that runs.
+
+    Raises:
+        TargetError: There is no such QEMU.
+        UsageError: Several QEMUs could be meant.
+    """
     if arguments.pid is not None:
         target = by_pid(arguments.pid)
-        # both may be given, and have to mean the same
+        # where both are given, they must mean the same QEMU
         return target if arguments.vm is None else named(arguments.vm, [target])
     targets = find_all()
     if arguments.vm is not None:

@@ -79,6 +79,19 @@ class Examination:
         """Plain data for JSON."""
         return asdict(self)
 
+    @property
+    def observable(self) -> bool:
+        """Whether any of the QEMUs can be observed; where there is none, whether one could be with eBPF."""
+        if self.targets:
+            return any(target.level is not None for target in self.targets)
+        return not (
+            self.headers_problem
+            or self.missing_capabilities
+            or host_checks.blocking(self.host)
+            or not self.kernel.uprobes
+            or not self.kernel.ring_buffer
+        )
+
 
 def examine(targets: list[Target] | None = None, *, qmp_path: Path | None = None, proc: Path = PROC) -> Examination:
     """Examine the given QEMUs, or all that run. What is missing is in the result, and raises no error."""

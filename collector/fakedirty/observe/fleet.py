@@ -259,12 +259,17 @@ class Fleet:
 
         In the latter two cases it is tried again.
         """
+        was_observed = member.observer is not None
         try:
             self._part(member)
         except Exception as another:  # noqa: BLE001 - the others are to be observed
             error = error or another
         if error is not None:
             self._failed(member, error)
+        elif was_observed:
+            other = "it runs another executable" if member.successor else "the observation ends"
+            why = "it has ended" if member.over else other
+            _log.info("%s (pid %d) is no longer observed: %s", member.target.vm, member.target.pid, why)
         if member.successor and not member.over:
             member.target, member.successor = member.successor, None
             member.thread, member.stepping, member.due = None, False, time.monotonic()
@@ -280,6 +285,7 @@ class Fleet:
                 _log.warning("%s (pid %d) is not observed: %s", target.vm, target.pid, error)
         member.thread = None
         member.stepping = False
+        _log.debug("%s (pid %d) is tried again in %g s", target.vm, target.pid, member.pause)
         member.due = time.monotonic() + member.pause
         member.pause = min(2 * member.pause, LATEST_RETRY_SECONDS)
 

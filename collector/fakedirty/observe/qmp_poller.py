@@ -113,6 +113,7 @@ class QmpPoller:
         for place in places if self._qmp is None else ():
             with contextlib.suppress(QmpError):
                 self._qmp, self._held_at = connect(place), place
+                _log.info("the connection to %s is kept: no other client can use that socket", place)
                 break
         if self._qmp is None:
             with turn(self._monitors) as qmp:
@@ -158,5 +159,6 @@ class QmpPoller:
     def close(self) -> None:
         """Close the connection."""
         if self._qmp is not None:
+            _log.info("the connection to %s is given back", self._held_at)
             self._qmp.close()
         self._qmp = self._held_at = None

@@ -1,1 +1,1 @@
-"""What an operator runs once per host: its configuration, and what keeps it going."""
+"""The service of a host, the observation of one QEMU, and what both are made of: options, outputs, signals."""

@@ -1,8 +1,8 @@
-"""The service's socket: whoever may asks by one JSON object a line, and is answered by one.
+"""The control socket of the service: a client sends requests, and gets answers, each a JSON object on one line.
 
-``{"command": "mode", "vm": "web", "mode": "skip"}`` is answered by ``{"return": …}`` or by ``{"error": "…", "kind":
-"TargetError"}``. The socket is its owner's alone, and the kernel says who asks. A client that says nothing, or garbage,
-is let go; none keeps another from being answered.
+The request ``{"command": "mode", "vm": "web", "mode": "skip"}`` has the answer ``{"return": …}`` or ``{"error": "…",
+"kind": "TargetError"}``. Only the owner of the socket and root may use it; the kernel says which process the client is.
+A client that sends nothing, or no request, is disconnected; no client keeps another one waiting.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fakedirty import errors
 from fakedirty.errors import FakedirtyError, MissingError, UsageError
 
 DEFAULT_SOCKET = Path("/run/fakedirty/control")
-PATIENCE_SECONDS = 10.0  # with a client that says nothing, and with a service that does not answer
+PATIENCE_SECONDS = 10.0  # for a client that sends nothing, and for a service that does not answer
 LONGEST = 1 << 16  # bytes of a request
 MOST_CLIENTS = 32
 
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The process at the other end."""
+    """The process of a client."""
 
     pid: int
     uid: int
@@ -47,12 +47,13 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An answer that holds for as long as the client stays: `release` is called when it has left, however that was."""
+    """An answer that is in force while the client stays connected; `release` is called when it has left, in any way."""
 
     answer: object
     release: Callable[[], None]
 
 
+#: answers a request of a client; FakedirtyError refuses it
 Handler = Callable[[Mapping[str, Any], Caller], object]
 
 
@@ -62,7 +63,15 @@ class NoServiceError(MissingError):
 
 @contextmanager
 def serving(path: Path, handlers: Mapping[str, Handler]) -> Iterator[None]:
-    """Answer at `path` for as long as the context lasts; UsageError where another service does."""
+    """Answer requests while the ``with`` block runs.
+
+    Args:
+        path: The socket, which must not exist, or be left over from a service that was killed.
+        handlers: What answers each command.
+
+    Raises:
+        UsageError: Another service answers there, or the socket cannot be made.
+    """
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listening(path))
         clients = threading.BoundedSemaphore(MOST_CLIENTS)
@@ -79,19 +88,19 @@ def serving(path: Path, handlers: Mapping[str, Handler]) -> Iterator[None]:
 
 @contextmanager
 def _listening(path: Path) -> Iterator[socket.socket]:
-    """Its owner's alone from the first moment. What a killed service left behind is replaced."""
+    """A socket that only its owner can use, from the first moment. One that a killed service left is replaced."""
     if path.exists():
         if not path.is_socket():
-            raise UsageError(f"{path} is there, and is no socket: name another")
+            raise UsageError(f"{path} exists, and is no socket: name another")
         try:
-            told = ask("status", path=path)
+            status = request("status", path=path)
         except FakedirtyError as error:
             if not isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
-                # a service that is stopped for now goes on later, with the same promises
+                # a service that is stopped for now may go on later, with the same pending reverts
                 raise UsageError(f"{error}: stop it, or name another") from error
             path.unlink(missing_ok=True)
         else:
-            raise UsageError(f"a service answers at {path} already (pid {told['pid']}): stop it, or name another")
+            raise UsageError(f"a service answers at {path} already (pid {status['pid']}): stop it, or name another")
     with socket.socket(socket.AF_UNIX) as listener:
         before = os.umask(0o022)
         try:
@@ -110,11 +119,11 @@ def _accept(listener: socket.socket, handlers: Mapping[str, Handler], clients: t
     while True:
         try:
             link, _ = listener.accept()
-        except OSError:  # it was shut down
+        except OSError:  # the listener was shut down
             return
         if not clients.acquire(blocking=False):
             with link, contextlib.suppress(OSError):
-                _send(link, _error(UsageError(f"{MOST_CLIENTS} clients ask already: try again")))
+                _send(link, _error(UsageError(f"{MOST_CLIENTS} clients are connected already: try again")))
             continue
         threading.Thread(target=_serve, args=(link, handlers, clients), name="control client", daemon=True).start()
 
@@ -124,12 +133,14 @@ def _serve(link: socket.socket, handlers: Mapping[str, Handler], clients: thread
         with link, contextlib.suppress(OSError):
             link.settimeout(PATIENCE_SECONDS)
             pid, uid, _gid = _UCRED.unpack(link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-            if uid not in (0, os.geteuid()):  # the mode of the socket says so already, unless somebody changed it
-                _send(link, _error(UsageError(f"user {uid} may not ask this service: its owner or root may")))
+            caller = Caller(pid, uid)
+            if uid not in (0, os.geteuid()):  # the mode of the socket forbids it already, unless somebody changed it
+                _log.warning("refused %s: only the owner of this service and root may use it", caller)
+                _send(link, _error(UsageError(f"user {uid} may not use this service: its owner and root may")))
                 return
             with link.makefile("rb") as lines:
                 while (line := lines.readline(LONGEST + 1)) and not _has_left(link):
-                    answer = _answer(line, handlers, Caller(pid, uid))
+                    answer = _answer(line, handlers, caller)
                     if isinstance(answer, Held):
                         _hold(link, answer)
                         return
@@ -141,34 +152,37 @@ def _serve(link: socket.socket, handlers: Mapping[str, Handler], clients: thread
 
 
 def _has_left(link: socket.socket) -> bool:
-    """Whether nobody is there to be answered: who has given up may have done something else since."""
+    """Whether the client has left: one that has given up may have done something else since."""
     ends = select.poll()
     ends.register(link, 0)
     return bool(ends.poll(0))
 
 
-def _answer(line: bytes, handlers: Mapping[str, Handler], asker: Caller) -> dict[str, object] | Held:
+def _answer(line: bytes, handlers: Mapping[str, Handler], caller: Caller) -> dict[str, object] | Held:
+    command: object = "a request"
     try:
         if len(line) > LONGEST:
             raise UsageError(f"a request has {LONGEST} bytes at most")
         try:
-            request = json.loads(line)
-            handler = handlers.get(request["command"])
+            content = json.loads(line)
+            handler = handlers.get(content["command"])
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError('expected a JSON object on one line, such as {"command": "status"}') from error
+        command = content["command"]
         if handler is None:
-            raise UsageError(f"no command {request['command']!r}; there are {', '.join(handlers)}")
-        answer = handler(request, asker)
+            raise UsageError(f"no command {command!r}; there are {', '.join(handlers)}")
+        answer = handler(content, caller)
     except FakedirtyError as error:
+        _log.info("refused %s of %s: %s", command, caller, error)
         return _error(error)
     except Exception:  # noqa: BLE001 - a fault in one answer must not end the service
-        _log.exception("a request of process %d failed", asker.pid)
+        _log.exception("a request of process %d failed", caller.pid)
         return _error(FakedirtyError("the service could not do it; its log says why"))
     return answer if isinstance(answer, Held) else {"return": answer}
 
 
 def _hold(link: socket.socket, held: Held) -> None:
-    """Until the client has left; what it says meanwhile is of no interest."""
+    """Wait until the client has left, and ignore what it sends."""
     try:
         _send(link, {"return": held.answer})
         link.settimeout(None)
@@ -186,15 +200,28 @@ def _send(link: socket.socket, message: Mapping[str, object]) -> None:
     link.sendall(json.dumps(message, default=str).encode() + b"\n")
 
 
-def ask(command: str, *, path: Path = DEFAULT_SOCKET, **arguments: object) -> Any:
-    """What the service at `path` answers; its errors are raised here, NoServiceError where there is none."""
-    with asking(command, path=path, **arguments) as answer:
+def request(command: str, *, path: Path = DEFAULT_SOCKET, **arguments: object) -> Any:
+    """Send a request to the service.
+
+    Args:
+        command: The command, such as "status".
+        path: The control socket.
+        arguments: The other members of the request.
+
+    Returns:
+        The answer.
+
+    Raises:
+        NoServiceError: No service answers at the socket.
+        FakedirtyError: The error of the service, of the kind that it was there.
+    """
+    with held_request(command, path=path, **arguments) as answer:
         return answer
 
 
 @contextmanager
-def asking(command: str, *, path: Path = DEFAULT_SOCKET, **arguments: object) -> Iterator[Any]:
-    """The same, with the connection held for as long as the context lasts."""
+def held_request(command: str, *, path: Path = DEFAULT_SOCKET, **arguments: object) -> Iterator[Any]:
+    """The same; the connection stays open while the ``with`` block runs."""
     with socket.socket(socket.AF_UNIX) as link:
         link.settimeout(PATIENCE_SECONDS)
         try:
@@ -202,21 +229,21 @@ def asking(command: str, *, path: Path = DEFAULT_SOCKET, **arguments: object) ->
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise NoServiceError(f"no service answers at {path}: fakedirty observe --all runs one") from error
         except OSError as error:
-            raise UsageError(f"cannot ask the service at {path}: {error.strerror or error}") from error
+            raise UsageError(f"cannot use the service at {path}: {error.strerror or error}") from error
         try:
-            with contextlib.suppress(BrokenPipeError):  # refused unheard: the reason can still be read
+            with contextlib.suppress(BrokenPipeError):  # refused before it was read: the reason can still be received
                 _send(link, {"command": command, **arguments})
             with link.makefile("rb") as lines:
-                told = json.loads(lines.readline())
-        except TimeoutError as error:  # nobody else is to do it meanwhile
+                answer = json.loads(lines.readline())
+        except TimeoutError as error:  # the service may do it later: the caller must not do it in another way
             raise FakedirtyError(
-                f"the service at {path} does not answer within {PATIENCE_SECONDS:g} s: it may do yet what was asked"
+                f"the service at {path} does not answer within {PATIENCE_SECONDS:g} s: it may still do the request"
             ) from error
         except (OSError, ValueError) as error:
             raise NoServiceError(f"what listens at {path} does not answer as the service does: {error}") from error
-        if not isinstance(told, dict) or not told.keys() & {"return", "error"}:
-            raise NoServiceError(f"what listens at {path} is not the service: it says {str(told)[:80]!r}")
-        if "error" in told:
-            kind = getattr(errors, str(told.get("kind")), FakedirtyError)
-            raise kind(told["error"])
-        yield told["return"]
+        if not isinstance(answer, dict) or not answer.keys() & {"return", "error"}:
+            raise NoServiceError(f"what listens at {path} is not the service: it answers {str(answer)[:80]!r}")
+        if "error" in answer:
+            kind = getattr(errors, str(answer.get("kind")), FakedirtyError)
+            raise kind(answer["error"])
+        yield answer["return"]

@@ -1,4 +1,4 @@
-"""What a service does beside observing: old recordings go, its manager hears of it, its configuration is read again."""
+"""The work of a service beside observing: it removes old recordings, notifies its manager, reads its configuration."""
 
 from __future__ import annotations
 
@@ -7,66 +7,67 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 from fakedirty.errors import UsageError
 from fakedirty.record.output_checks import check_directory
 from fakedirty.record.retention import Limits, prune
 
-from .config import Configuration, read
+from .config import Configuration, restart_options
+from .options import ConfigurationSource, limits_of
 from .sd_notify import ServiceManager
 
-PRUNE_SECONDS = 60.0  # between two looks at what has been kept long enough
-JUMP_SECONDS = 3600.0  # by which a clock is set, and not corrected
+PRUNE_SECONDS = 60.0  # between two searches for recordings that are too old, or too many
+JUMP_SECONDS = 3600.0  # a clock that moves by this much has been set, and not corrected
 
 _log = logging.getLogger(__name__)
 
 
 def boot_time() -> float:
-    """When the host was started, by its clock of today: another time once that has been set."""
+    """When the host was started, in seconds since 1970 by its present clock; another value once the clock was set."""
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def limits_of(configuration: Configuration) -> Limits:
-    """How long recordings are kept."""
-    record = configuration.record
-    return Limits(record.keep_days * 86400, int(record.keep_gib * (1 << 30)))
-
-
 class Maintenance:
-    """:meth:`tick` is called again and again by the thread that observes; nothing in it takes long.
+    """:meth:`tick` does what is due; the thread that waits for the end of the service calls it again and again.
 
-    `busy` gives the directories that are being written below `out`; `again` is set when the configuration at `path`
-    is to be read again.
+    Args:
+        manager: The service manager to notify.
+        in_use: Gives the directories below `out` that are being written.
+        again: Set when the configuration is to be read again.
+        out: The directory of the recordings; None where there are none.
+        source: Where to read the configuration again.
+        configuration: The values in force.
+        boot_time: Gives the time at which the host was started.
     """
 
     def __init__(
         self,
         manager: ServiceManager,
-        busy: Callable[[], Collection[Path]],
+        in_use: Callable[[], Collection[Path]],
         again: threading.Event,
         *,
         out: Path | None = None,
-        path: Path | None = None,
+        source: ConfigurationSource | None = None,
         configuration: Configuration | None = None,
         boot_time: Callable[[], float] = boot_time,
     ) -> None:
         self._manager = manager
-        self._busy = busy
+        self._in_use = in_use
         self._again = again
         self._out = out
-        self._path = path
+        self._source = source or ConfigurationSource()
         self._configuration = configuration or Configuration()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="prune")
-        self._pruning: Future[list[Path]] | None = None
+        self._pruning: Future[None] | None = None
         self._pruned = -PRUNE_SECONDS
         self._boot_time = boot_time
         self._booted = boot_time()
         self._jumped = False
 
     def tick(self) -> None:
-        """What is due."""
+        """Do what is due. Nothing in it takes long."""
         self._manager.alive()
         if self._again.is_set():
             self._again.clear()
@@ -75,15 +76,15 @@ class Maintenance:
         idle = self._pruning is None or self._pruning.done()
         if limits and self._out is not None and idle and time.monotonic() - self._pruned >= PRUNE_SECONDS:
             self._pruned = time.monotonic()
-            self._pruning = self._pool.submit(prune, self._out, limits, self._busy())
+            self._pruning = self._pool.submit(_prune, self._out, limits, self._in_use())
 
     def close(self) -> None:
-        """Nothing is removed any more."""
+        """Remove nothing any more, and notify the manager that the service ends."""
         self._manager.stopping()
         self._pool.shutdown()
 
     def _limits(self) -> Limits:
-        """By age nothing goes once the clock has been set: recordings would be as old as it jumped."""
+        """The limits in force; without the age once the clock was set, as all recordings may look too old then."""
         limits = limits_of(self._configuration)
         jump = self._boot_time() - self._booted
         if not limits.seconds or abs(jump) < JUMP_SECONDS:
@@ -91,43 +92,37 @@ class Maintenance:
         if not self._jumped:
             self._jumped = True
             _log.warning(
-                "the clock was set by %+.0f s: nothing goes by its age until the configuration is read again",
+                "the clock was set by %+.0f s: recordings do not expire until the configuration is read again",
                 jump,
             )
         return replace(limits, seconds=0.0)
 
     def _reload(self) -> None:
-        """Take what can change while the service runs; a file that is wrong changes nothing."""
-        if self._path is None:
+        """Take over the options that can change while the service runs; a file that is refused changes nothing."""
+        if self._source.file is None:
             return
         self._manager.reloading()
         try:
-            found = read(self._path)
-            self._check_place(found)
+            found = self._source.read()
+            self._check_directory(found)
         except UsageError as error:
             _log.error("the configuration stays as it was: %s", error)
         else:
             before, self._configuration = self._configuration, found
-            for name in _unlike(before, found):
+            for name in restart_options(before, found):
                 _log.warning("%s has changed: it takes effect when the service is started again", name)
             self._pruned = -PRUNE_SECONDS
             self._booted, self._jumped = self._boot_time(), False
-            _log.warning("read %s again", self._path)
+            _log.info("read %s again", self._source.file)
         self._manager.ready("observing")
 
-    def _check_place(self, found: Configuration) -> None:
-        """UsageError where recordings would go to another directory, which cannot be written."""
+    def _check_directory(self, found: Configuration) -> None:
+        """UsageError where another directory is configured for recordings, and cannot be written."""
         directory = found.record.directory
         if directory and directory != self._configuration.record.directory:
             check_directory(Path(directory), "record.directory", may_be_full=limits_of(found) != Limits())
 
 
-def _unlike(one: Configuration, other: Configuration) -> list[str]:
-    """Options that differ and cannot change while the service runs."""
-    return [
-        f"{section.name}.{option.name}"
-        for section in fields(one)
-        for option in fields(getattr(one, section.name))
-        if getattr(getattr(one, section.name), option.name) != getattr(getattr(other, section.name), option.name)
-        and not option.metadata["live"]
-    ]
+def _prune(out: Path, limits: Limits, in_use: Collection[Path]) -> None:
+    for path in prune(out, limits, in_use):
+        _log.info("removed the recording %s: it was beyond the limits", path)

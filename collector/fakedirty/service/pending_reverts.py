@@ -1,4 +1,4 @@
-"""What was promised of modes, on disk: a service that was killed leaves it to the one that comes after it."""
+"""The file of pending reverts: modes that a service still has to put back. After a kill, the next service does it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from fakedirty.model.enums import Mode
 from fakedirty.qmp.mode import State
 from fakedirty.record.durable import write_json
 
+_KEY = "promises"  # of the list in the file: an earlier version of the service must be able to read it
+
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class PendingReverts:
-    """That the QEMU of a process is to get `before` back where it has `after`.
+class PendingRevert:
+    """The QEMU of a process has to get `before` back, if it still has `after`.
 
-    `due` is in seconds of the host's monotonic clock; None is for as long as somebody stays.
+    `due` is in seconds of the host's monotonic clock; None if it is due when a client has left.
     """
 
     pid: int
@@ -31,24 +33,24 @@ class PendingReverts:
     due: float | None
 
 
-def write(path: Path, promises: Iterable[PendingReverts]) -> None:
-    """All that is promised now; no file where that is nothing. A disk that fails is said in the log."""
-    content = [asdict(each) | {"before": _spell(each.before), "after": _spell(each.after)} for each in promises]
+def write(path: Path, reverts: Iterable[PendingRevert]) -> None:
+    """Write all pending reverts; without any, remove the file. A failure of the disk is only logged."""
+    content = [asdict(each) | {"before": _as_list(each.before), "after": _as_list(each.after)} for each in reverts]
     try:
         if content:
-            write_json(path, {"promises": content})
+            write_json(path, {_KEY: content})
         else:
             path.unlink(missing_ok=True)
     except OSError as error:
-        _log.warning("a service that is killed now puts no mode back: %s", error)
+        _log.warning("if this service is killed, the next one puts no mode back: %s", error)
 
 
-def read(path: Path) -> list[PendingReverts]:
-    """What an earlier service promised and did not live to do; nothing where that cannot be read or is not its own."""
+def read(path: Path) -> list[PendingRevert]:
+    """The reverts that an earlier service has left; none where the file cannot be read, or others can write it."""
     try:
-        found = json.loads(_own(path))["promises"]
+        found = json.loads(_own_text(path))[_KEY]
         return [
-            PendingReverts(
+            PendingRevert(
                 pid=int(each["pid"]),
                 start_ticks=int(each["start_ticks"]),
                 before=_state(*each["before"]),
@@ -60,12 +62,12 @@ def read(path: Path) -> list[PendingReverts]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        _log.warning("%s is left out: modes that an earlier service set may still be on (%s)", path, error)
+        _log.warning("%s is ignored, so modes that an earlier service set may still be on: %s", path, error)
         return []
 
 
-def _own(path: Path) -> str:
-    """The text of a file that nobody else can have written. Raises OSError."""
+def _own_text(path: Path) -> str:
+    """The text of a file that only this user can have written. Raises OSError."""
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW)) as file:
         found = os.fstat(file.fileno())
         if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -73,7 +75,7 @@ def _own(path: Path) -> str:
         return file.read()
 
 
-def _spell(state: State) -> list[str | None]:
+def _as_list(state: State) -> list[str | None]:
     return [str(state[0]), state[1]]
 
 

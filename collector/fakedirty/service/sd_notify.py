@@ -1,4 +1,4 @@
-"""What the service manager is told: sd_notify(3), a datagram to ``$NOTIFY_SOCKET``. Without one, nothing."""
+"""Notifications to the service manager: sd_notify(3), a datagram to ``$NOTIFY_SOCKET``. Without one, none is sent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 
 class ServiceManager:
-    """Told when the service is ready, that it is alive, and when it ends."""
+    """Receives a notification when the service is ready, while it is alive, and when it ends."""
 
     def __init__(
         self, environment: Mapping[str, str] | None = None, clock: Callable[[], float] = time.monotonic
@@ -18,29 +18,29 @@ class ServiceManager:
         self._address = known.get("NOTIFY_SOCKET", "")
         self._clock = clock
         mine = known.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        # twice as often as it wants to hear of us
+        # seconds; twice as often as the manager expects it
         self._interval = int(known.get("WATCHDOG_USEC", "0")) / 2e6 if mine else 0.0
-        self._told = -self._interval
+        self._notified = -self._interval
 
     def ready(self, status: str) -> None:
-        """The service does its work, for the first time or after it has read its configuration again."""
-        self._tell("READY=1", f"STATUS={status}")
+        """The service works, for the first time or after it has read its configuration again."""
+        self._notify("READY=1", f"STATUS={status}")
 
     def reloading(self) -> None:
-        """The configuration is read again."""
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        """The service reads its configuration again."""
+        self._notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def alive(self) -> None:
-        """To be called again and again from where the work is done; tells it as often as the manager wants."""
-        if self._interval and self._clock() - self._told >= self._interval:
-            self._told = self._clock()
-            self._tell("WATCHDOG=1")
+        """The service is alive. Called often; it notifies only as often as the manager expects it."""
+        if self._interval and self._clock() - self._notified >= self._interval:
+            self._notified = self._clock()
+            self._notify("WATCHDOG=1")
 
     def stopping(self) -> None:
         """The service ends."""
-        self._tell("STOPPING=1")
+        self._notify("STOPPING=1")
 
-    def _tell(self, *lines: str) -> None:
+    def _notify(self, *lines: str) -> None:
         if not self._address:
             return
         # @ stands for the abstract name space
@@ -49,7 +49,7 @@ class ServiceManager:
             link.setblocking(False)
             try:
                 link.sendto("\n".join(lines).encode(), address)
-            except BlockingIOError:  # it does not listen now, and is not waited for
+            except BlockingIOError:  # the manager does not read now, and the service does not wait for it
                 pass
-            except OSError:  # a manager that has gone is told no more
+            except OSError:  # the manager has gone: it gets no more notifications
                 self._address = ""

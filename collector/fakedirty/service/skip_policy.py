@@ -1,6 +1,6 @@
-"""Skip is switched off by the service where it costs more than it saves: a guest that rewrites everything anew.
+"""The policy that switches skip off where it costs more than it saves, as for guests that write only new content.
 
-At most once in a migration: who switches it on again means it.
+It does so at most once in a migration: somebody who switches skip on again has a reason.
 """
 
 from __future__ import annotations
@@ -24,21 +24,27 @@ SetMode = Callable[[Target, Mode, str | None], State]
 
 
 class Policy:
-    """Decides for all QEMUs: `set_mode` does it, once hashing has taken `hash_seconds` in the last `rounds`."""
+    """Decides for all QEMUs.
+
+    Args:
+        set_mode: Sets the mode of a QEMU.
+        rounds: How many of the last rounds are weighed.
+        hash_seconds: Seconds of hashing in these rounds below which nothing is switched off.
+    """
 
     def __init__(self, set_mode: SetMode, rounds: int, hash_seconds: float) -> None:
         self.decisions = 0
         self._set_mode = set_mode
         self._rounds = rounds
         self._hash_seconds = hash_seconds
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="policy")  # who observes does not wait for QMP
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="policy")  # the observing threads do not wait for QMP
 
-    def of(self, target: Target) -> VmSkipPolicy:
-        """The sink for what is observed of `target`."""
+    def sink_for(self, target: Target) -> VmSkipPolicy:
+        """The sink for one QEMU."""
         return VmSkipPolicy(self, target)
 
     def consider(self, target: Target, migration: Migration) -> bool:
-        """Whether skip is switched off now."""
+        """Switch skip off if it costs more than it saves; whether that was decided."""
         found = economy(migration.rounds, migration.channels, self._rounds)
         if found is None or found.hash_seconds is None or found.pays or found.hash_seconds < self._hash_seconds:
             return False
@@ -47,7 +53,7 @@ class Policy:
         return True
 
     def close(self) -> None:
-        """What was decided is done."""
+        """Wait until all decisions are carried out."""
         self._pool.shutdown()
 
     def _switch_off(self, target: Target, found: SkipEconomy) -> None:
@@ -65,7 +71,7 @@ class Policy:
 
 
 class VmSkipPolicy:
-    """Looks at each round of one QEMU as it ends."""
+    """The sink that looks at each round of one QEMU when it has ended."""
 
     def __init__(self, policy: Policy, target: Target) -> None:
         self._policy = policy
@@ -73,16 +79,16 @@ class VmSkipPolicy:
         self._decided = False
 
     def started(self, migration: Migration) -> None:
-        """Nothing is decided of it."""
+        """Nothing is decided about a new migration yet; a destination decides nothing."""
         self._decided = migration.incoming
 
     def changed(self, migration: Migration, event: Event) -> None:
-        """Decide."""
+        """Decide after a round, unless that was done in this migration."""
         if isinstance(event, RoundEnded) and not self._decided:
             self._decided = self._policy.consider(self._target, migration)
 
     def pages(self, migration: Migration, batch: PageBatch) -> None:
-        """Nothing."""
+        """Ignore single pages."""
 
     def ended(self, migration: Migration) -> None:
-        """Nothing: the mode stays as it was set."""
+        """Leave the mode as it is."""

@@ -1,4 +1,4 @@
-"""What the service answers: the status of all that it observes, and modes set through it."""
+"""The requests that the control socket answers: the status of all observed QEMUs, and a change of a mode."""
 
 from __future__ import annotations
 
@@ -26,17 +26,23 @@ from fakedirty.record.rows import round_row, toggle_row
 from fakedirty.record.summary import summary
 
 from .control import Caller, Handler, Held
-from .mode_manager import Doing, ModeManager
+from .mode_manager import Change, ModeManager
 
-SET_SECONDS = 1.0  # by which a clock is set, and not slewed
+SET_SECONDS = 1.0  # a clock that moves by more than this has been set, and not slewed
+LONGEST_REVERT_SECONDS = 7 * 86400
 
 _log = logging.getLogger(__name__)
 
 
 class StatusApi:
-    """Answers for the QEMUs whose `observers` are at work; `clock` dates what happened.
+    """Answers requests about the QEMUs that are observed. Any thread may call it.
 
-    What is promised of modes is written to the file `promises`; `find` finds all QEMUs of the host.
+    Args:
+        run_id: The id that groups the recordings of the service.
+        observers: Gives the observers at work.
+        clock: Reads the clocks, to date what has happened.
+        reverts: The file of pending reverts; None for none.
+        find: Finds all QEMUs of the host.
     """
 
     def __init__(
@@ -44,7 +50,7 @@ class StatusApi:
         run_id: str,
         observers: Callable[[], Sequence[Observer]],
         clock: Callable[[], Clock],
-        promises: Path | None = None,
+        reverts: Path | None = None,
         find: Callable[[], Iterable[Target]] = find_all,
     ) -> None:
         self._run_id = run_id
@@ -53,16 +59,16 @@ class StatusApi:
         self._find = find
         self._dated = clock()
         self._began = time.monotonic()
-        self.modes = ModeManager(self._with_qmp, promises)
+        self.modes = ModeManager(self._with_qmp, reverts)
         self.handlers: dict[str, Handler] = {"status": self._status, "mode": self._mode}
 
-    def _status(self, request: Mapping[str, Any], asker: Caller) -> object:
-        """With ``rounds``, so many of the latest rounds of each VM too, and its toggles."""
-        rounds = _kind(request, "rounds", int) or 0
+    def _status(self, request: Mapping[str, Any], caller: Caller) -> object:
+        """The status; where the request has `rounds`, with so many of the latest rounds of each VM, and its toggles."""
+        rounds = _member(request, "rounds", int) or 0
         return self.status(rounds)
 
     def status(self, rounds: int = 0) -> dict[str, object]:
-        """What is observed."""
+        """The service, and each observed VM with its last migration."""
         return {
             "pid": os.getpid(),
             "version": __version__,
@@ -88,7 +94,7 @@ class StatusApi:
         }
 
     def _date(self) -> Clock:
-        """The same for as long as nobody sets the clock of the host: what did not change is to be said alike."""
+        """The clocks; the same value until somebody sets the clock, so that an unchanged status stays equal."""
         now = self._clock()
         if abs((now.wall_ns - now.monotonic_ns) - (self._dated.wall_ns - self._dated.monotonic_ns)) > SET_SECONDS * 1e9:
             self._dated = now
@@ -100,59 +106,63 @@ class StatusApi:
             "toggles": [toggle_row(self._run_id, migration, each) for each in tuple(migration.toggles)],
         }
 
-    def _mode(self, request: Mapping[str, Any], asker: Caller) -> object:
-        """``vm``, ``pid`` (with ``start_ticks``, only the process that started then) or both, ``mode``, and perhaps
-        ``hash``, ``revert_after`` (seconds) or ``hold`` (true).
+    def _mode(self, request: Mapping[str, Any], caller: Caller) -> object:
+        """Set a mode.
+
+        The members are `mode`; `vm`, `pid` or both; and perhaps `start_ticks` (which makes `pid` mean only the process
+        that started then), `hash`, `revert_after` (seconds) or `hold` (true).
         """
-        target = self._meant(request)
+        target = self._target(request)
         mode = Mode(Mode.parse(str(request.get("mode"))))
-        hash_name = _kind(request, "hash", str)
-        seconds, hold = _kind(request, "revert_after", int, float), _kind(request, "hold", bool)
-        if seconds is not None and (hold or not 0 < seconds <= 7 * 86400):
+        hash_name = _member(request, "hash", str)
+        seconds, hold = _member(request, "revert_after", int, float), _member(request, "hold", bool)
+        if seconds is not None and (hold or not 0 < seconds <= LONGEST_REVERT_SECONDS):
             raise UsageError("revert_after is a number of seconds, of a week at most, and goes without hold")
         if hold:
             state, release = self.modes.hold(target, mode, hash_name)
         else:
             state = self.modes.set(target, mode, hash_name, seconds)
-        _log.warning("%s (pid %d): %s, for %s", target.vm, target.pid, spelled(state), asker)
-        return Held(_told(target, state), release) if hold else _told(target, state)
+        limit = " while it stays" if hold else f" for {seconds:g} s" if seconds is not None else ""
+        _log.info("%s (pid %d): %s%s, for %s", target.vm, target.pid, spelled(state), limit, caller)
+        return Held(_answer(target, state), release) if hold else _answer(target, state)
 
-    def _meant(self, request: Mapping[str, Any]) -> Target:
+    def _target(self, request: Mapping[str, Any]) -> Target:
+        """The one observed QEMU that a request means; UsageError if it is none, or could be several."""
         targets = {trace.target.identity: trace.target for _, trace in self._live()}
-        pid, vm, ticks = _kind(request, "pid", int), _kind(request, "vm", str), _kind(request, "start_ticks", int)
+        pid, vm, ticks = _member(request, "pid", int), _member(request, "vm", str), _member(request, "start_ticks", int)
         if pid is not None:
             for target in targets.values():
                 if target.pid == pid and ticks in (None, target.start_ticks) and target.process.runs:
                     return target if vm is None else named(vm, [target])
             raise UsageError(f"process {pid} is not observed by this service")
         if vm is None:
-            raise UsageError("say which QEMU: vm or pid")
-        # a name may also be that of a QEMU that is not observed: then it says nothing of which one is meant
+            raise UsageError("name the QEMU: vm or pid")
+        # a QEMU that is not observed may have the same name: then the name does not say which one is meant
         others = [target for target in self._find() if target.identity not in targets]
         meant = named(vm, [*targets.values(), *others])
         if meant.identity not in targets:
             raise UsageError(f"{vm} (pid {meant.pid}) is not observed by this service")
         return meant
 
-    def _with_qmp(self, target: Target, do: Doing) -> State:
-        """By the connection that the observation holds, or else by the first socket that answers."""
+    def _with_qmp(self, target: Target, change: Change) -> State:
+        """Make a change over the connection that the observation holds, or else over the first socket that answers."""
         for _, trace in self._live():
             if trace.target.identity == target.identity and (qmp := trace.qmp) is not None:
-                return do(qmp)
+                return change(qmp)
         if not target.monitors:
             raise QmpError(f"{target.vm} (pid {target.pid}) has no QMP socket that is known")
         with turn(free_first(target.monitors), CHANGE_SECONDS) as qmp:
-            return do(qmp)
+            return change(qmp)
 
 
-def _kind(request: Mapping[str, Any], name: str, *kinds: type) -> Any:
-    """The value of a name, None where it is not given."""
+def _member(request: Mapping[str, Any], name: str, *kinds: type) -> Any:
+    """A member of a request, None where it has none; UsageError for a value of another type."""
     value = request.get(name)
     if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
-        raise UsageError(f"{name} is to be of the type {kinds[0].__name__}, not {value!r}")
+        raise UsageError(f"{name} has to be of the type {kinds[0].__name__}, not {value!r}")
     return value
 
 
-def _told(target: Target, state: State) -> dict[str, object]:
+def _answer(target: Target, state: State) -> dict[str, object]:
     mode, hash_name = state
     return {"vm": target.vm, "pid": target.pid, "mode": str(mode), "hash": hash_name}

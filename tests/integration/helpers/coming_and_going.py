@@ -10,18 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedirty.cli.observe import LEARNING
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.observe.fleet import ATTACHING
+from fakedirty.service.observed_qemus import MONITOR_READERS
 from migrating import pair, wait
 from serving import Service
 
 LANES = 2  # guests at a time
 NAMES = 2 * LANES
 SETTLING_SECONDS = 1.0
-# threads that stay once they were needed: those that attach, ask monitors and take steps of QEMUs at a time, the one
+# threads that stay once they were needed: those that attach, read monitors and take steps of QEMUs at a time, the one
 # that compiles, and the one that reads
-POOLED = ATTACHING + LEARNING + 4 * LANES + 2
+POOLED = ATTACHING + MONITOR_READERS + 4 * LANES + 2
 
 
 @dataclass(frozen=True)

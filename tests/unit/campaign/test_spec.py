@@ -1,4 +1,4 @@
-"""Campaign files: what is taken, and what is wrong told by key with the nearest names."""
+"""Campaign files: what is accepted, and how an error is reported: with its line, its key and the nearest names."""
 
 from __future__ import annotations
 
@@ -106,10 +106,10 @@ def test_files_of_the_project_are_right(path: Path) -> None:
             '["observe"]',
             "toggles[0].treatments[0]: no such treatment of this campaign: 'observe'",
         ),
-        ("repetitions = [2]", "repetitions = [3]", "toggles[1].repetitions[0]: there are 1 to 2, not 3"),
+        ("repetitions = [2]", "repetitions = [3]", "toggles[1].repetitions[0]: must be from 1 to 2, not 3"),
     ],
 )
-def test_what_is_wrong_is_told_by_key(old: str, new: str, said: str) -> None:
+def test_an_error_is_reported_by_key(old: str, new: str, said: str) -> None:
     assert old in GOOD
     with pytest.raises(UsageError) as told:
         parse(GOOD.replace(old, new, 1))
@@ -150,7 +150,7 @@ treatment = ["vanilla"]
         ("kind = 'ycsb'\nrecords = 100000", "with workload it: it needs a guest of 385 MiB, and this one has 256"),
     ],
 )
-def test_what_is_wrong_with_a_program_is_told_by_key(table: str, said: str) -> None:
+def test_an_error_in_a_program_is_reported_by_key(table: str, said: str) -> None:
     with pytest.raises(UsageError) as told:
         parse(PROGRAM + table)
     assert said in str(told.value)
@@ -177,20 +177,45 @@ def test_a_program_is_given_its_words(table: str, words: str) -> None:
     assert " ".join(program.words) == words
 
 
-def test_all_that_is_wrong_is_told_at_once_and_with_the_file(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_error_is_reported_with_file_line_and_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "wrong.toml"
-    file.write_text(GOOD.replace('"skip"]', '"skp"]').replace("repetitions = 2", "repetitions = 'two'"))
+    text = (
+        GOOD.replace('"skip"]', '"skp"]').replace("repetitions = 2", "repetitions = 'two'").replace("at = 2", "at = -2")
+    )
+    file.write_text(text)
+    lines = {line: number for number, line in enumerate(text.splitlines(), 1)}
     assert main(["campaign", "run", str(file), "--dry-run"]) == 2
-    said = capsys.readouterr().err
-    assert f"{file}: factors.treatment[1]: " in said
-    assert f"{file}: repetitions: " in said
+    reported = capsys.readouterr().err
+    for line, key in {
+        'treatment = ["vanilla", "skp"]': "factors.treatment[1]",
+        "repetitions = 'two'": "repetitions",
+        "at = -2": "toggles[1].at",
+    }.items():
+        assert f"{file}:{lines[line]}: {key}: " in reported
     file.write_text("name = \n")
     assert main(["campaign", "run", str(file), "--dry-run"]) == 2
-    assert "at line 1" in capsys.readouterr().err
+    assert f"{file}:1: " in capsys.readouterr().err
     assert main(["campaign", "run", str(tmp_path / "none.toml"), "--dry-run"]) == 2
     assert "cannot read" in capsys.readouterr().err
+
+
+def test_lines_are_those_of_what_the_second_check_finds() -> None:
+    """Workloads and contradictions are checked once each value is right."""
+    text = GOOD.replace("size_mib = 8", "size_mb = 8").replace("repetitions = [2]", "repetitions = [2, 3]")
+    with pytest.raises(UsageError) as error:
+        parse(text)
+    lines = text.splitlines()
+    wrong, third = lines.index("size_mb = 8") + 1, lines.index("repetitions = [2, 3]") + 1
+    assert [line.split(": ")[:2] for line in str(error.value).split("\n")] == [
+        [str(wrong), "workloads.small.size_mb"],
+        [str(third), "toggles[1].repetitions[1]"],
+    ]
+
+
+@pytest.mark.parametrize("kind", ["7", "[]", "{}"])
+def test_a_kind_that_is_no_name_is_refused(kind: str) -> None:
+    with pytest.raises(UsageError, match=r"7: workloads\.it\.kind: no such kind"):
+        parse(f"{PROGRAM}kind = {kind}")
 
 
 def test_memory_that_does_not_fit_is_told_before_the_start(tmp_path: Path) -> None:

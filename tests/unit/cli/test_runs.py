@@ -25,19 +25,19 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert main(["runs", *arguments]) == 0
     return capsys.readouterr().out
 
 
 def test_every_migration_is_listed_the_latest_last(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = json.loads(said(capsys, "list", str(recorded), "--json"))
+    rows = json.loads(printed(capsys, "list", str(recorded), "--json"))
     assert [row["outcome"] for row in rows] == ["cancelled", "completed"]
     assert [row["started_at"] for row in rows] == sorted(row["started_at"] for row in rows)
     rounds = load(recorded).rounds
     for row in rows:
         assert row["fake_pages"] == rounds[rounds["migration_id"] == row["migration_id"]]["fake_pages"].sum()
-    table = said(capsys, "list", str(recorded), "--vm", "source")
+    table = printed(capsys, "list", str(recorded), "--vm", "source")
     assert all(row["migration_id"] in table for row in rows)
 
 
@@ -45,7 +45,7 @@ def test_every_migration_is_listed_the_latest_last(recorded: Path, capsys: pytes
 def test_what_is_shown_is_what_was_shown(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["replay", str(TRACES / f"{name}.trace"), "--out", str(tmp_path)])
     before = capsys.readouterr().out
-    shown = "".join(said(capsys, "show", str(directory)) for directory in load(tmp_path).directories)
+    shown = "".join(printed(capsys, "show", str(directory)) for directory in load(tmp_path).directories)
     assert shown == before
 
 
@@ -55,18 +55,18 @@ def test_json_lines_come_again(recorded: Path, tmp_path: Path, capsys: pytest.Ca
     again = [
         json.loads(line)
         for directory in load(tmp_path).directories
-        for line in said(capsys, "show", str(directory), "--json").splitlines()
+        for line in printed(capsys, "show", str(directory), "--json").splitlines()
     ]
     assert again == before
 
 
 def test_a_migration_is_found_by_its_id(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = load(recorded).migrations["migration_id"]
-    assert first in said(capsys, "show", first[:5], "--in", str(recorded))
-    table = said(capsys, "compare", first, second, "--in", str(recorded))
+    assert first in printed(capsys, "show", first[:5], "--in", str(recorded))
+    table = printed(capsys, "compare", first, second, "--in", str(recorded))
     assert "cancelled" in table
     assert "completed" in table
-    compared = json.loads(said(capsys, "compare", first, second, "--in", str(recorded), "--json"))
+    compared = json.loads(printed(capsys, "compare", first, second, "--in", str(recorded), "--json"))
     assert [row["migration_id"] for row in compared] == [first, second]
 
 
@@ -84,7 +84,7 @@ def test_a_table_is_exported_whole(recorded: Path, tmp_path: Path, table: str, s
 
 
 def test_csv_goes_to_standard_output(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = said(capsys, "export", str(recorded), "-")
+    text = printed(capsys, "export", str(recorded), "-")
     assert len(pd.read_csv(io.StringIO(text))) == len(load(recorded).rounds)
 
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from fakedirty.cli.watched_vms import WatchedVms
 from fakedirty.export.exporter import Exporter
 from fakedirty.export.host import AttachedCounts
 from fakedirty.grafana.annotations import Annotation, Annotator
@@ -28,6 +27,7 @@ from fakedirty.observe.host.target import Target, by_pid, find_all
 from fakedirty.record.load import load
 from fakedirty.record.manifest import Clock
 from fakedirty.record.recorder import Recorder
+from fakedirty.service.watched_vms import WatchedVms
 from fakedirty.show.watch import Watched, told_apart
 from fakedirty.web.ui.documents import overview
 from fakedirty.web.ui.live_migrations import LiveMigrations

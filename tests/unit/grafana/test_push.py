@@ -151,7 +151,7 @@ def test_without_a_token_nobody_is_asked(capsys: pytest.CaptureFixture[str], mon
     monkeypatch.delenv("FAKEDIRTY_GRAFANA_TOKEN", raising=False)
     grafana = Grafana()
     with serving(grafana) as url:
-        assert "asks for a token" in refused(capsys, "--url", url)
+        assert "needs a token" in refused(capsys, "--url", url)
     assert not grafana.requests
 
 

@@ -6,7 +6,7 @@ import argparse
 import random
 
 import pytest
-from fakedirty.cli.observe import _sample
+from fakedirty.cli.observe_options import parse_sample
 from fakedirty.model.enums import Kind
 from fakedirty.model.round import CLASSES, Round, broken_law
 from fakedirty.model.sampling import estimated, wilson
@@ -46,5 +46,5 @@ def test_intervals_hold_the_truth_as_often_as_they_say(share: float, trials: int
 @pytest.mark.parametrize("text", ["2", "1/0", "1/x", "2/4", "1/-3", ""])
 def test_what_is_no_sample_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="1/16"):
-        _sample(text)
-    assert _sample("1/16") == 16
+        parse_sample(text)
+    assert parse_sample("1/16") == 16

@@ -13,15 +13,15 @@ import rooms
 # From the lowest. A room is named by its path, and has the rank of the longest path here that it begins with: an inner
 # room may have a rank of its own, or that of the room around it.
 LAYERS = (
-    ("harmless",),
+    ("harmless", "log_levels"),
     ("errors", "model"),
-    ("package_files", "linux", "format"),
+    ("package_files", "linux", "format", "toml"),
     ("qmp",),
     ("observe/decode",),
     ("observe/host",),
     ("observe/bpf",),
-    ("observe", "record", "show", "web", "grafana"),
-    ("lab/guests", "export"),
+    ("observe", "record", "web", "grafana"),
+    ("lab/guests", "export", "show"),
     ("lab", "web/ui"),
     ("lab/fuzz/plans", "lab/bench", "service"),
     ("lab/fuzz", "lab/bench/benchmarks"),

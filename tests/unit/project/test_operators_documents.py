@@ -84,7 +84,7 @@ def test_prometheus_takes_what_it_is_told_to_be_configured_with(block: str, tmp_
 
 def test_the_service_takes_what_it_is_told_to_be_configured_with() -> None:
     [block] = [block for block in blocks(DASHBOARDS) if block.startswith("[")]
-    assert str(parse(block).grafana.place) == "https://grafana.example/"
+    assert str(parse(block).grafana.address) == "https://grafana.example/"
 
 
 def test_there_are_examples_of_all_that_is_spoken_of() -> None:
@@ -183,12 +183,13 @@ def test_the_daemon_set_has_the_rights_of_the_composition() -> None:
 def test_the_daemon_set_mounts_what_its_configuration_names() -> None:
     [(name, text)] = CONFIG_MAP["data"].items()
     configuration = parse(text)
+    assert configuration.metrics.web_config
+    assert not configuration.metrics.insecure
     mounted = {mount["mountPath"]: mount for mount in CONTAINER["volumeMounts"]}
     assert mounted[CONTAINER["args"][-1]]["subPath"] == name
     assert configuration.record.directory in mounted
     assert str(Path(configuration.control.socket).parent) in mounted
     assert str(Path(configuration.metrics.web_config).parent) in mounted
-    assert not configuration.metrics.insecure
     assert {mount["name"] for mount in mounted.values()} == {volume["name"] for volume in POD["volumes"]}
     [port] = CONTAINER["ports"]
     assert configuration.metrics.listen.endswith(f":{port['containerPort']}")

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from command_leaves import LEAVES
 from fakedirty.cli.main import main
-from fakedirty.cli.outputs import Outputs
 from fakedirty.errors import RecordError, UsageError
 from fakedirty.record.output_checks import check_directory, check_file
 from fakedirty.record.trace_file import Replay, TraceWriter
 from fakedirty.service.config import parse
 from fakedirty.service.maintenance import Maintenance
+from fakedirty.service.options import ConfigurationSource
+from fakedirty.service.outputs import Outputs
 from fakedirty.service.sd_notify import ServiceManager
 
 TRACES = Path(__file__).parents[1] / "traces"
@@ -213,7 +214,7 @@ def test_the_service_does_not_start_with_such_a_place(
     assert "record.directory" in capsys.readouterr().err
     path.write_text(f'[metrics]\nlisten = ""\n[control]\nsocket = "{place}/control"\n')
     assert main(["observe", "--all", "--config", str(path)]) == 2
-    assert "--control" in capsys.readouterr().err
+    assert "control.socket" in capsys.readouterr().err
 
 
 def test_a_configuration_that_is_read_again_is_held_to_the_same(
@@ -222,11 +223,12 @@ def test_a_configuration_that_is_read_again_is_held_to_the_same(
     path = tmp_path / "fakedirty.toml"
     again = threading.Event()
     before = f'[record]\ndirectory = "{tmp_path}"\n'
-    upkeep = Maintenance(ServiceManager({}), lambda: (), again, path=path, configuration=parse(before))
+    source = ConfigurationSource(path)
+    maintenance = Maintenance(ServiceManager({}), lambda: (), again, source=source, configuration=parse(before))
     path.write_text(f'[record]\ndirectory = "{_file(tmp_path)}"\n')
     again.set()
-    upkeep.tick()
-    upkeep.close()
+    maintenance.tick()
+    maintenance.close()
     assert "the configuration stays as it was: cannot write to record.directory" in caplog.text
 
 
@@ -238,8 +240,8 @@ def test_a_trace_that_could_not_be_written_is_known_afterwards(tmp_path: Path) -
     with pytest.raises(RecordError):
         writer.begin(subject)
     assert writer.failure
-    outlets = Outputs("run", out=None, exports=False, json=True)
-    outlets.taps(writer)
-    assert outlets.failed
+    outputs = Outputs("run", out=None, exports=False, json=True)
+    outputs.set_trace_writer(writer)
+    assert outputs.failed
     writer.close()
     replay.close()

@@ -123,7 +123,7 @@ def test_the_command_says_it(recorded: Path, capsys: pytest.CaptureFixture[str])
     assert main(["pages", str(recorded)]) == 0
     text = capsys.readouterr().out
     assert "300 in 2 or more" in text
-    assert "of 300 pages sent in full in the first round, 300 (100.0%) hold what another" in text
+    assert "of 300 pages sent in full in the first round, 300 (100.0%) have the same content" in text
     assert text.splitlines()[-1].split() == ["3", "@" * len(text.splitlines()[-1].split()[1])]
     assert main(["pages", str(recorded), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["blocks"][0]["fake"] == 600

@@ -1,4 +1,4 @@
-"""The service's socket: who asks is answered, who says garbage or nothing harms nobody."""
+"""The control socket: clients get answers; one that sends garbage, or nothing, does no harm."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from fakedirty.errors import FakedirtyError, TargetError, UsageError
 from fakedirty.service import control
-from fakedirty.service.control import Caller, Held, NoServiceError, ask, asking, serving
+from fakedirty.service.control import Caller, Held, NoServiceError, held_request, request, serving
 
 
 class Office:
-    """Handlers that note what they were asked."""
+    """Handlers that note their callers."""
 
     def __init__(self) -> None:
-        self.askers: list[Caller] = []
+        self.callers: list[Caller] = []
         self.released = threading.Event()
         self.handlers = {
             "status": self.status,
@@ -32,20 +32,20 @@ class Office:
             "bug": self.bug,
         }
 
-    def status(self, request: Mapping[str, Any], asker: Caller) -> object:
-        self.askers.append(asker)
+    def status(self, request: Mapping[str, Any], caller: Caller) -> object:
+        self.callers.append(caller)
         return {"pid": os.getpid()}
 
-    def echo(self, request: Mapping[str, Any], asker: Caller) -> object:
+    def echo(self, request: Mapping[str, Any], caller: Caller) -> object:
         return request["text"]
 
-    def fail(self, request: Mapping[str, Any], asker: Caller) -> object:
+    def fail(self, request: Mapping[str, Any], caller: Caller) -> object:
         raise TargetError("no VM named wbe runs here; did you mean web?")
 
-    def bug(self, request: Mapping[str, Any], asker: Caller) -> object:
+    def bug(self, request: Mapping[str, Any], caller: Caller) -> object:
         raise ZeroDivisionError
 
-    def hold(self, request: Mapping[str, Any], asker: Caller) -> object:
+    def hold(self, request: Mapping[str, Any], caller: Caller) -> object:
         return Held("held", self.released.set)
 
 
@@ -70,26 +70,26 @@ def raw(path: Path, data: bytes) -> dict[str, Any]:
         return answer
 
 
-def test_who_asks_is_known_and_answered(office: Office, path: Path) -> None:
-    assert ask("status", path=path) == {"pid": os.getpid()}
-    assert office.askers == [Caller(os.getpid(), os.geteuid())]
-    assert ask("echo", path=path, text="wörd\n") == "wörd\n"
+def test_a_client_is_known_and_gets_an_answer(office: Office, path: Path) -> None:
+    assert request("status", path=path) == {"pid": os.getpid()}
+    assert office.callers == [Caller(os.getpid(), os.geteuid())]
+    assert request("echo", path=path, text="wörd\n") == "wörd\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755
 
 
 def test_errors_come_as_what_they_are(office: Office, path: Path) -> None:
     with pytest.raises(TargetError, match="did you mean web"):
-        ask("fail", path=path)
+        request("fail", path=path)
     with pytest.raises(UsageError, match="no command 'stop'; there are status, echo"):
-        ask("stop", path=path)
+        request("stop", path=path)
 
 
-def test_a_bug_is_told_and_ends_nothing(office: Office, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_is_reported_and_ends_nothing(office: Office, path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(Exception, match="its log says why"):
-        ask("bug", path=path)
+        request("bug", path=path)
     assert "ZeroDivisionError" in caplog.text
-    assert ask("echo", path=path, text="still here") == "still here"
+    assert request("echo", path=path, text="still here") == "still here"
 
 
 @pytest.mark.parametrize(
@@ -97,17 +97,17 @@ def test_a_bug_is_told_and_ends_nothing(office: Office, path: Path, caplog: pyte
 )
 def test_garbage_is_refused(office: Office, path: Path, data: bytes) -> None:
     assert raw(path, data)["kind"] == "UsageError"
-    assert ask("echo", path=path, text="still here") == "still here"
+    assert request("echo", path=path, text="still here") == "still here"
 
 
-def test_who_says_nothing_is_let_go_and_keeps_nobody(
+def test_a_client_that_sends_nothing_is_disconnected_and_delays_no_other(
     office: Office, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "PATIENCE_SECONDS", 0.2)
     monkeypatch.setattr(control, "MOST_CLIENTS", 3)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.connect(str(path))
-        assert ask("echo", path=path, text="meanwhile") == "meanwhile"
+        assert request("echo", path=path, text="meanwhile") == "meanwhile"
         silent.settimeout(20)
         assert silent.recv(1) == b""
 
@@ -116,21 +116,25 @@ def test_there_is_an_end_to_clients(path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(control, "MOST_CLIENTS", 2)
     office = Office()
     with serving(path, office.handlers):
-        with asking("hold", path=path), asking("hold", path=path), pytest.raises(UsageError, match="clients ask"):
-            ask("status", path=path)
+        with (
+            held_request("hold", path=path),
+            held_request("hold", path=path),
+            pytest.raises(UsageError, match="clients are connected"),
+        ):
+            request("status", path=path)
         office.released.wait(20)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             try:
-                ask("status", path=path)
+                request("status", path=path)
                 break
             except UsageError:
                 time.sleep(0.01)
-        assert office.askers
+        assert office.callers
 
 
 def test_what_is_held_is_released_when_the_client_has_left(office: Office, path: Path) -> None:
-    with asking("hold", path=path) as answer:
+    with held_request("hold", path=path) as answer:
         assert answer == "held"
         assert not office.released.is_set()
     assert office.released.wait(20)
@@ -139,7 +143,7 @@ def test_what_is_held_is_released_when_the_client_has_left(office: Office, path:
 def test_there_is_one_service(office: Office, path: Path) -> None:
     with pytest.raises(UsageError, match=f"pid {os.getpid()}"), serving(path, {}):
         pass
-    assert ask("status", path=path)
+    assert request("status", path=path)
 
 
 def test_what_a_killed_service_left_is_replaced(path: Path) -> None:
@@ -147,14 +151,14 @@ def test_what_a_killed_service_left_is_replaced(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     with serving(path, Office().handlers):
-        assert ask("status", path=path)
+        assert request("status", path=path)
     assert not path.exists()
     with pytest.raises(NoServiceError, match="fakedirty observe --all"):
-        ask("status", path=path)
+        request("status", path=path)
 
 
 def test_what_does_not_answer_is_not_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service that stands still for a while is one, and has its promises."""
+    """A service that is stopped for a while is still one, and has its pending reverts."""
     monkeypatch.setattr(control, "PATIENCE_SECONDS", 0.1)
     path.parent.mkdir()
     with socket.socket(socket.AF_UNIX) as stopped:
@@ -166,7 +170,7 @@ def test_what_does_not_answer_is_not_replaced(path: Path, monkeypatch: pytest.Mo
             client.connect(str(path))
 
 
-def test_who_has_given_up_wants_nothing_any_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_request_of_a_client_that_has_left_is_not_carried_out(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that stood still finds requests whose clients have left, and have done something else by now."""
     monkeypatch.setattr(control, "PATIENCE_SECONDS", 0.1)
     path.parent.mkdir()
@@ -174,14 +178,14 @@ def test_who_has_given_up_wants_nothing_any_more(path: Path, monkeypatch: pytest
     with socket.socket(socket.AF_UNIX) as service:
         service.bind(str(path))
         service.listen()
-        with pytest.raises(FakedirtyError, match="it may do yet") as error:
-            ask("status", path=path)
-        assert not isinstance(error.value, NoServiceError), "who asks does not do it himself"
+        with pytest.raises(FakedirtyError, match="it may still do the request") as error:
+            request("status", path=path)
+        assert not isinstance(error.value, NoServiceError), "the client does not do it in another way"
         clients = threading.BoundedSemaphore(1)
         clients.acquire()
         control._serve(service.accept()[0], office.handlers, clients)
-        assert office.askers == []
-        with socket.socket(socket.AF_UNIX) as client:  # one that has said all that it wants to say
+        assert office.callers == []
+        with socket.socket(socket.AF_UNIX) as client:  # one that sends nothing more
             client.connect(str(path))
             client.sendall(b'{"command": "echo", "text": "it"}\n')
             client.shutdown(socket.SHUT_WR)
@@ -200,23 +204,23 @@ def test_what_is_no_socket_is_left_alone(tmp_path: Path) -> None:
         pass
 
 
-def test_what_is_no_service_is_told(tmp_path: Path) -> None:
+def test_what_is_no_service_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "other"
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))
         other.listen()
 
         def talk() -> None:
-            for said in (b"SSH-2.0\n", b"[1]\n"):
+            for answer in (b"SSH-2.0\n", b"[1]\n"):
                 link, _ = other.accept()
-                with link, link.makefile() as asked:
-                    asked.readline()
-                    link.sendall(said)
+                with link, link.makefile() as lines:
+                    lines.readline()
+                    link.sendall(answer)
 
         thread = threading.Thread(target=talk)
         thread.start()
         with pytest.raises(NoServiceError, match="does not answer as the service does"):
-            ask("status", path=path)
+            request("status", path=path)
         with pytest.raises(NoServiceError, match="is not the service"):
-            ask("status", path=path)
+            request("status", path=path)
         thread.join()

@@ -1,4 +1,4 @@
-"""What the service manager hears, and what a service does beside observing."""
+"""The notifications to the service manager, and the work of a service beside observing."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import pytest
 from fakedirty.record.retention import Limits
 from fakedirty.service import maintenance
 from fakedirty.service.config import parse
-from fakedirty.service.maintenance import Maintenance, limits_of
+from fakedirty.service.maintenance import Maintenance
+from fakedirty.service.options import ConfigurationSource, limits_of
 from fakedirty.service.sd_notify import ServiceManager
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Iterator[socket.socket]:
+def manager_end(tmp_path: Path) -> Iterator[socket.socket]:
     """The manager's end."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
         link.bind(str(tmp_path / "notify"))
@@ -25,27 +26,27 @@ def told(tmp_path: Path) -> Iterator[socket.socket]:
         yield link
 
 
-def words(link: socket.socket) -> list[str]:
+def lines_of(link: socket.socket) -> list[str]:
     return link.recv(4096).decode().splitlines()
 
 
-def test_the_manager_is_told(told: socket.socket, tmp_path: Path) -> None:
+def test_the_manager_is_notified(manager_end: socket.socket, tmp_path: Path) -> None:
     now = [100.0]
     watchdog = {"WATCHDOG_USEC": "10000000", "WATCHDOG_PID": str(os.getpid())}
     manager = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "notify"), **watchdog}, lambda: now[0])
     manager.ready("observing")
-    assert words(told) == ["READY=1", "STATUS=observing"]
+    assert lines_of(manager_end) == ["READY=1", "STATUS=observing"]
     manager.alive()
-    assert words(told) == ["WATCHDOG=1"]
+    assert lines_of(manager_end) == ["WATCHDOG=1"]
     now[0] += 4.9
     manager.alive()
     now[0] += 0.1
     manager.alive()
     manager.stopping()
-    assert [words(told), words(told)] == [["WATCHDOG=1"], ["STOPPING=1"]]
+    assert [lines_of(manager_end), lines_of(manager_end)] == [["WATCHDOG=1"], ["STOPPING=1"]]
 
 
-def test_without_a_manager_or_with_one_that_has_gone_nothing_is_told(tmp_path: Path) -> None:
+def test_without_a_manager_or_with_one_that_has_gone_nothing_is_sent(tmp_path: Path) -> None:
     for known in ({}, {"NOTIFY_SOCKET": str(tmp_path / "gone"), "WATCHDOG_USEC": "2"}, {"WATCHDOG_PID": "1"}):
         manager = ServiceManager(known)
         manager.ready("observing")
@@ -53,12 +54,12 @@ def test_without_a_manager_or_with_one_that_has_gone_nothing_is_told(tmp_path: P
         manager.stopping()
 
 
-def test_a_manager_that_does_not_listen_is_not_waited_for(told: socket.socket, tmp_path: Path) -> None:
+def test_the_service_does_not_wait_for_a_manager_that_does_not_read(manager_end: socket.socket, tmp_path: Path) -> None:
     manager = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "notify")})
     for number in range(1000):
         manager.ready(str(number))
-    assert words(told) == ["READY=1", "STATUS=0"]
-    while words(told)[1] != "STATUS=1":
+    assert lines_of(manager_end) == ["READY=1", "STATUS=0"]
+    while lines_of(manager_end)[1] != "STATUS=1":
         pass
     manager.ready("again")
 
@@ -77,7 +78,9 @@ def test_a_configuration_is_read_again(tmp_path: Path, caplog: pytest.LogCapture
     out, file, again = tmp_path / "out", tmp_path / "fakedirty.toml", threading.Event()
     old, older = kept(out, 5), kept(out, 50)
     file.write_text("record.keep_days = 60\n")
-    keeping = Maintenance(ServiceManager({}), set, again, out=out, path=file, configuration=parse(file.read_text()))
+    keeping = Maintenance(
+        ServiceManager({}), set, again, out=out, source=ConfigurationSource(file), configuration=parse(file.read_text())
+    )
 
     def tick() -> None:
         keeping.tick()
@@ -105,7 +108,7 @@ def test_a_configuration_is_read_again(tmp_path: Path, caplog: pytest.LogCapture
 
 def test_what_is_not_due_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pruned: list[Limits] = []
-    monkeypatch.setattr(maintenance, "prune", lambda out, limits, busy: pruned.append(limits))
+    monkeypatch.setattr(maintenance, "prune", lambda out, limits, in_use: pruned.append(limits) or [])
     configuration = parse("record.keep_gib = 1\n")
     keeping = Maintenance(ServiceManager({}), set, threading.Event(), out=tmp_path, configuration=configuration)
     for _ in range(3):
@@ -121,7 +124,13 @@ def test_a_clock_that_jumps_removes_nothing_by_age(tmp_path: Path, caplog: pytes
 
     def keeping(ticks: int, jump: float) -> None:
         maintenance = Maintenance(
-            ServiceManager({}), set, again, out=out, path=file, configuration=configuration, boot_time=lambda: booted[0]
+            ServiceManager({}),
+            set,
+            again,
+            out=out,
+            source=ConfigurationSource(file),
+            configuration=configuration,
+            boot_time=lambda: booted[0],
         )
         booted[0] += jump
         for _ in range(ticks):
@@ -131,7 +140,7 @@ def test_a_clock_that_jumps_removes_nothing_by_age(tmp_path: Path, caplog: pytes
     keeping(3, -90 * 86400)
     assert recording.exists()
     assert [record.message for record in caplog.records] == [
-        "the clock was set by -7776000 s: nothing goes by its age until the configuration is read again"
+        "the clock was set by -7776000 s: recordings do not expire until the configuration is read again"
     ]
     again.set()  # somebody has looked
     keeping(1, 90 * 86400)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 from fakedirty.model.enums import Mode
-from fakedirty.service.pending_reverts import PendingReverts, read, write
+from fakedirty.service.pending_reverts import PendingRevert, read, write
 
-TIMED = PendingReverts(4711, 99, (Mode.OFF, "xxh3-64"), (Mode.SKIP, "sha1"), 12.5)
-HELD = PendingReverts(4712, 100, (Mode.OBSERVE, "xxh3-64"), (Mode.SKIP, "xxh3-64"), None)
-UNNAMED = PendingReverts(4713, 101, (Mode.OFF, None), (Mode.SKIP, None), None)  # of a QEMU that has one hash
+TIMED = PendingRevert(4711, 99, (Mode.OFF, "xxh3-64"), (Mode.SKIP, "sha1"), 12.5)
+HELD = PendingRevert(4712, 100, (Mode.OBSERVE, "xxh3-64"), (Mode.SKIP, "xxh3-64"), None)
+UNNAMED = PendingRevert(4713, 101, (Mode.OFF, None), (Mode.SKIP, None), None)  # of a QEMU that has one hash
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "promises"
+    path = tmp_path / "reverts"
     assert read(path) == []
     write(path, [TIMED, HELD, UNNAMED])
     assert read(path) == [TIMED, HELD, UNNAMED]
@@ -35,8 +35,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         "\xff",
     ],
 )
-def test_what_cannot_be_read_is_said_and_left_out(text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = tmp_path / "promises"
+def test_what_cannot_be_read_is_logged_and_ignored(text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "reverts"
     path.write_text(text, encoding="latin-1")
     with caplog.at_level(logging.WARNING):
         assert read(path) == []
@@ -44,7 +44,7 @@ def test_what_cannot_be_read_is_said_and_left_out(text: str, tmp_path: Path, cap
 
 
 def test_what_others_can_write_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path, link = tmp_path / "promises", tmp_path / "link"
+    path, link = tmp_path / "reverts", tmp_path / "link"
     write(path, [TIMED])
     link.symlink_to(path)
     with caplog.at_level(logging.WARNING):

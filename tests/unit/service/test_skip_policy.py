@@ -60,7 +60,7 @@ def test_where_nothing_can_be_said(rounds: list[Round]) -> None:
 
 
 def decided(rounds: list[Round], policy: Policy, migration: Migration | None = None) -> None:
-    sink, migration = policy.of(TARGET), migration or replace(made(), channels=1)
+    sink, migration = policy.sink_for(TARGET), migration or replace(made(), channels=1)
     sink.started(migration)
     for each in rounds:
         migration.apply(event := RoundEnded(START, each))
@@ -86,7 +86,7 @@ def test_it_is_switched_off_where_it_costs(rounds: list[Round], hash_seconds: fl
     assert policy.decisions == times
 
 
-def test_what_cannot_be_switched_off_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_switched_off_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     def refuse(target: Target, mode: Mode, hash_name: str | None) -> State:
         raise QmpError("it is gone")
 

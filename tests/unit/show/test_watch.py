@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from fakedirty.cli.main import main
-from fakedirty.cli.watched_vms import GONE_SECONDS, WatchedVms, watched
 from fakedirty.format.sentences import in_words
 from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row, toggle_row
 from fakedirty.record.summary import summary
 from fakedirty.service import control
+from fakedirty.service.watched_vms import GONE_SECONDS, WatchedVms, watched
 from fakedirty.show.svg import svg
 from fakedirty.show.watch import Watched, screen
 from made_migrations import EVENTS, SECOND, START, made, tell

@@ -268,7 +268,7 @@ def test_keys_of_earlier_versions_are_refused_with_the_new_ones(name: str) -> No
     with pytest.raises(UsageError) as caught:
         parse(f"[metrics]\n{key} = '/file'\n")
     [line] = str(caught.value).splitlines()
-    assert line.startswith(f"2: metrics.{key} is now {NEW[name]} of a web configuration file")
+    assert line.startswith(f"2: metrics.{key}: is now {NEW[name]} of a web configuration file")
     assert "web_config of [metrics]" in line
 
 
@@ -277,7 +277,7 @@ def test_the_configuration_is_checked_as_far_as_its_own_text_goes() -> None:
         parse("[metrics]\nlisten = '0.0.0.0:9752'\n")
     with pytest.raises(UsageError, match=r"^1: metrics.web_config: must be an absolute path"):
         parse("metrics.web_config = 'web.yml'")
-    with pytest.raises(UsageError, match=r"^1: metrics.vms_with_rounds: must be at least 0"):
+    with pytest.raises(UsageError, match=r"^1: metrics.vms_with_rounds: input should be greater than or equal to 0"):
         parse("metrics.vms_with_rounds = -1")
     parse("metrics.listen = '0.0.0.0:9752'\nmetrics.web_config = '/web.yml'")
     parse("metrics.listen = '0.0.0.0:9752'\nmetrics.insecure = true")

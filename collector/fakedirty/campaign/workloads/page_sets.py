@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from fakedirty.campaign.validation import Table, refuse
 from fakedirty.lab.guest_load import SERIAL, GroundTruthLoad
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import MIB_FRAMES, Workload, place, working_set_words
+from fakedirty.toml.tables import Table, refuse
 
 from .metered_load import MeteredLoad
 from .programs import ProgramLoad, check_room

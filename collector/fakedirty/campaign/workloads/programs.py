@@ -9,9 +9,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from fakedirty.campaign.validation import Table, refuse
 from fakedirty.errors import UsageError
 from fakedirty.lab.guests.services import OWN_MIB, PORT, build_services
+from fakedirty.toml.tables import Table, refuse
 
 from .operations import operations, wait_for_operations
 from .throughput import Meter

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from fakedirty.cli.doctor import healthy, report
 from fakedirty.linux.seccomp import refused_calls
 from fakedirty.observe.doctor import Examination
 from fakedirty.observe.host import host_checks, kernel, levels
 from fakedirty.observe.host.machine import HostCheck
 from fakedirty.package_files import carried
+from fakedirty.show.doctor import examination_lines
 
 MACHINES = Path(__file__).parent / "machines"
 REFUSED: dict[str, Mapping[str, str]] = {
@@ -80,7 +80,7 @@ def test_observe_refuses_with_the_same_reason_that_doctor_names(machine: str) ->
     rows = rows_of(machine)
     blocked = [row for row in rows if row.blocks]
     examination = Examination(kernel.read(), "headers", "", {}, [], rows)
-    text = "\n".join(line.plain for line in report(examination))
+    text = "\n".join(line.plain for line in examination_lines(examination))
     for row in rows:
         assert f"  {row.name}: {row.found}" in text
         assert row.fails in text
@@ -89,7 +89,7 @@ def test_observe_refuses_with_the_same_reason_that_doctor_names(machine: str) ->
         assert row.fails in levels.inability(rows=rows)
         assert row.remedy in levels.inability(rows=rows)
     if blocked:
-        assert not healthy(examination)
+        assert not examination.observable
         assert "qmp works without" in levels.inability(rows=rows)
     assert json.loads(json.dumps(examination.as_dict()))["host"] == [dataclasses.asdict(row) for row in rows]
 

@@ -1,4 +1,4 @@
-"""What the service says of its VMs, as ``watch`` shows it; those that left the host are kept for a while."""
+"""The VMs in the status of the service, as ``watch`` shows them; those that have left the host stay for a while."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ from fakedirty.record.restore import round_of
 from fakedirty.show.table import toggle_words
 from fakedirty.show.watch import Watched
 
-GONE_SECONDS = 60.0  # for which a QEMU that has ended stays on the screen: libvirt's do as soon as their guest has left
+GONE_SECONDS = 60.0  # how long a QEMU that has ended is shown: libvirt ends a QEMU as soon as its guest has left
 
 
 def watched(vm: Mapping[str, Any], now: float) -> Watched:
-    """What the service says of a VM; `now` is in seconds since 1970."""
+    """One VM of a status.
+
+    Args:
+        vm: The VM in the status.
+        now: Seconds since 1970.
+    """
     last = vm["last"]
     if not last:
         return Watched(vm["vm"], vm["pid"], vm["level"], start_ticks=vm.get("start_ticks", 0), uuid=vm.get("uuid", ""))
@@ -37,7 +42,7 @@ def watched(vm: Mapping[str, Any], now: float) -> Watched:
         toggles=[_toggle(row) for row in vm["toggles"]],
         verdict=vm["verdict"] or "",
         outcome="" if running or arrived else _outcome(last),
-        start_ticks=vm.get("start_ticks", 0),  # which an older service does not say
+        start_ticks=vm.get("start_ticks", 0),  # which an older service does not have
         uuid=vm.get("uuid", ""),
         arrived=arrived,
     )
@@ -62,7 +67,11 @@ def _outcome(last: Mapping[str, Any]) -> str:
 
 
 class WatchedVms:
-    """Look after look; `clock` says how long ago something was seen."""
+    """Remembers VMs from one look at the status to the next.
+
+    Args:
+        clock: Seconds, from any start.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -70,7 +79,7 @@ class WatchedVms:
         self._seen: dict[tuple[int, int], _Seen] = {}
 
     def look(self, vms: Iterable[Watched]) -> list[Watched]:
-        """What is there, and what was there a while ago and had migrated, unless its guest is here again."""
+        """The VMs that are there, and those that left a short time ago after a migration, unless the guest is back."""
         self._looks += 1
         now = self._clock()
         here: dict[tuple[int, int], _Seen] = {}
@@ -92,7 +101,7 @@ class WatchedVms:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A QEMU, there from one look to another; `when` the last of them was."""
+    """A QEMU that was seen from the look `since` to the look `until`, which was at the time `when`."""
 
     vm: Watched
     since: int
@@ -100,9 +109,10 @@ class _Seen:
     when: float
 
     def is_followed_by(self, other: _Seen) -> bool:
-        """Whether its guest is there now.
+        """Whether `other` has its guest now.
 
-        By its UUID; without one by the name, if it has arrived there, or the two were never there at the same time.
+        It has if the UUIDs are equal. Without UUIDs the names must be equal, and either the guest has arrived in
+        `other`, or the two QEMUs were never there at the same time.
         """
         if other.vm.gone or self.vm.vm != other.vm.vm or self.vm.uuid != other.vm.uuid:
             return False
