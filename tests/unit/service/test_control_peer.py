@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from fakedirty.service import control
-from fakedirty.service.control import Caller, ask, serving
+from fakedirty.service.control import Caller, request, serving
 
 OWNER, OTHER = 1000, 1001
 
@@ -97,7 +97,7 @@ def test_another_user_is_refused_where_the_socket_lets_him_in() -> None:
         with serving(path, {"do": lambda _request, caller: done.append(caller)}):
             path.chmod(0o666)
             assert "user 65534 may not ask" in as_user(65534, path)
-            assert ask("do", path=path) is None
+            assert request("do", path=path) is None
     assert [caller.uid for caller in done] == [0]
 
 

@@ -7,7 +7,7 @@ from fakedirty.model.enums import Kind
 from fakedirty.model.events import Event, RoundEnded, StateChanged
 from fakedirty.observe.decode import wire
 from fakedirty.observe.decode.stock import StockReader
-from fakedirty.observe.interfaces import SetUp
+from fakedirty.observe.decode.interfaces import SetUp
 
 STATES = ("none", "setup", "cancelling", "cancelled", "active", "completed", "failed")
 
