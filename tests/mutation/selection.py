@@ -41,7 +41,7 @@ SECURITY = {
                          "Process.sockets", "Process.shares"),
     # the control socket, and what a killed service leaves behind
     "service/control.py": ("_listening", "_serve", "_answer", "_has_left"),
-    "service/pending_reverts.py": ("read", "_own"),
+    "service/pending_reverts.py": ("read", "_own_text"),
     # who may scrape
     "web/access.py": ("",),
     "web/users.py": ("",),

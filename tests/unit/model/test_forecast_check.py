@@ -144,7 +144,7 @@ def test_a_round_that_does_not_end_refutes_it_too() -> None:
     assert not migration.refuted
     stamp = LiveMigration(migration, CLOCK).stamp
     assert 'fakedirty_verdict_converges{plan="as-is",vm="vm"} 1.0' in exported(exporter)
-    migration.passed(START + 60 * SECOND)
+    migration.tick(START + 60 * SECOND)
     assert migration.refuted
     assert LiveMigration(migration, CLOCK).stamp != stamp
     assert 'fakedirty_verdict_converges{plan="as-is",vm="vm"}' not in exported(exporter)

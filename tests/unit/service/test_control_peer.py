@@ -63,7 +63,7 @@ def test_nobody_else_is(peer: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done == []
     assert answer == {
         "kind": "UsageError",
-        "error": f"user {peer} may not ask this service: its owner or root may",
+        "error": f"user {peer} may not use this service: its owner and root may",
     }
 
 
@@ -96,7 +96,7 @@ def test_another_user_is_refused_where_the_socket_lets_him_in() -> None:
         Path(directory).chmod(0o755)
         with serving(path, {"do": lambda _request, caller: done.append(caller)}):
             path.chmod(0o666)
-            assert "user 65534 may not ask" in as_user(65534, path)
+            assert "user 65534 may not use" in as_user(65534, path)
             assert request("do", path=path) is None
     assert [caller.uid for caller in done] == [0]
 
