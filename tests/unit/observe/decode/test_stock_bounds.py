@@ -6,8 +6,8 @@ import pytest
 from fakedirty.model.enums import Kind
 from fakedirty.model.events import Event, RoundEnded, StateChanged
 from fakedirty.observe.decode import wire
-from fakedirty.observe.decode.stock import StockReader
 from fakedirty.observe.decode.interfaces import SetUp
+from fakedirty.observe.decode.stock import StockReader
 
 STATES = ("none", "setup", "cancelling", "cancelled", "active", "completed", "failed")
 
