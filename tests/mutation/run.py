@@ -35,6 +35,7 @@ ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "mutation"
 SAMPLE, SEED, HOURS = 500, "fakedirty", 2.0
 GOAL = 0.95
+PARTS = 16  # of the unit tests, to go on with after an interruption
 FEW = 40  # tests that run first: most mutations are noticed by these
 KILLED, SURVIVED = "killed", "survived"
 UNNOTICED = "not noticed"  # by the tests that execute it; the others have not run yet
@@ -90,14 +91,19 @@ class Trial:
         """Find out which tests execute which lines, unless that is known of this tree."""
         files = sorted((ROOT / "tests/unit").rglob("test_*.py"), key=lambda path: -path.stat().st_size)
         names = [str(path.relative_to(ROOT)) for path in files]
-        outputs = [BUILD / f"coverage-{number}.json" for number in range(self._jobs)]
-        if not all(output.exists() for output in outputs):
+        parts = {BUILD / f"coverage-{number}.json": names[number::PARTS] for number in range(PARTS)}
+
+        def measure(output: Path) -> None:
+            place = self._places.get()
+            try:
+                place.measure(parts[output], output)
+            finally:
+                self._places.put(place)
+
+        if left := [output for output in parts if not output.exists()]:
             print(f"which tests execute which lines: {len(names)} files of unit tests run once", flush=True)
-            self._together(
-                lambda number: self._all[number].measure(names[number :: self._jobs], outputs[number]),
-                range(self._jobs),
-            )
-        for output in outputs:
+            self._together(measure, left)
+        for output in parts:
             self.covered.add(output)
 
     def run(self, chosen: Sequence[Mutation], results: Results, known: Sequence[Survivor], *, quick: bool) -> None:
@@ -119,6 +125,7 @@ class Trial:
                 for future in futures:
                     future.result()
             except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
                 self.stop()
                 raise
 
