@@ -103,7 +103,8 @@ def test_eight_migrations_at_once(tmp_path: Path) -> None:
         attached(process, {vm.source.pid for vm in pairs})
         with ThreadPoolExecutor(VMS) as pool:
             counted = list(pool.map(migrated, pairs))
-        # one of them goes, and with it its observer
+        # one of them goes, and with it its observer: once QEMU's totals were read, without which nothing can be checked
+        wait(lambda: any(each.suffix != ".partial" for each in (out / "vm0").glob("*")))
         pairs[0].source.process.kill()
         process.send_signal(signal.SIGTERM)
         _stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
