@@ -1,4 +1,4 @@
-"""How often a process calls a function of the C library: the kernel counts."""
+"""How often a process calls a function of the C library, or of its own: the kernel counts."""
 
 from __future__ import annotations
 
@@ -27,10 +27,13 @@ int on_call(struct pt_regs *context)
 
 
 @contextmanager
-def counting(pid: int, function: str, condition: str = "1") -> Iterator[Callable[[], int]]:
-    """What says how often it has been called since; `condition` is of BPF's C, and of the registers in `context`."""
+def counting(pid: int, function: str, condition: str = "1", file: str = "libc.so.6") -> Iterator[Callable[[], int]]:
+    """What says how often it has been called since; `condition` is of BPF's C, and of the registers in `context`.
+
+    `file` is the name of the library or executable that has the function.
+    """
     maps = Path(f"/proc/{pid}/maps").read_text()
-    library = next(Path(line.split()[-1]) for line in maps.splitlines() if line.endswith("/libc.so.6"))
+    library = next(Path(line.split()[-1]) for line in maps.splitlines() if line.endswith(f"/{file}"))
     with Binary(library) as binary:
         symbol = binary.symbol(function)
         assert symbol
