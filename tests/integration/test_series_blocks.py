@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import Settings, Step, migrate
-from fakedirty.lab.testbed import compared
+from fakedirty.lab.rig import compared
 from hugepages import huge_pages, on_huge_pages
 from series import SLOW, TIGHT_MS, let_through, pair, rounds
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from fakedirty.lab.machine import Machine
-from fakedirty.lab.migrate import PATIENCE_MS, Outcome, Settings, Step, migrate
+from fakedirty.lab.migrate import PATIENCE_MS, MigrationResult, Settings, Step, migrate
 from fakedirty.model.enums import Mode
 from migrating import wait
 from series import SLOW, TIGHT_MS, assert_equal, bench, let_through, pair, rounds, setting, toggling
@@ -20,7 +20,7 @@ WAYS: dict[str, tuple[dict[str, bool], dict[str, object]]] = {
 ROUNDS = 8
 
 
-def save(source: Machine, destination: Machine, settings: Settings, steps: list[Step]) -> Outcome:
+def save(source: Machine, destination: Machine, settings: Settings, steps: list[Step]) -> MigrationResult:
     """Into the file, and out of it if the migration is complete."""
     return migrate(source, destination, settings, time_limit=60, steps=steps)
 

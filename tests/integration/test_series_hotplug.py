@@ -9,7 +9,7 @@ from threading import Event
 
 import pytest
 from fakedirty.lab.migrate import PAUSED, Settings, Step, migrate
-from fakedirty.lab.testbed import compared
+from fakedirty.lab.rig import compared
 from fakedirty.qmp.client import Qmp
 from qtest import Qtest, qtest, qtest_arguments
 from series import SLOW, TIGHT_MS, bench, let_through, rounds

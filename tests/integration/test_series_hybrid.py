@@ -18,7 +18,7 @@ import pytest
 from fakedirty.errors import QmpError
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine
-from fakedirty.lab.migrate import PATIENCE_MS, PAUSED, PORT, Outcome, Settings, Step, migrate
+from fakedirty.lab.migrate import PATIENCE_MS, PAUSED, PORT, MigrationResult, Settings, Step, migrate
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp
 from hugepages import huge_pages, on_huge_pages
@@ -59,7 +59,7 @@ def hybrid(
     bandwidth: int = SLOW,
     limit_ms: int = TIGHT_MS,
     after: int = AFTER,
-) -> Outcome:
+) -> MigrationResult:
     """Pre-copy for some rounds, then postcopy to the end; the memories are compared."""
     settings = Settings(limit_ms, bandwidth, {**NEVER, **parameters}, {**POSTCOPY, **capabilities})
     begin = Step(start_postcopy, after_round=after)
@@ -70,7 +70,7 @@ def hybrid(
     return outcome
 
 
-def assert_totals(source: Machine, outcome: Outcome) -> None:
+def assert_totals(source: Machine, outcome: MigrationResult) -> None:
     """Classes and dispositions are those of pre-copy alone, and postcopy sent the rest."""
     said, totals, ram = history(source), outcome.final["fake-dirty"], outcome.final["ram"]
     for name in ("first", "changed", "fake", "normal", "zero", "xbzrle", "unchanged", "skipped"):

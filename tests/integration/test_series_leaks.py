@@ -13,8 +13,8 @@ from disks import grow
 from fakedirty.lab.machine import Machine, machine
 from fakedirty.lab.migrate import PATIENCE_MS, PAUSED, PORT, Settings, Step, migrate
 from fakedirty.lab.qemu import qemu_binary
+from fakedirty.lab.rig import Rig
 from fakedirty.lab.tcp_connections import connections, shut
-from fakedirty.lab.testbed import Testbed
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from held import Held, held
 from migrating import wait
@@ -63,7 +63,7 @@ def fails(source: Machine, destination: Machine, settings: Settings, harm: Harm 
 
 
 @contextmanager
-def watched(both: Testbed, directory: Path) -> Iterator[Machine]:
+def watched(both: Rig, directory: Path) -> Iterator[Machine]:
     """The source, with LeakSanitizer: at the end it quits, and nothing is reported."""
     [library] = subprocess.run(
         ["gcc", "-print-file-name=liblsan.so"], check=True, capture_output=True, text=True

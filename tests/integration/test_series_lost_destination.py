@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import pytest
 from fakedirty.lab.fuzz.small_sockets import LARGE_DEVICE_STATE, small_buffers
 from fakedirty.lab.machine import Machine
-from fakedirty.lab.migrate import PAUSED, PORT, POSTCOPY, Outcome, Settings, Step, migrate, set_up
+from fakedirty.lab.migrate import PAUSED, PORT, POSTCOPY, MigrationResult, Settings, Step, migrate, set_up
 from fakedirty.lab.migration_thread import waits_to_send
-from fakedirty.lab.testbed import Testbed
+from fakedirty.lab.rig import Rig
 from fakedirty.qmp.client import Qmp, QmpRefusedError
 from migrating import wait
 from series import SLOW, assert_equal, bench, rounds, setting
@@ -33,7 +33,7 @@ HYBRID = {"postcopy-ram": True, "pause-before-switchover": True}
 
 
 @contextmanager
-def narrow() -> Iterator[Testbed]:
+def narrow() -> Iterator[Rig]:
     """The bench with a guest whose devices have much state, and sockets that take little."""
     with bench(more=LARGE_DEVICE_STATE) as both:
         assert both.network
@@ -83,7 +83,7 @@ def death(phase: str, source: Machine, destination: Machine) -> Step:
     }[phase]
 
 
-def hybrid(source: Machine, destination: Machine, steps: Sequence[Step] = ()) -> Outcome:
+def hybrid(source: Machine, destination: Machine, steps: Sequence[Step] = ()) -> MigrationResult:
     """Some rounds of pre-copy, then postcopy, unless a step ends that."""
     begin = Step(start_postcopy, after_round=AFTER)
     return migrate(source, destination, Settings(300, SLOW, SKIP, HYBRID), time_limit=60, steps=[begin, *steps])

@@ -17,7 +17,7 @@ from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import PATIENCE_MS, Settings, Step, migrate
 from fakedirty.lab.network import GIGABIT
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.lab.testbed import Testbed
+from fakedirty.lab.rig import Rig
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp
 from series import assert_equal, bench, let_through, rounds, toggling
@@ -59,7 +59,7 @@ def ringed() -> None:
         pytest.skip(refused)
 
 
-def under_kvm(both: Testbed) -> Testbed:
+def under_kvm(both: Rig) -> Rig:
     """The same under KVM with a ring, traced."""
     more = [word for name in TRACED for word in ("-trace", name)]
     return replace(both, accelerator=accelerator_argument("kvm", RING), more=(*both.more, *more))

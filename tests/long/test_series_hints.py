@@ -19,7 +19,7 @@ from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import Settings, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.lab.testbed import Testbed, compared
+from fakedirty.lab.rig import Rig, compared
 from fakedirty.observe.bpf.ram_blocks import ram_blocks
 from hinted import PAGE, recording
 from series import let_through, rounds
@@ -48,7 +48,7 @@ def test_all_but_hinted_pages_are_equal(kernel: str) -> None:
         network = stack.enter_context(shaped_network())
         words = linux_words(WORKLOAD).replace(" -- ", f" {kernel} -- ", 1)
         more = (*BALLOON, "-append", words)
-        bench = Testbed(qemu_binary(), build_guest("linux"), WORKLOAD, network, more=more, name="hints")
+        bench = Rig(qemu_binary(), build_guest("linux"), WORKLOAD, network, more=more, name="hints")
         source = stack.enter_context(bench.source(ready))
         destination = stack.enter_context(bench.destination())
         with recording(source) as record:

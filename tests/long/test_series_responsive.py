@@ -15,10 +15,10 @@ import pytest
 from answering import Answers, asking
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
-from fakedirty.lab.migrate import UNLIMITED, Outcome, Settings, Step, migrate
+from fakedirty.lab.migrate import UNLIMITED, MigrationResult, Settings, Step, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.lab.testbed import Testbed
+from fakedirty.lab.rig import Rig
 from hugepages import huge_pages, on_huge_pages
 from series import assert_equal, rounds, setting
 
@@ -96,7 +96,7 @@ def test_qmp_answers_while_millions_of_pages_are_skipped(case: Case) -> None:
     assert busy.longest < BOUND_SECONDS + idle.longest, figures
 
 
-def migrated(case: Case) -> tuple[Answers, Answers, Outcome, Sequence[Mapping[str, Any]]]:
+def migrated(case: Case) -> tuple[Answers, Answers, MigrationResult, Sequence[Mapping[str, Any]]]:
     """Answers without and during a migration, what came of it, and its rounds; memory is equal afterwards."""
     more = on_huge_pages(case.memory_mib, case.huge_mib) if case.huge_mib else []
     settings = Settings(
@@ -112,7 +112,7 @@ def migrated(case: Case) -> tuple[Answers, Answers, Outcome, Sequence[Mapping[st
     )
     steps = [Step(setting(toggle), after_round=number) for number, toggle in enumerate(case.toggles, 2)]
     with shaped_network(WIRE_BITS) as network:
-        bench = Testbed(qemu_binary(), build_guest("baremetal"), case.workload, network, more=more, name="responsive")
+        bench = Rig(qemu_binary(), build_guest("baremetal"), case.workload, network, more=more, name="responsive")
         with bench.source() as source, bench.destination() as destination:
             with asking(source.observer_socket) as idle:
                 time.sleep(BASELINE_SECONDS)  # a span to measure in, nothing that is waited for

@@ -16,7 +16,7 @@ from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import Settings, Step, migrate
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.lab.testbed import Testbed, compared
+from fakedirty.lab.rig import Rig, compared
 from fakedirty.qmp.client import Qmp
 from migrating import wait
 from series import let_through, rounds
@@ -69,7 +69,7 @@ def test_all_plugged_memory_is_equal_and_nothing_is_left_out() -> None:
 
     with ExitStack() as stack:
         network = stack.enter_context(shaped_network())
-        bench = Testbed(qemu_binary(), build_guest("linux"), WORKLOAD, network, more=arguments(), name="growing")
+        bench = Rig(qemu_binary(), build_guest("linux"), WORKLOAD, network, more=arguments(), name="growing")
         source = stack.enter_context(bench.source(ready))
         first = state(source.qmp)["memaddr"] // PAGE
         in_region = [

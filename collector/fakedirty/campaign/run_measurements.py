@@ -11,7 +11,7 @@ from pathlib import Path
 from fakedirty.lab.experiment import Experiment
 from fakedirty.lab.measurements import GuestPair, Measurements
 from fakedirty.lab.memory_compare import MemoryReport
-from fakedirty.lab.migrate import Outcome
+from fakedirty.lab.migrate import MigrationResult
 from fakedirty.model.migration import Migration
 from fakedirty.qmp.mode import read_parameters
 
@@ -43,7 +43,7 @@ class RunResult:
 
     started: float = 0.0
     ended: float = 0.0
-    outcome: Outcome | None = None
+    outcome: MigrationResult | None = None
     migration: Migration | None = None
     rounds_at_end: int = 0
     link_bytes: int = 0
@@ -109,7 +109,7 @@ class RunMeasurements(Measurements):
         result.rounds_at_end = rounds
         result.host_bytes = peak_bytes(source.pid)
 
-    def migrated(self, pair: GuestPair, outcome: Outcome) -> None:
+    def migrated(self, pair: GuestPair, outcome: MigrationResult) -> None:
         """Keep the outcome, what QEMU was set to, and the downtime by the events of both sides."""
         source, destination = pair.source, pair.destination
         self._result.outcome = outcome

@@ -19,10 +19,10 @@ from .guest_load import GuestLoad, serial_report
 from .machine import INCOMING, Machine, machine
 from .measurements import GuestPair, Measurements
 from .memory_compare import MemoryReport
-from .migrate import Outcome, Settings, Step, migrate
+from .migrate import MigrationResult, Settings, Step, migrate
 from .network import GIGABIT, End, Network, shaped_network
 from .observation import Observation, observed
-from .testbed import compared
+from .rig import compared
 
 ODD_KIB = 8
 
@@ -83,7 +83,7 @@ class Result:
         report: what the guest reported of its pages and sweeps.
     """
 
-    outcome: Outcome
+    outcome: MigrationResult
     migration: Migration
     measured_rounds: int
     link_bytes: int
@@ -155,7 +155,7 @@ class _ResultMeasurements(Measurements):
     def __init__(self) -> None:
         self._rounds = 0
         self._link_bytes = 0
-        self._outcome: Outcome | None = None
+        self._outcome: MigrationResult | None = None
         self._migration: Migration | None = None
         self._memory: MemoryReport | None = None
         self._report = GuestReport()
@@ -171,7 +171,7 @@ class _ResultMeasurements(Measurements):
         assert pair.source.end is not None, "an experiment has a network"
         self._rounds, self._link_bytes = rounds, pair.source.end.sent_bytes()
 
-    def migrated(self, pair: GuestPair, outcome: Outcome) -> None:
+    def migrated(self, pair: GuestPair, outcome: MigrationResult) -> None:
         """Keep how it ended."""
         self._outcome = outcome
 

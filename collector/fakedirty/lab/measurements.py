@@ -10,7 +10,7 @@ from fakedirty.model.migration import Migration
 
 from .machine import Machine
 from .memory_compare import MemoryReport
-from .migrate import Outcome
+from .migrate import MigrationResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Measurements:
             rounds: how many rounds the observer has seen the end of.
         """
 
-    def migrated(self, pair: GuestPair, outcome: Outcome) -> None:
+    def migrated(self, pair: GuestPair, outcome: MigrationResult) -> None:
         """The migration is over."""
 
     def observed(self, migration: Migration | None) -> None:

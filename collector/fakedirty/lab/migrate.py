@@ -84,7 +84,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class MigrationResult:
     """How a migration ended.
 
     Attributes:
@@ -110,7 +110,7 @@ def migrate(
     time_limit: float,
     steps: Sequence[Step] = (),
     at_limit: Callable[[], object] = lambda: None,
-) -> Outcome:
+) -> MigrationResult:
     """Migrate a guest, and wait until its migration is over.
 
     A migration that has not ended at its time limit gets the longest downtime limit that QEMU takes, so that the guest
@@ -145,7 +145,7 @@ def migrate(
             destination.qmp.execute("migrate-incoming", uri=f"file:{settings.file}")
         _await_arrival(destination)
         final = _settled(source)
-    return Outcome(final["status"], converged, time_limit, final if converged else measured, final)
+    return MigrationResult(final["status"], converged, time_limit, final if converged else measured, final)
 
 
 def _prepare(source: Machine, destination: Machine, settings: Settings) -> None:

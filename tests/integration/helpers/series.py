@@ -12,7 +12,7 @@ from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import PATIENCE_MS, Step
 from fakedirty.lab.network import shaped_network
 from fakedirty.lab.qemu import qemu_binary
-from fakedirty.lab.testbed import Testbed, compared
+from fakedirty.lab.rig import Rig, compared
 from fakedirty.model.enums import Mode
 from fakedirty.model.round import broken_law
 from fakedirty.observe.decode.qmp_history import history_round
@@ -28,10 +28,10 @@ WEAK = ("crc32", "murmur3-32")
 
 
 @contextmanager
-def bench(workload: Workload = WORKLOAD, more: Sequence[str] = ()) -> Iterator[Testbed]:
+def bench(workload: Workload = WORKLOAD, more: Sequence[str] = ()) -> Iterator[Rig]:
     """The guest, and a network for it."""
     with shaped_network() as network:
-        yield Testbed(qemu_binary(), build_guest("baremetal"), workload, network, more=more, name="series")
+        yield Rig(qemu_binary(), build_guest("baremetal"), workload, network, more=more, name="series")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from statistics import median
 from fakedirty.lab.bench.full_speed import LOCKED, one_pass, prepare, set_next_mode, sink
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import Workload
-from fakedirty.lab.testbed import Testbed
+from fakedirty.lab.rig import Rig
 from library_calls import counting
 
 SLICE = "ram_save_iterate"  # QEMU's function for one
@@ -35,7 +35,7 @@ class Writes:
 def writes(qemu: Path, workload: Workload, modes: tuple[str | None, ...]) -> dict[str | None, int]:
     """For each mode, None where the QEMU has none, the median of some passes in turns. The first ones do not count."""
     found: dict[str | None, list[Writes]] = {mode: [] for mode in modes}
-    bench = Testbed(qemu, build_guest("baremetal"), workload, network=None, more=LOCKED, name="writes")
+    bench = Rig(qemu, build_guest("baremetal"), workload, network=None, more=LOCKED, name="writes")
     with (
         sink() as uri,
         bench.source() as source,

@@ -26,7 +26,7 @@ from fakedirty.campaign.workloads.throughput import (
     medians,
 )
 from fakedirty.errors import LabError
-from fakedirty.lab.migrate import Outcome
+from fakedirty.lab.migrate import MigrationResult
 from made_migrations import made, tell
 
 SPEC = parse("name = 'x'\ntime_limit_seconds = 9\n[factors]\nworkload = ['idle']\ntreatment = ['skip']\n").spec
@@ -134,7 +134,7 @@ def row(result: RunResult, error: str = "") -> dict[str, object]:
 def test_a_row_has_every_column_and_no_other() -> None:
     for result in (
         RunResult(),
-        RunResult(outcome=Outcome("completed", True, 9.0, INFO, INFO), migration=tell(made(), [])),
+        RunResult(outcome=MigrationResult("completed", True, 9.0, INFO, INFO), migration=tell(made(), [])),
     ):
         assert list(row(result)) == [column.name for column in RUNS]
 
@@ -142,7 +142,9 @@ def test_a_row_has_every_column_and_no_other() -> None:
 def test_a_completed_run_has_its_times_and_its_sums() -> None:
     migration = tell(made(), [])
     found = row(
-        RunResult(outcome=Outcome("completed", True, 9.0, INFO, INFO), migration=migration, link_bytes=125_000_000)
+        RunResult(
+            outcome=MigrationResult("completed", True, 9.0, INFO, INFO), migration=migration, link_bytes=125_000_000
+        )
     )
     assert (found["outcome"], found["converged"], found["total_time_ms"], found["downtime_ms"]) == (
         *("completed", True),
@@ -159,7 +161,9 @@ def test_a_completed_run_has_its_times_and_its_sums() -> None:
 def test_a_run_at_the_time_limit_is_censored() -> None:
     """Its times are not known, and rounds after the limit are not counted."""
     migration = tell(made(), [])
-    found = row(RunResult(outcome=Outcome("completed", False, 9.0, INFO, INFO), migration=migration, rounds_at_end=1))
+    found = row(
+        RunResult(outcome=MigrationResult("completed", False, 9.0, INFO, INFO), migration=migration, rounds_at_end=1)
+    )
     assert (found["outcome"], found["converged"], found["total_time_ms"], found["downtime_ms"]) == (
         *("time-limit", False),
         *(None, None),
@@ -171,7 +175,7 @@ def test_a_run_at_the_time_limit_is_censored() -> None:
 def test_a_failed_run_has_its_reason() -> None:
     assert (row(RunResult(), "no guest")["outcome"], row(RunResult(), "no guest")["reason"]) == ("failed", "no guest")
     info = {"status": "failed", "error-desc": "Broken pipe"}
-    found = row(RunResult(outcome=Outcome("failed", True, 9.0, info, info)))
+    found = row(RunResult(outcome=MigrationResult("failed", True, 9.0, info, info)))
     assert (found["outcome"], found["reason"], found["converged"], found["memory_equal"]) == (
         *("failed", "Broken pipe"),
         *(False, None),

@@ -21,7 +21,7 @@ from fakedirty.campaign.workloads.throughput import DESTINATION, SOURCE, Meter, 
 from fakedirty.lab.experiment import Experiment
 from fakedirty.lab.measurements import GuestPair
 from fakedirty.lab.memory_compare import MemoryReport
-from fakedirty.lab.migrate import Outcome, Settings
+from fakedirty.lab.migrate import MigrationResult, Settings
 from fakedirty.model.enums import Level
 from made_migrations import START, made, tell
 
@@ -174,7 +174,7 @@ def test_each_stage_of_a_run_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_pa
     settings = Settings(70, capabilities={"multifd": True})
     experiment = Experiment("guest", Path("qemu"), Load(), Level.QMP, settings=settings)
     measurements = RunMeasurements(experiment, Load(), result, service_seconds=0.0)
-    migration, outcome = tell(made(), []), Outcome("completed", True, 9.0, {}, {"status": "completed"})
+    migration, outcome = tell(made(), []), MigrationResult("completed", True, 9.0, {}, {"status": "completed"})
     memory = MemoryReport((), ())
     with measurements.beside_machines(pair):
         (sides[SOURCE] / "rates").write_text("50\n")

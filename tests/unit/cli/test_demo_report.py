@@ -11,7 +11,7 @@ from fakedirty.cli.demo_report import DemoRun, convergence, failure, status, sum
 from fakedirty.lab.experiment import Result
 from fakedirty.lab.guests.serial_report import GuestReport
 from fakedirty.lab.memory_compare import ComparedBlock, DifferingPage, MemoryReport
-from fakedirty.lab.migrate import Outcome
+from fakedirty.lab.migrate import MigrationResult
 from fakedirty.lab.treatments import SKIP, VANILLA
 from fakedirty.lab.truth import ClassScore, SetScore
 from fakedirty.model.enums import Kind, Level, Mode
@@ -34,7 +34,7 @@ def a_run(treatment: object = SKIP, *, converged: bool = True) -> DemoRun:
     """A run in which all is well; three rounds, two of them within the time limit."""
     migration = Migration("vm", Level.PATCHED, "id", 0, state="completed", report=ENDED)
     migration.rounds = [a_round(number) for number in (1, 2, 3)]
-    outcome = Outcome("completed", converged, 2.0, ENDED if converged else AT_LIMIT, ENDED)
+    outcome = MigrationResult("completed", converged, 2.0, ENDED if converged else AT_LIMIT, ENDED)
     result = Result(outcome, migration, 3 if converged else 2, 350, EQUAL, GuestReport())
     return DemoRun(treatment, result, Path("directory"), RIGHT, exact=True)  # type: ignore[arg-type]
 

@@ -18,7 +18,7 @@ from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import INCOMING, Machine
 from fakedirty.lab.measurements import GuestPair, Measurements
 from fakedirty.lab.memory_compare import MemoryReport
-from fakedirty.lab.migrate import Outcome
+from fakedirty.lab.migrate import MigrationResult
 from fakedirty.model.enums import Level, Mode
 from fakedirty.model.migration import Migration
 from made_migrations import made, tell
@@ -80,7 +80,7 @@ class Stages(Measurements):
     def measured(self, pair: GuestPair, rounds: int) -> None:
         self._log.append(("measured", rounds))
 
-    def migrated(self, pair: GuestPair, outcome: Outcome) -> None:
+    def migrated(self, pair: GuestPair, outcome: MigrationResult) -> None:
         self._log.append(outcome.status)
 
     def observed(self, migration: Migration | None) -> None:
@@ -125,7 +125,7 @@ class Played:
 
     def migrate(
         self, source: Any, destination: Any, settings: object, *, time_limit: float, steps: object, at_limit: Any
-    ) -> Outcome:
+    ) -> MigrationResult:
         assert (source.qmp, destination.qmp) == ("source", "destination")
         self.log.append("migrate")
         if not self.outcome.converged:
@@ -157,8 +157,8 @@ class Played:
             self.log.append("observer ends")
 
 
-def outcome(status: str = "completed", *, converged: bool = True) -> Outcome:
-    return Outcome(status, converged, 60.0, {}, {})
+def outcome(status: str = "completed", *, converged: bool = True) -> MigrationResult:
+    return MigrationResult(status, converged, 60.0, {}, {})
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_a_mode_is_set_once_the_guest_is_at_work_and_before_the_observer(played:
 
 
 def test_everything_ends_where_a_stage_fails(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_arguments: object, **_named: object) -> Outcome:
+    def fail(*_arguments: object, **_named: object) -> MigrationResult:
         raise LabError("it broke")
 
     monkeypatch.setattr(experiments, "migrate", fail)

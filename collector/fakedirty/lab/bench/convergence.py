@@ -13,7 +13,7 @@ from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import Settings, migrate
 from fakedirty.lab.network import GIGABIT, shaped_network
-from fakedirty.lab.testbed import Testbed, compared
+from fakedirty.lab.rig import Rig, compared
 from fakedirty.lab.treatments import CONVERGENCE, Treatment
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.parameters import MODE
@@ -147,7 +147,7 @@ def measure(
         shared=treatment.shared,
     )
     with shaped_network(link_bits) as network:
-        bench = Testbed(qemu, guest, mix.workload, network, name=f"convergence-{treatment.name}")
+        bench = Rig(qemu, guest, mix.workload, network, name=f"convergence-{treatment.name}")
         reports: list[GuestReport] = []
 
         def sweeping(report: GuestReport) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.machine import Machine
-from fakedirty.lab.testbed import Testbed
+from fakedirty.lab.rig import Rig
 
 from .full_speed import ALL_FAKE, FULL, LOCKED, later_rounds, one_pass, prepare, set_channels, set_next_mode, sink
 from .order import shuffled
@@ -110,7 +110,7 @@ def cost_bench(
             key = (arm.series, arm.workload)
             if key not in sources:
                 qemu = series if arm.series else unpatched
-                bench = Testbed(qemu, guest, arm.workload, network=None, more=LOCKED, name="cost")
+                bench = Rig(qemu, guest, arm.workload, network=None, more=LOCKED, name="cost")
                 sources[key] = stack.enter_context(bench.source())
                 prepare(sources[key].qmp, running=arm.rounds)
 

@@ -22,7 +22,7 @@ from fakedirty.lab.machine import Machine
 from fakedirty.lab.memory_compare import Side, block_content
 from fakedirty.lab.migrate import Settings, migrate
 from fakedirty.lab.network import shaped_network
-from fakedirty.lab.testbed import Testbed
+from fakedirty.lab.rig import Rig
 from fakedirty.lab.treatments import Treatment
 from fakedirty.model.enums import Level, Mode
 from fakedirty.qmp.parameters import MODE, SWEEP
@@ -111,7 +111,7 @@ def measure_hybrid(job: HybridJob, qemu: Path, guest: BuiltGuest, *, time_limit:
         capabilities=arm.capabilities,
     )
     with shaped_network(link_bits) as network:
-        bench = Testbed(qemu, guest, MIX.workload, network, name="hybrid")
+        bench = Rig(qemu, guest, MIX.workload, network, name="hybrid")
         reports: list[GuestReport] = []
 
         def sweeping(report: GuestReport) -> bool:

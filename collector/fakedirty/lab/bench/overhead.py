@@ -16,7 +16,7 @@ from statistics import geometric_mean, mean, median
 from fakedirty.errors import LabError
 from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.machine import Machine
-from fakedirty.lab.testbed import Testbed
+from fakedirty.lab.rig import Rig
 from fakedirty.model.enums import Level
 from fakedirty.record.load import load
 
@@ -119,7 +119,7 @@ def overhead_bench(qemu: Path, guest: BuiltGuest) -> Iterator[Callable[[Overhead
     with ExitStack() as stack:
         uri = stack.enter_context(sink())
         one, other = (
-            stack.enter_context(Testbed(qemu, guest, FULL, network=None, more=LOCKED, name=name).source())
+            stack.enter_context(Rig(qemu, guest, FULL, network=None, more=LOCKED, name=name).source())
             for name in ("overhead-1", "overhead-2")
         )
         for source in (one, other):

@@ -17,7 +17,7 @@ from fakedirty.errors import LabError
 from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.migrate import PAUSED
-from fakedirty.lab.testbed import Testbed
+from fakedirty.lab.rig import Rig
 from fakedirty.qmp.parameters import SET
 from fakedirty.qmp.rounds_command import read_history
 
@@ -100,7 +100,7 @@ def most_speedup(hashing: float, queueing: float) -> float:
 @contextmanager
 def scaling_bench(qemu: Path, guest: BuiltGuest) -> Iterator[Callable[[ScalingJob], ScalingRun]]:
     """Boot the guest; yields the function that measures a job. First, each arm migrates once without being measured."""
-    with sink() as uri, Testbed(qemu, guest, ALL_FAKE, network=None, more=LOCKED, name="scaling").source() as source:
+    with sink() as uri, Rig(qemu, guest, ALL_FAKE, network=None, more=LOCKED, name="scaling").source() as source:
         prepare(source.qmp, running=True)
         source.qmp.execute(SET, ENDLESS)
 

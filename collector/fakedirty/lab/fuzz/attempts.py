@@ -9,8 +9,8 @@ from typing import Any
 
 from fakedirty.errors import LabError, QmpError
 from fakedirty.lab.machine import Machine
-from fakedirty.lab.migrate import PORT, Outcome, Settings, migrate
-from fakedirty.lab.testbed import Testbed, compared
+from fakedirty.lab.migrate import PORT, MigrationResult, Settings, migrate
+from fakedirty.lab.rig import Rig, compared
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.mode import read_parameters
 from fakedirty.qmp.parameters import SWITCHOVER
@@ -38,7 +38,7 @@ class Attempts:
 
     result: FuzzResult
     source: Machine
-    testbed: Testbed
+    rig: Rig
     settings: Settings
 
     def run_until_connected(self, number: int) -> str:
@@ -52,7 +52,7 @@ class Attempts:
             How it ended: QEMU's status of the migration, or LOST.
         """
         for again in range(number + 1):
-            with self.testbed.destination() as destination:
+            with self.rig.destination() as destination:
                 status = self._run(number, destination, last_try=again == number)
             if status != UNCONNECTED:
                 break
@@ -92,7 +92,11 @@ class Attempts:
         return outcome.status
 
     def _note(
-        self, driver: ToggleDriver, injection: FaultInjection | None, history: Mapping[str, Any], outcome: Outcome
+        self,
+        driver: ToggleDriver,
+        injection: FaultInjection | None,
+        history: Mapping[str, Any],
+        outcome: MigrationResult,
     ) -> None:
         """Add the attempt's toggles to the result, with all that they met."""
         plan = self.result.plan
@@ -109,7 +113,7 @@ class Attempts:
         self.result.toggles += driver.adopted(outcome.final)
 
     def _check_rounds(
-        self, attempt: Attempt, injection: FaultInjection | None, history: Mapping[str, Any], outcome: Outcome
+        self, attempt: Attempt, injection: FaultInjection | None, history: Mapping[str, Any], outcome: MigrationResult
     ) -> None:
         mended = _met(injection, LINK_IN_POSTCOPY)
         self.result.errors += check_history(history, outcome, mended=mended) + check_switchover_mode(history)
@@ -120,7 +124,7 @@ class Attempts:
                 self.result.errors += check_switchover_pages(history, expected)
 
     def _check_completed(
-        self, attempt: Attempt, history: Mapping[str, Any], outcome: Outcome, destination: Machine
+        self, attempt: Attempt, history: Mapping[str, Any], outcome: MigrationResult, destination: Machine
     ) -> None:
         """Note what the switchover cost, and compare the memories of both sides."""
         result = self.result
@@ -148,7 +152,7 @@ class Attempts:
     def _check_stranded(self, driver: ToggleDriver, injection: FaultInjection | None, destination: Machine) -> str:
         """Check a source that stays paused after its destination was killed: there is no memory to compare."""
         history, final = read_history(self.source.qmp), self.source.qmp.execute("query-migrate")
-        outcome = Outcome(final["status"], False, 0.0, final, final)
+        outcome = MigrationResult(final["status"], False, 0.0, final, final)
         self._note(driver, injection, history, outcome)
         self._count(history, final)
         assert destination.end

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fakedirty.lab.migrate import Outcome
+from fakedirty.lab.migrate import MigrationResult
 from fakedirty.model.round import Round, broken_law
 from fakedirty.observe.decode.qmp_history import history_round
 
@@ -20,7 +20,7 @@ TOTALS = (
 )
 
 
-def check_history(history: Mapping[str, Any], outcome: Outcome, *, mended: bool = False) -> list[str]:
+def check_history(history: Mapping[str, Any], outcome: MigrationResult, *, mended: bool = False) -> list[str]:
     """Check conservation in every round, and, if the migration completed, QEMU's totals.
 
     Args:

@@ -10,7 +10,7 @@ from pathlib import Path
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.guests.workload import PROBE
 from fakedirty.lab.network import shaped_network
-from fakedirty.lab.testbed import Testbed
+from fakedirty.lab.rig import Rig
 
 from .coverage import ENOUGH, Coverage
 from .plan_run import run_plan
@@ -39,9 +39,9 @@ def fuzz(
         reserved_huge_pages(HUGE_MIB if HUGE_PAGES in possibilities.memories else 0),
         shaped_network() as network,
     ):
-        testbed = Testbed(qemu, guest, PROBE, network)
+        rig = Rig(qemu, guest, PROBE, network)
         for index in indexes:
-            yield run_plan(draw_plan(seed, index, possibilities), testbed)
+            yield run_plan(draw_plan(seed, index, possibilities), rig)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from fakedirty.errors import LabError, QmpError
 from fakedirty.lab.accelerator import accelerator_argument
 from fakedirty.lab.migrate import Settings
-from fakedirty.lab.testbed import Testbed
+from fakedirty.lab.rig import Rig
 
 from .attempts import Attempts
 from .plans.memory_layouts import ARGUMENTS
@@ -22,23 +22,23 @@ from .small_sockets import LARGE_DEVICE_STATE
 AGAIN = ("cancelled", "failed")
 
 
-def run_plan(plan: Plan, testbed: Testbed) -> FuzzResult:
+def run_plan(plan: Plan, rig: Rig) -> FuzzResult:
     """Carry out a plan.
 
     Args:
         plan: to carry out.
-        testbed: QEMU, guest and network; the plan decides all else.
+        rig: QEMU, guest and network; the plan decides all else.
 
     Returns:
         The result. Errors of the laboratory are among its errors.
     """
     result = FuzzResult(plan)
     start = time.monotonic()
-    network = testbed.network
+    network = rig.network
     if network:
         network.source.shape(plan.link_bits or network.bits_per_second)
-    testbed = replace(
-        testbed,
+    rig = replace(
+        rig,
         workload=plan.workload,
         accelerator=accelerator_argument(plan.accelerator, plan.ring),
         more=(
@@ -50,9 +50,9 @@ def run_plan(plan: Plan, testbed: Testbed) -> FuzzResult:
         name=f"fuzz-{plan.index}",
     )
     try:
-        with tempfile.TemporaryDirectory(prefix="fakedirty-") as directory, testbed.source() as source:
+        with tempfile.TemporaryDirectory(prefix="fakedirty-") as directory, rig.source() as source:
             source.qmp.execute("migrate-set-parameters", plan.parameters)
-            attempts = Attempts(result, source, testbed, migration_settings(plan, Path(directory) / "guest"))
+            attempts = Attempts(result, source, rig, migration_settings(plan, Path(directory) / "guest"))
             for number in range(len(plan.attempts)):
                 if attempts.run_until_connected(number) not in AGAIN:
                     break  # completed: a cancel may be too late

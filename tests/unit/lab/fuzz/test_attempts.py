@@ -20,8 +20,8 @@ from fakedirty.lab.fuzz.result import FuzzResult
 from fakedirty.lab.guests.workload import PROBE
 from fakedirty.lab.machine import Machine
 from fakedirty.lab.memory_compare import ComparedBlock, DifferingPage, MemoryReport
-from fakedirty.lab.migrate import PAUSED, Outcome, Settings, Step
-from fakedirty.lab.testbed import Testbed
+from fakedirty.lab.migrate import PAUSED, MigrationResult, Settings, Step
+from fakedirty.lab.rig import Rig
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.client import Qmp
 
@@ -84,15 +84,17 @@ class CountingTestbed:
         yield cast(Machine, AnsweringMachine(Answers()))
 
 
-def outcome(status: str, **more: Any) -> Outcome:
+def outcome(status: str, **more: Any) -> MigrationResult:
     final = {"status": status, "ram": {"normal": 20, "duplicate": 0}, "fake-dirty": TOTALS, **more}
-    return Outcome(status, True, 1.0, final, final)
+    return MigrationResult(status, True, 1.0, final, final)
 
 
 class Laboratory:
     """Runs the attempts of one plan; each call of `migrate` has the next of its outcomes."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *attempts: Attempt, outcomes: Sequence[Outcome | Exception]):
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *attempts: Attempt, outcomes: Sequence[MigrationResult | Exception]
+    ):
         plan = Plan(
             seed=1,
             index=0,
@@ -107,12 +109,12 @@ class Laboratory:
             attempts=attempts,
         )
         self.result = FuzzResult(plan)
-        self.testbed = CountingTestbed()
+        self.rig = CountingTestbed()
         self.qmp = Answers(**{"query-migrate-parameters": {"fake-dirty-mode": "off", "fake-dirty-hash": "sha1"}})
         self.steps: Sequence[Step] = ()
         left = list(outcomes)
 
-        def migrate(*_arguments: object, steps: Sequence[Step], **_more: object) -> Outcome:
+        def migrate(*_arguments: object, steps: Sequence[Step], **_more: object) -> MigrationResult:
             self.steps = steps
             following = left.pop(0)
             if isinstance(following, Exception):
@@ -126,7 +128,7 @@ class Laboratory:
         monkeypatch.setattr(module, "read_parameters", lambda _qmp: {"fake-dirty-switchover": True})
         monkeypatch.setattr(module, "compared", lambda _source, _destination: EQUAL)
         source = cast(Machine, AnsweringMachine(self.qmp))
-        self.attempts = Attempts(self.result, source, cast(Testbed, self.testbed), Settings())
+        self.attempts = Attempts(self.result, source, cast(Rig, self.rig), Settings())
 
     def run(self, number: int = 0) -> str:
         return self.attempts.run_until_connected(number)
@@ -175,7 +177,7 @@ def test_a_refused_connection_is_tried_again_with_another_destination(monkeypatc
     refused = outcome("failed", **{"error-desc": "Failed to connect: Connection refused"})
     laboratory = Laboratory(monkeypatch, PLAIN, PLAIN, outcomes=[refused, outcome("completed")])
     assert laboratory.run(1) == "completed"
-    assert (laboratory.testbed.destinations, laboratory.result.errors) == (2, [])
+    assert (laboratory.rig.destinations, laboratory.result.errors) == (2, [])
     laboratory = Laboratory(monkeypatch, PLAIN, PLAIN, outcomes=[refused, refused])
     assert laboratory.run(1) == "failed"
     assert laboratory.result.errors == ["attempt 1 is failed: Failed to connect: Connection refused"]
@@ -202,7 +204,7 @@ def test_a_guest_is_lost_with_a_destination_that_is_killed_at_the_end(monkeypatc
     with pytest.raises(LabError, match="does not answer"):
         laboratory.run()
 
-    def kill_at_the_end(*_arguments: object, steps: Sequence[Step], **_more: object) -> Outcome:
+    def kill_at_the_end(*_arguments: object, steps: Sequence[Step], **_more: object) -> MigrationResult:
         [fault] = [step for step in steps if step.after_seconds == 0.5]
         fault.act(cast(Qmp, laboratory.qmp))
         laboratory.qmp.answers["query-migrate"] = {"status": "completed"}
@@ -219,7 +221,7 @@ def test_a_cancelled_attempt_is_a_feature_of_its_toggles(monkeypatch: pytest.Mon
     attempt = Attempt((), (toggle,), 1.0, cancel=Moment(after_seconds=0.5))
     laboratory = Laboratory(monkeypatch, attempt, outcomes=[])
 
-    def cancel(*_arguments: object, steps: Sequence[Step], **_more: object) -> Outcome:
+    def cancel(*_arguments: object, steps: Sequence[Step], **_more: object) -> MigrationResult:
         states: list[Mapping[str, Any]] = [{"status": "active"}, {"status": "active", "fake-dirty": TOTALS}]
         laboratory.qmp.execute = lambda command, *_: states.pop(0) if command == "query-migrate" else {}  # type: ignore[method-assign]
         [step] = [step for step in steps if step.after_seconds == 0.1]

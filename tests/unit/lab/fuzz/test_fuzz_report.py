@@ -18,7 +18,7 @@ from fakedirty.lab.fuzz.report import coverage_lines, failure_lines, summary_lin
 from fakedirty.lab.fuzz.result import FuzzResult
 from fakedirty.lab.fuzz.switchover_costs import SwitchoverCost
 from fakedirty.lab.memory_compare import ComparedBlock, DifferingPage, MemoryReport
-from fakedirty.lab.migrate import Outcome
+from fakedirty.lab.migrate import MigrationResult
 
 POSSIBILITIES = Possibilities(("xxh3-64",))
 PAGES = ("forced", "xbzrle", "unchanged", "left", "hinted", "first", "changed", "fake")
@@ -38,10 +38,10 @@ def history(*rounds: dict[str, Any], dropped: int = 0) -> dict[str, Any]:
     return {"migration-start": 0, "dropped": dropped, "rounds": list(rounds)}
 
 
-def outcome(status: str = "completed", normal: int = 14, **totals: int) -> Outcome:
+def outcome(status: str = "completed", normal: int = 14, **totals: int) -> MigrationResult:
     fake_dirty = {"skipped": 4, "saved-bytes": 16416, **totals}
     info = {"status": status, "ram": {"normal": normal, "duplicate": 2}, "fake-dirty": fake_dirty}
-    return Outcome(status, True, 1.0, info, info)
+    return MigrationResult(status, True, 1.0, info, info)
 
 
 def result(**fields: Any) -> FuzzResult:

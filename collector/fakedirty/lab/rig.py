@@ -1,4 +1,4 @@
-"""A testbed: one guest and its network, in which sources and destinations are started one after the other."""
+"""A rig: one guest and its network, in which sources and destinations are started one after the other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .network import End, Network
 
 
 @dataclass(frozen=True, slots=True)
-class Testbed:
+class Rig:
     """What the source and the destinations have in common.
 
     Attributes:
