@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from fakedirty.errors import UsageError
 
@@ -36,7 +36,9 @@ def resolve(host: str, port: int) -> tuple[socket.AddressFamily, SocketAddress]:
 
 def is_loopback(address: SocketAddress) -> bool:
     """Whether only this host reaches the address."""
-    return ip_address(str(address[0]).partition("%")[0]).is_loopback
+    found = ip_address(str(address[0]).partition("%")[0])
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None  # only Python 3.13 asks it by itself
+    return (mapped or found).is_loopback
 
 
 def shown(host: str, port: int) -> str:
