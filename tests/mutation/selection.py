@@ -44,6 +44,10 @@ SECURITY = {
     "service/pending_reverts.py": ("read", "_own_text"),
     # who may scrape
     "web/access.py": ("",),
+    "web/address.py": ("resolve", "is_loopback"),
+    "web/connections.py": ("",),
+    "web/web_config.py": ("",),
+    "web/yaml_mapping.py": ("",),
     "web/users.py": ("",),
     "web/tls.py": ("",),
     # text and paths of others
