@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from fakedirty.cli.observe import INVALID, exit_status
+from fakedirty.cli.commands.observe import INVALID, exit_status
 from fakedirty.lab.qemu import qemu_binary, stock_binary
 from fakedirty.model.enums import Level
 from fakedirty.model.migration import Migration

@@ -126,7 +126,7 @@ def test_whatever_a_command_raises_is_set_off(
     def fail(_: object) -> int:
         raise fault
 
-    monkeypatch.setattr("fakedirty.cli.mode.run", fail)
+    monkeypatch.setattr("fakedirty.cli.commands.mode.run", fail)
     assert main(["mode", "off", "--qmp", "/nowhere"]) == 1
     _, err = capfdbinary.readouterr()
     assert b"forged" in err

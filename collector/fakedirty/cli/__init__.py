@@ -1,1 +1,1 @@
-"""The command `fakedirty`."""
+"""The command `fakedirty`: what its subcommands share, and how it finds them."""

@@ -19,7 +19,7 @@ from .log_output import log_output
 from .printing import print_notice
 from .standard_streams import harmless_streams, show_fault
 
-#: each subcommand with its line in ``--help``. It is a module of this package by the same name, imported when it is
+#: each subcommand with its line in ``--help``. It is a module of `cli/commands` by the same name, imported when it is
 #: called; the module has NAME, HELP, add_arguments(parser), run(arguments) -> exit status, and perhaps EPILOG
 COMMANDS = {
     "doctor": "check what can be observed on this machine, and what is missing",
@@ -127,7 +127,7 @@ def parser_for(wanted: str | None) -> tuple[argparse.ArgumentParser, ModuleType 
 
 
 def _command(name: str) -> ModuleType:
-    module = f"fakedirty.cli.{name}"
+    module = f"fakedirty.cli.commands.{name}"
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -21,7 +21,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_its_parts_and_is_called_what_it_calls_itself(name: str) -> None:
-    module = importlib.import_module(f"fakedirty.cli.{name}")
+    module = importlib.import_module(f"fakedirty.cli.commands.{name}")
     assert (name, COMMANDS[name]) == (module.NAME, module.HELP)
     assert callable(module.add_arguments)
     assert callable(module.run)
@@ -83,7 +83,7 @@ def test_errors_become_a_line_and_a_status(
     def fail(_: object) -> int:
         raise error
 
-    monkeypatch.setattr("fakedirty.cli.mode.run", fail)
+    monkeypatch.setattr("fakedirty.cli.commands.mode.run", fail)
     monkeypatch.setattr("os.dup2", lambda *_: None)
     status, text = ENDS[error]
     assert main(["mode", "off", "--qmp", "/nowhere"]) == status

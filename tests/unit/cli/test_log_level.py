@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from fakedirty.cli import observe
+from fakedirty.cli.commands import observe
 from fakedirty.cli.log_output import log_output, set_log_level
 from fakedirty.cli.main import main
 from fakedirty.log_levels import LOG_LEVELS, NOTICE

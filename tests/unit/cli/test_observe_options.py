@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 import pytest
-from fakedirty.cli.observe import add_arguments
+from fakedirty.cli.commands.observe import add_arguments
 from fakedirty.cli.observe_options import IN_CONFIGURATION, options_of
 from fakedirty.errors import UsageError
 from fakedirty.service.config import Configuration, tables

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from fakedirty.cli import qemu as command
+from fakedirty.cli.commands import qemu as command
 from fakedirty.errors import LabError, MissingError
 from fakedirty.lab.qemu import BINARY, RELEASE, Builds, built_binary, qemu_binary, releases, unpatched_binary
 from fakedirty.package_files import carried

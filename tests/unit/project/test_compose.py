@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from fakedirty import __version__
-from fakedirty.cli import observe, status
+from fakedirty.cli.commands import observe, status
 from fakedirty.service.config import read
 from fakedirty.service.control import DEFAULT_SOCKET
 from fakedirty.web.address import DEFAULT_HOST, DEFAULT_PORT, parse_address

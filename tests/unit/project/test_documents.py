@@ -78,7 +78,7 @@ def test_commands_are_ones(command: str) -> None:
     assert subcommand in COMMANDS
     if words:
         parser = argparse.ArgumentParser()
-        importlib.import_module(f"fakedirty.cli.{subcommand}").add_arguments(parser)
+        importlib.import_module(f"fakedirty.cli.commands.{subcommand}").add_arguments(parser)
         parser.parse_args(words)
 
 

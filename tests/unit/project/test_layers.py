@@ -29,6 +29,7 @@ LAYERS = (
     ("campaign",),
     ("campaign/report",),
     ("cli",),
+    ("cli/commands",),
 )
 RANKS = {tuple(room.split("/")): rank for rank, layer in enumerate(LAYERS) for room in layer}
 TREES = rooms.sources()

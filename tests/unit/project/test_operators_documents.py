@@ -58,7 +58,7 @@ def test_commands_are_ones(command: str) -> None:
     _, name, *words = shlex.split(command)
     assert name in COMMANDS
     parser = argparse.ArgumentParser()
-    importlib.import_module(f"fakedirty.cli.{name}").add_arguments(parser)
+    importlib.import_module(f"fakedirty.cli.commands.{name}").add_arguments(parser)
     parser.parse_args(words)
 
 

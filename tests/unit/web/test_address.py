@@ -31,7 +31,14 @@ def test_other_text_is_refused(text: str) -> None:
     ("host", "only_here"),
     [
         *(("127.0.0.1", True), ("127.9.9.9", True), ("localhost", True), ("::1", True)),
-        *(("0.0.0.0", False), ("::", False), ("192.0.2.1", False), ("2001:db8::1", False), ("::ffff:192.0.2.1", False), ("::ffff:127.0.0.1", True)),
+        *(
+            ("0.0.0.0", False),
+            ("::", False),
+            ("192.0.2.1", False),
+            ("2001:db8::1", False),
+            ("::ffff:192.0.2.1", False),
+            ("::ffff:127.0.0.1", True),
+        ),
     ],
 )
 def test_loopback(host: str, only_here: bool) -> None:

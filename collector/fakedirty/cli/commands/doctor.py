@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from fakedirty.cli.printing import print_json
+from fakedirty.cli.targets import add_selectors, choose
 from fakedirty.observe.doctor import examine
 from fakedirty.show.doctor import examination_lines
 from fakedirty.show.terminal import Terminal
-
-from .printing import print_json
-from .targets import add_selectors, choose
 
 NAME = "doctor"
 HELP = "check what can be observed on this machine, and what is missing"

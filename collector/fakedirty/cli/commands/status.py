@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fakedirty.cli.printing import print_json
 from fakedirty.service.control import DEFAULT_SOCKET, request
 from fakedirty.show.status import status_parts
 from fakedirty.show.terminal import Terminal
-
-from .printing import print_json
 
 NAME = "status"
 HELP = "show which QEMUs the service of this host observes"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fakedirty.cli.printing import print_json, print_notice
 from fakedirty.errors import RecordError, UsageError
 from fakedirty.harmless import harmless
 from fakedirty.model.vm_names import visible
@@ -20,8 +21,6 @@ from fakedirty.show.compare import comparison
 from fakedirty.show.recordings import migrations_table
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
-
-from .printing import print_json, print_notice
 
 NAME = "runs"
 HELP = "list, show, compare and export recorded migrations"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .printing import print_line
+from fakedirty.cli.printing import print_line
 
 NAME = "guest"
 HELP = "build the guests of the laboratory"

@@ -10,6 +10,18 @@ from pathlib import Path
 
 from rich.text import Text
 
+from fakedirty.cli.demo_report import (
+    DemoRun,
+    compare_with_truth,
+    convergence,
+    details,
+    failure,
+    next_steps,
+    status,
+    summary,
+)
+from fakedirty.cli.printing import print_json
+from fakedirty.cli.termination import tidy_when_terminated
 from fakedirty.errors import LabError
 from fakedirty.lab.experiment import Experiment, run_experiment
 from fakedirty.lab.guest_load import GroundTruthLoad
@@ -25,10 +37,6 @@ from fakedirty.record.recorder import Recorder
 from fakedirty.show.compare import comparison
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
-
-from .demo_report import DemoRun, compare_with_truth, convergence, details, failure, next_steps, status, summary
-from .printing import print_json
-from .termination import tidy_when_terminated
 
 NAME = "demo"
 HELP = "migrate a guest whose pages are known, without and with skipping"

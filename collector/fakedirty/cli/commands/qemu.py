@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from fakedirty.cli.printing import print_line
 from fakedirty.lab.qemu import RELEASE, Builds, built_binary, qemu_binary, releases, unpatched_binary
-
-from .printing import print_line
 
 NAME = "qemu"
 HELP = "build the patched QEMU, or print where it is"

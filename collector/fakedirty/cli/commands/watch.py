@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.live import Live
 
+from fakedirty.cli.printing import print_json
 from fakedirty.errors import UsageError
 from fakedirty.model.vm_names import visible
 from fakedirty.record.output_checks import check_file
@@ -22,8 +23,6 @@ from fakedirty.show.svg import svg
 from fakedirty.show.terminal import Terminal
 from fakedirty.show.watch import SHARES_SHOWN, Watched, screen
 from fakedirty.show.watch_lines import NewLines
-
-from .printing import print_json
 
 NAME = "watch"
 HELP = "watch the migrations of this host while they run, with the verdict on each"

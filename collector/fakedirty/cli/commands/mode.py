@@ -7,15 +7,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from fakedirty.cli.printing import print_json, print_line
+from fakedirty.cli.targets import add_selectors, choose
 from fakedirty.errors import TargetError, UsageError
 from fakedirty.model.enums import Mode
 from fakedirty.qmp.address import Address
 from fakedirty.service.control import DEFAULT_SOCKET, NoServiceError, held_request
 from fakedirty.service.direct_mode import set_directly
 from fakedirty.service.signals import stop_signals
-
-from .printing import print_json, print_line
-from .targets import add_selectors, choose
 
 NAME = "mode"
 HELP = "switch a running QEMU between off, observe and skip"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from fakedirty.cli.log_output import add_log_level, set_log_level
+from fakedirty.cli.observe_options import add_options, options_of
+from fakedirty.cli.targets import add_selectors, choose
 from fakedirty.service import daemon, single_qemu
 from fakedirty.service.session import ObservationResult
-
-from .log_output import add_log_level, set_log_level
-from .observe_options import add_options, options_of
-from .targets import add_selectors, choose
 
 NAME = "observe"
 HELP = "observe migrations of a running QEMU: table, files, metrics"

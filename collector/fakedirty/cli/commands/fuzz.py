@@ -8,6 +8,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from fakedirty.cli.printing import print_json
+from fakedirty.cli.termination import tidy_when_terminated
 from fakedirty.errors import LabError, UsageError
 from fakedirty.lab.fuzz.coverage import ENOUGH
 from fakedirty.lab.fuzz.fuzz_run import FuzzRun
@@ -25,9 +27,6 @@ from fakedirty.lab.fuzz.report import (
 )
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.show.terminal import Terminal
-
-from .printing import print_json
-from .termination import tidy_when_terminated
 
 NAME = "fuzz"
 HELP = "migrate at random with modes toggled, and compare every page after each"

@@ -7,6 +7,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from fakedirty.cli.printing import print_json
+from fakedirty.cli.termination import tidy_when_terminated
 from fakedirty.errors import LabError, UsageError
 from fakedirty.lab.bench import compression, convergence
 from fakedirty.lab.bench.benchmarks.benchmark import BenchmarkOptions
@@ -17,9 +19,6 @@ from fakedirty.lab.treatments import COMPRESSION_TREATMENTS, CONVERGENCE
 from fakedirty.record.manifest import versions
 from fakedirty.record.output_checks import check_directory
 from fakedirty.show.terminal import Terminal
-
-from .printing import print_json
-from .termination import tidy_when_terminated
 
 NAME = "bench"
 HELP = "measure convergence and cost: treatments side by side, again and again"

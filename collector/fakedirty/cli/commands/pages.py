@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fakedirty.cli.printing import print_json
 from fakedirty.errors import MissingError, UsageError
 from fakedirty.record.load import load
 from fakedirty.record.output_checks import check_file
@@ -16,8 +17,6 @@ from fakedirty.record.pages import pages_of
 from fakedirty.show.page_study import page_study_parts
 from fakedirty.show.ram_map import draw
 from fakedirty.show.terminal import Terminal
-
-from .printing import print_json
 
 NAME = "pages"
 HELP = "evaluate page records: hot pages, streaks, RAM blocks, duplicates, a picture of RAM"

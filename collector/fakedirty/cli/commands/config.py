@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fakedirty.cli.printing import print_line
 from fakedirty.service.config import read
 from fakedirty.service.config_reference import example
-
-from .printing import print_line
 
 NAME = "config"
 HELP = "check the configuration of the service, or print an example"

@@ -15,15 +15,15 @@ from fakedirty.campaign.run_row import COMPLETED, FAILED, TIME_LIMIT
 from fakedirty.campaign.runner import PreparedCampaign, begin, carry_out, prepare, reopen
 from fakedirty.campaign.spec import CampaignFile, parse, read
 from fakedirty.campaign.store import Store
+from fakedirty.cli.campaign_progress import Progress, duration, left_out_lines, run_line
+from fakedirty.cli.printing import print_json
+from fakedirty.cli.termination import tidy_when_terminated
 from fakedirty.errors import LabError, RecordError
 from fakedirty.lab.qemu import qemu_binary
 from fakedirty.record.output_checks import check_directory
 from fakedirty.show.terminal import Terminal
 
 from .campaign_export import export
-from .campaign_progress import Progress, duration, left_out_lines, run_line
-from .printing import print_json
-from .termination import tidy_when_terminated
 
 NAME = "campaign"
 HELP = "run an experiment that a file describes, and keep every run of it"

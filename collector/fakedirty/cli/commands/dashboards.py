@@ -8,14 +8,13 @@ import os
 import re
 from pathlib import Path
 
+from fakedirty.cli.printing import print_json, print_line, print_notice
 from fakedirty.errors import UsageError
 from fakedirty.grafana.address import parse_token, parse_url, read_token
 from fakedirty.grafana.connection import connected
 from fakedirty.grafana.dashboards import boards, export
 from fakedirty.grafana.push import UNCHANGED, DesiredState, Push, Step
 from fakedirty.record.output_checks import check_directory
-
-from .printing import print_json, print_line, print_notice
 
 NAME = "dashboards"
 HELP = "set up the dashboards in a Grafana that runs, or write them to files"
