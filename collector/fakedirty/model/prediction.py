@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from .enums import Kind, Mode
 from .forecast import Estimate, Forecast, Prediction, Search
@@ -75,15 +76,18 @@ def predict(
     # pages may have been compressed to an unknown size: then QEMU's rate may be so low that there is no end at all
     scenarios = best, expected, worst if link.weighed or compressed is False else None
     dirty = expected.dirtying(last.duration_seconds)
-    by_bandwidth, by_throttle = _fills_the_link(link, compressed), depend_on_time(points, curve)
+    # on a faster link rounds are shorter than any so far: the curve holds for those only if rounds have shown a slope
+    sloping = depend_on_time(points, curve)
+    faster = best, expected if sloping else replace(expected, dirtying=saturated(points)), scenarios[2]
+    by_bandwidth = faster if _fills_the_link(link, compressed) else ()
 
     def plan(skip: bool) -> Prediction:
         ends = [simulate(scenario, last, elapsed, limit, skip) for scenario in scenarios]
         return _prediction(
             ends,
             _search(lambda each: least_limit(each, last, skip), scenarios),
-            _search(lambda each: least_bandwidth(each, last, limit, skip, wire), scenarios if by_bandwidth else ()),
-            _search(lambda each: least_throttle(each, last, limit, skip), scenarios if by_throttle else ()),
+            _search(lambda each: least_bandwidth(each, last, limit, skip, wire), by_bandwidth),
+            _search(lambda each: least_throttle(each, last, limit, skip), scenarios if sloping else ()),
         )
 
     return Forecast(

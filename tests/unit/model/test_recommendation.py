@@ -198,9 +198,7 @@ def test_whether_pages_depend_on_time(points: list[tuple[float, float]], shown: 
 @pytest.mark.parametrize(("wire", "compressed", "there"), [
     (4104, None, True), (4104, False, True), (1400, None, False), (1400, False, True), (1400, True, False)
 ])  # fmt: skip
-def test_no_bandwidth_where_the_compressor_may_be_what_is_slow(
-    wire: int, compressed: bool | None, there: bool
-) -> None:
+def test_no_bandwidth_where_the_compressor_may_be_what_is_slow(wire: int, compressed: bool | None, there: bool) -> None:
     """XBZRLE sends small pages too; there multifd is known not to compress."""
     found = needed(played(replace(SILENT, wire=wire), 3)[0], compressed=compressed)
     assert (found.as_is.bandwidth_bytes_per_second is not None) is there
