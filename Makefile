@@ -184,7 +184,7 @@ bench-overhead: setup  ## measure what observing costs a migration, at each leve
 bench-scrape: $(VENV)/ready  ## measure a scrape of the metrics of 1 to 500 VMs (about two minutes)
 	@$(FAKEDIRTY) bench scrape --out runs/bench-scrape
 
-bench-verdict: setup  ## compare forecasts after two rounds with what happened (about 50 minutes; resumes)
+bench-verdict: setup  ## compare forecasts and recommendations with what happened (more than an hour; resumes)
 	@$(FAKEDIRTY) bench verdict --out runs/bench-verdict
 
 campaign-quick: setup  ## run the smallest campaign, from its file to its tables (under three minutes; resumes)

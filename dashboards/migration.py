@@ -38,6 +38,14 @@ def estimates(title: str, what: str, metric: str) -> Panel:
     return Panel(title, text, "s", queries, gauges, 12)
 
 
+def needed(title: str, what: str, metric: str, unit: str) -> Panel:
+    """The recommendations of `metric` for both plans."""
+    text = f"{what}, as it is and with skip: low, expected, and high (if any would do at worst). None is recommended "
+    text += "where the migration is expected to converge, if the verdict is withdrawn, or where nothing would do."
+    queries = {"{{plan}}, {{estimate}}": greatest(of_vm(metric), "plan", "estimate")}
+    return Panel(title, text, unit, queries, gauges, 8)
+
+
 LOST = (
     f"{total(of_vm('instance_vm_where:fakedirty_lost_events:increase5m'))} "
     f"or 0 * {total(of_vm('fakedirty_migration_valid'))}"
@@ -157,6 +165,24 @@ PANELS = (
         },
         gauges,
         24,
+    ),
+    needed(
+        "Recommended bandwidth",
+        "The least bandwidth with which it would converge, with the downtime limit that there is",
+        "fakedirty_recommended_bandwidth_bytes_per_second",
+        "Bps",
+    ),
+    needed(
+        "Recommended downtime limit",
+        "The least downtime limit with which it would converge, with the bandwidth that there is",
+        "fakedirty_recommended_downtime_limit_seconds",
+        "s",
+    ),
+    needed(
+        "Recommended throttle",
+        "The least share of CPU time to be taken from the guest with which it would converge",
+        "fakedirty_recommended_throttle_ratio",
+        "percentunit",
     ),
     Panel(
         "Duration, by round",

@@ -41,9 +41,10 @@ FILES = {
     "migration.json": (
         "One object. These members are the columns of `fakedirty.load(path).migrations`. Other members are `state` "
         "(QEMU's last), `lost_where` (lost events by place), `invalid_reasons` (by round), `verdict` (the last one "
-        "before the guest was stopped, see docs/verdict.md; with `refuted` it is withdrawn) and `query_migrate` (the "
-        "last answer in full, with `postcopy` of QEMU's history of rounds if it has that). If the collector was "
-        "killed, the file is missing, and `load` takes what it can from the manifest."
+        "before the guest was stopped, see docs/verdict.md; with `refuted` it is withdrawn; `recommended` has what "
+        "each plan needs to end, and is null where nothing is recommended) and `query_migrate` (the last answer in "
+        "full, with `postcopy` of QEMU's history of rounds if it has that). If the collector was killed, the file is "
+        "missing, and `load` takes what it can from the manifest."
     ),
     "toggles.csv": (
         "One line each time that QEMU adopts a mode or a hash, whoever made the change, written at once. `read_back` "

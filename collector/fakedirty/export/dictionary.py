@@ -43,8 +43,8 @@ back and forth, or started again, goes on counting under its name, and two guest
 name are never added up. Bytes of a name that are not UTF-8 are shown as `\\xff`. `fakedirty_qemu_info` has the label
 beside the process id.
 
-If a verdict did not come true, it is withdrawn: `fakedirty_verdict_refuted` is 1 then, and its predictions are not
-exported ([verdict.md](verdict.md)).
+If a verdict did not come true, it is withdrawn: `fakedirty_verdict_refuted` is 1 then, and its predictions and
+recommendations are not exported ([verdict.md](verdict.md)).
 
 ## Ratios
 

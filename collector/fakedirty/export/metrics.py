@@ -13,6 +13,7 @@ from fakedirty.model.skip_economy import LAST_ROUNDS
 from . import readers
 from .families import Description
 from .readers import ByRound, EachRound, EachToggle, Read, by_round, column, columns, latest, reported_ms
+from .recommended import recommended
 from .tracked_migration import ROUNDS_SHOWN
 
 
@@ -226,6 +227,28 @@ METRICS = (
         (),
         "1 if the verdict is withdrawn: an end that was predicted has passed, or one has come that was not.",
         readers.refuted,
+    ),
+    Metric(
+        "fakedirty_recommended_bandwidth_bytes_per_second",
+        G,
+        ("plan", "estimate"),
+        "Least bandwidth with which a plan is predicted to converge, with the downtime limit as it is. Not there, like "
+        "all that is recommended, where the plan in force converges, and where nothing that is known would do.",
+        recommended("bandwidth_bytes_per_second"),
+    ),
+    Metric(
+        "fakedirty_recommended_downtime_limit_seconds",
+        G,
+        ("plan", "estimate"),
+        "Least downtime limit with which a plan is predicted to converge, with the bandwidth as it is.",
+        recommended("downtime_limit_seconds"),
+    ),
+    Metric(
+        "fakedirty_recommended_throttle_ratio",
+        G,
+        ("plan", "estimate"),
+        "Least share of CPU time to be taken from the guest with which a plan is predicted to converge, 0 to 0.99.",
+        recommended("throttle_ratio"),
     ),
     Metric(
         "fakedirty_dirty_pages", G, (), "Dirty pages at the start of the last finished round.", latest("dirty_pages")

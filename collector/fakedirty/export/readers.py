@@ -216,13 +216,13 @@ def converges(tracked: TrackedMigration) -> Values:
 def total_times(tracked: TrackedMigration) -> Values:
     """By plan, for plans that converge."""
     for plan, prediction in _plans(tracked):
-        yield from _estimates(plan, prediction.total_seconds)
+        yield from estimates(plan, prediction.total_seconds)
 
 
 def downtimes(tracked: TrackedMigration) -> Values:
     """By plan, for plans that converge."""
     for plan, prediction in _plans(tracked):
-        yield from _estimates(plan, prediction.downtime_seconds)
+        yield from estimates(plan, prediction.downtime_seconds)
 
 
 def refuted(tracked: TrackedMigration) -> Values:
@@ -240,7 +240,7 @@ def limit(tracked: TrackedMigration) -> Values:
 def least_limits(tracked: TrackedMigration) -> Values:
     """By plan, the downtime limit from which on it converges."""
     for plan, prediction in _plans(tracked):
-        yield from _estimates(plan, prediction.least_limit_seconds)
+        yield from estimates(plan, prediction.least_limit_seconds)
 
 
 def _plans(tracked: TrackedMigration) -> Iterator[tuple[str, Prediction]]:
@@ -250,7 +250,8 @@ def _plans(tracked: TrackedMigration) -> Iterator[tuple[str, Prediction]]:
         yield "skip", found.with_skip
 
 
-def _estimates(plan: str, estimate: Estimate | None) -> Values:
+def estimates(plan: str, estimate: Estimate | None) -> Values:
+    """The values of an estimate of a plan; nothing if there is none."""
     if estimate is not None:
         yield (plan, "low"), estimate.low
         yield (plan, "expected"), estimate.expected

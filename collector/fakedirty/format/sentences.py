@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fakedirty.model.forecast import Estimate, Forecast, Prediction, Refutation
 
 SHORTEST_LIMIT = 0.001  # seconds: QEMU's limits are whole milliseconds
@@ -157,11 +159,16 @@ def _end(plan: Prediction) -> str:
 
 def estimate_words(of: Estimate) -> str:
     """The expected number of seconds, and its range if that is wide."""
+    return ranged_words(of, seconds_words)
+
+
+def ranged_words(of: Estimate, words: Callable[[float], str]) -> str:
+    """The expected number, and its range if that is wide; `words` formats a number."""
     if of.high is None:
-        return f"{seconds_words(of.expected)} (at best {seconds_words(of.low)})"
+        return f"{words(of.expected)} (at best {words(of.low)})"
     if of.high - of.low < 0.1 * of.expected:
-        return seconds_words(of.expected)
-    return f"{seconds_words(of.expected)} ({seconds_words(of.low)} to {seconds_words(of.high)})"
+        return words(of.expected)
+    return f"{words(of.expected)} ({words(of.low)} to {words(of.high)})"
 
 
 def seconds_words(value: float) -> str:

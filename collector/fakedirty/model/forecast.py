@@ -15,6 +15,9 @@ class Estimate:
     high: float | None
 
 
+Search = Callable[[], Estimate | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """The predicted end of one plan: to go on without skip, or with it.
@@ -25,13 +28,17 @@ class Prediction:
         total_seconds: total time from the start of the migration; None where no end is expected.
         downtime_seconds: how long the guest will be stopped; None where no end is expected.
         find_least_limit: computes `least_limit_seconds`.
+        find_least_bandwidth: computes `least_bandwidth`.
+        find_least_throttle: computes `least_throttle`.
     """
 
     converges: bool
     certain: bool
     total_seconds: Estimate | None
     downtime_seconds: Estimate | None
-    find_least_limit: Callable[[], Estimate | None] = field(repr=False, compare=False)
+    find_least_limit: Search = field(repr=False, compare=False)
+    find_least_bandwidth: Search = field(default=lambda: None, repr=False, compare=False)
+    find_least_throttle: Search = field(default=lambda: None, repr=False, compare=False)
 
     @property
     def least_limit_seconds(self) -> Estimate | None:
@@ -40,6 +47,23 @@ class Prediction:
         It is computed on demand: it takes longer than the rest of a forecast, and ten rounds may end in a second.
         """
         return self.find_least_limit()
+
+    @property
+    def least_bandwidth(self) -> Estimate | None:
+        """The least bandwidth, in bytes a second, from which on the plan ends; None where none was found.
+
+        Like the least limit, it is computed on demand.
+        """
+        return self.find_least_bandwidth()
+
+    @property
+    def least_throttle(self) -> Estimate | None:
+        """The least throttle, from 0 to 0.99 of the guest's CPU time, from which on the plan ends.
+
+        None where none was found, and where the rounds do not show that the guest dirties fewer pages in less time. It
+        is computed on demand.
+        """
+        return self.find_least_throttle()
 
 
 @dataclass(frozen=True, slots=True)

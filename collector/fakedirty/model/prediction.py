@@ -2,30 +2,34 @@
 
 Both plans are simulated. Uncertain are the pages that the guest dirties, the share of changed pages, the rate of the
 link and the time of a hash: each plan is simulated with the best, the expected and the worst values of these. The same
-simulations, with other downtime limits, find the least limit with which a plan ends.
+simulations, with other downtime limits, bandwidths and throttles, find the least of each with which a plan ends.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from .enums import Kind, Mode
-from .forecast import Estimate, Forecast, Prediction
+from .forecast import Estimate, Forecast, Prediction, Search
+from .recommendation import least_bandwidth, least_throttle
 from .round import Round
 from .round_estimates import (
     RECENT_ROUNDS,
     WHOLE_PAGE_BYTES,
+    Link,
     changed_ratio,
     compared_pages,
     link_of,
     page_hashing,
     unchanged_ratio,
 )
-from .simulation import End, Scenario, least_limit, simulate
-from .working_set import dirtying_points, fitted, saturated, steady
+from .simulation import End, Scenario, Wire, least_limit, simulate
+from .working_set import depend_on_time, dirtying_points, fitted, saturated, steady
 
 DOWNTIME_LIMIT_SECONDS = 0.3  # QEMU's default, used where QEMU's own limit is not known
+PLAIN = 0.9  # of a whole page: where pages take no less than this on the link, they are not compressed
 
 
 def predict(
@@ -59,22 +63,31 @@ def predict(
     elapsed = last.start_seconds + last.duration_seconds
     changed = changed_ratio(again, max(pages for _, pages in points))
     hashing = page_hashing(again, channels)
+    wire = Wire(link.page_bytes, switchover_rate)
+    curve = fitted(points)
     best, expected, worst = (
-        Scenario(dirtying, ratio, link.page_bytes / rate, hash_seconds, WHOLE_PAGE_BYTES / (switchover_rate or rate))
+        Scenario(dirtying, ratio, wire.sending(rate), hash_seconds, wire.counting(rate))
         for dirtying, ratio, rate, hash_seconds in (
             (steady(points), changed.low, link.fastest, hashing.low),
-            (fitted(points), changed.expected, link.rate, hashing.expected),
+            (curve, changed.expected, link.rate, hashing.expected),
             (saturated(points), changed.high or 0, link.slowest, hashing.high or 0),
         )
     )
     # pages may have been compressed to an unknown size: then QEMU's rate may be so low that there is no end at all
     scenarios = best, expected, worst if link.weighed or compressed is False else None
     dirty = expected.dirtying(last.duration_seconds)
+    # on a faster link rounds are shorter than any so far: the curve holds for those only if rounds have shown a slope
+    sloping = depend_on_time(points, curve)
+    faster = best, expected if sloping else replace(expected, dirtying=saturated(points)), scenarios[2]
+    by_bandwidth = faster if _fills_the_link(link, compressed) else ()
 
     def plan(skip: bool) -> Prediction:
         ends = [simulate(scenario, last, elapsed, limit, skip) for scenario in scenarios]
         return _prediction(
-            ends, functools.cache(lambda: _least(*(least_limit(scenario, last, skip) for scenario in scenarios)))
+            ends,
+            _search(lambda each: least_limit(each, last, skip), scenarios),
+            _search(lambda each: least_bandwidth(each, last, limit, skip, wire), by_bandwidth),
+            _search(lambda each: least_throttle(each, last, limit, skip), scenarios if sloping else ()),
         )
 
     return Forecast(
@@ -94,11 +107,19 @@ def predict(
     )
 
 
-def _prediction(ends: Sequence[End | None], least: Callable[[], Estimate | None]) -> Prediction:
+def _fills_the_link(link: Link, compressed: bool | None) -> bool:
+    """Whether the link decides on the rate.
+
+    What compresses pages may be slower than the link, and then a faster link is of no use.
+    """
+    return link.page_bytes >= PLAIN * WHOLE_PAGE_BYTES if compressed is None else not compressed
+
+
+def _prediction(ends: Sequence[End | None], *searches: Search) -> Prediction:
     best, expected, worst = ends
     certain = (best is None) == (worst is None)
     if expected is None:
-        return Prediction(False, certain, None, None, least)
+        return Prediction(False, certain, None, None, *searches)
     best = best or expected
 
     def estimate(of: Callable[[End], float]) -> Estimate:
@@ -107,13 +128,26 @@ def _prediction(ends: Sequence[End | None], least: Callable[[], Estimate | None]
         return Estimate(min(low, middle), middle, None if high is None else max(high, middle))
 
     return Prediction(
-        True, certain, estimate(lambda end: end.total_seconds), estimate(lambda end: end.downtime_seconds), least
+        True, certain, estimate(lambda end: end.total_seconds), estimate(lambda end: end.downtime_seconds), *searches
     )
 
 
-def _least(best: float | None, expected: float | None, worst: float | None) -> Estimate | None:
-    if expected is None:
-        return None
-    return Estimate(
-        expected if best is None else min(best, expected), expected, None if worst is None else max(worst, expected)
-    )
+def _search(least: Callable[[Scenario | None], float | None], scenarios: Sequence[Scenario | None]) -> Search:
+    """A search of the least value with which a plan ends, made once, at its first call.
+
+    Args:
+        least: finds it for a scenario.
+        scenarios: the best, the expected and the worst one; none: there is nothing to be searched.
+    """
+
+    @functools.cache
+    def search() -> Estimate | None:
+        if not scenarios:
+            return None
+        best, expected, worst = map(least, scenarios)
+        if expected is None:
+            return None
+        low = expected if best is None else min(best, expected)
+        return Estimate(low, expected, None if worst is None else max(worst, expected))
+
+    return search

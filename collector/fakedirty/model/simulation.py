@@ -11,18 +11,41 @@ as headers. For its decision QEMU counts every page as a whole one and divides b
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .enums import Mode
 from .round import Round
+from .round_estimates import WHOLE_PAGE_BYTES
 from .working_set import Dirtying
 
 MOST_ROUNDS = 1000
 ITERATION_SECONDS = 0.05  # QEMU sends for this long before it looks at the remaining pages again (MAX_WAIT)
 STANDSTILL = 0.01  # of the dirty pages: a round that reduces them by less makes no progress
 STANDSTILL_ROUNDS = 3  # in a row without progress: there will be no end
-# for the least limit: first it is halved up to so many times, then the interval that is left is
-LIMITS_TRIED, LIMIT_HALVINGS = 12, 6
+LIMITS_HALVED = 12  # times: down to a part in 4,096 of one that certainly holds
+HALVINGS = 6  # of the interval that has the least value
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What pages take on a link of any rate.
+
+    Attributes:
+        page_bytes: bytes of a sent page on the link.
+        switchover_rate: bytes a second by which QEMU decides on the switchover; None: by the rate of the link.
+    """
+
+    page_bytes: float
+    switchover_rate: float | None = None
+
+    def sending(self, rate: float) -> float:
+        """Seconds that a page takes on a link of `rate` bytes a second."""
+        return self.page_bytes / rate
+
+    def counting(self, rate: float) -> float:
+        """Seconds that QEMU counts for a page then."""
+        return WHOLE_PAGE_BYTES / (self.switchover_rate or rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +136,33 @@ def least_limit(scenario: Scenario | None, last: Round, skip: bool) -> float | N
         return simulate(scenario, last, 0.0, limit, skip) is not None
 
     most = max(scenario.dirtying(last.duration_seconds), scenario.dirtying(math.inf), 1.0)
-    fails, holds = 0.0, 2 * most * (scenario.counting + scenario.hashing)  # fits all pages twice: it ends at once
-    # From above: rounds are whole, so a limit may happen to hold below one that fails. That is not the least one.
-    for number in range(1, LIMITS_TRIED + 1):
+    # this fits all pages twice: it ends at once
+    return least(ends, 2 * most * (scenario.counting + scenario.hashing), LIMITS_HALVED)
+
+
+def least(ends: Callable[[float], bool], most: float, halved: int) -> float:
+    """The least value from which on a simulation ends, to within a 64th of itself.
+
+    It is searched from above. Rounds are whole, so a value may happen to hold below one that fails: that is not the
+    least one.
+
+    Args:
+        ends: whether it ends with a value.
+        most: a value with which it ends.
+        halved: how often `most` is halved.
+
+    Returns:
+        0 if it ends with all of these.
+    """
+    holds = most
+    for _ in range(halved):
         if not ends(lower := holds / 2):
-            fails = lower
             break
         holds = lower
-        if number == LIMITS_TRIED:
-            return 0.0
-    for _ in range(LIMIT_HALVINGS):
+    else:
+        return 0.0
+    fails = holds / 2
+    for _ in range(HALVINGS):
         middle = (fails + holds) / 2
         fails, holds = (fails, middle) if ends(middle) else (middle, holds)
     return holds

@@ -20,6 +20,8 @@ RECENT_ROUNDS = 8
 # tau is searched from a hundredth of the shortest round to a hundred times the longest: steps in each of the searches,
 # of which every one is around the best value of the search before
 _SEARCHES, _STEPS = 3, 8
+_APART = 1.5  # the longest round by the shortest: with less, rounds have about the same length
+_FEWER = 0.9  # of the pages of the longest round: where the shortest has fewer, they depend on time
 
 
 def dirtying_points(rounds: Sequence[Round]) -> list[tuple[float, float]]:
@@ -86,7 +88,7 @@ def steady(points: Sequence[tuple[float, float]]) -> Dirtying:
 def fitted(points: Sequence[tuple[float, float]]) -> Dirtying:
     """The curve that fits `points` best, by least squares; :func:`saturated` if all have about the same length."""
     shortest, longest = (choose(seconds for seconds, _ in points) for choose in (min, max))
-    if longest < 1.5 * shortest:
+    if longest < _APART * shortest:
         return saturated(points)
     low, high = math.log(shortest / 100), math.log(longest * 100)
     for _ in range(_SEARCHES):
@@ -95,6 +97,19 @@ def fitted(points: Sequence[tuple[float, float]]) -> Dirtying:
         low, high = math.log(best[2]) - step, math.log(best[2]) + step
     _, pages, tau = best
     return lambda seconds: pages * -math.expm1(-seconds / tau)
+
+
+def depend_on_time(points: Sequence[tuple[float, float]], curve: Dirtying) -> bool:
+    """Whether `points` show that the guest dirties fewer pages in less time, and how many fewer.
+
+    Rounds of one length do not show that. Nor do long rounds that all have the whole working set.
+
+    Args:
+        points: as :func:`dirtying_points` returns them.
+        curve: the one that fits them.
+    """
+    shortest, longest = (choose(seconds for seconds, _ in points) for choose in (min, max))
+    return longest >= _APART * shortest and curve(shortest) < _FEWER * curve(longest)
 
 
 def _fit(points: Sequence[tuple[float, float]], tau: float) -> tuple[float, float, float]:

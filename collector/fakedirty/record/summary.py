@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from fakedirty.model.forecast import Forecast
 from fakedirty.model.migration import Migration
+from fakedirty.model.recommendation import recommendations
 from fakedirty.model.round import conserved
 from fakedirty.model.totals import Outcome, expected_time_ns
 
@@ -94,12 +95,15 @@ def _switchover(migration: Migration) -> dict[str, object]:
 
 
 def _forecast(found: Forecast) -> dict[str, object]:
-    """All members of a forecast, with the least limits."""
+    """All members of a forecast, with the least limits and what is recommended."""
     made = asdict(found)
     for name, plan in (("as_is", found.as_is), ("with_skip", found.with_skip)):
         least = plan.least_limit_seconds
-        del made[name]["find_least_limit"]
+        for search in ("find_least_limit", "find_least_bandwidth", "find_least_throttle"):
+            del made[name][search]
         made[name]["least_limit_seconds"] = None if least is None else asdict(least)
+    needed = recommendations(found)
+    made["recommended"] = None if needed is None else asdict(needed)
     return made
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from fakedirty import __version__
 from fakedirty.errors import QmpError, UsageError
-from fakedirty.format.sentences import in_words
+from fakedirty.format.recommendation import advised
 from fakedirty.model.enums import Mode
 from fakedirty.model.migration import Migration
 from fakedirty.observe.host.select import named
@@ -89,7 +89,7 @@ class StatusApi:
             "uuid": trace.target.uuid,
             "level": str(trace.level),
             "migrations": observer.seen,
-            "verdict": in_words(found) if migrations and (found := migrations[-1].forecast) else None,
+            "verdict": advised(found) if migrations and (found := migrations[-1].forecast) else None,
             "last": summary(self._run_id, migrations[-1], self._date()) if migrations else None,
         }
 

@@ -270,6 +270,17 @@ def _predictions(host: Host) -> dict[str, Check]:
         "Predicted total time": figures("s", _estimates(host, "fakedirty_verdict_total_time_seconds"), "blue"),
         "Predicted downtime": figures("s", _estimates(host, "fakedirty_verdict_downtime_seconds"), "blue"),
         "Downtime limit": figures("s", _limits(host), "blue"),
+        **_recommended(host),
+    }
+
+
+def _recommended(host: Host) -> dict[str, Check]:
+    """What the migration needs to converge; without values where it converges."""
+    units = {"bandwidth_bytes_per_second": "Bps", "downtime_limit_seconds": "s", "throttle_ratio": "percentunit"}
+    titles = ("Recommended bandwidth", "Recommended downtime limit", "Recommended throttle")
+    return {
+        title: figures(unit, _estimates(host, f"fakedirty_recommended_{name}"), "blue")
+        for title, (name, unit) in zip(titles, units.items(), strict=True)
     }
 
 

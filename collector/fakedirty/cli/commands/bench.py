@@ -10,7 +10,7 @@ from pathlib import Path
 from fakedirty.cli.printing import print_json
 from fakedirty.cli.termination import tidy_when_terminated
 from fakedirty.errors import LabError, UsageError
-from fakedirty.lab.bench import compression, convergence
+from fakedirty.lab.bench import compression, convergence, forecasts
 from fakedirty.lab.bench.benchmarks.benchmark import BenchmarkOptions
 from fakedirty.lab.bench.benchmarks.catalogue import BENCHMARKS, REPETITIONS
 from fakedirty.lab.bench.benchmarks.results import Results, run_row
@@ -35,7 +35,7 @@ benchmarks:
   scaling       rounds of fake pages, without multifd, with one channel and with two
   hash          every hash alone, and reading, on the same 1 GiB of pages
   verdict       the forecast after two rounds and the real end, as it is and with skip: mixes of writes at two speeds of
-                the link
+                the link; and runs with 15 % more and 15 % less than the forecast recommends
   scrape        a scrape of the metrics of 1 to 500 VMs, in the exporter and over HTTP: needs neither QEMU nor root
 
 examples:
@@ -52,6 +52,7 @@ examples:
   fakedirty bench cost --out cost-of-off --repetitions 300 --arm unpatched --arm off
   fakedirty bench overhead --out overhead
   fakedirty bench verdict --out verdicts
+  fakedirty bench verdict --out verdict --mix 10k/5k
   fakedirty bench hash --out hashes --json
   fakedirty bench scrape --out scrape
 
@@ -82,7 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="Mbit/s of the link, not for verdict; default: 1000, compression and hybrid 400",
     )
-    mixes = [mix.name for mix in (*convergence.MIXES, *compression.MIXES)]
+    every = (*convergence.MIXES, *compression.MIXES, *forecasts.MIXES)
+    mixes = list(dict.fromkeys(mix.name for mix in every))
     treatments = list(dict.fromkeys(each.name for each in (*CONVERGENCE, *COMPRESSION_TREATMENTS)))
     group.add_argument("--mix", action="append", choices=mixes, help="this mix alone; default: all")
     group.add_argument("--treatment", action="append", choices=treatments, help="this treatment alone; default: all")
@@ -106,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
     missing = [job for job in benchmark.jobs if job not in results.runs]
     minutes = len(missing) * benchmark.most_seconds / 60
     console.print(f"{len(benchmark.jobs)} runs, {len(missing)} of them missing, at most {minutes:.0f} minutes")
-    with tidy_when_terminated(), closing(benchmark.measure(missing)) as measured:
+    with tidy_when_terminated(), closing(benchmark.measure(missing, results.runs)) as measured:
         for number, run in enumerate(measured, 1):
             results.add(run.job, run)
             style = "bold red" if benchmark.is_wrong(run) else ""

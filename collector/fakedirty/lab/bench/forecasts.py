@@ -1,33 +1,46 @@
 """The benchmark of forecasts: each is frozen after round 2, and compared with the end of the migration.
 
-Each migration is observed from the start. One plan leaves it so; the other one switches skip on after round 2.
+Each migration is observed from the start. One plan leaves it so; the other one switches skip on after round 2. Where
+the forecast recommends something, further runs check it.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fakedirty.lab.experiment import Experiment, run_experiment
+from fakedirty.lab.experiment import Experiment, Result, run_experiment
 from fakedirty.lab.guest_load import GroundTruthLoad
 from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import Settings, Step
 from fakedirty.model.enums import Level, Mode
 from fakedirty.model.events import Event, RoundEnded
-from fakedirty.model.forecast import Estimate, Prediction
+from fakedirty.model.forecast import Estimate, Forecast, Prediction
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 from fakedirty.qmp.mode import set_mode
 
 from .convergence import DOWNTIME_LIMIT_MS, Mix
+from .recommendation_checks import (
+    BANDWIDTH,
+    FAST_LINK,
+    Change,
+    Needs,
+    changed_settings,
+    changes,
+    needs_of,
+    reached_bandwidth,
+    time_of,
+)
 
 FROZEN_AFTER = 2  # rounds
 AS_IS, SKIP = "as-is", "skip"
 PLANS = (AS_IS, SKIP)
 LINKS = (1000, 400)  # Mbit/s
+CHECKED_LINK = LINKS[0]  # of the bases whose recommendations are checked
 
 #: Chosen before any was measured: mixes that are mostly silent, mostly changed, near the limit, or slow.
 MIXES = (
@@ -45,19 +58,36 @@ MIXES = (
 
 @dataclass(frozen=True, slots=True)
 class ForecastJob:
-    """One migration. Its fields together identify it."""
+    """One migration. Its fields together identify it.
+
+    A base has no `change`. A check has the bandwidth or the limit that its base recommends, times `factor`.
+    """
 
     repetition: int
     mix: str
     mbit: int
     plan: str
+    change: str = ""
+    factor: float = 1.0
+
+    @property
+    def base(self) -> ForecastJob:
+        """The job whose recommendation it checks."""
+        return replace(self, change="", factor=1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedForecast:
     """The forecast of a job, and its real end. Times are in seconds, and None if there was no end.
 
-    If `judged` is false there was no forecast: the migration ended before round 2 did.
+    If `judged` is false there was no forecast: the migration ended before round 2 did, or nothing was run.
+
+    Attributes:
+        memory_equal: None if nothing was run: the base of a check recommends nothing, or it would take too long.
+        needed_bandwidth: what the forecast recommends for the plan, in bytes a second.
+        needed_limit: the same, in seconds.
+        value: the bandwidth or the limit that a check had.
+        reached_bandwidth: bytes a second of the fastest round.
     """
 
     job: ForecastJob
@@ -71,7 +101,11 @@ class CheckedForecast:
     converged: bool
     total_seconds: float | None
     downtime_seconds: float | None
-    memory_equal: bool
+    memory_equal: bool | None
+    needed_bandwidth: float | None = None
+    needed_limit: float | None = None
+    value: float | None = None
+    reached_bandwidth: float | None = None
 
 
 class FrozenForecast:
@@ -79,7 +113,7 @@ class FrozenForecast:
 
     def __init__(self, after: int = FROZEN_AFTER) -> None:
         self._after = after
-        self.predictions: dict[str, Prediction] = {}
+        self.forecast: Forecast | None = None
 
     def started(self, migration: Migration) -> None:
         """Nothing yet."""
@@ -88,7 +122,7 @@ class FrozenForecast:
         """Keep the forecast when that round has ended."""
         due = isinstance(event, RoundEnded) and event.round.round == self._after
         if due and (found := migration.forecast) is not None and found.after_round == self._after:
-            self.predictions = {AS_IS: found.as_is, SKIP: found.with_skip}
+            self.forecast = found
 
     def pages(self, migration: Migration, batch: PageBatch) -> None:
         """Nothing."""
@@ -96,18 +130,47 @@ class FrozenForecast:
     def ended(self, migration: Migration) -> None:
         """Nothing."""
 
+    def prediction(self, plan: str) -> Prediction | None:
+        """That of a plan."""
+        if self.forecast is None:
+            return None
+        return self.forecast.with_skip if plan == SKIP else self.forecast.as_is
+
 
 def forecast_jobs(repetitions: int, seed: int, mixes: Sequence[Mix] = MIXES) -> Iterator[ForecastJob]:
-    """In each repetition every mix, link and plan once, in an order drawn from the seed."""
+    """In each repetition every mix, link and plan once, then the checks of one link, in orders drawn from the seed."""
     chance = random.Random(seed)
     for repetition in range(1, repetitions + 1):
         jobs = [ForecastJob(repetition, mix.name, mbit, plan) for mix in mixes for mbit in LINKS for plan in PLANS]
+        bases = [job for job in jobs if job.mbit == CHECKED_LINK]
         chance.shuffle(jobs)
         yield from jobs
+        for number, drawn in changes(chance, len(bases)):
+            yield replace(bases[number], change=drawn.change, factor=drawn.factor)
 
 
-def measure_forecast(job: ForecastJob, qemu: Path, guest: BuiltGuest, *, time_limit: float) -> CheckedForecast:
-    """Boot the guest, migrate it by the plan of the job, and compare its memory; `time_limit` is in seconds."""
+def measure_forecast(
+    job: ForecastJob, base: CheckedForecast | None, qemu: Path, guest: BuiltGuest, *, time_limit: float
+) -> CheckedForecast:
+    """Boot the guest, migrate it by the plan of the job, and compare its memory.
+
+    Args:
+        job: what is run.
+        base: the run whose recommendation a check takes; None for a base.
+        qemu: the binary of both sides.
+        guest: the built guest.
+        time_limit: seconds, after which the migration is let through.
+    """
+    settings, bits, value = Settings(DOWNTIME_LIMIT_MS), job.mbit * 1_000_000, None
+    if job.change:
+        change = Change(job.change, job.factor)
+        value = Needs(base.needed_bandwidth, base.needed_limit).value(change) if base else None
+        time_of_run = None if value is None else time_of(change, value, bits / 8, time_limit)
+        if value is None or time_of_run is None:
+            return nothing_run(job, value)
+        time_limit = time_of_run
+        settings = changed_settings(settings, change, value)
+        bits = FAST_LINK if job.change == BANDWIDTH else bits
     [mix] = [each for each in MIXES if each.name == job.mix]
     skip = [Step(lambda qmp: set_mode(qmp, Mode.SKIP), after_round=FROZEN_AFTER)]
     frozen = FrozenForecast()
@@ -118,14 +181,38 @@ def measure_forecast(job: ForecastJob, qemu: Path, guest: BuiltGuest, *, time_li
             GroundTruthLoad(guest, mix.workload),
             Level.PATCHED,
             Mode.OBSERVE,
-            Settings(DOWNTIME_LIMIT_MS),
+            settings,
             skip if job.plan == SKIP else (),
             time_limit=time_limit,
-            bits_per_second=job.mbit * 1_000_000,
+            bits_per_second=bits,
         ),
         [frozen],
     )
-    outcome, prediction = result.outcome, frozen.predictions.get(job.plan)
+    return _checked(job, result, frozen, value)
+
+
+def nothing_run(job: ForecastJob, value: float | None = None) -> CheckedForecast:
+    """A check of which nothing was run: there is no value, or with that the run would take too long."""
+    return CheckedForecast(
+        job,
+        judged=False,
+        predicted=False,
+        certain=False,
+        total_low=None,
+        total_expected=None,
+        total_high=None,
+        downtime_expected=None,
+        converged=False,
+        total_seconds=None,
+        downtime_seconds=None,
+        memory_equal=None,
+        value=value,
+    )
+
+
+def _checked(job: ForecastJob, result: Result, frozen: FrozenForecast, value: float | None) -> CheckedForecast:
+    outcome, prediction = result.outcome, frozen.prediction(job.plan)
+    needs = needs_of(frozen.forecast, job.plan == SKIP)
     total = prediction.total_seconds if prediction else None
     converged = outcome.converged and outcome.status == "completed"
     return CheckedForecast(
@@ -141,6 +228,10 @@ def measure_forecast(job: ForecastJob, qemu: Path, guest: BuiltGuest, *, time_li
         total_seconds=outcome.measured["total-time"] / 1e3 if converged else None,
         downtime_seconds=outcome.measured["downtime"] / 1e3 if converged else None,
         memory_equal=result.memory is not None and result.memory.equal,
+        needed_bandwidth=needs.bandwidth,
+        needed_limit=needs.limit_seconds,
+        value=value,
+        reached_bandwidth=reached_bandwidth(result.migration),
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from fakedirty import __version__
 from fakedirty.export.host import AttachedCounts
 from fakedirty.format.numbers import UNSEEN, compact, exact, milliseconds, seconds, size
-from fakedirty.format.sentences import counted_otherwise, estimate_words, in_words, limit_words, seconds_words
+from fakedirty.format.recommendation import advised, recommendation_numbers
+from fakedirty.format.sentences import counted_otherwise, estimate_words, limit_words, seconds_words
 from fakedirty.model.forecast import Forecast
 from fakedirty.model.migration import Migration
 from fakedirty.show.columns import WIDE
@@ -111,7 +112,7 @@ def details(migration: Migration, live: LiveMigration | None = None) -> Plain:
         "state": _state(migration.state if running or migration.ended else "unfinished", migration.incoming),
         "notes": list(_notes(migration)),
         "numbers": list(_numbers(migration)),
-        "verdict": in_words(found) if found is not None else _no_verdict(migration) if running else "",
+        "verdict": advised(found) if found is not None else _no_verdict(migration) if running else "",
         "verdict_numbers": [] if found is None else list(_behind(found)),
         "toggles": [_toggle(migration, each) for each in tuple(migration.toggles)],
         "marks": marks(migration),
@@ -208,6 +209,7 @@ def _behind(found: Forecast) -> Iterable[tuple[str, str]]:
         else:
             yield f"{name}, total time", f"{sure}{estimate_words(plan.total_seconds)}"
             yield f"{name}, downtime", f"{sure}{estimate_words(plan.downtime_seconds)}"
+    yield from recommendation_numbers(found)
 
 
 def _toggle(migration: Migration, event: Any) -> str:

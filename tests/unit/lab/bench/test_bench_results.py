@@ -34,9 +34,11 @@ ROWS: tuple[tuple[str, type[Any], type[Any]], ...] = (
         ConvergenceJob,
     ),
     (
-        '{"repetition": 1, "mix": "60k/5k", "mbit": 400, "plan": "as-is", "judged": true, "predicted": false, '
-        '"certain": true, "total_low": null, "total_expected": null, "total_high": null, "downtime_expected": null, '
-        '"converged": false, "total_seconds": null, "downtime_seconds": null, "memory_equal": true}',
+        '{"repetition": 1, "mix": "60k/5k", "mbit": 400, "plan": "as-is", "change": "limit", "factor": 1.15, '
+        '"judged": true, "predicted": false, "certain": true, "total_low": null, "total_expected": null, '
+        '"total_high": null, "downtime_expected": null, "converged": false, "total_seconds": null, '
+        '"downtime_seconds": null, "memory_equal": true, "needed_bandwidth": 887500000.0, "needed_limit": 2.15, '
+        '"value": 2.47, "reached_bandwidth": 118000000.0}',
         CheckedForecast,
         ForecastJob,
     ),
@@ -88,6 +90,18 @@ def test_a_row_from_before_there_was_compression_is_read(tmp_path: Path) -> None
     assert (run.bulk_pages, run.codec_ratio, run.codec_bytes_per_second) == (None, None, None)
 
 
+def test_a_row_from_before_recommendations_were_checked_is_read(tmp_path: Path) -> None:
+    row = {
+        name: value
+        for name, value in json.loads(ROWS[1][0]).items()
+        if name not in ("change", "factor", "needed_bandwidth", "needed_limit", "value", "reached_bandwidth")
+    }
+    (tmp_path / RUNS).write_text(f"{json.dumps(row)}\n")
+    [(job, run)] = Results(tmp_path, {}, {}, CheckedForecast, ForecastJob).runs.items()
+    assert job == run.job == ForecastJob(1, "60k/5k", 400, "as-is")
+    assert (run.needed_bandwidth, run.value) == (None, None)
+
+
 def test_an_added_run_is_read_again(tmp_path: Path) -> None:
     run = CostRun(CostJob(1, "off"), 1.0, 0.5, pages=1_000_000)
     Results(tmp_path, {}, {}, CostRun, CostJob).add(run.job, run)
@@ -124,6 +138,7 @@ def test_a_benchmark_continues_only_with_equal_settings(
     [
         (["convergence", "--mix", "text 8k/8k"], "bench convergence has 60k/5k"),
         (["compression", "--treatment", "vanilla"], "bench compression has skip, multifd+zstd"),
+        (["verdict", "--mix", "0/5k"], "bench verdict has 60k/5k"),
         (["compression", "--mbit", "0"], "--mbit is above 0"),
         (["cost", "--repetitions", "0"], "--repetitions is 1 or more"),
     ],

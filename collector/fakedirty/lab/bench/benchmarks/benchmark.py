@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,7 @@ class Benchmark:
         tables: the tables of all runs.
         most_seconds: the longest time of one job.
         is_wrong: whether the memories of a run differ.
+        informed: what the measuring function gets for a job, made of the job and the runs that there are by then.
     """
 
     settings: dict[str, Any]
@@ -77,11 +78,17 @@ class Benchmark:
     tables: Callable[[Sequence[Any]], Iterable[object]]
     most_seconds: float
     is_wrong: Callable[[Any], bool] = lambda run: False
+    informed: Callable[[Any, Mapping[Any, Any]], Any] = lambda job, runs: job
 
-    def measure(self, jobs: Sequence[Any]) -> Generator[Any, None, None]:
-        """Measure these jobs one after the other, and yield the run of each."""
+    def measure(self, jobs: Sequence[Any], runs: Mapping[Any, Any]) -> Generator[Any, None, None]:
+        """Measure these jobs one after the other, and yield the run of each.
+
+        Args:
+            jobs: those without a run.
+            runs: the runs by job; who gets a run adds it before the next one is measured.
+        """
         if not jobs:
             return
         with self.measuring() as measure:
             for job in jobs:
-                yield measure(job)
+                yield measure(self.informed(job, runs))

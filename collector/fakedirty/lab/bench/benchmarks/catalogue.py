@@ -40,5 +40,5 @@ REPETITIONS = {
     "step": 10,
     "scaling": 20,
     "scrape": 10,
-    "verdict": 2,
+    "verdict": 1,
 }

@@ -1,9 +1,9 @@
-"""The benchmark of forecasts: every migration, a confusion matrix for each plan, and the errors of the times."""
+"""The benchmark of forecasts: every migration, how often forecasts and recommendations were right, and by how much."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from statistics import median
 
@@ -12,25 +12,32 @@ from rich.table import Table
 from fakedirty.lab.bench.convergence import DOWNTIME_LIMIT_MS
 from fakedirty.lab.bench.forecasts import (
     FROZEN_AFTER,
+    MIXES,
     PLANS,
     CheckedForecast,
     ForecastJob,
     forecast_jobs,
     measure_forecast,
 )
+from fakedirty.lab.bench.recommendation_checks import BY, longest_time
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.qemu import qemu_facts
 
 from .benchmark import Benchmark, BenchmarkOptions
+from .convergence import choose
+from .recommendation_tables import by, recommendation_tables, value_words
 from .titled_table import titled_table
 
 
 def forecast_benchmark(options: BenchmarkOptions) -> Benchmark:
     """The benchmark of forecasts against the ends of migrations."""
+    mixes = list(choose(options, MIXES, ()).mixes.values())
     guest, qemu = build_guest("linux"), options.qemu_path()
 
-    def measure(job: ForecastJob) -> CheckedForecast:
-        return measure_forecast(job, qemu, guest, time_limit=options.time_limit)
+    jobs = list(forecast_jobs(options.repetitions, options.seed, mixes))
+
+    def measure(job_and_base: tuple[ForecastJob, CheckedForecast | None]) -> CheckedForecast:
+        return measure_forecast(*job_and_base, qemu, guest, time_limit=options.time_limit)
 
     return Benchmark(
         settings={
@@ -41,29 +48,42 @@ def forecast_benchmark(options: BenchmarkOptions) -> Benchmark:
             "time_limit_seconds": options.time_limit,
             "downtime_limit_ms": DOWNTIME_LIMIT_MS,
             "frozen_after_round": FROZEN_AFTER,
+            "recommendations_checked_by": BY,
         },
-        jobs=list(forecast_jobs(options.repetitions, options.seed)),
+        jobs=jobs,
         measuring=lambda: nullcontext(measure),
         run_type=CheckedForecast,
         job_type=ForecastJob,
         line=forecast_line,
         tables=forecast_tables,
-        most_seconds=options.time_limit + 15.0,
-        is_wrong=lambda run: not run.memory_equal,
+        most_seconds=sum(longest_time(job.change, options.time_limit) for job in jobs) / len(jobs) + 15.0,
+        is_wrong=lambda run: run.memory_equal is False,
+        informed=with_base,
     )
+
+
+def with_base(
+    job: ForecastJob, runs: Mapping[ForecastJob, CheckedForecast]
+) -> tuple[ForecastJob, CheckedForecast | None]:
+    """A job and, if it is a check, the run of its base."""
+    return job, runs.get(job.base) if job.change else None
 
 
 def forecast_line(run: CheckedForecast) -> str:
     """One migration on one line."""
     job, end = run.job, _time(run.total_seconds)
+    if job.change:
+        end = "nothing was run" if run.memory_equal is None else f"real: {end}"
+        return f"{job.mix}, {job.plan}: {job.change} {value_words(run)} ({by(job.factor)}); {end}"
     return f"{job.mix} at {job.mbit} Mbit/s, {job.plan}: predicted {_predicted(run)}; real: {end}"
 
 
 def forecast_tables(runs: Sequence[CheckedForecast]) -> Iterator[Table]:
-    """All migrations, then for each plan how often the forecast was right, and the errors of the total time."""
+    """All bases, then for each plan how often the forecast was right, the errors of the total time, and all checks."""
+    bases = [run for run in runs if not run.job.change]
     heads = ("mix", "Mbit/s", "plan", "predicted s", "real s", "off by", "downtime ms", "real ms")
     table = titled_table("forecast after round 2, and the real end", heads, left=("mix", "plan"))
-    for run in sorted(runs, key=lambda run: (run.job.mix, -run.job.mbit, run.job.plan, run.job.repetition)):
+    for run in sorted(bases, key=lambda run: (run.job.mix, -run.job.mbit, run.job.plan, run.job.repetition)):
         job, error = run.job, time_error(run)
         table.add_row(
             *(job.mix, str(job.mbit), job.plan, _predicted(run), _time(run.total_seconds)),
@@ -71,8 +91,9 @@ def forecast_tables(runs: Sequence[CheckedForecast]) -> Iterator[Table]:
             *("-" if each is None else f"{each * 1e3:.0f}" for each in (run.downtime_expected, run.downtime_seconds)),
         )
     yield table
-    yield from (_confusion_matrix(plan, [r for r in runs if r.job.plan == plan and r.judged]) for plan in PLANS)
-    yield _error_table(runs)
+    yield from (_confusion_matrix(plan, [r for r in bases if r.job.plan == plan and r.judged]) for plan in PLANS)
+    yield _error_table(bases)
+    yield from recommendation_tables([run for run in runs if run.job.change])
 
 
 def time_error(run: CheckedForecast) -> float | None:

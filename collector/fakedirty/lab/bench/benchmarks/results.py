@@ -51,7 +51,8 @@ class Results(Generic[Run]):
         job_fields = {field.name for field in fields(job_type)}
         self.runs: dict[Hashable, Run] = {}
         for row in map(json.loads, lines):
-            job = job_type(**{name: row.pop(name) for name in job_fields})
+            # rows of earlier versions have fewer fields
+            job = job_type(**{name: row.pop(name) for name in job_fields if name in row})
             self.runs[job] = run_type(job=job, **row)
 
     def add(self, job: Hashable, run: Run) -> None:
