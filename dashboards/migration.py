@@ -185,6 +185,15 @@ PANELS = (
         "percentunit",
     ),
     Panel(
+        "Where the downtime went",
+        "The downtime of the migration by its parts, in which each moment counts once. The devices are added up; "
+        "downtime.csv has each. Unexplained is the rest. Levels usdt and patched see the parts.",
+        "s",
+        {"{{part}}": greatest(of_vm("fakedirty_downtime_part_seconds"), "part")},
+        gauges,
+        24,
+    ),
+    Panel(
         "Duration, by round",
         "How long each round took.",
         "s",

@@ -108,6 +108,9 @@ struct round_record {
 #define EVENT_STOCK_STOPPED 8
 #define EVENT_RUNSTATE 9         /* struct runstate_event */
 #define EVENT_MIGRATION_ROUND 10 /* struct migration_round_event */
+#define EVENT_CHECKPOINT 11      /* struct switchover_event, as are the next two */
+#define EVENT_DEVICE_SAVED 12
+#define EVENT_DEVICE_LOADED 13
 
 struct event_header {
     unsigned long long time_ns; /* CLOCK_MONOTONIC */
@@ -201,6 +204,18 @@ struct runstate_event {
     struct event_header header;
     unsigned int pid;
     unsigned int state;
+};
+
+#define DEVICE_BYTES 128 /* a longer name of a device is cut off */
+
+/* a source or a destination has passed a checkpoint of the switchover, or has saved or loaded the state of a device */
+struct switchover_event {
+    struct event_header header; /* its time: when that was done */
+    unsigned int pid;
+    unsigned int instance;           /* of the device */
+    unsigned long long duration_us;  /* of saving or loading it, by QEMU's own clock; 0 for a checkpoint */
+    char stage[WORD_BYTES];          /* of the device: "iterable" or "non-iterable"; empty for a checkpoint */
+    char name[DEVICE_BYTES];         /* of the device or the checkpoint; empty if it could not be read */
 };
 
 /* where events of a process are lost: indices of `lost` */

@@ -38,6 +38,7 @@ from fakedirty.qmp.mode import set_mode
 from fakedirty.record.load import load
 from fakedirty.web.server import serve
 from made_migrations import EVENTS, SECOND, START, again, made, tell
+from made_switchover import DESTINATION, SOURCE
 from observing import observe
 from scraping import PATIENCE, ask, fetch, prometheus, values, wait_for
 
@@ -131,7 +132,7 @@ def test_hand_made_migrations(tmp_path: Path) -> None:
         for _ in range(5):
             scraped(address)
         more = [RoundEnded(START + number * SECOND, again(number, skip=True)) for number in (4, 5)]
-        for event in (*EVENTS[4:6], *more, *EVENTS[7:]):
+        for event in (*EVENTS[4:6], *more, *SOURCE, *DESTINATION, *EVENTS[7:]):
             migration.apply(event)
             exporter.changed(migration, event)
         exporter.ended(migration)

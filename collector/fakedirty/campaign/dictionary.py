@@ -21,8 +21,9 @@ or could no longer write: what was recorded by then can be read. The name of the
 needed. The files have the real one.
 
 `fakedirty.load(path)` reads one such directory, or all below a directory, into pandas frames `rounds`,
-`migrations`, `toggles` and `pages`, with the types given here. An empty field (`<NA>` in a frame) is something that
-the source could not see. It never means 0. Pages are target pages, of the size that QEMU reports. Text is UTF-8.
+`migrations`, `toggles`, `downtime` and `pages`, with the types given here. An empty field (`<NA>` in a frame) is
+something that the source could not see. It never means 0. Pages are target pages, of the size that QEMU reports. Text
+is UTF-8.
 """
 
 CAMPAIGN = """\
@@ -50,6 +51,11 @@ FILES = {
         "One line each time that QEMU adopts a mode or a hash, whoever made the change, written at once. `read_back` "
         "is filled in when the migration has ended. `fakedirty.load(path).toggles`. If the mode changed within a "
         "round, and was off in any part of it, the classes of that round are empty."
+    ),
+    "downtime.csv": (
+        "One line for each part of the downtime, in the order in which they began, written when the migration has "
+        "ended. `fakedirty.load(path).downtime`. It has no lines if no part was seen: levels `usdt` and `patched` see "
+        "them, on the source and on a destination on the same host. The last line has the part `unexplained`."
     ),
     "pages.parquet": (
         "One row for each visited page, if page records were requested. `fakedirty.load(path).pages`, which begins "

@@ -11,6 +11,7 @@ from fakedirty.model.round import CLASSES, DISPOSITIONS
 from fakedirty.model.skip_economy import LAST_ROUNDS
 
 from . import readers
+from .downtime_readers import downtime_parts
 from .families import Description
 from .readers import ByRound, EachRound, EachToggle, Read, by_round, column, columns, latest, reported_ms
 from .recommended import recommended
@@ -141,6 +142,14 @@ METRICS = (
         (),
         "Downtime of the last migration as seen by eBPF, where its destination is on this host.",
         readers.outside_downtime,
+    ),
+    Metric(
+        "fakedirty_downtime_part_seconds",
+        G,
+        ("part",),
+        "Where the downtime of the last migration went, by part; devices are added up. Each moment counts once, and "
+        "unexplained is the rest. Only where parts were seen.",
+        downtime_parts,
     ),
     Metric(
         "fakedirty_migration_postcopy_start_seconds",

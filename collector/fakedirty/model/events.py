@@ -169,6 +169,44 @@ class GuestArrived:
     running: bool
 
 
+@dataclass(frozen=True, slots=True)
+class CheckpointReached:
+    """The source or the destination has passed a checkpoint of the switchover; `name` is QEMU's name of it."""
+
+    time_ns: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSaved:
+    """The source has saved the state of a device, with the guest stopped.
+
+    Attributes:
+        time_ns: when it was saved.
+        device: QEMU's name of it, such as ``0000:00:03.0/virtio-net``; RAM is the device ``ram``.
+        instance: distinguishes devices of one name.
+        duration_ns: how long that took.
+        iterable: the device has sent state before, with the guest running, as RAM does.
+    """
+
+    time_ns: int
+    device: str
+    instance: int
+    duration_ns: int
+    iterable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLoaded:
+    """The destination has loaded what :class:`DeviceSaved` saved; the attributes are those of that event."""
+
+    time_ns: int
+    device: str
+    instance: int
+    duration_ns: int
+    iterable: bool
+
+
 Event = (
     GuestStopped
     | GuestContinued
@@ -183,4 +221,7 @@ Event = (
     | FinalReport
     | Closed
     | LimitsRead
+    | CheckpointReached
+    | DeviceSaved
+    | DeviceLoaded
 )

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .downtime import Blackout, blackout
 from .enums import Kind, Level, Mode
 from .events import (
     Closed,
@@ -25,6 +26,7 @@ from .events import (
 from .forecast import Forecast, Refutation
 from .live_forecast import LiveForecast, MigrationLimits
 from .round import OTHER_LAWS, Round, broken_law, known, uncounted
+from .switchover_log import SwitchoverLog
 from .totals import Ended, Outcome, Totals, check_totals, number
 
 # most pages that multifd can hold: one packet of 128 pages for each of 255 channels, and one that is being filled
@@ -64,12 +66,14 @@ class Migration:
     interrupted: bool = False  # postcopy was
     awaits_round: bool = False  # the migration has ended, its last round has not
     totals: Totals | None = None  # None while it is observed, and on the destination
+    recorded_blackout: Blackout | None = None  # that of a recording, whose steps are not known any more
     _under_way: bool = False  # it was seen in the state after setup
     _unreported_loss: int = 0  # events that were lost since the last round
     _unreported: str = ""  # why the report is missing, or may belong to another migration
     _uncounted: int = 0  # visited pages that no round has counted as sent so far
     _of_postcopy: set[int] = field(default_factory=set)  # indices of rounds in which postcopy moved pages
     _inexact: set[int] = field(default_factory=set)  # indices of rounds that QEMU calls not exact
+    _switchover: SwitchoverLog = field(default_factory=SwitchoverLog, repr=False, compare=False)
     _forecast: LiveForecast = field(default_factory=LiveForecast, repr=False, compare=False)
 
     @property
@@ -135,6 +139,17 @@ class Migration:
         """From the stop on the source to the run on the destination, by one clock; None unless both were seen."""
         return None if self.stopped_ns is None or self.resumed_ns is None else self.resumed_ns - self.stopped_ns
 
+    @property
+    def blackout(self) -> Blackout | None:
+        """Where the downtime went; None before the guest has left the source, and where no part of it was seen."""
+        if self.recorded_blackout is not None:
+            return self.recorded_blackout
+        if self.resumed_ns is None and self.state != "completed" and self.postcopy_ns is None:
+            return None
+        reported_ms, ram_ns = self.reported("downtime"), self.reported("switchover", "time")
+        reported_ns = None if reported_ms is None else reported_ms * 1_000_000
+        return blackout(self._switchover, self.stopped_ns, self.resumed_ns, reported_ns, ram_ns)
+
     def total(self, column: str) -> float | None:
         """The sum of a column over the rounds; None if any round could not see it, or there is no round."""
         return known(self.rounds, column) if self.rounds else None
@@ -181,6 +196,7 @@ class Migration:
 
     def apply(self, event: Event) -> None:
         """Apply one event. Events have to come in the order in which they happened."""
+        self._switchover.take(event)
         match event:
             case MigrationStarted():
                 self.partial = self.partial or event.partial

@@ -230,6 +230,34 @@ TOGGLES = (
     ),
 )
 
+DOWNTIME = (
+    *IDENTITY,
+    Column("side", TEXT, "", "`source`, `destination`; empty if the part belongs to neither, or to both"),
+    Column(
+        "part",
+        TEXT,
+        "",
+        "`stop`, `prepare`, `sync`, `ram`, `save`, `states`, `wire`, `receive`, `load`, `start`, `handover` or "
+        "`unexplained`; [downtime.md](downtime.md) has what each is",
+    ),
+    Column("device", TEXT, "", "QEMU's name of the device that was saved or loaded; empty for other parts"),
+    Column("instance", COUNT, "", "distinguishes devices of one name; empty for other parts"),
+    Column(
+        "start_seconds",
+        NUMBER,
+        "s",
+        "when the part began, from the stop of the guest (monotonic clock); empty if that was not seen",
+    ),
+    Column("seconds", NUMBER, "s", "how long the part took. Parts overlap in time"),
+    Column(
+        "counted_seconds",
+        NUMBER,
+        "s",
+        "how much of the downtime is counted for the part. Each moment counts once, so the rows add up to the "
+        "downtime. Empty if the downtime was not measured",
+    ),
+)
+
 PAGES = (
     Column("block", WORD, "", "name of the RAM block"),
     Column("page", INTEGER, "", "index of the target page in its block"),
@@ -245,5 +273,6 @@ TABLES = {
     "rounds.csv": ROUNDS,
     "migration.json": MIGRATIONS,
     "toggles.csv": TOGGLES,
+    "downtime.csv": DOWNTIME,
     "pages.parquet": PAGES,
 }

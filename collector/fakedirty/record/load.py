@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from fakedirty.errors import RecordError
 
-from .columns import MIGRATIONS, ROUNDS, TEXT, TOGGLES, TRUTH, Column
+from .columns import DOWNTIME, MIGRATIONS, ROUNDS, TEXT, TOGGLES, TRUTH, Column
 from .pages import SCHEMA, WORD, pages_of
 
 OF_PAGES = ("run_id", "migration_id")  # columns that identify the migration of a page record
@@ -35,12 +35,14 @@ class Recording:
         rounds: one row per round.
         migrations: one row per migration.
         toggles: one row per toggle.
+        downtime: one row per part of the downtime; none of a recording that was made before there were any.
     """
 
     directories: tuple[Path, ...]
     rounds: pd.DataFrame
     migrations: pd.DataFrame
     toggles: pd.DataFrame
+    downtime: pd.DataFrame
 
     @cached_property
     def pages(self) -> pd.DataFrame:
@@ -90,6 +92,7 @@ def _read(directories: tuple[Path, ...]) -> Recording:
         rounds=_gather(ROUNDS, directories, lambda directory: _lines(directory / "rounds.csv", ROUNDS)),
         migrations=_gather(MIGRATIONS, directories, _summary),
         toggles=_gather(TOGGLES, directories, lambda directory: _lines(directory / "toggles.csv", TOGGLES)),
+        downtime=_gather(DOWNTIME, directories, lambda directory: _lines(directory / "downtime.csv", DOWNTIME)),
     )
 
 

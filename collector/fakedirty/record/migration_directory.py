@@ -8,8 +8,9 @@ from fakedirty.model.events import Event, ModeChanged, RoundEnded
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 
-from .columns import ROUNDS, TOGGLES, Column
+from .columns import DOWNTIME, ROUNDS, TOGGLES, Column
 from .directory_names import PARTIAL, safe_name
+from .downtime_rows import downtime_rows
 from .durable import DurableLines, sync_directory, write_json, write_lines
 from .manifest import Clock, Manifest
 from .pages import PageDataset
@@ -52,6 +53,8 @@ class MigrationDirectory:
         self._pages.flush()
         self.close(sync=True)
         self._read_back()
+        parts = [_values(DOWNTIME, row) for row in downtime_rows(self._run_id, self._migration)]
+        write_lines(self.directory / "downtime.csv", [column.name for column in DOWNTIME], parts)
         self._write_manifest()  # QEMU's monitor may have answered in the meantime
         write_json(self.directory / "migration.json", summary(self._run_id, self._migration, self._clock))
         sync_directory(self.directory)

@@ -18,6 +18,7 @@ from fakedirty.model.round import Round
 from fakedirty.model.sink import Sink
 from fakedirty.model.totals import Outcome, Totals
 
+from .downtime_rows import blackout_of
 from .load import json_object, load, rows
 from .manifest import Clock
 from .summary import COUNTED
@@ -58,6 +59,9 @@ def restore(directory: Path, sinks: Sequence[Sink] = ()) -> Migration:
             for sink in sinks:
                 sink.changed(migration, event)
         _end(migration, manifest, summary)
+        migration.recorded_blackout = blackout_of(
+            rows(recording.downtime), summary.get("outside_downtime_ms") is not None
+        )
         for sink in sinks:
             sink.ended(migration)
     except (KeyError, TypeError, ValueError) as error:

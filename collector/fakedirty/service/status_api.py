@@ -11,6 +11,7 @@ from typing import Any
 
 from fakedirty import __version__
 from fakedirty.errors import QmpError, UsageError
+from fakedirty.format.downtime_words import downtime_words
 from fakedirty.format.recommendation import advised
 from fakedirty.model.enums import Mode
 from fakedirty.model.migration import Migration
@@ -90,6 +91,7 @@ class StatusApi:
             "level": str(trace.level),
             "migrations": observer.seen,
             "verdict": advised(found) if migrations and (found := migrations[-1].forecast) else None,
+            "downtime": downtime_words(gone) if migrations and (gone := migrations[-1].blackout) else None,
             "last": summary(self._run_id, migrations[-1], self._date()) if migrations else None,
         }
 

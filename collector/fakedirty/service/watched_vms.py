@@ -41,7 +41,7 @@ def watched(vm: Mapping[str, Any], now: float) -> Watched:
         rounds=[round_of(row) for row in vm["rounds"]],
         toggles=[_toggle(row) for row in vm["toggles"]],
         verdict=vm["verdict"] or "",
-        outcome="" if running or arrived else _outcome(last),
+        outcome="" if running or arrived else _outcome(last, vm.get("downtime") or ""),
         start_ticks=vm.get("start_ticks", 0),  # which an older service does not have
         uuid=vm.get("uuid", ""),
         arrived=arrived,
@@ -52,7 +52,8 @@ def _toggle(row: Mapping[str, Any]) -> str:
     return toggle_words(row["from_mode"], row["to_mode"], row["hash"], row["seconds"], row["round"])
 
 
-def _outcome(last: Mapping[str, Any]) -> str:
+def _outcome(last: Mapping[str, Any], downtime: str) -> str:
+    """How it ended; `downtime` has where the downtime went, and is empty from an older service."""
     parts = [
         f"total {milliseconds(last['total_time_ms'])}",
         f"downtime {milliseconds(last['downtime_ms'])}",
@@ -62,6 +63,7 @@ def _outcome(last: Mapping[str, Any]) -> str:
         f"{last['lost_events']} events lost" if last["lost_events"] else "",
         "joined while it ran" if last["joined_late"] else "",
         f"{last['totals']}: {last['totals_reason']}" if last["totals"] not in (None, "equal") else "",
+        downtime,
     ]
     return "; ".join(filter(None, parts))
 

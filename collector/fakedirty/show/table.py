@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from fakedirty.format.downtime_words import downtime_words
 from fakedirty.format.numbers import milliseconds, size
 from fakedirty.model.events import Event, EventsLost, MigrationStarted, ModeChanged, RoundEnded
 from fakedirty.model.migration import Migration
@@ -72,6 +73,8 @@ class LiveTable:
         """Print the outcome."""
         self._head(migration)
         self._line(outcome_line(migration))
+        if (found := migration.blackout) is not None:
+            self._line(Text(downtime_words(found)))
 
     def _head(self, migration: Migration) -> None:
         if self._last is not migration:

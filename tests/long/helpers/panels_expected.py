@@ -138,6 +138,7 @@ def migration(hosts: TwoHosts) -> dict[str, Check]:
         ),
         "Dirty and left pages, by round": of_rounds(host, "short", {"dirty": "orange", "left": "purple"}, "{}_pages"),
         **_predictions(host),
+        "Where the downtime went": _parts(host),
         "Duration, by round": of_rounds(host, "s", {"duration": None}, "{}_seconds"),
         "Does hashing pay?": _pays(host),
         "Bytes sent and saved": lines("Bps", asked.lines("Bytes sent and saved"), {"sent": "blue", "saved": "green"}),
@@ -310,6 +311,12 @@ def _limits(host: Host) -> dict[str, float]:
     least = host.samples("fakedirty_verdict_least_limit_seconds", "plan", "estimate")
     assert limits
     return limits | {f"needed, {plan}": value for (plan, estimate), value in least.items() if estimate == "expected"}
+
+
+def _parts(host: Host) -> Check:
+    seconds = host.samples("fakedirty_downtime_part_seconds", "part")
+    assert seconds
+    return figures("s", {part: value for (part,), value in seconds.items()}, "blue")
 
 
 def _pays(host: Host) -> Check:

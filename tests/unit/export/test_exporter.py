@@ -15,9 +15,11 @@ from fakedirty.export.routes import MetricsText
 from fakedirty.export.tracked_migration import ROUNDS_SHOWN
 from fakedirty.model.enums import Mode
 from fakedirty.model.events import FinalReport, LimitsRead, MigrationStarted, ModeChanged, RoundEnded, StateChanged
+from fakedirty.model.migration import Migration
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import EVENTS, LOSS, REPORT, SECOND, START, again, batch, bulk, made, tell, unseen
+from made_switchover import COUNTED, DESTINATION, END, SOURCE
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -74,6 +76,22 @@ def test_a_whole_migration() -> None:
     assert value(seen, "round_pages", round="2", **{"class": "fake"}) == 60_000
     assert value(seen, "round_saved_bytes", round="3") == 246_000_000
     assert value(seen, "left_pages") == 3
+
+
+def test_the_downtime_is_exported_by_part_with_its_devices_added_up() -> None:
+    to = exporter()
+    tell(made(), [to], (*SOURCE, *DESTINATION, *END))
+    seen = scrape(to)
+    parts = {dict(labels)["part"]: ms for (name, labels), ms in seen.items() if name.endswith("downtime_part_seconds")}
+    assert {part: round(seconds * 1e3, 6) for part, seconds in parts.items() if seconds} == COUNTED
+    assert parts["unexplained"] == parts["receive"] == 0
+
+
+def test_where_a_downtime_was_not_measured_no_part_is_exported() -> None:
+    to = exporter()
+    arrived = Migration("vm", made().level, "m1", START, incoming=True)
+    tell(arrived, [to], (*DESTINATION, END[-1]))
+    assert not [name for name, _ in scrape(to) if name.endswith("downtime_part_seconds")]
 
 
 def test_postcopy_is_read_apart() -> None:

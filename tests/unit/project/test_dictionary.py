@@ -10,10 +10,12 @@ from fakedirty.campaign.columns import CAMPAIGN_TABLES
 from fakedirty.export import dictionary as metrics
 from fakedirty.model.round import Round
 from fakedirty.record.columns import IDENTITY, MIGRATIONS, ROUNDS, TABLES
+from fakedirty.record.downtime_rows import downtime_rows
 from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row, toggle_row
 from fakedirty.record.summary import summary
 from made_migrations import START, made, tell
+from made_switchover import DESTINATION, END, SOURCE
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -35,6 +37,9 @@ def test_rows_have_the_columns_of_their_tables() -> None:
     migration = tell(made(), [])
     assert set(round_row("run", migration, migration.rounds[0])) == {c.name for c in TABLES["rounds.csv"]}
     assert set(toggle_row("run", migration, migration.toggles[0])) == {c.name for c in TABLES["toggles.csv"]}
+    gone = tell(made(), [], (*SOURCE, *DESTINATION, *END))
+    for row in downtime_rows("run", gone):
+        assert set(row) == {c.name for c in TABLES["downtime.csv"]}
     assert {c.name for c in MIGRATIONS} <= set(summary("run", migration, Clock(0, START)))
 
 

@@ -49,7 +49,7 @@ def test_a_migration_is_a_directory_that_reads_back(tmp_path: Path) -> None:
     (directory,) = to.directories
     assert directory == tmp_path / "vm" / "20231114T221320Z-m1"
     assert {path.name for path in directory.iterdir()} == {
-        *("manifest.json", "migration.json", "rounds.csv", "toggles.csv"),
+        *("manifest.json", "migration.json", "rounds.csv", "toggles.csv", "downtime.csv"),
     }
     assert not list(tmp_path.rglob("*.partial"))
 

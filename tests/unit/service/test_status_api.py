@@ -20,6 +20,8 @@ from fakedirty.record.recorder import read_clock
 from fakedirty.service.control import Caller, Held, request, serving
 from fakedirty.service.mode_manager import ModeManager
 from fakedirty.service.status_api import StatusApi
+from made_migrations import made, tell
+from made_switchover import DESTINATION, END, SOURCE
 from modes_guest import Guest
 
 PID = os.getpid()
@@ -131,3 +133,13 @@ def test_a_request_that_is_refused_is_logged_with_who_made_it(tmp_path: Path, lo
     mode, stop = log.messages
     assert mode.startswith(f"refused mode of process {PID} of user {os.geteuid()}: no VM named wbe")
     assert stop.startswith(f"refused stop of process {PID} of user {os.geteuid()}: no command 'stop'")
+
+
+def test_the_status_has_where_the_downtime_went() -> None:
+    api = api_of([WEB], [WEB])
+    (vm,) = api.status()["vms"]  # type: ignore[misc]
+    assert vm["downtime"] is None
+    observer = Observer(LiveTrace(WEB, Level.PATCHED), [])
+    observer.migrations.append(tell(made(), [], (*SOURCE, *DESTINATION, *END)))
+    (vm,) = StatusApi("run", lambda: [observer], read_clock).status()["vms"]  # type: ignore[misc]
+    assert vm["downtime"].startswith("The guest was stopped for 70 ms: last RAM 34 ms")

@@ -56,6 +56,13 @@ def drawn(vms: list[Watched], width: int = 80, height: int = 24) -> str:
     return console.file.getvalue()
 
 
+def test_the_outcome_has_where_the_downtime_went() -> None:
+    """A status of an older service has no such member."""
+    over = vm("web", len(EVENTS))
+    words = "The guest was stopped for 70 ms: last RAM 34 ms."
+    assert watched(over | {"downtime": words}, NOW).outcome == f"{watched(over, NOW).outcome}; {words}"
+
+
 def test_a_migration_fits_eighty_columns() -> None:
     text = drawn([watched(vm("web", len(EVENTS) - 2), NOW), watched(quiet("db"), NOW)])
     assert max(map(len, text.splitlines())) <= 80

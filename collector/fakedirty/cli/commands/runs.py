@@ -37,7 +37,7 @@ examples:
 exit status: 0 done; 1 no recording there, or one that cannot be read; 2 wrong usage
 """
 
-TABLES = ("rounds", "migrations", "toggles", "pages")  # attributes of what `fakedirty.load(path)` returns
+TABLES = ("rounds", "migrations", "toggles", "pages", "downtime")  # attributes of what `fakedirty.load(path)` returns
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -32,8 +32,14 @@ from .process_slots import ProcessSlots
 from .program import Bpf
 
 _OPENING = struct.Struct("<QHH")  # the beginning of struct event_header: time, kind and slot
-_RUNSTATE_PID = wire.RunStateEvent.pid.offset
-_CHANNELS = {wire.EVENT_BATCH: Channel.PAGES, wire.EVENT_RUNSTATE: Channel.RUNSTATE}
+_PID = wire.RunStateEvent.pid.offset  # in all events that a destination sends
+_FROM_DESTINATIONS = {
+    wire.EVENT_RUNSTATE: Channel.RUNSTATE,
+    wire.EVENT_CHECKPOINT: Channel.SWITCHOVER,
+    wire.EVENT_DEVICE_SAVED: Channel.SWITCHOVER,
+    wire.EVENT_DEVICE_LOADED: Channel.SWITCHOVER,
+}
+_CHANNELS = {wire.EVENT_BATCH: Channel.PAGES, **_FROM_DESTINATIONS}
 EVENTS, PAGE_RECORDS = "events", "page_records"  # ring buffers, by their names in the probe files
 _SEED_BITS = 62  # of the page hash of levels stock and usdt
 
@@ -116,7 +122,7 @@ class Attachment:
         self._observed.enter(target, feed.slot)
 
     def follow(self, target: Target, placed: Sequence[PlacedProbe], feed: ProcessFeed) -> None:
-        """Let a feed also have the run states of another process: a destination of its guest."""
+        """Let a feed also have the run states and the switchover of another process: a destination of its guest."""
         if not self._every_process:  # else that process is observed anyway, or soon will be
             with self._lock:
                 slot = self._admit(target, placed)
@@ -192,8 +198,8 @@ class Attachment:
         for raw in taken[EVENTS]:
             time_ns, kind, slot = _OPENING.unpack_from(raw)
             record = TraceRecord(time_ns, _CHANNELS.get(kind, Channel.EVENT), bytes(raw))
-            if kind == wire.EVENT_RUNSTATE:
-                (pid,) = struct.unpack_from("<I", raw, _RUNSTATE_PID)
+            if kind in _FROM_DESTINATIONS:
+                (pid,) = struct.unpack_from("<I", raw, _PID)
                 for feed in self._destinations.of(pid):
                     parts.setdefault(feed, []).append(record)
             elif (feed := self._feeds.get(slot)) is not None:

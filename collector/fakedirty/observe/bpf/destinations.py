@@ -1,4 +1,4 @@
-"""Which feeds get the run states of a process: those of a destination go to the feed of its source, too."""
+"""Which feeds get the run states and the switchover of a process: those of a destination go to its source, too."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Destinations:
         self._lock = threading.Lock()
 
     def add(self, pid: int, feed: ProcessFeed) -> None:
-        """Let a feed get the run states of a process."""
+        """Let a feed get these events of a process."""
         with self._lock:
             self._feeds[pid] = (*self._feeds.get(pid, ()), feed)
 
     def remove(self, pid: int, feed: ProcessFeed) -> None:
-        """Let a feed get the run states of a process no more."""
+        """Let a feed get these events of a process no more."""
         with self._lock:
             left = tuple(each for each in self._feeds.get(pid, ()) if each is not feed)
             if left:
@@ -29,5 +29,5 @@ class Destinations:
                 self._feeds.pop(pid, None)
 
     def of(self, pid: int) -> tuple[ProcessFeed, ...]:
-        """The feeds that get the run states of a process."""
+        """The feeds that get these events of a process."""
         return self._feeds.get(pid, ())

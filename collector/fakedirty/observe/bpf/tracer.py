@@ -1,7 +1,7 @@
 """Tracers of the levels that attach probes: they compile and attach them, and read the records.
 
-Each level describes its probes in a :class:`ProbePlan`. Run states of the guest come from the same compiled text and by
-the same ring buffer.
+Each level describes its probes in a :class:`ProbePlan`. Run states of the guest, and at some levels the steps of the
+switchover, come from the same compiled text and by the same ring buffer.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from fakedirty.observe.host.target import Target
 from fakedirty.qmp import final_report
 from fakedirty.qmp.monitor import Address
 
+from . import switchover_probes
 from .attach_point import PlacedProbe
 from .attachment import Attachment, Build
 from .attachments import Attachments
@@ -96,6 +97,7 @@ class ProbeTracer:
         self._attachment: Attachment | None = None
         self._feed: ProcessFeed | None = None
         self._followed = [target.pid]
+        self._switchover: tuple[PlacedProbe, ...] = ()
         self._peers: list[TraceRecord] = []
         self._lost = [0] * len(wire.LOST_PLACES)
         self._run_states = RunStates(target, attachments.plans, self._follow, attachments.find)
@@ -120,9 +122,11 @@ class ProbeTracer:
         before = now_ns()  # the record of a QEMU must come before its run states
         plan = once_loaded(target, lambda: plans.of(target, (self._level, self._probes.options), self._plan))
         run_states = run_state_plan(target, plans)
-        placed = [*([run_states.placed] if run_states else []), *plan.placed]
-        appended = "".join(each.text for each in plan.placed)
-        files = (RINGS, *plan.files, RUNSTATE)
+        if self._level in switchover_probes.LEVELS and run_states:  # without them nobody knows whose switchover it is
+            self._switchover = switchover_probes.placed(target, plans)
+        placed = [*([run_states.placed] if run_states else []), *self._switchover, *plan.placed]
+        appended = "".join(each.text for each in (*self._switchover, *plan.placed))
+        files = (RINGS, *plan.files, RUNSTATE, *([switchover_probes.FILE] if self._switchover else []))
         build = Build(files, appended, plan.defines, self._pages, self._sizes, plan.kept, plan.steps)
         facts = {**plan.facts, **self._probes.facts()}
         if run_states:
@@ -171,10 +175,14 @@ class ProbeTracer:
         levels.demand(self._target, self._level, binary)
         return self._probes.plan(binary, memory)
 
-    def _follow(self, target: Target, placed: PlacedProbe) -> None:
+    def _follow(self, target: Target, run_states: PlacedProbe) -> None:
         assert self._attachment is not None
         assert self._feed is not None
-        self._attachment.follow(target, [placed], self._feed)
+        loads: list[PlacedProbe] = []
+        if self._switchover:
+            found = switchover_probes.placed(target, self._attachments.plans)
+            loads = switchover_probes.of_destination(found, self._switchover)
+        self._attachment.follow(target, [run_states, *loads], self._feed)
         self._followed.append(target.pid)
 
     def _forget(self, records: Sequence[TraceRecord]) -> None:

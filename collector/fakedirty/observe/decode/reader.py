@@ -31,6 +31,7 @@ from .patched import PatchedReader
 from .qmp_history import HistoryReader
 from .qmp_stock import PollReader
 from .stock import StockReader
+from .switchover import Step, steps
 
 # run states that show that a guest has arrived; after any other one the QEMU has waited in vain
 _ARRIVED = ("running", "paused", "suspended")
@@ -163,13 +164,15 @@ class QmpTraceReader:
 class RunStateReader:
     """Adds run states to the events of another reader: the source stops, a destination on this host runs.
 
-    The observed QEMU may itself be a destination. The arrival of its guest then is a migration without rounds.
+    It adds the steps of the switchover, too, by the same QEMUs. The observed QEMU may itself be a destination. The
+    arrival of its guest then is a migration without rounds, and what it loaded before belongs to that.
     """
 
     def __init__(self, inner: Reader) -> None:
         self._inner = inner
         self._peers: dict[int, Mapping[str, Any]] = {}
         self._waiting = False
+        self._loaded: list[Step] = []  # while the observed QEMU waits for a guest
 
     def take(self, record: TraceRecord) -> Iterator[Observed]:
         """By channel."""
@@ -185,6 +188,8 @@ class RunStateReader:
                 event = wire.RunStateEvent.from_buffer_copy(record.data)
                 if (peer := self._peers.get(event.pid)) is not None and event.state < len(peer["states"]):
                     yield from self._changed(peer, record.time_ns, str(peer["states"][event.state]))
+            case Channel.SWITCHOVER:
+                yield from self._step(wire.SwitchoverEvent.from_buffer_copy(record.data))
             case _:
                 yield from self._inner.take(record)
 
@@ -193,8 +198,10 @@ class RunStateReader:
             return
         if peer["role"] == "source":
             waited, self._waiting = self._waiting, False
+            loaded, self._loaded = self._loaded, []
             if waited and state in _ARRIVED:
                 yield MigrationStarted(time_ns, incoming=True)
+                yield from loaded
                 yield GuestArrived(time_ns, running=state == "running")
                 yield StateChanged(time_ns, "completed")
             elif state == "running":
@@ -203,6 +210,15 @@ class RunStateReader:
                 yield GuestStopped(time_ns)
         elif self._is_the_destination(peer):
             yield GuestArrived(time_ns, running=state == "running")
+
+    def _step(self, event: wire.SwitchoverEvent) -> Iterator[Observed]:
+        """A step of the observed QEMU or of its destination."""
+        if (peer := self._peers.get(event.pid)) is None:
+            return
+        if peer["role"] == "source" and self._waiting:
+            self._loaded += steps(event)
+        elif peer["role"] == "source" or self._is_the_destination(peer):
+            yield from steps(event)
 
     def _is_the_destination(self, peer: Mapping[str, Any]) -> bool:
         """Whether a QEMU is the destination of the observed one.

@@ -15,6 +15,7 @@ import numpy as np
 BATCH_PAGES = 256
 WORD_BYTES = 32
 BLOCK_BYTES = 256
+DEVICE_BYTES = 128
 ROUND_CLASSIFIED, ROUND_INEXACT = 1, 2
 ROUND_VERSION = 1
 ROUND_VERSION_OF_DRAFTS = 2  # the same fields, from drafts of the patch series
@@ -23,6 +24,7 @@ EVENT_ROUND, EVENT_MODE, EVENT_STATE, EVENT_BATCH = 1, 2, 3, 4
 EVENT_STOCK_STARTED, EVENT_STOCK_ROUND, EVENT_STOCK_STATE, EVENT_STOCK_STOPPED = 5, 6, 7, 8
 EVENT_RUNSTATE = 9
 EVENT_MIGRATION_ROUND = 10
+EVENT_CHECKPOINT, EVENT_DEVICE_SAVED, EVENT_DEVICE_LOADED = 11, 12, 13
 
 # where events are lost, by LOST_* of events.h; the kernel counts all of them but LOST_LATE
 LOST_PLACES = (
@@ -231,6 +233,19 @@ class RunStateEvent(ctypes.Structure):
         ("header", EventHeader),
         ("pid", ctypes.c_uint32),
         ("state", ctypes.c_uint32),
+    ]
+
+
+class SwitchoverEvent(ctypes.Structure):
+    """``struct switchover_event``."""
+
+    _fields_: ClassVar[list[Field]] = [
+        ("header", EventHeader),
+        ("pid", ctypes.c_uint32),
+        ("instance", ctypes.c_uint32),
+        ("duration_us", ctypes.c_uint64),
+        ("stage", ctypes.c_char * WORD_BYTES),
+        ("name", ctypes.c_char * DEVICE_BYTES),
     ]
 
 

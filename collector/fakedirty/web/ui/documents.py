@@ -15,6 +15,7 @@ from fakedirty.model.migration import Migration
 from fakedirty.show.columns import WIDE
 from fakedirty.show.table import toggle_words
 
+from .downtime_document import downtime_document
 from .live_migrations import KEPT, LiveMigration
 from .plot_columns import marks, rounds_series, sums_series
 from .recorded import Found, Listing
@@ -118,6 +119,7 @@ def details(migration: Migration, live: LiveMigration | None = None) -> Plain:
         "marks": marks(migration),
         "rounds": rounds_series(migration),
         "sums": sums_series(migration),
+        "downtime": downtime_document(migration.blackout),
         "heads": [[column.title, "left" if column.left else ""] for column in WIDE],
         "rows": [[column.cell(r) for column in WIDE] for r in migration.rounds[-ROUNDS_LISTED:]],
     }

@@ -57,6 +57,7 @@ async function draw() {
     }
   }
   for (const source of sources["rounds"]) source.inspect.connect(() => showRound(source));
+  for (const source of sources["downtime"]) source.inspect.connect(() => showPart(source));
   for (const source of sources["ram"]) source.inspect.connect(() => showStretch(source));
   shown.stamp = shown.ramStamp = "";
 }
@@ -64,6 +65,11 @@ async function draw() {
 function showRound(source) {
   const [index] = source.inspected.indices;
   if (index !== undefined) setText("round-text", source.data.text[index]);
+}
+
+function showPart(source) {
+  const [index] = source.inspected.indices;
+  if (index !== undefined) setText("part-text", source.data.text[index]);
 }
 
 function showStretch(source) {
@@ -116,6 +122,11 @@ function showOne(data) {
   at("verdict-numbers").replaceChildren(...pairs(data.verdict_numbers));
   away("drawn", data.arrived || !data.rows.length);
   for (const name of ["marks", "rounds", "sums"]) fill(name, data[name]);
+  fill("downtime", data.downtime.bars);
+  away("blackout", !data.downtime.words);
+  away("downtime-drawn", !data.downtime.bars.text.length);
+  setText("downtime-text", data.downtime.words);
+  at("plot-downtime").setAttribute("aria-label", `Bars of the parts of the downtime. ${data.downtime.bars.text.join("; ")}`);
   const unclassified = data.rounds.unclassified_top.some((pages) => pages);
   for (const item of sources["unclassified in legend"]) item.visible = unclassified;
   const drawn = data.rounds.text.length;
@@ -150,6 +161,7 @@ async function lookAtOne(key) {
     if (other) {
       setText("ram-none", "Looking for page records …");
       setText("round-text", "Point at a bar for the numbers of its round.");
+      setText("part-text", "Point at a bar for the part of the downtime that it is. Parts overlap; each moment counts once.");
       setText("stretch-text", "Point at the map for a place in RAM.");
     }
   }

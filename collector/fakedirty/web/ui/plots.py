@@ -10,6 +10,8 @@ from typing import Any
 
 from fakedirty.format.palette import PALETTES, PATTERNS, Palette
 
+from .downtime_document import LANES
+
 CLASSES = {"first": "first", "changed": "changed", "fake": "fake", "unclassified": "not classified"}
 SUMS = {"sent": ("sent", "solid"), "saved": ("saved by skip", "dashed")}
 HEIGHT = 280
@@ -37,7 +39,7 @@ def make(colours: Palette) -> dict[str, Any]:
     """All plots in these colours."""
     from bokeh.embed import json_item
 
-    made = {"pages": _pages(colours), "bytes": _bytes(colours), "ram": _ram(colours)}
+    made = {"pages": _pages(colours), "bytes": _bytes(colours), "ram": _ram(colours), "downtime": _downtime(colours)}
     return {name: json_item(plot) for name, plot in made.items()}
 
 
@@ -74,6 +76,22 @@ def _bytes(colours: Palette) -> Any:
     return _finished(plot, colours)
 
 
+def _downtime(colours: Palette) -> Any:
+    """The parts of the downtime, those of the source above those of the destination."""
+    from bokeh.models import ColumnDataSource, HoverTool
+    from bokeh.transform import factor_cmap
+
+    plot = _empty(colours, "ms since the stop of the guest", "", y_range=LANES)
+    source = ColumnDataSource({name: [] for name in ("lane", "left", "right", "text")}, name="downtime")
+    fill = factor_cmap("lane", [colours.saved, colours.unclassified, colours.sent], LANES)
+    plot.hbar(
+        y="lane", left="left", right="right", height=0.7, source=source, fill_color=fill, line_color=colours.ground
+    )
+    plot.add_tools(HoverTool(tooltips=None))
+    plot.x_range.start = 0
+    return plot
+
+
 def _ram(colours: Palette) -> Any:
     """RAM by round: a row for each, the share of fake pages as a shade."""
     from bokeh.models import (
@@ -107,13 +125,13 @@ def _ram(colours: Palette) -> Any:
     return plot
 
 
-def _empty(colours: Palette, across: str, upwards: str) -> Any:
+def _empty(colours: Palette, across: str, upwards: str, **ranges: Any) -> Any:
     from bokeh.plotting import figure
 
     plot = figure(
         height=HEIGHT, sizing_mode="stretch_width", toolbar_location=None, tools="", x_axis_label=across,
         y_axis_label=upwards, background_fill_color=colours.ground, border_fill_color=colours.ground,
-        outline_line_color=colours.grid,
+        outline_line_color=colours.grid, **ranges,
     )  # fmt: skip
     plot.grid.grid_line_color = colours.grid
     for axis in plot.axis:

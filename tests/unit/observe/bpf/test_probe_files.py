@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from fakedirty.observe.bpf import attachment, patched_probes, stock_probes, tracer
+from fakedirty.observe.bpf import attachment, patched_probes, stock_probes, switchover_probes, tracer
 from fakedirty.package_files import carried
 
 LEVELS = {"stock": stock_probes.FILES, "patched": patched_probes.FILES}
-COMMON = (tracer.RINGS, tracer.RUNSTATE)
+COMMON = (tracer.RINGS, tracer.RUNSTATE, switchover_probes.FILE)
 
 
 def text(names: tuple[str, ...]) -> str:
@@ -45,6 +45,12 @@ def test_the_maps_that_user_space_names_are_declared(level: str, names: tuple[st
     )
     assert set(names) <= set(declared)
     assert len(declared) == len(set(declared))
+
+
+def test_the_steps_of_a_switchover_have_their_handlers() -> None:
+    source = text((switchover_probes.FILE,))
+    for name in switchover_probes.EVENTS:
+        assert f"\nstatic __always_inline int {name}(struct pt_regs *ctx" in source
 
 
 def test_programs_and_handlers_are_defined() -> None:

@@ -28,16 +28,18 @@ STRUCTS = {
     "stock_counts": wire.StockCounts,
     "stock_event": wire.StockEvent,
     "runstate_event": wire.RunStateEvent,
+    "switchover_event": wire.SwitchoverEvent,
     "process_head": wire.ProcessHead,
     "place": wire.Place,
     "chunk_key": wire.ChunkKey,
 }
 CONSTANTS = [
-    *("BATCH_PAGES", "WORD_BYTES", "BLOCK_BYTES"),
+    *("BATCH_PAGES", "WORD_BYTES", "BLOCK_BYTES", "DEVICE_BYTES"),
     *("ROUND_CLASSIFIED", "ROUND_INEXACT", "ROUND_VERSION", "ROUND_VERSION_OF_DRAFTS"),
     *("EVENT_ROUND", "EVENT_MODE", "EVENT_STATE", "EVENT_BATCH"),
     *("EVENT_STOCK_STARTED", "EVENT_STOCK_ROUND", "EVENT_STOCK_STATE", "EVENT_STOCK_STOPPED"),
     *("EVENT_RUNSTATE", "EVENT_MIGRATION_ROUND"),
+    *("EVENT_CHECKPOINT", "EVENT_DEVICE_SAVED", "EVENT_DEVICE_LOADED"),
     *("PLACES", "PLACES_TRIED"),
 ]
 PIDS = (1, 2, 4711, 32767, 32768, 99_999, (1 << 22) - 1)  # the kernel's highest is the last
@@ -79,6 +81,10 @@ def test_struct_is_the_same_on_both_sides(compiled: dict[str, int], name: str) -
         assert getattr(struct, field).size == compiled[f"sizeof {name}.{field}"], field
     if struct is not wire.BatchEvent:  # of which the records are left to numpy
         assert ctypes.sizeof(struct) == compiled[f"sizeof {name}"]
+
+
+def test_events_that_destinations_send_have_the_process_id_at_one_place() -> None:
+    assert wire.SwitchoverEvent.pid.offset == wire.RunStateEvent.pid.offset
 
 
 def test_page_records(compiled: dict[str, int]) -> None:

@@ -139,7 +139,7 @@ def test_every_part_that_the_script_fills_is_there() -> None:
     named = set(re.findall(r'\b(?:at|setText|away)\("([\w-]+)"', script))
     assert named
     assert named <= ids
-    assert {f"plot-{name}" for name in ("pages", "bytes", "ram")} <= ids
+    assert {f"plot-{name}" for name in ("pages", "bytes", "ram", "downtime")} <= ids
 
 
 def test_who_may_not_scrape_may_not_look(tmp_path: Path) -> None:
@@ -385,7 +385,7 @@ def test_figures_are_empty_and_have_their_sources(tmp_path: Path) -> None:
     with page(tmp_path) as served:
         for theme in ("light", "dark"):
             plots = json.loads(served.fetch(f"/page/plots.json?theme={theme}")[2])
-            assert set(plots) == {"pages", "bytes", "ram"}
+            assert set(plots) == {"pages", "bytes", "ram", "downtime"}
             text = json.dumps(plots)
             assert all(
                 f'"name": "{name}"' in text for name in ("rounds", "sums", "marks", "ram", "unclassified in legend")
