@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from fakedirty.record.recorder import read_clock
 from fakedirty.service.control import Caller, Held, request, serving
 from fakedirty.service.mode_manager import ModeManager
 from fakedirty.service.status_api import StatusApi
-from made_migrations import made, tell
+from made_migrations import EVENTS, made, tell
 from made_switchover import DESTINATION, END, SOURCE
 from modes_guest import Guest
 
@@ -73,6 +74,17 @@ def test_an_id_is_that_of_the_process_that_started_then() -> None:
 def test_an_id_and_a_name_have_to_mean_the_same() -> None:
     assert "has no QMP socket" in str(refusal(api_of([WEB], []), pid=PID, vm="web"))
     assert "no VM named db" in str(refusal(api_of([WEB], []), pid=PID, vm="db"))
+
+
+def test_the_status_of_a_migration_that_does_not_end_has_what_it_needs() -> None:
+    """65,000 pages of 4,096 bytes in 300 ms are 887 MB/s."""
+    observer = Observer(LiveTrace(WEB, Level.PATCHED), [])
+    observer.migrations.append(tell(made("web"), [], EVENTS[:4], end=False))
+    [vm] = StatusApi("run", lambda: [observer], read_clock).status()["vms"]  # type: ignore[misc]
+    assert "As it is, it needs 900 MB/s" in vm["verdict"]
+    needed = vm["last"]["verdict"]["recommended"]["as_is"]["bandwidth_bytes_per_second"]
+    assert needed["expected"] == pytest.approx(887e6, rel=0.016)
+    json.dumps(vm)
 
 
 @pytest.fixture
