@@ -23,7 +23,7 @@ CASES: dict[str, tuple[Callable[[], Path], Level, bool, str | None]] = {
     "usdt": (qemu_binary, Level.USDT, False, None),
     "patched": (qemu_binary, Level.PATCHED, True, "skip"),
 }
-COMPARED = ("rounds.csv", "toggles.csv", "migration.json")
+COMPARED = ("rounds.csv", "toggles.csv", "downtime.csv", "migration.json")
 
 
 def record(name: str, directory: Path) -> Path:

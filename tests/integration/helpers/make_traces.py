@@ -9,13 +9,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from test_observe_downtime import BOTH
+from test_observe_downtime import record as record_downtime
 from test_observe_replay import CASES, record
 
 TRACES = Path(__file__).parents[2] / "unit" / "traces"
 
 
 def main() -> None:
-    """Each case once."""
+    """Each case once, and the migrations whose destinations run the guest."""
     for name in CASES:
         with tempfile.TemporaryDirectory() as made:
             trace = record(name, Path(made))
@@ -26,6 +28,15 @@ def main() -> None:
                 shutil.copyfile(file, kept)
             shutil.copyfile(trace, TRACES / trace.name)
         print(name)
+    for level in BOTH:
+        with tempfile.TemporaryDirectory() as made:
+            trace, _ = record_downtime(level, Path(made))
+            kept = TRACES / "downtime" / str(level)
+            kept.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(trace, kept / "trace")
+            (table,) = (Path(made) / "live").rglob("downtime.csv")
+            shutil.copyfile(table, kept / "downtime.csv")
+        print(f"downtime, {level}")
 
 
 if __name__ == "__main__":

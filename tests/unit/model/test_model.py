@@ -259,7 +259,7 @@ def test_the_last_report_stands() -> None:
 
 def test_channels_of_a_trace_keep_their_numbers() -> None:
     """Recorded traces have them."""
-    names = ["EVENT", "PAGES", "LOST", "ANSWERS", "REPORT", "TICK", "GONE", "RUNSTATE", "PEER", "LIMITS"]
+    names = ["EVENT", "PAGES", "LOST", "ANSWERS", "REPORT", "TICK", "GONE", "RUNSTATE", "PEER", "LIMITS", "SWITCHOVER"]
     assert [(channel.name, int(channel)) for channel in Channel] == [(name, n) for n, name in enumerate(names)]
 
 
