@@ -29,6 +29,7 @@ class Channel(StringEnum):
     RUNSTATE = 7  # a guest stops or runs: struct runstate_event
     PEER = 8  # the QEMU whose run states follow, and the meaning of their numbers: a JSON object
     LIMITS = 9  # the answer of query-migrate-parameters while a migration runs: a JSON object
+    ARRIVAL = 10  # the answer of query-migrate of a destination, after its guest has arrived: a JSON object
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,9 @@ class Replay:
     def look_up_limits(self) -> None:
         """Do nothing: the answers of QEMU are among the records."""
 
+    def look_up_arrival(self) -> None:
+        """Do nothing, for the same reason; older traces have no answer."""
+
     def close(self) -> None:
         self._file.close()
 

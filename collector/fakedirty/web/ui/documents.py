@@ -16,6 +16,7 @@ from fakedirty.show.table import toggle_words
 
 from .live_migrations import KEPT, LiveMigration
 from .plot_columns import marks, rounds_series, sums_series
+from .postcopy_numbers import postcopy_numbers
 from .recorded import Found, Listing
 
 Plain = dict[str, Any]
@@ -175,11 +176,13 @@ def _numbers(migration: Migration) -> Iterable[tuple[str, str]]:
     else:
         yield "time so far", UNSEEN if last is None else f"{seconds(last.start_seconds + last.duration_seconds)} s"
     yield "downtime", milliseconds(migration.reported("downtime"))
-    yield "sent", size(sums["transferred_bytes"] if reported is None else reported)
+    sent = sums["transferred_bytes"] if reported is None else reported
+    yield "received" if migration.incoming else "sent", size(sent)
     yield "saved by skip", size(sums["saved_bytes"])
     share = f" ({fake / visited:.0%} of all visits)" if fake is not None and visited else ""
     yield "fake pages", f"{compact(fake)}{share}"
     yield "mode", UNSEEN if last is None or last.mode is None else str(last.mode)
+    yield from postcopy_numbers(migration)
 
 
 def _behind(found: Forecast) -> Iterable[tuple[str, str]]:
