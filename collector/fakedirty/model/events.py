@@ -126,6 +126,7 @@ class LimitsRead:
         channels: number of channels that send pages at the same time, 1 without multifd; None where QEMU did not
             report it.
         compressed: whether multifd compresses pages; None where QEMU did not report it.
+        return_path: whether the destination reports back to the source; None where QEMU did not report it.
     """
 
     time_ns: int
@@ -133,6 +134,7 @@ class LimitsRead:
     switchover_rate: int | None = None
     channels: int | None = None
     compressed: bool | None = None
+    return_path: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ class Migration:
     switchover_rate: int | None = None  # bytes a second by which QEMU decides on the switchover; None if not set
     channels: int | None = None  # channels that send pages at the same time, 1 without multifd; None if not known
     compressed: bool | None = None  # multifd compresses pages; None if not known
+    return_path: bool | None = None  # the source completes after the guest has arrived; None if not known
     process: str = ""  # process id and start time of the observed QEMU; empty if not known
     uuid: str = ""  # of its guest; empty if it has none
     postcopy_ns: int | None = None  # when postcopy was first seen to be active
@@ -208,6 +209,8 @@ class Migration:
                 self.downtime_limit_ms, self.switchover_rate = event.downtime_limit_ms, event.switchover_rate
                 if self.channels is None:  # a value set during the migration is for the next one
                     self.channels, self.compressed = event.channels, event.compressed
+                if self.return_path is None:
+                    self.return_path = event.return_path
                 self._forecast.take(self.rounds, self.limits)
 
     def _enter(self, event: StateChanged) -> None:

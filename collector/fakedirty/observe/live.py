@@ -30,17 +30,19 @@ from fakedirty.qmp.validation import parsing_answers
 
 from .decode import multifd
 from .decode.interfaces import Tracer
+from .decode.return_path import OPENS, RETURN_PATH
 from .qmp_poller import QmpPoller
 
 LIMITS = ("downtime-limit", "avail-switchover-bandwidth", *multifd.PARAMETERS)  # of query-migrate-parameters
 
 
 def read_limits(qmp: Monitor) -> Mapping[str, object]:
-    """The parameters of a QEMU that limit a migration, and those of its channels."""
+    """The parameters of a QEMU that limit a migration, those of its channels, and whether there is a return path."""
     parameters = read_parameters(qmp)
     with parsing_answers(qmp.path):
-        on = multifd.MULTIFD in capabilities(qmp)
-    return {name: parameters[name] for name in LIMITS if name in parameters} | {multifd.MULTIFD: on}
+        on = capabilities(qmp)
+    limits = {name: parameters[name] for name in LIMITS if name in parameters}
+    return limits | {multifd.MULTIFD: multifd.MULTIFD in on, RETURN_PATH: not OPENS.isdisjoint(on)}
 
 
 class LiveTrace:

@@ -239,6 +239,13 @@ MIGRATIONS = (
         "ns",
         "the same of all threads but vCPUs: `postcopy-non-vcpu-latency`",
     ),
+    Column(
+        "return_path",
+        TRUTH,
+        "",
+        "whether the destination reported back to the source (capability `return-path` or `postcopy-ram`): the source "
+        "then completed after the guest had arrived. Empty if QEMU did not report it",
+    ),
 )
 
 TOGGLES = (

@@ -76,6 +76,7 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
         "postcopy_marked_pages": migration.reported("postcopy", "marked"),
         **_switchover(migration),
         **{column: migration.reported(*path) for column, path in NEWLY_REPORTED.items()},
+        "return_path": migration.return_path,
         "totals_reason": None if totals is None else totals.reason,
         "joined_late": migration.partial,
         "lacks_round": migration.lacks_round,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 from fakedirty.format.numbers import size
 from fakedirty.model.migration import Migration
@@ -31,11 +32,8 @@ def most_took_ns(counts: Sequence[int]) -> int:
     Args:
         counts: waits by length: the entry N counts those of 2^N µs or more, and less than 2^(N+1) µs. At least one.
     """
-    passed = 0
-    for number, count in enumerate(counts):
-        passed += count
-        if passed >= MOST_PAGES * sum(counts):
-            break
+    sums = accumulate(counts)
+    number = next(number for number, passed in enumerate(sums) if passed >= MOST_PAGES * sum(counts))
     return 2 ** (number + 1) * 1_000
 
 
