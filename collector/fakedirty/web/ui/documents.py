@@ -33,6 +33,8 @@ def overview(
     order = sorted(entries, key=lambda key: (entries[key]["running"], entries[key]["started_at"]), reverse=True)
     running = sum(entry["running"] for entry in entries.values())
     shown = order[: max(KEPT, running)]
+    for key, entry in entries.items():
+        entry["stamp"] = recorded.stamp(key, entry["stamp"])
     names = labels([(entry["vm"], entry.pop("guest"), entry.pop("pid")) for entry in entries.values()])
     entries = {key: {**entry, "vm": name} for (key, entry), name in zip(entries.items(), names, strict=True)}
     return {
