@@ -195,7 +195,7 @@ class LiveTrace:
             self._answers.put(TraceRecord(self._clock(), channel, json.dumps(found).encode()))
 
         if (before := self._reading.get(what)) is None or not before.is_alive():
-            self._reading[what] = threading.Thread(target=answer, name=f"{what} {self._target.pid}", daemon=True)
+            self._reading[what] = threading.Thread(target=answer, name=f"answer {self._target.pid}", daemon=True)
             self._reading[what].start()
 
     def _read_limits(self) -> Mapping[str, object]:

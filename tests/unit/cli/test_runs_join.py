@@ -9,6 +9,7 @@ from typing import Any
 import fakedirty
 import pytest
 from fakedirty.cli.main import main
+from fakedirty.linux.wall_clock import ClockError
 from fakedirty.record.halves.columns import JOINED
 from halves import ALONE, SECOND, destination_half, source_half
 
@@ -102,6 +103,12 @@ def test_clocks_that_differ_by_an_hour_and_that_nothing_bounds_are_refused(
     assert "nothing bounds how far the clocks of the two hosts are apart" in why
     both = source_half(tmp_path / "c"), destination_half(tmp_path / "d", ahead_ns=HOUR)
     assert "the times do not fit" in refused(capsys, *both)
+
+
+def test_a_daemon_that_estimates_no_error_bounds_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unestimated = ClockError(True, 500, 0)
+    [record] = joined(capsys, source_half(tmp_path / "a"), destination_half(tmp_path / "b", unestimated))["joined"]
+    assert record["offset_by"] == "states"
 
 
 def test_older_recordings_have_no_error_of_their_clocks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

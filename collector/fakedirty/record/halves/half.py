@@ -23,7 +23,7 @@ class HalfClock:
     """The wall clock that a half is dated by.
 
     Attributes:
-        max_error_ns: how far it may have been off at the start; None where it was not synchronised, or is not known.
+        max_error_ns: how far it may have been off at the start; None where nothing bounds that.
         boot_id: of its host; empty where it is not known.
         wall_minus_monotonic_ns: the difference of both clocks of the host at the start.
     """
@@ -144,7 +144,8 @@ def half_of(directory: Path, manifest: Mapping[str, Any], summary: Mapping[str, 
 
 def _clock(clock: Mapping[str, Any]) -> HalfClock:
     error = clock.get("error") or {}  # older recordings have none
-    known = error.get("synchronised") is True
+    # a daemon that estimates no error bounds none either: systemd-timesyncd sets both to 0
+    known = error.get("synchronised") is True and int(error["estimated_error_us"]) > 0
     return HalfClock(
         max_error_ns=int(error["max_error_us"]) * 1_000 if known else None,
         boot_id=str(clock.get("boot_id") or ""),
