@@ -54,7 +54,9 @@ needs_promtool = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("command", sorted(commands(RUNBOOK) | commands(OPERATIONS) | commands(DASHBOARDS) | commands(JOIN)))
+@pytest.mark.parametrize(
+    "command", sorted(commands(RUNBOOK) | commands(OPERATIONS) | commands(DASHBOARDS) | commands(JOIN))
+)
 def test_commands_are_ones(command: str) -> None:
     _, name, *words = shlex.split(command)
     assert name in COMMANDS

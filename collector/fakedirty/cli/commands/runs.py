@@ -16,7 +16,7 @@ from fakedirty.model.vm_names import visible
 from fakedirty.record.halves.half import read_half, recordings_in
 from fakedirty.record.halves.joined_record import joined_record, write_joined
 from fakedirty.record.halves.match import match
-from fakedirty.record.halves.pairs import find_pairs
+from fakedirty.record.halves.pairs import Unpaired, find_pairs
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.load import load, rows
 from fakedirty.record.output_checks import check_directory, check_file
@@ -183,7 +183,8 @@ def _join(paths: Sequence[Path], out: Path | None, as_json: bool) -> None:
         check_directory(out, "--out")
     halves = [read_half(directory) for directory in recordings_in(paths)]
     if len(paths) == len(halves) == 2 and [half.directory for half in halves] == list(paths):
-        found, unpaired = [match(*halves)], []
+        found = [match(*halves)]
+        unpaired: list[Unpaired] = []
     else:
         found, unpaired = find_pairs(halves)
         if not found:

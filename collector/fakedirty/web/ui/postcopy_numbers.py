@@ -22,7 +22,7 @@ def postcopy_numbers(migration: Migration) -> Iterable[tuple[str, str]]:
         yield "of threads that are no vCPU", latency(latency_ns)
     if (by_vcpu := _counts(migration, "postcopy-vcpu-latency")) is not None:
         yield "of each vCPU", ", ".join(map(latency, by_vcpu))
-    if (counts := _counts(migration, "postcopy-latency-dist")) is not None and sum(counts):
+    if (counts := _counts(migration, "postcopy-latency-dist")) is not None and any(counts):
         yield f"{MOST_PAGES:.0%} of the pages took less than", latency(most_took_ns(counts))
 
 
@@ -34,7 +34,7 @@ def most_took_ns(counts: Sequence[int]) -> int:
     """
     sums = accumulate(counts)
     number = next(number for number, passed in enumerate(sums) if passed >= MOST_PAGES * sum(counts))
-    return 2 ** (number + 1) * 1_000
+    return 1_000 << (number + 1)
 
 
 def latency(ns: int) -> str:
