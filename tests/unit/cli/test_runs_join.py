@@ -69,11 +69,14 @@ def test_a_joined_record_is_no_recording(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_a_table_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    source, destination = source_half(tmp_path / "a", vm="[red]web"), destination_half(tmp_path / "b", runs=False)
+    source, destination = (
+        source_half(tmp_path / "a", vm="[red]web\x1b[2J"),
+        destination_half(tmp_path / "b", runs=False),
+    )
     assert main(["runs", "join", str(source), str(destination)]) == 0
     heads, row, *notes = capsys.readouterr().out.splitlines()
     assert heads.split()[:3] == ["source", "destination", "started"]
-    assert "[red]web s1 on alpha" in row
+    assert "[red]web\\u001b[2J s1 on alpha" in row
     assert "web-in d1 on beta" in row
     assert " - " in row
     assert "had not run it when its recording ended" in " ".join(notes)
