@@ -138,6 +138,14 @@ class LimitsRead:
 
 
 @dataclass(frozen=True, slots=True)
+class RemainingRead:
+    """What is left to be sent, of RAM and of all devices, by QEMU's answer: `size` bytes."""
+
+    time_ns: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class GuestStopped:
     """The source stopped its guest, for the switchover or for another reason."""
 
@@ -185,4 +193,5 @@ Event = (
     | FinalReport
     | Closed
     | LimitsRead
+    | RemainingRead
 )

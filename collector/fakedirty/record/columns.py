@@ -222,8 +222,8 @@ MIGRATIONS = (
         "remaining_bytes",
         COUNT,
         "bytes",
-        "what was left to be sent, of RAM and all devices, at the last query-migrate: its `remaining`, which QEMU has "
-        "since 11.1",
+        "what was left to be sent, of RAM and all devices, at the last query-migrate that had `remaining`. QEMU has it "
+        "since 11.1. Level `qmp` reads it while the migration runs, the other levels only after its end",
     ),
     Column(
         "postcopy_latency_ns",

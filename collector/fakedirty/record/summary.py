@@ -21,7 +21,6 @@ REPORTED = {
 
 #: the same, of members that newer releases of QEMU have; at the end of the table
 NEWLY_REPORTED = {
-    "remaining_bytes": ("remaining",),
     "postcopy_latency_ns": ("postcopy-latency",),
     "postcopy_non_vcpu_latency_ns": ("postcopy-non-vcpu-latency",),
 }
@@ -75,6 +74,7 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
         "postcopy_left_pages": migration.reported("postcopy", "pages"),
         "postcopy_marked_pages": migration.reported("postcopy", "marked"),
         **_switchover(migration),
+        "remaining_bytes": migration.remaining_bytes,
         **{column: migration.reported(*path) for column, path in NEWLY_REPORTED.items()},
         "return_path": migration.return_path,
         "totals_reason": None if totals is None else totals.reason,

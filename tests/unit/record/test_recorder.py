@@ -15,13 +15,14 @@ import pandas as pd
 import pytest
 from fakedirty.errors import RecordError
 from fakedirty.linux.wall_clock import ClockError
-from fakedirty.model.events import FinalReport, MigrationStarted, RoundEnded, StateChanged
+from fakedirty.model.events import FinalReport, MigrationStarted, RemainingRead, RoundEnded, StateChanged
 from fakedirty.model.round import Round
 from fakedirty.record import load as loading
 from fakedirty.record.columns import MIGRATIONS, ROUNDS, TOGGLES, Column
 from fakedirty.record.directory_names import LONGEST, safe_name
 from fakedirty.record.manifest import Clock
 from fakedirty.record.recorder import Recorder
+from fakedirty.record.restore import restore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_migrations import EVENTS, LOSS, REPORT, START, again, bulk, made, tell, unseen
@@ -140,6 +141,17 @@ def test_words_of_newer_releases_are_columns_at_the_end(
     assert tuple(None if pd.isna(row[name]) else row[name] for name in names) == expected
     [directory] = fakedirty.load(tmp_path).directories
     assert json.loads((directory / "migration.json").read_text())["query_migrate"]["postcopy-latency-dist"] == [0, 3]
+
+
+def test_what_was_left_when_it_failed_is_recorded(tmp_path: Path) -> None:
+    """The last report of a migration that failed has nothing of it any more."""
+    events = [MigrationStarted(START), RemainingRead(START + 1, 9_000), RemainingRead(START + 2, 7_000)]
+    failed = [StateChanged(START + 3, "failing"), StateChanged(START + 4, "failed"), FinalReport(START + 5, {})]
+    tell(made(), [recorder(tmp_path)], [*events, *failed])
+    [row] = fakedirty.load(tmp_path).migrations.to_dict("records")
+    assert (row["outcome"], row["remaining_bytes"]) == ("failed", 7_000)
+    [directory] = fakedirty.load(tmp_path).directories
+    assert restore(directory).remaining_bytes == 7_000
 
 
 @pytest.mark.parametrize("error", [None, ClockError(True, 1_500, 20)], ids=["not known", "known"])

@@ -13,7 +13,7 @@ MOST_PAGES = 0.9  # the share of pages that the line of the distribution is abou
 
 def postcopy_numbers(migration: Migration) -> Iterable[tuple[str, str]]:
     """The names and values of what the last query-migrate has; nothing for what it lacks."""
-    remaining = migration.reported("remaining")
+    remaining = migration.remaining_bytes
     if remaining is not None and migration.state != "completed":
         yield "left to send, with devices", size(remaining)
     if (latency_ns := migration.reported("postcopy-latency")) is not None:

@@ -44,9 +44,20 @@ def test_what_qemu_does_not_report_is_not_shown(report: Mapping[str, object]) ->
     assert numbers(report) == {}
 
 
-def test_what_is_left_is_shown_of_a_migration_that_did_not_complete() -> None:
-    assert numbers({"remaining": 3_000_000}, "failed") == {"left to send, with devices": "3.00 MB"}
-    assert numbers({"remaining": 0}) == {}
+@pytest.mark.parametrize(
+    ("state", "remaining", "expected"),
+    [
+        ("active", 3_000_000, {"left to send, with devices": "3.00 MB"}),
+        ("failing", 0, {"left to send, with devices": "0 B"}),
+        ("completed", 0, {}),
+        ("active", None, {}),
+    ],
+)
+def test_what_is_left_is_shown_of_a_migration_that_has_not_completed(
+    state: str, remaining: int | None, expected: dict[str, str]
+) -> None:
+    migration = Migration("vm", Level.QMP, "id", 0, state=state, remaining_bytes=remaining)
+    assert dict(postcopy_numbers(migration)) == expected
 
 
 @pytest.mark.parametrize(
