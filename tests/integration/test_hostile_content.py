@@ -96,6 +96,7 @@ GIVEN: dict[str, Callable[[Made], list[str]]] = {
     "runs show": lambda it: [str(it.recordings[0])],
     "runs compare": lambda it: [str(each) for each in it.recordings],
     "runs export": lambda it: [it.out, "-"],
+    "runs join": lambda it: [it.out],
     "dashboards push": lambda it: ["--url", it.grafana, "--token", grafana_server.TOKEN, "--folder", HOSTILE],
     "dashboards export": lambda it: [str(it.directory / f"boards{HOSTILE_FILE}")],
     "mode": lambda it: ["skip", "--pid", str(it.pid), "--control", str(it.directory / HOSTILE_FILE)],

@@ -24,6 +24,7 @@ from fakedirty.record.recorder import Recorder
 from fakedirty.web.server import serve
 from fakedirty.web.ui.live_migrations import LiveMigrations, key_of
 from fakedirty.web.ui.routes import page_routes
+from halves import destination_half, source_half
 from made_migrations import EVENTS, LOSS, SECOND, START, again, batch, bulk, made, tell
 from migrating import pair
 from PIL import Image
@@ -129,6 +130,22 @@ def test_what_was_recorded_at_every_level_is_drawn(tmp_path: Path) -> None:
             if tab.value("document.querySelectorAll('#rows tr').length") and key != key_of("arrived", "a"):
                 tab.wait("sources['rounds'][0].data.left.length > 0")
                 assert painted(tab, "plot-pages") > 3
+        settled(tab)
+
+
+def test_each_half_of_a_migration_leads_to_the_other_one(tmp_path: Path) -> None:
+    report: dict[str, object] = {"status": "completed", "postcopy-latency": 380_000}
+    source_half(tmp_path / "runs"), destination_half(tmp_path / "runs", report=report)
+    with page(tmp_path / "runs") as (url, _), browser(tmp_path) as tab:
+        tab.open(url)
+        choose(tab, "web")
+        assert tab.value("document.querySelector('#other-half').innerText") == (
+            "Its destination: web-in d1 on beta. By both recordings, the guest was stopped for 94.5 to 105.5 ms."
+        )
+        tab.value("document.querySelector('#other-half a').click()")
+        tab.wait("shown.key === location.hash.slice(1) && document.getElementById('vm').textContent === 'web-in'")
+        assert "Its source: web s1 on alpha." in tab.text()
+        assert "380 µs" in tab.text()
         settled(tab)
 
 

@@ -56,6 +56,9 @@ class PostRunTrace:
     def look_up_limits(self) -> None:
         """Nothing: the campaign file has the limits."""
 
+    def look_up_arrival(self) -> None:
+        """Nothing: the source receives no guest."""
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from fakedirty.record.columns import TABLES
+from fakedirty.record.halves.columns import JOINED
+from fakedirty.record.halves.joined_record import FILE
 from fakedirty.record.manifest import SCHEMA_VERSION
 
 from .columns import CAMPAIGN_TABLES
@@ -14,7 +16,10 @@ test holds them together.
 
 Each migration has a directory, `OUT/<vm>/<start>-<migration_id>/`, with the files below and a `manifest.json`. The
 manifest has versions, the clock, command lines, parameters, and `schema_version` {SCHEMA_VERSION}. Its `process` (the
-process id and start time of the QEMU) and its `uuid` (that of the guest) distinguish VMs of the same name.
+process id and start time of the QEMU) and its `uuid` (that of the guest) distinguish VMs of the same name. Its `host`
+is the name of the host. Its `clock` has the clock by which the recording is dated: `start_ns` (CLOCK_MONOTONIC),
+`wall_minus_monotonic_ns`, the `boot_id` of the kernel, and `error`, the error of the wall clock by `adjtimex`:
+`synchronised`, `max_error_us` and `estimated_error_us`. These last two members are null where they are not known.
 
 The name of the directory ends in `.partial` while the migration runs. It keeps this ending if the collector was killed
 or could no longer write: what was recorded by then can be read. The name of the VM in the path is percent-encoded if
@@ -63,6 +68,11 @@ FILES = {
         "(`round=7/000012.parquet`). Its files are complete also while the migration runs. "
         "`pyarrow.dataset.dataset(path, partitioning='hive')` and other tools read it in blocks."
     ),
+    FILE: (
+        "The record of a migration whose source and destination were recorded on two hosts, which `fakedirty runs join "
+        "--out DIR` writes to `DIR/<vm>/joined-<start>-<source_id>-<destination_id>/`; see docs/join.md. Its other "
+        "members are `source_migration` and `destination_migration`, the migration.json of both halves."
+    ),
     "run.json": "One object for each run. `fakedirty.load_campaign(DIR).runs`.",
     "service.csv": (
         "What the guest got done, by its own reports while it was watched. `fakedirty.load_campaign(DIR).service`. "
@@ -74,7 +84,7 @@ FILES = {
 def dictionary() -> str:
     """The whole document."""
     parts = [HEAD]
-    for file, columns in (TABLES | CAMPAIGN_TABLES).items():
+    for file, columns in (TABLES | {FILE: JOINED} | CAMPAIGN_TABLES).items():
         if file in CAMPAIGN_TABLES and CAMPAIGN not in parts:
             parts.append(CAMPAIGN)
         parts.append(f"## {file}\n\n{FILES[file]}\n")

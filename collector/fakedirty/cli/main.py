@@ -29,7 +29,7 @@ COMMANDS = {
     "status": "show which QEMUs the service of this host observes",
     "watch": "watch the migrations of this host while they run, with the verdict on each",
     "config": "check the configuration of the service, or print an example",
-    "runs": "list, show, compare and export recorded migrations",
+    "runs": "list, show, compare, export and join recorded migrations",
     "dashboards": "set up the dashboards in a Grafana that runs, or write them to files",
     "mode": "switch a running QEMU between off, observe and skip",
     "demo": "migrate a guest whose pages are known, without and with skipping",

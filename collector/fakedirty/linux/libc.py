@@ -19,10 +19,25 @@ class _IoVector(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
 
 
+class Timex(ctypes.Structure):
+    """``struct timex``, up to its last member that is read here; see adjtimex(2)."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("frequency", ctypes.c_long),
+        ("max_error_us", ctypes.c_long),
+        ("estimated_error_us", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_byte * 160),
+    )
+
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _libc.unshare.argtypes = [ctypes.c_int]
 _libc.setns.argtypes = [ctypes.c_int, ctypes.c_int]
+_libc.adjtimex.argtypes = [ctypes.POINTER(Timex)]
 _libc.process_vm_readv.restype = ctypes.c_ssize_t
 _libc.process_vm_readv.argtypes = [
     *(ctypes.c_int, ctypes.POINTER(_IoVector), ctypes.c_ulong),
@@ -72,6 +87,13 @@ def process_vm_readv(pid: int, address: int, size: int) -> bytes:
     local, remote = _IoVector(ctypes.addressof(buffer), size), _IoVector(address, size)
     read = _checked(_libc.process_vm_readv(pid, ctypes.byref(local), 1, ctypes.byref(remote), 1, 0))
     return buffer.raw[:read]
+
+
+def adjtimex() -> Timex:
+    """What the kernel knows of its wall clock; nothing is adjusted."""
+    timex = Timex()
+    _checked(_libc.adjtimex(ctypes.byref(timex)))
+    return timex
 
 
 def _checked(result: int) -> int:

@@ -126,6 +126,7 @@ class LimitsRead:
         channels: number of channels that send pages at the same time, 1 without multifd; None where QEMU did not
             report it.
         compressed: whether multifd compresses pages; None where QEMU did not report it.
+        return_path: whether the destination reports back to the source; None where QEMU did not report it.
     """
 
     time_ns: int
@@ -133,6 +134,15 @@ class LimitsRead:
     switchover_rate: int | None = None
     channels: int | None = None
     compressed: bool | None = None
+    return_path: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemainingRead:
+    """What is left to be sent, of RAM and of all devices, by QEMU's answer: `size` bytes."""
+
+    time_ns: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,4 +234,5 @@ Event = (
     | CheckpointReached
     | DeviceSaved
     | DeviceLoaded
+    | RemainingRead
 )

@@ -19,6 +19,7 @@ from .events import (
     LimitsRead,
     MigrationStarted,
     ModeChanged,
+    RemainingRead,
     RoundEnded,
     RoundsComplete,
     StateChanged,
@@ -60,6 +61,8 @@ class Migration:
     switchover_rate: int | None = None  # bytes a second by which QEMU decides on the switchover; None if not set
     channels: int | None = None  # channels that send pages at the same time, 1 without multifd; None if not known
     compressed: bool | None = None  # multifd compresses pages; None if not known
+    remaining_bytes: int | None = None  # to be sent, of RAM and devices, as QEMU reported last; None if it did not
+    return_path: bool | None = None  # the source completes after the guest has arrived; None if not known
     process: str = ""  # process id and start time of the observed QEMU; empty if not known
     uuid: str = ""  # of its guest; empty if it has none
     postcopy_ns: int | None = None  # when postcopy was first seen to be active
@@ -215,16 +218,28 @@ class Migration:
             case GuestStopped() | GuestContinued() | GuestArrived():
                 self._move(event)
             case FinalReport():
-                self.report, self._unreported = event.info, event.flaw
+                self._take_report(event)
+            case RemainingRead():
+                self.remaining_bytes = event.size
             case Closed() if not self.incoming:
                 # a migration that failed in its setup may have begun no round
                 self.awaits_round = self.awaits_round and (self._under_way or bool(self.rounds))
                 self.totals = self.check_totals()
             case LimitsRead():
-                self.downtime_limit_ms, self.switchover_rate = event.downtime_limit_ms, event.switchover_rate
-                if self.channels is None:  # a value set during the migration is for the next one
-                    self.channels, self.compressed = event.channels, event.compressed
+                self._take_limits(event)
                 self._forecast.take(self.rounds, self.limits)
+
+    def _take_report(self, event: FinalReport) -> None:
+        self.report, self._unreported = event.info, event.flaw
+        if (remaining := self.reported("remaining")) is not None:
+            self.remaining_bytes = remaining
+
+    def _take_limits(self, event: LimitsRead) -> None:
+        self.downtime_limit_ms, self.switchover_rate = event.downtime_limit_ms, event.switchover_rate
+        if self.channels is None:  # a value set during the migration is for the next one
+            self.channels, self.compressed = event.channels, event.compressed
+        if self.return_path is None:
+            self.return_path = event.return_path
 
     def _enter(self, event: StateChanged) -> None:
         self.state = event.state

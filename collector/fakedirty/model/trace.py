@@ -30,6 +30,7 @@ class Channel(StringEnum):
     PEER = 8  # the QEMU whose run states follow, and the meaning of their numbers: a JSON object
     LIMITS = 9  # the answer of query-migrate-parameters while a migration runs: a JSON object
     SWITCHOVER = 10  # a device is saved or loaded, or a checkpoint passed: struct switchover_event
+    ARRIVAL = 11  # the answer of query-migrate of a destination, after its guest has arrived: a JSON object
 
 
 @dataclass(frozen=True, slots=True)

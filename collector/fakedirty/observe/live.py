@@ -22,6 +22,7 @@ from fakedirty.observe.bpf.tracer import Probes, ProbeTracer
 from fakedirty.observe.host.migration_capabilities import capabilities
 from fakedirty.observe.host.monitor_sharing import MonitorSharing
 from fakedirty.observe.host.target import Target
+from fakedirty.qmp import final_report
 from fakedirty.qmp.mode import read_parameters
 from fakedirty.qmp.monitor import Address, Monitor
 from fakedirty.qmp.turn import in_turns
@@ -29,17 +30,19 @@ from fakedirty.qmp.validation import parsing_answers
 
 from .decode import multifd
 from .decode.interfaces import Tracer
+from .decode.return_path import OPENS, RETURN_PATH
 from .qmp_poller import QmpPoller
 
 LIMITS = ("downtime-limit", "avail-switchover-bandwidth", *multifd.PARAMETERS)  # of query-migrate-parameters
 
 
 def read_limits(qmp: Monitor) -> Mapping[str, object]:
-    """The parameters of a QEMU that limit a migration, and those of its channels."""
+    """The parameters of a QEMU that limit a migration, those of its channels, and whether there is a return path."""
     parameters = read_parameters(qmp)
     with parsing_answers(qmp.path):
-        on = multifd.MULTIFD in capabilities(qmp)
-    return {name: parameters[name] for name in LIMITS if name in parameters} | {multifd.MULTIFD: on}
+        on = capabilities(qmp)
+    limits = {name: parameters[name] for name in LIMITS if name in parameters}
+    return limits | {multifd.MULTIFD: multifd.MULTIFD in on, RETURN_PATH: not OPENS.isdisjoint(on)}
 
 
 class LiveTrace:
@@ -82,8 +85,8 @@ class LiveTrace:
         self._clock = clock
         self._process: int | None = None
         self._watched = False
-        self._limits: queue.SimpleQueue[TraceRecord] = queue.SimpleQueue()
-        self._reading_limits: threading.Thread | None = None
+        self._answers: queue.SimpleQueue[TraceRecord] = queue.SimpleQueue()
+        self._reading: dict[str, threading.Thread] = {}  # by what is read
         if isinstance(monitor, Path):
             monitor = target.at(monitor)
         self._monitors = monitors = [monitor] if monitor else [*target.monitors]
@@ -156,8 +159,8 @@ class LiveTrace:
         """The records since the last call. The last one of all has the channel GONE."""
         gone = self._gone()
         records = self._tracer.poll(0 if gone else timeout)
-        while not self._limits.empty():
-            records.append(self._limits.get())
+        while not self._answers.empty():
+            records.append(self._answers.get())
         records.append(TraceRecord(self._clock(), Channel.GONE if gone else Channel.TICK))
         return records
 
@@ -177,18 +180,26 @@ class LiveTrace:
 
     def look_up_limits(self) -> None:
         """Read them in a thread of its own: another client may use the socket, or QEMU may not answer."""
-        if self._reading_limits is None or not self._reading_limits.is_alive():
-            self._reading_limits = threading.Thread(
-                target=self._read_limits, name=f"limits {self._target.pid}", daemon=True
-            )
-            self._reading_limits.start()
+        self._look_up("limits", Channel.LIMITS, self._read_limits)
 
-    def _read_limits(self) -> None:
-        try:
-            limits = read_limits(held) if (held := self.qmp) is not None else in_turns(self._monitors, read_limits)
-        except QmpError:  # then the limits are not known
-            return
-        self._limits.put(TraceRecord(self._clock(), Channel.LIMITS, json.dumps(limits).encode()))
+    def look_up_arrival(self) -> None:
+        """Read QEMU's report in a thread of its own, too."""
+        self._look_up("arrival", Channel.ARRIVAL, lambda: final_report.read_arrival(self._monitors))
+
+    def _look_up(self, what: str, channel: Channel, read: Callable[[], Mapping[str, object]]) -> None:
+        def answer() -> None:
+            try:
+                found = read()
+            except QmpError:  # then it is not known
+                return
+            self._answers.put(TraceRecord(self._clock(), channel, json.dumps(found).encode()))
+
+        if (before := self._reading.get(what)) is None or not before.is_alive():
+            self._reading[what] = threading.Thread(target=answer, name=f"answer {self._target.pid}", daemon=True)
+            self._reading[what].start()
+
+    def _read_limits(self) -> Mapping[str, object]:
+        return read_limits(held) if (held := self.qmp) is not None else in_turns(self._monitors, read_limits)
 
     def close(self) -> None:
         """Detach."""

@@ -25,6 +25,7 @@ from fakedirty.model.totals import Outcome
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.observe.decode.reader import reader
 
+from .arrival import Arrival
 from .decode.interfaces import EndUnknown, EndUnseen, Observed, Reader, SetUp, Trace
 
 POLL_SECONDS = 0.1  # while a migration runs
@@ -73,6 +74,7 @@ class Observer:
         self._limits_ns = 0
         self._closing = False  # the migration has ended, and its end is not reported to sinks yet
         self._reported: FinalReport | None = None  # QEMU's final report of it
+        self._arrival: Arrival | None = None  # of its guest, if the QEMU is its destination
         self._setup_ns: int | None = None  # the setup of the migration or snapshot after it
         self._latest_ns = 0  # the time of the last record
         self._destinations = 0
@@ -122,6 +124,8 @@ class Observer:
         self._latest_ns = record.time_ns
         if record.channel is Channel.REPORT and self._closing:
             self._take_report(record)  # an old trace, in which the report was read before the last round
+        elif record.channel is Channel.ARRIVAL:
+            self._take_arrival(record)
         else:
             for observed in self._reader.take(record):
                 self._take(observed)
@@ -177,6 +181,16 @@ class Observer:
         self._reported = FinalReport(report.time_ns, {} if other else info, flaw)
         self._apply(self._current, self._reported)
 
+    def _take_arrival(self, record: TraceRecord) -> None:
+        """Apply QEMU's report on a guest that has arrived; it may still fetch pages by postcopy."""
+        migration = self._current
+        if migration is None or self._arrival is None:
+            return
+        info = record.object()
+        self._arrival.take(info)
+        self._apply(migration, FinalReport(record.time_ns, info))
+        self._await_last(record.time_ns)
+
     def _await_last(self, now_ns: int) -> None:
         """Report the end of a migration to sinks, when its last round has ended and its guest runs, or time is over.
 
@@ -185,6 +199,8 @@ class Observer:
         """
         migration = self._current
         if migration is None or not self._closing:
+            return
+        if migration.incoming and not self.over and self._awaits_arrival(migration, now_ns):
             return
         waited_ns = now_ns - (migration.end_ns or 0)
         if migration.awaits_round and waited_ns <= LAST_ROUND_SECONDS * 1e9 and not self.over:
@@ -199,6 +215,11 @@ class Observer:
         waited = waited_ns > RESUME_SECONDS * 1e9
         if migration.state != "completed" or not observed or migration.resumed_ns is not None or waited or self.over:
             self._end()
+
+    def _awaits_arrival(self, migration: Migration, now_ns: int) -> bool:
+        if self._arrival is None:
+            self._arrival = Arrival(migration.start_ns, self._trace.look_up_arrival)
+        return self._arrival.awaits(now_ns)
 
     def _begin(self, event: MigrationStarted) -> None:
         assert self._subject is not None
@@ -258,7 +279,7 @@ class Observer:
                 flaw = f"{_OVERTAKEN} before its totals were read"
                 self._apply(migration, FinalReport(report.time_ns, report.info, flaw))
             self._apply(migration, Closed(self._latest_ns))
-            self._current, self._reported, self._setup_ns = None, None, None
+            self._current, self._reported, self._setup_ns, self._arrival = None, None, None, None
             unended = left and not (migration.ended or self.over)
             self.valid = self.valid and (migration.valid is True or (unended and migration.valid is None))
             self._publish(lambda sink: sink.ended(migration))

@@ -44,6 +44,19 @@ def read(monitors: Sequence[Address], state: str) -> Mapping[str, Any]:
     return info
 
 
+def read_arrival(monitors: Sequence[Address]) -> Mapping[str, Any]:
+    """Read query-migrate of a destination once.
+
+    Returns:
+        The answer: a state, and what the release reports of an incoming migration. Empty where the command may crash
+        QEMU.
+
+    Raises:
+        QmpError: no monitor answers.
+    """
+    return in_turns(monitors, _answer)
+
+
 def _answer(qmp: Monitor) -> Mapping[str, Any]:
     with parsing_answers(qmp.path):
         if dirty_limit.may_crash(qmp):

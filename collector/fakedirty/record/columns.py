@@ -131,7 +131,12 @@ MIGRATIONS = (
         "how many channels send pages at once: 1 without multifd; empty if QEMU did not report it",
     ),
     Column("compressed", TRUTH, "", "whether multifd compresses pages; empty if QEMU did not report it"),
-    Column("transferred_bytes", COUNT, "bytes", "`ram.transferred` of the last query-migrate"),
+    Column(
+        "transferred_bytes",
+        COUNT,
+        "bytes",
+        "`ram.transferred` of the last query-migrate. A destination has it if its QEMU reports RAM statistics",
+    ),
     Column("rounds", COUNT, "rounds", "rounds that were recorded"),
     Column("invalid_rounds", COUNT, "rounds", "rounds whose `valid` is false"),
     Column("lost_events", COUNT, "events", "events that never reached the collector, in all rounds or outside any"),
@@ -212,6 +217,34 @@ MIGRATIONS = (
         "s",
         "from the order to stop the guest to the end of all that was sent. It includes the last bitmap sync, devices, "
         "and a pause before the switchover",
+    ),
+    Column(
+        "remaining_bytes",
+        COUNT,
+        "bytes",
+        "what was left to be sent, of RAM and all devices, at the last query-migrate that had `remaining`. QEMU has it "
+        "since 11.1. Level `qmp` reads it while the migration runs, the other levels only after its end",
+    ),
+    Column(
+        "postcopy_latency_ns",
+        COUNT,
+        "ns",
+        "how long a thread of the destination waited for a page of the source in postcopy, on average: "
+        "`postcopy-latency` of the destination's last query-migrate. QEMU has it since 10.1, with the capability "
+        "`postcopy-blocktime`. `query_migrate` also has it by vCPU, and its distribution",
+    ),
+    Column(
+        "postcopy_non_vcpu_latency_ns",
+        COUNT,
+        "ns",
+        "the same of all threads but vCPUs: `postcopy-non-vcpu-latency`",
+    ),
+    Column(
+        "return_path",
+        TRUTH,
+        "",
+        "whether the destination reported back to the source (capability `return-path` or `postcopy-ram`): the source "
+        "then completed after the guest had arrived. Empty if QEMU did not report it",
     ),
 )
 

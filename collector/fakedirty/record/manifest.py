@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fakedirty import __version__
+from fakedirty.linux.wall_clock import ClockError
 from fakedirty.model.migration import Migration
 
 SCHEMA_VERSION = 1  # of the files of a recording: grows when a column changes its meaning or goes
@@ -16,10 +17,19 @@ SCHEMA_VERSION = 1  # of the files of a recording: grows when a column changes i
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Both clocks of the host at one moment, in nanoseconds, to date times of the monotonic clock."""
+    """Both clocks of the host at one moment, in nanoseconds, to date times of the monotonic clock.
+
+    Attributes:
+        wall_ns: Unix time.
+        monotonic_ns: CLOCK_MONOTONIC.
+        error: of the wall clock; None where it is not known.
+        boot_id: of the host; None where it is not known.
+    """
 
     wall_ns: int
     monotonic_ns: int
+    error: ClockError | None = None
+    boot_id: str | None = None
 
     def date(self, monotonic_ns: int) -> datetime:
         """The date of a CLOCK_MONOTONIC time, in UTC."""
@@ -58,6 +68,8 @@ class Manifest:
                 "name": "CLOCK_MONOTONIC",
                 "start_ns": migration.start_ns,
                 "wall_minus_monotonic_ns": clock.wall_ns - clock.monotonic_ns,
+                "error": None if clock.error is None else asdict(clock.error),
+                "boot_id": clock.boot_id,
             },
             "command_line": list(self.command_line),
             "versions": versions(self.cpuinfo),

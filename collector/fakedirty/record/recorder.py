@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fakedirty.errors import RecordError
+from fakedirty.linux.wall_clock import boot_id, clock_error
 from fakedirty.model.events import Event
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
@@ -18,7 +19,7 @@ from .migration_directory import MigrationDirectory
 
 def read_clock() -> Clock:
     """Both clocks of the host, now."""
-    return Clock(time.time_ns(), time.monotonic_ns())
+    return Clock(time.time_ns(), time.monotonic_ns(), clock_error(), boot_id())
 
 
 class Recorder:

@@ -88,6 +88,8 @@ def _end(migration: Migration, manifest: Mapping[str, Any], summary: Mapping[str
     migration.report = summary.get("query_migrate", {})
     migration.downtime_limit_ms = summary.get("downtime_limit_ms")
     migration.channels, migration.compressed = summary.get("channels"), summary.get("compressed")
+    migration.remaining_bytes = summary.get("remaining_bytes")
+    migration.return_path = summary.get("return_path")
     found: Mapping[str, Any] = summary.get("verdict") or {}  # older recordings have fewer members, or no forecast
     migration.switchover_rate = found.get("switchover_rate")
     if refuted := found.get("refuted"):

@@ -20,6 +20,12 @@ REPORTED = {
     "transferred_bytes": ("ram", "transferred"),
 }
 
+#: the same, of members that newer releases of QEMU have; at the end of the table
+NEWLY_REPORTED = {
+    "postcopy_latency_ns": ("postcopy-latency",),
+    "postcopy_non_vcpu_latency_ns": ("postcopy-non-vcpu-latency",),
+}
+
 #: columns of the comparison with QEMU's totals: fields of :class:`fakedirty.model.totals.Totals`
 COUNTED = ("counted_pages", "reported_pages", "postcopy_pages", "postcopy_bytes", "late_pages")
 
@@ -69,6 +75,9 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
         "postcopy_left_pages": migration.reported("postcopy", "pages"),
         "postcopy_marked_pages": migration.reported("postcopy", "marked"),
         **_switchover(migration),
+        "remaining_bytes": migration.remaining_bytes,
+        **{column: migration.reported(*path) for column, path in NEWLY_REPORTED.items()},
+        "return_path": migration.return_path,
         "totals_reason": None if totals is None else totals.reason,
         "joined_late": migration.partial,
         "lacks_round": migration.lacks_round,

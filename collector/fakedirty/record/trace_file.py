@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +17,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from fakedirty.errors import RecordError
+from fakedirty.linux.wall_clock import ClockError
 from fakedirty.model.enums import Level
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 
@@ -165,6 +166,9 @@ class Replay:
     def look_up_limits(self) -> None:
         """Do nothing: the answers of QEMU are among the records."""
 
+    def look_up_arrival(self) -> None:
+        """Do nothing, for the same reason; older traces have no answer."""
+
     def close(self) -> None:
         self._file.close()
 
@@ -182,7 +186,7 @@ def _header(origin: TraceOrigin, subject: Subject) -> dict[str, object]:
     return {
         "trace_version": TRACE_VERSION,
         "run_id": origin.run_id,
-        "clock": {"wall_ns": origin.clock.wall_ns, "monotonic_ns": origin.clock.monotonic_ns},
+        "clock": asdict(origin.clock),
         "command_line": list(origin.command_line),
         "versions": versions(),
         "facts": dict(origin.facts),
@@ -197,7 +201,9 @@ def _header(origin: TraceOrigin, subject: Subject) -> dict[str, object]:
 
 
 def _origin(header: Mapping[str, Any]) -> TraceOrigin:
-    clock = Clock(int(header["clock"]["wall_ns"]), int(header["clock"]["monotonic_ns"]))
+    read: Mapping[str, Any] = header["clock"]  # older traces have no error in it, and no boot
+    error = ClockError(**read["error"]) if read.get("error") else None
+    clock = Clock(int(read["wall_ns"]), int(read["monotonic_ns"]), error, read.get("boot_id"))
     return TraceOrigin(str(header["run_id"]), clock, tuple(header["command_line"]), dict(header["facts"]))
 
 

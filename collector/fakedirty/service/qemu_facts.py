@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -44,7 +45,7 @@ def process_facts(target: Target, reasons: Mapping[Level, str], plans: Executabl
         qemu["build_id"] = plans.of_executable(target.exe, "build id", lambda binary: binary.build_id)
     except (OSError, FakedirtyError):
         pass  # the process of another user: what can be read of it is enough
-    return {"qemu": qemu, "not_at_level": {str(level): why for level, why in reasons.items()}}
+    return {"host": platform.node(), "qemu": qemu, "not_at_level": {str(level): why for level, why in reasons.items()}}
 
 
 def monitor_facts(monitors: Iterable[Address]) -> tuple[Address | None, dict[str, object]]:

@@ -252,6 +252,16 @@ def test_ends(state: str) -> None:
     assert migration.end_ns == START + 2
 
 
+@pytest.mark.parametrize("state", ["failing", "postcopy-device", "a-state-of-tomorrow"])
+def test_newer_states_are_no_ends(state: str) -> None:
+    migration = tell(made(), [], [StateChanged(START, "setup"), StateChanged(START + 1, "active")])
+    migration.apply(StateChanged(START + 2, state))
+    assert (migration.state, migration.ended, migration.end_ns) == (state, False, None)
+    assert migration.past_rounds is (state == "postcopy-device")
+    migration.apply(StateChanged(START + 3, "failed"))
+    assert (migration.ended, migration.end_ns) == (True, START + 3)
+
+
 def test_the_last_report_stands() -> None:
     migration = tell(made(), [], [FinalReport(START, {"status": "active"}), FinalReport(START, REPORT)])
     assert migration.report == REPORT
@@ -259,7 +269,20 @@ def test_the_last_report_stands() -> None:
 
 def test_channels_of_a_trace_keep_their_numbers() -> None:
     """Recorded traces have them."""
-    names = ["EVENT", "PAGES", "LOST", "ANSWERS", "REPORT", "TICK", "GONE", "RUNSTATE", "PEER", "LIMITS", "SWITCHOVER"]
+    names = [
+        "EVENT",
+        "PAGES",
+        "LOST",
+        "ANSWERS",
+        "REPORT",
+        "TICK",
+        "GONE",
+        "RUNSTATE",
+        "PEER",
+        "LIMITS",
+        "SWITCHOVER",
+        "ARRIVAL",
+    ]
     assert [(channel.name, int(channel)) for channel in Channel] == [(name, n) for n, name in enumerate(names)]
 
 

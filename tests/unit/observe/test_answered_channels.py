@@ -44,7 +44,7 @@ def test_what_qemu_says_of_its_channels(
 
     record = TraceRecord(1, Channel.LIMITS, json.dumps({"downtime-limit": 40} | answer).encode())
     [told] = LimitsReader(Nothing()).take(record)  # type: ignore[arg-type]
-    assert told == LimitsRead(1, 40, None, channels, compressed)
+    assert told == LimitsRead(1, 40, None, channels, compressed, None)
 
 
 @pytest.mark.parametrize("on", [True, False])
@@ -54,7 +54,48 @@ def test_qemu_is_asked_for_both(on: bool, tmp_path: Path) -> None:
         "query-migrate-capabilities": lambda _: [{"capability": "multifd", "state": on}],
     }
     with qmp_server(tmp_path / "qmp", answers), connect(Address(tmp_path / "qmp")) as qmp:
-        assert read_limits(qmp) == {"downtime-limit": 40, "multifd": on} | ZSTD
+        assert read_limits(qmp) == {"downtime-limit": 40, "multifd": on, "return-path": False} | ZSTD
+
+
+@pytest.mark.parametrize(
+    ("states", "on"),
+    [
+        ({"return-path": True}, True),
+        ({"return-path": False, "postcopy-ram": True}, True),
+        ({"return-path": False, "postcopy-ram": False}, False),
+        ({}, False),
+    ],
+)
+def test_a_return_path_is_opened_for_postcopy_too(states: dict[str, bool], on: bool, tmp_path: Path) -> None:
+    answers = {
+        "query-migrate-parameters": lambda _: {"downtime-limit": 40},
+        "query-migrate-capabilities": lambda _: [{"capability": name, "state": on} for name, on in states.items()],
+    }
+    with qmp_server(tmp_path / "qmp", answers), connect(Address(tmp_path / "qmp")) as qmp:
+        assert read_limits(qmp) == {"downtime-limit": 40, "multifd": False, "return-path": on}
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [({"return-path": True}, True), ({"return-path": False}, False), ({}, None), ({"return-path": "on"}, None)],
+    ids=["on", "off", "an older trace", "not as QEMU answers"],
+)
+def test_the_return_path_is_recorded(answer: dict[str, object], expected: bool | None, tmp_path: Path) -> None:
+    class Nothing:
+        def take(self, record: TraceRecord) -> Iterable[object]:
+            return ()
+
+    record = TraceRecord(1, Channel.LIMITS, json.dumps({"downtime-limit": 40} | answer).encode())
+    [read] = LimitsReader(Nothing()).take(record)  # type: ignore[arg-type]
+    assert read == LimitsRead(1, 40, None, None, None, expected)
+    migration, recorder = made(), Recorder(tmp_path, "run", clock=lambda: CLOCK)
+    recorder.started(migration)
+    for event in (*EVENTS[:4], read, LimitsRead(START, 40, None, None, None, False)):
+        migration.apply(event)
+    assert migration.return_path is (False if expected is None else expected)
+    recorder.ended(migration)
+    [directory] = recorder.directories
+    assert restore(directory).return_path is migration.return_path
 
 
 def test_a_migration_has_the_channels_that_it_began_with() -> None:

@@ -52,6 +52,9 @@ class Quiet:
     def look_up_limits(self) -> None:
         """Nobody answers."""
 
+    def look_up_arrival(self) -> None:
+        """Nobody answers."""
+
     def close(self) -> None:
         """It is."""
         self.closed = True

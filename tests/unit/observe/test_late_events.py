@@ -171,6 +171,9 @@ class Given:
     def look_up_limits(self) -> None:
         """Nothing."""
 
+    def look_up_arrival(self) -> None:
+        """Nobody answers."""
+
     def close(self) -> None:
         """Nothing."""
 

@@ -35,6 +35,7 @@ class Told:
         self.pieces = list(pieces)
         self.reported_ns = reported_ns
         self.looks = 0
+        self.arrivals = 0
 
     def open(self) -> Subject:
         """The subject."""
@@ -53,6 +54,10 @@ class Told:
     def look_up_limits(self) -> None:
         """Count it: nobody answers."""
         self.looks += 1
+
+    def look_up_arrival(self) -> None:
+        """Count it: the answers are among the records."""
+        self.arrivals += 1
 
     def close(self) -> None:
         """Nothing."""
@@ -187,6 +192,85 @@ def test_the_destination_of_a_migration_sees_its_guest_arrive(states: list[int],
     for migration in migrations:
         assert migration.incoming
         assert (migration.state, migration.stopped_ns, migration.outside_downtime_ns) == ("completed", None, None)
+
+
+def answer(seconds: float, status: str | None, **more: object) -> TraceRecord:
+    """QEMU's report on an arrival, so many seconds after the trace begins."""
+    report = more if status is None else {"status": status, **more}
+    return TraceRecord(round(seconds * 10**9), Channel.ARRIVAL, json.dumps(report).encode())
+
+
+def tick(seconds: float) -> TraceRecord:
+    return TraceRecord(round(seconds * 10**9), Channel.TICK)
+
+
+ARRIVES = [peer(1, "web", "source", waiting=True), runs(1, 30, RUNNING)]
+
+
+@pytest.mark.parametrize(
+    ("after", "ended", "looks", "report"),
+    [
+        ([tick(0.9)], False, 1, {}),
+        ([tick(0.9), tick(1.1)], True, 1, {}),
+        ([tick(0.5), answer(0.6, "completed", ram={"transferred": 7})], True, 1, {"ram": {"transferred": 7}}),
+        ([answer(0.1, None)], True, 1, {}),
+        ([answer(0.1, "postcopy-active"), tick(0.9)], False, 1, {}),
+        ([answer(0.1, "postcopy-active"), tick(1.1), tick(1.5)], False, 2, {}),
+        ([answer(0.1, "postcopy-active"), tick(1.1), answer(1.2, "failing"), tick(500)], False, 3, {}),
+        (
+            [answer(0.1, "postcopy-device"), tick(1.1), answer(1.2, "completed", **{"postcopy-latency": 900})],
+            True,
+            2,
+            {"postcopy-latency": 900},
+        ),
+        ([answer(0.1, "postcopy-paused"), tick(601)], True, 1, {}),
+        ([answer(0.1, "a-state-of-tomorrow"), tick(2)], False, 2, {}),
+        ([answer(0.1, "postcopy-active"), TraceRecord(2 * 10**9, Channel.GONE)], True, 1, {}),
+        ([answer(0.1, "postcopy-active"), *whole(3 * 10**9)[:1]], True, 1, {}),
+    ],
+    ids=[
+        "not answered yet",
+        "never answered",
+        "completed",
+        "no migration any more",
+        "in postcopy",
+        "read again",
+        "failing is no end",
+        "postcopy ended",
+        "postcopy stays interrupted",
+        "an unknown state is no end",
+        "gone",
+        "sent on",
+    ],
+)
+def test_a_destination_is_reported_once_qemu_has_reported_its_end(
+    after: list[TraceRecord], ended: bool, looks: int, report: dict[str, object]
+) -> None:
+    trace, ends = Told([*ARRIVES, *after]), Ends()
+    observer = Observer(trace, [ends])
+    observer.attach()
+    observer.run(lambda: not trace.pieces)
+    migration = observer.migrations[0]
+    assert (ends.ended_at == [30], trace.arrivals) == (ended, looks)
+    assert {name: value for name, value in migration.report.items() if name != "status"} == report
+    assert (migration.state, migration.totals, migration.valid) == ("completed", None, True)
+    observer.close()
+    assert ends.ended_at[:1] == [30]
+
+
+def test_a_guest_that_arrives_stopped_and_is_reported_is_awaited_for_a_second() -> None:
+    trace, ends = Told([ARRIVES[0], runs(1, 30, PAUSED), answer(0.1, "completed"), tick(0.9)], [tick(1.1)]), Ends()
+    observer = Observer(trace, [ends])
+    observer.attach()
+    observer.run(lambda: len(trace.pieces) == 1)
+    assert not ends.ended_at
+    observer.run(lambda: not trace.pieces)
+    assert ends.ended_at == [None]
+
+
+def test_an_answer_that_comes_after_the_end_is_of_no_migration() -> None:
+    [migration] = observed([*ARRIVES, tick(1.1), answer(1.2, "completed", ram={"transferred": 7})])
+    assert migration.report == {}
 
 
 def test_a_guest_that_arrived_is_sent_on() -> None:

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from fakedirty.model.enums import Kind, Mode
-from fakedirty.model.events import MigrationStarted, ModeChanged, RoundEnded, StateChanged
+from fakedirty.model.events import MigrationStarted, ModeChanged, RemainingRead, RoundEnded, StateChanged
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.observe.decode.interfaces import EndUnknown, Observed
 from fakedirty.observe.decode.qmp_history import HistoryReader, history_round
 from fakedirty.observe.decode.qmp_stock import PollReader
 from fakedirty.observe.decode.reader import QmpTraceReader
 from fakedirty.qmp.rounds_command import COMMANDS
+from made_migrations import made
 
 SECOND = 1_000_000_000
 NEVER_RECEIVES = False
@@ -278,6 +279,22 @@ def test_a_state_that_is_not_known_is_kept_and_is_no_end(state: str) -> None:
     events = polled(info("none"), info("active", 1, 3), unknown, unknown, info("active", 1, 12))
     assert [event.state for event in events if isinstance(event, StateChanged)] == ["active", state, "active"]
     assert starts(events) == 1
+
+
+def test_what_remains_is_reported_at_each_look_that_has_it() -> None:
+    looks = [
+        info("active", 1, 3),
+        {**info("active", 1, 9), "remaining": 8192},
+        {**info("active", 2, 12), "remaining": 0},
+    ]
+    events = polled(info("none"), *looks, {**info("active", 2, 13), "remaining": "all"})
+    assert [event.size for event in events if isinstance(event, RemainingRead)] == [8192, 0]
+    migration = made()
+    assert migration.remaining_bytes is None
+    for event in events:
+        if not isinstance(event, EndUnknown):
+            migration.apply(event)
+    assert migration.remaining_bytes == 0
 
 
 def test_answers_without_run_states_are_those_of_old_traces() -> None:

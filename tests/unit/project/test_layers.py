@@ -21,7 +21,7 @@ LAYERS = (
     ("observe/host",),
     ("observe/bpf",),
     ("observe", "record", "web", "grafana"),
-    ("lab/guests", "export", "show"),
+    ("lab/guests", "export", "record/halves", "show"),
     ("lab", "web/ui"),
     ("lab/fuzz/plans", "lab/bench", "service"),
     ("lab/fuzz", "lab/bench/benchmarks"),

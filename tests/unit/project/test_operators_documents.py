@@ -26,6 +26,7 @@ from fakedirty.service.config import parse
 ROOT = Path(__file__).parents[3]
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 RUNBOOK = (ROOT / "docs/runbook.md").read_text()
+JOIN = (ROOT / "docs/join.md").read_text()
 DASHBOARDS = (ROOT / "docs/dashboards.md").read_text()
 MEASURED = (ROOT / "docs/results/scrape.md").read_text() + (ROOT / "docs/results/overhead.md").read_text()
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["collector"]
@@ -53,7 +54,9 @@ needs_promtool = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("command", sorted(commands(RUNBOOK) | commands(OPERATIONS) | commands(DASHBOARDS)))
+@pytest.mark.parametrize(
+    "command", sorted(commands(RUNBOOK) | commands(OPERATIONS) | commands(DASHBOARDS) | commands(JOIN))
+)
 def test_commands_are_ones(command: str) -> None:
     _, name, *words = shlex.split(command)
     assert name in COMMANDS

@@ -34,6 +34,7 @@ DIRECTORIES = {
     ("campaign run", "--out"): ["/nonexistent.toml"],
     ("campaign export", "--to"): ["/nonexistent"],
     ("dashboards export", "directory"): [],
+    ("runs join", "--out"): ["/nonexistent"],
 }
 FILES = {
     ("observe", "--record"): ["--pid", "1"],
@@ -50,6 +51,7 @@ READ = {
     *((leaf, "--qemu") for leaf in ("demo", "fuzz", "bench", "campaign run")),
     *((leaf, "path") for leaf in ("pages", "runs list", "runs export")),
     *((leaf, "--in") for leaf in ("runs show", "runs compare")),
+    ("runs join", "paths"),
     *(("observe", f"--{name}") for name in ("config", "web-config")),
     ("replay", "trace"),
     ("config check", "file"),

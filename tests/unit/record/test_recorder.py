@@ -14,13 +14,15 @@ import fakedirty
 import pandas as pd
 import pytest
 from fakedirty.errors import RecordError
-from fakedirty.model.events import FinalReport, MigrationStarted, RoundEnded, StateChanged
+from fakedirty.linux.wall_clock import ClockError
+from fakedirty.model.events import FinalReport, MigrationStarted, RemainingRead, RoundEnded, StateChanged
 from fakedirty.model.round import Round
 from fakedirty.record import load as loading
 from fakedirty.record.columns import MIGRATIONS, ROUNDS, TOGGLES, Column
 from fakedirty.record.directory_names import LONGEST, safe_name
 from fakedirty.record.manifest import Clock
 from fakedirty.record.recorder import Recorder
+from fakedirty.record.restore import restore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_migrations import EVENTS, LOSS, REPORT, START, again, bulk, made, tell, unseen
@@ -118,6 +120,53 @@ def test_invalid_rounds_and_losses_are_recorded(tmp_path: Path) -> None:
     assert content["lost_where"] == {"ring buffer full": 7}
     assert content["invalid_reasons"] == {"1": "7 events lost"}
     assert content["query_migrate"] == REPORT
+
+
+NEW_WORDS = {"remaining": 4096, "postcopy-latency": 380_000, "postcopy-non-vcpu-latency": 1_250_000}
+
+
+@pytest.mark.parametrize(
+    ("reported", "expected"),
+    [(NEW_WORDS, (4096, 380_000, 1_250_000)), ({"remaining": 0}, (0, None, None)), ({}, (None, None, None))],
+    ids=["a newer release", "nothing left", "an older release"],
+)
+def test_words_of_newer_releases_are_columns_at_the_end(
+    reported: dict[str, object], expected: tuple[int | None, ...], tmp_path: Path
+) -> None:
+    names = [column.name for column in MIGRATIONS[-4:-1]]
+    assert names == ["remaining_bytes", "postcopy_latency_ns", "postcopy_non_vcpu_latency_ns"]
+    report = {**REPORT, **reported, "postcopy-latency-dist": [0, 3]}
+    tell(made(), [recorder(tmp_path)], [MigrationStarted(START), FinalReport(START, report)])
+    [row] = fakedirty.load(tmp_path).migrations.to_dict("records")
+    assert tuple(None if pd.isna(row[name]) else row[name] for name in names) == expected
+    [directory] = fakedirty.load(tmp_path).directories
+    assert json.loads((directory / "migration.json").read_text())["query_migrate"]["postcopy-latency-dist"] == [0, 3]
+
+
+def test_what_was_left_when_it_failed_is_recorded(tmp_path: Path) -> None:
+    """The last report of a migration that failed has nothing of it any more."""
+    events = [MigrationStarted(START), RemainingRead(START + 1, 9_000), RemainingRead(START + 2, 7_000)]
+    failed = [StateChanged(START + 3, "failing"), StateChanged(START + 4, "failed"), FinalReport(START + 5, {})]
+    tell(made(), [recorder(tmp_path)], [*events, *failed])
+    [row] = fakedirty.load(tmp_path).migrations.to_dict("records")
+    assert (row["outcome"], row["remaining_bytes"]) == ("failed", 7_000)
+    [directory] = fakedirty.load(tmp_path).directories
+    assert restore(directory).remaining_bytes == 7_000
+
+
+@pytest.mark.parametrize("error", [None, ClockError(True, 1_500, 20)], ids=["not known", "known"])
+def test_the_manifest_has_the_error_of_its_clock(error: ClockError | None, tmp_path: Path) -> None:
+    clock = Clock(CLOCK.wall_ns, CLOCK.monotonic_ns, error, None if error is None else "5f0c")
+    tell(made(), [Recorder(tmp_path, "run-1", clock=lambda: clock)])
+    [file] = tmp_path.rglob("manifest.json")
+    expected = None if error is None else {"synchronised": True, "max_error_us": 1_500, "estimated_error_us": 20}
+    assert json.loads(file.read_text())["clock"] == {
+        "name": "CLOCK_MONOTONIC",
+        "start_ns": START,
+        "wall_minus_monotonic_ns": CLOCK.wall_ns - START,
+        "error": expected,
+        "boot_id": None if error is None else "5f0c",
+    }
 
 
 SWITCHOVER = {

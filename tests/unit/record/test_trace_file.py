@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from fakedirty.errors import RecordError, UsageError
+from fakedirty.linux.wall_clock import ClockError
 from fakedirty.model.enums import Level
 from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.observe.decode.reader import reader
@@ -17,7 +18,8 @@ from fakedirty.record.trace_file import HEADER, Replay, TraceOrigin, TraceWriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-ORIGIN = TraceOrigin("run-1", Clock(1_700_000_000_000_000_000, 5), ("fakedirty", "observe"), {"qemu": {"pid": 1}})
+CLOCK = Clock(1_700_000_000_000_000_000, 5, ClockError(True, 1_500, 20), "5f0c")
+ORIGIN = TraceOrigin("run-1", CLOCK, ("fakedirty", "observe"), {"qemu": {"pid": 1}})
 FACTS = {"states": ["none", "setup"], "sees_xbzrle": True, "can_skip": False, "sample": 1, "blocks": []}
 SUBJECT = Subject("web", Level.STOCK, "1 2", FACTS)
 

@@ -1,4 +1,4 @@
-"""``fakedirty runs``: recorded migrations: listed, shown, compared and exported."""
+"""``fakedirty runs``: recorded migrations: listed, shown, compared, exported and joined."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ from fakedirty.cli.printing import print_json, print_notice
 from fakedirty.errors import RecordError, UsageError
 from fakedirty.harmless import harmless
 from fakedirty.model.vm_names import visible
+from fakedirty.record.halves.half import read_half, recordings_in
+from fakedirty.record.halves.joined_record import joined_record, write_joined
+from fakedirty.record.halves.match import match
+from fakedirty.record.halves.pairs import Unpaired, find_pairs
 from fakedirty.record.json_lines import JsonLines
 from fakedirty.record.load import load, rows
-from fakedirty.record.output_checks import check_file
+from fakedirty.record.output_checks import check_directory, check_file
 from fakedirty.record.restore import clock_of, manifest_of, restore
 from fakedirty.show.compare import comparison
+from fakedirty.show.joined import joined_table
 from fakedirty.show.recordings import migrations_table
 from fakedirty.show.table import LiveTable
 from fakedirty.show.terminal import Terminal
 
 NAME = "runs"
-HELP = "list, show, compare and export recorded migrations"
+HELP = "list, show, compare, export and join recorded migrations"
 EPILOG = """\
 examples:
   fakedirty runs list runs                          every migration below runs, the latest last
@@ -33,11 +38,15 @@ examples:
   fakedirty runs compare 6601103a 20c33b16 --in runs
   fakedirty runs export runs rounds.csv             all rounds of all migrations; or as .parquet
   fakedirty runs export runs pages.parquet --table pages
+  fakedirty runs join alpha/web/20261124T*-6601103a beta/web/20261124T*-20c33b16
+                                                    source and destination of one migration, as one record
+  fakedirty runs join alpha beta --out joined       all pairs among the recordings of two hosts
 
-exit status: 0 done; 1 no recording there, or one that cannot be read; 2 wrong usage
+exit status: 0 done; 1 no recording there, one that cannot be read, or nothing that can be joined; 2 wrong usage
 """
 
 TABLES = ("rounds", "migrations", "toggles", "pages", "downtime")  # attributes of what `fakedirty.load(path)` returns
+MOST_REASONS = 20  # lines of an error
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +70,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file", metavar="FILE", help="a .csv or .parquet file, which must not exist; - for CSV on standard output"
     )
     exporting.add_argument("--table", choices=TABLES, default="rounds", help="which table; default: rounds")
+    joining = actions.add_parser("join", help="join what source and destination recorded of one migration")
+    joining.add_argument(
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="the directories of two migrations, or directories in which pairs are searched",
+    )
+    joining.add_argument("--out", type=Path, metavar="DIR", help="write each joined record below this directory")
+    joining.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -74,6 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
             _compare([_directory(name, arguments.where) for name in arguments.migrations], arguments.json)
         case "export":
             _export(arguments)
+        case "join":
+            _join(arguments.paths, arguments.out, arguments.json)
     return 0
 
 
@@ -154,3 +175,34 @@ def _export(arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise UsageError(f"cannot write {file}: {error.strerror or error}") from error
     print_notice(f"{len(frame):,} rows of {arguments.table} in {file}")
+
+
+def _join(paths: Sequence[Path], out: Path | None, as_json: bool) -> None:
+    """Join the two halves that are named, or all pairs that are found."""
+    if out is not None:
+        check_directory(out, "--out")
+    halves = [read_half(directory) for directory in recordings_in(paths)]
+    if len(paths) == len(halves) == 2 and [half.directory for half in halves] == list(paths):
+        found = [match(*halves)]
+        unpaired: list[Unpaired] = []
+    else:
+        found, unpaired = find_pairs(halves)
+        if not found:
+            reasons = [f"{each.half.directory}: {each.reason}" for each in unpaired[:MOST_REASONS]]
+            raise RecordError("no two recordings are of one migration", *reasons)
+    try:
+        written = [] if out is None else [write_joined(out, each) for each in found]
+    except OSError as error:
+        raise RecordError(f"cannot write a joined record below {out}: {error.strerror or error}") from error
+    records = [joined_record(each) for each in found]
+    alone = [{"directory": str(each.half.directory), "reason": each.reason} for each in unpaired]
+    if as_json:
+        print_json({"joined": records, "unpaired": alone})
+    else:
+        Terminal().print(joined_table(records), highlight=False)
+        for each in alone:
+            Terminal().print(
+                harmless(f"not joined: {each['directory']}: {each['reason']}"), markup=False, highlight=False
+            )
+    for directory in written:
+        print_notice(f"joined: {directory}")

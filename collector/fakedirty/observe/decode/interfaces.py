@@ -62,6 +62,9 @@ class Trace(Protocol):
     def look_up_limits(self) -> None:
         """Begin to read from QEMU how long a guest may be stopped. Does not wait: a record has the answer later."""
 
+    def look_up_arrival(self) -> None:
+        """Begin to read QEMU's report on a guest that has arrived. Does not wait: a record has the answer later."""
+
     def close(self) -> None:
         """Detach from the kernel and from QEMU. May be called twice."""
 

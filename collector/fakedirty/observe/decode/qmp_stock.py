@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fakedirty.model.enums import Kind
-from fakedirty.model.events import Event, MigrationStarted, RoundEnded, StateChanged
+from fakedirty.model.events import Event, MigrationStarted, RemainingRead, RoundEnded, StateChanged
 from fakedirty.model.migration import ENDED
 from fakedirty.model.round import Round
+from fakedirty.model.totals import number
 
 from .interfaces import EndUnknown
 from .outgoing import Outgoing, OutgoingState
@@ -120,6 +121,8 @@ class PollReader:
             yield self._close(time_ns, ram, Kind.ITERATIVE, max(_syncs(ram), self._first_round), flaw)
         elif (over := _syncs(ram) - 1) > self._first_round or (over == self._first_round and self._had_look()):
             yield self._close(time_ns, ram, Kind.ITERATIVE, over)
+        if (remaining := number(info, "remaining")) is not None:
+            yield RemainingRead(time_ns, remaining)
         self._last, self._last_ns = ram, time_ns
         self._elapsed_ms = int(info.get("total-time", 0))
         self._setup_ms = int(info.get("setup-time", 0)) or self._setup_ms

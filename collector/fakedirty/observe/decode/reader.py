@@ -30,6 +30,7 @@ from .pages import PageNames
 from .patched import PatchedReader
 from .qmp_history import HistoryReader
 from .qmp_stock import PollReader
+from .return_path import return_path
 from .stock import StockReader
 from .switchover import Step, steps
 
@@ -72,10 +73,10 @@ class LimitsReader:
         """By channel."""
         if record.channel is not Channel.LIMITS:
             yield from self._inner.take(record)
-        elif isinstance(limit := record.object().get("downtime-limit"), int):
-            rate = record.object().get("avail-switchover-bandwidth")
+        elif isinstance(limit := (answer := record.object()).get("downtime-limit"), int):
+            rate = answer.get("avail-switchover-bandwidth")
             rate = rate if isinstance(rate, int) and rate > 0 else None
-            yield LimitsRead(record.time_ns, limit, rate, channels(record.object()), compressed(record.object()))
+            yield LimitsRead(record.time_ns, limit, rate, channels(answer), compressed(answer), return_path(answer))
 
 
 class PatchedTraceReader:

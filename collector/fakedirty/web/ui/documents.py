@@ -18,6 +18,7 @@ from fakedirty.show.table import toggle_words
 from .downtime_document import downtime_document
 from .live_migrations import KEPT, LiveMigration
 from .plot_columns import marks, rounds_series, sums_series
+from .postcopy_numbers import postcopy_numbers
 from .recorded import Found, Listing
 
 Plain = dict[str, Any]
@@ -34,6 +35,8 @@ def overview(
     order = sorted(entries, key=lambda key: (entries[key]["running"], entries[key]["started_at"]), reverse=True)
     running = sum(entry["running"] for entry in entries.values())
     shown = order[: max(KEPT, running)]
+    for key, entry in entries.items():
+        entry["stamp"] = recorded.stamp(key, entry["stamp"])
     names = labels([(entry["vm"], entry.pop("guest"), entry.pop("pid")) for entry in entries.values()])
     entries = {key: {**entry, "vm": name} for (key, entry), name in zip(entries.items(), names, strict=True)}
     return {
@@ -178,11 +181,13 @@ def _numbers(migration: Migration) -> Iterable[tuple[str, str]]:
     else:
         yield "time so far", UNSEEN if last is None else f"{seconds(last.start_seconds + last.duration_seconds)} s"
     yield "downtime", milliseconds(migration.reported("downtime"))
-    yield "sent", size(sums["transferred_bytes"] if reported is None else reported)
+    sent = sums["transferred_bytes"] if reported is None else reported
+    yield "received" if migration.incoming else "sent", size(sent)
     yield "saved by skip", size(sums["saved_bytes"])
     share = f" ({fake / visited:.0%} of all visits)" if fake is not None and visited else ""
     yield "fake pages", f"{compact(fake)}{share}"
     yield "mode", UNSEEN if last is None or last.mode is None else str(last.mode)
+    yield from postcopy_numbers(migration)
 
 
 def _behind(found: Forecast) -> Iterable[tuple[str, str]]:

@@ -35,7 +35,7 @@ class LiveMigration:
         """A text that changes whenever the page has something new to show."""
         of = self.migration
         counts = (len(of.rounds), len(of.toggles), len(of.report), sum(of.lost_events.values()))
-        times = (*astuple(of.limits), of.refuted, of.outside_downtime_ns, of.resumed_ns)
+        times = (*astuple(of.limits), of.remaining_bytes, of.refuted, of.outside_downtime_ns, of.resumed_ns)
         return ".".join(map(str, (*counts, *times, of.state, of.partial, self.over)))
 
 

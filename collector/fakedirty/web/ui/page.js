@@ -116,6 +116,10 @@ function showOne(data) {
   at("what").textContent = `migration ${data.migration_id}: ${data.state}, observed at level ${data.level}`;
   at("notes").replaceChildren(...data.notes.map((text) => make("li", text)));
   at("notes").hidden = !data.notes.length;
+  const other = at("other-half");
+  other.hidden = !data.other_half;
+  other.firstElementChild.textContent = data.other_half?.text ?? "";
+  other.firstElementChild.href = `#${data.other_half?.key ?? ""}`;
   setText("verdict", data.verdict);
   at("numbers").replaceChildren(...pairs(data.numbers));
   at("behind").hidden = !data.verdict_numbers.length;

@@ -16,6 +16,7 @@ from fakedirty.record.directory_names import PARTIAL
 from fakedirty.record.load import json_object
 
 from .live_migrations import key_of
+from .other_halves import OtherHalf, other_halves
 
 SHOWN = 50
 LOOK_SECONDS = 2.0  # between two looks at the directory
@@ -33,11 +34,19 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Recordings by key, the latest first; how many older ones there are; and the names of unreadable ones."""
+    """Recordings by key, the latest first; how many older ones there are; and the names of unreadable ones.
+
+    `others` has the other half of each migration of which both halves are among the recordings.
+    """
 
     found: dict[str, Found] = field(default_factory=dict)
     older: int = 0
     broken: tuple[str, ...] = ()
+    others: dict[str, OtherHalf] = field(default_factory=dict)
+
+    def stamp(self, key: str, own: str) -> str:
+        """A stamp that changes whenever `own` does, or the other half."""
+        return own if (other := self.others.get(key)) is None else f"{own} {other.key} {other.text}"
 
 
 class Recorded:
@@ -76,7 +85,12 @@ class Recorded:
                 broken.append("/".join(Path(path).parts[-2:]))
             else:
                 found.setdefault(key_of(content["vm"], content["migration_id"]), Found(Path(path), content, stamp))
-        return Listing(found, len(paths) - len(latest), tuple(broken))
+        others = self._listing.others if found == self._listing.found else _others(found)
+        return Listing(found, len(paths) - len(latest), tuple(broken), others)
+
+
+def _others(found: dict[str, Found]) -> dict[str, OtherHalf]:
+    return other_halves({key: (each.directory, each.content) for key, each in found.items()})
 
 
 def _directories(out: Path) -> Iterator[str]:

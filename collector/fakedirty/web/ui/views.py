@@ -15,7 +15,7 @@ from .assets import Body, body
 from .documents import Plain, details, overview
 from .live_migrations import LiveMigrations
 from .ram_map import RamByRound
-from .recorded import Recorded
+from .recorded import Listing, Recorded
 
 KEPT = 8  # bodies, and maps, of the migrations that were looked at last
 
@@ -45,10 +45,13 @@ class Views:
         Raises:
             KeyError: if it is not known.
         """
+        listing = self._recorded.listing()
         if (live := self._live.all().get(key)) is not None:
-            return self._made(key, live.stamp, lambda: details(live.migration, live))
-        found = self._recorded.listing().found[key]
-        return self._made(key, found.stamp, lambda: details(restore(found.directory)))
+            stamp = listing.stamp(key, live.stamp)
+            return self._made(key, stamp, lambda: {**details(live.migration, live), **_other(listing, key)})
+        found = listing.found[key]
+        stamp = listing.stamp(key, found.stamp)
+        return self._made(key, stamp, lambda: {**details(restore(found.directory)), **_other(listing, key)})
 
     def _made(self, key: str, stamp: str, make: Callable[[], Plain]) -> Body:
         """The body that was made for that stamp, or a new one."""
@@ -77,6 +80,12 @@ class Views:
                 known.body = _body({} if picture is None else picture.plain())
             self._maps.keep(key, known)
         return known.body
+
+
+def _other(listing: Listing, key: str) -> Plain:
+    """The other half of a migration, for the link to it."""
+    other = listing.others.get(key)
+    return {"other_half": None if other is None else {"key": other.key, "text": other.text}}
 
 
 def _body(plain: Plain) -> Body:

@@ -270,6 +270,11 @@ def test_the_guest_that_arrives_here(tmp_path: Path) -> None:
     shown = details(migration)
     assert (shown["arrived"], shown["state"], shown["verdict"]) == (True, "arrived", "")
     assert "destination" in shown["notes"][0]
+    assert dict(shown["numbers"])["received"] == "-"
+    migration.report = {"status": "completed", "ram": {"transferred": 2_000_000}, "postcopy-latency": 380_000}
+    numbers = dict(details(migration)["numbers"])
+    assert (numbers["received"], numbers["postcopy, wait for a page"]) == ("2.00 MB", "380 µs")
+    assert "sent" not in numbers
 
 
 def test_the_stop_of_the_guest_is_marked() -> None:
