@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .dirty_rate import BlockVisits
 from .enums import Kind, Level, Mode
 from .events import (
     Closed,
@@ -24,6 +25,7 @@ from .events import (
 )
 from .forecast import Forecast, Refutation
 from .live_forecast import LiveForecast, MigrationLimits
+from .progress import LiveProgress, Progress, outlook
 from .round import OTHER_LAWS, Round, broken_law, known, uncounted
 from .totals import Ended, Outcome, Totals, check_totals, number
 
@@ -71,6 +73,8 @@ class Migration:
     _of_postcopy: set[int] = field(default_factory=set)  # indices of rounds in which postcopy moved pages
     _inexact: set[int] = field(default_factory=set)  # indices of rounds that QEMU calls not exact
     _forecast: LiveForecast = field(default_factory=LiveForecast, repr=False, compare=False)
+    _progress: LiveProgress = field(default_factory=LiveProgress, repr=False, compare=False)
+    block_visits: BlockVisits = field(default_factory=BlockVisits, repr=False, compare=False)  # by page records
 
     @property
     def ended(self) -> bool:
@@ -170,10 +174,23 @@ class Migration:
         """Whether the forecast is withdrawn because an earlier one did not come true."""
         return self._forecast.refutation is not None
 
+    @property
+    def progress(self) -> Progress:
+        """How far it has come, and how long it will still take, at the latest event or tick."""
+        return self._progress.latest
+
     def tick(self, time_ns: int) -> None:
         """It is `time_ns` on CLOCK_MONOTONIC and there is no event: a predicted end may be overdue."""
         if self.state == "active" and self.stopped_ns is None:
             self._forecast.tick((time_ns - self.start_ns) / 1e9)
+        self._advance(time_ns)
+
+    def _advance(self, time_ns: int) -> None:
+        if not self.incoming:
+            stopped = self.stopped_ns is not None or self.past_rounds
+            expected = outlook(self.state, found := self.forecast, ended=self.ended, stopped=stopped)
+            seconds, completed = (time_ns - self.start_ns) / 1e9, self.state == "completed"
+            self._progress.take(seconds, expected, found, share=not self.partial, completed=completed)
 
     def restore_refutation(self, refutation: Refutation | None) -> None:
         """Set the refutation of the forecast that a recording has."""
@@ -209,6 +226,7 @@ class Migration:
                 if self.channels is None:  # a value set during the migration is for the next one
                     self.channels, self.compressed = event.channels, event.compressed
                 self._forecast.take(self.rounds, self.limits)
+        self._advance(event.time_ns)
 
     def _enter(self, event: StateChanged) -> None:
         self.state = event.state
