@@ -114,8 +114,8 @@ PANELS = (
     ),
     figure(
         "Progress",
-        "The share of the expected total time that has passed. It never falls, and is 100 % only when the migration has "
-        "completed. There is none before an end has been predicted.",
+        "The share of the expected total time that has passed. It never falls, and is 100 % only when the migration "
+        "has completed. There is none before an end has been predicted.",
         "percentunit",
         greatest(of_vm("fakedirty_progress_ratio")),
     ),
@@ -223,8 +223,8 @@ PANELS = (
     ),
     Panel(
         "Pages that get dirty",
-        "Pages that the guest dirties in a second of the last rounds; a page counts once in a round. By RAM block where "
-        "page records are observed.",
+        "Pages that the guest dirties in a second of the last rounds; a page counts once in a round. By RAM block "
+        "where page records are observed.",
         "cps",
         {
             "all": greatest(of_vm("fakedirty_dirty_rate_pages_per_second")),

@@ -79,7 +79,7 @@ FAULTS = (
     ("alerts", "for: 1m", "for: 30s", "convergence"),
     ("alerts", "fakedirty_stalled_rounds > 0", "fakedirty_stalled_rounds >= 0", "stall"),
     ("alerts", "fakedirty_stalled_rounds > 0", "fakedirty_stalled_rounds > 3", "stall"),
-    ("alerts", "fakedirty_stalled_rounds > 0 and fakedirty_migration_active == 1", "fakedirty_stalled_rounds > 0", "stall"),
+    ("alerts", "_rounds > 0 and fakedirty_migration_active == 1", "_rounds > 0", "stall"),
     ("alerts", "unless max without (plan)", "unless 2 * max without (plan)", "stall"),
     ("alerts", "increase5m > 0.5", "increase5m >= 0.5", "skip"),
     ("alerts", "increase5m > 0.5", "increase5m > 0.52", "skip"),

@@ -92,7 +92,7 @@ def test_many_blocks_are_summed_up() -> None:
     assert rate is not None
     assert rate.blocks is not None
     assert len(rate.blocks) == BLOCKS_SHOWN + 1 == 9
-    assert list(rate.blocks)[0] == "block 12"
+    assert next(iter(rate.blocks)) == "block 12"
     assert rate.blocks["block 12"] == pytest.approx(1_200)
     assert rate.blocks[OTHER_BLOCKS] == pytest.approx(100 + 200 + 300 + 400)
 

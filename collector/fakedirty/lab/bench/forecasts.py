@@ -6,9 +6,10 @@ Each migration is observed from the start. One plan leaves it so; the other one 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fakedirty.lab.experiment import Experiment, run_experiment
 from fakedirty.lab.guest_load import GroundTruthLoad
@@ -23,6 +24,7 @@ from fakedirty.model.sink import PageBatch
 from fakedirty.qmp.mode import set_mode
 
 from .convergence import DOWNTIME_LIMIT_MS, Mix
+from .time_left import time_left_rows
 
 FROZEN_AFTER = 2  # rounds
 AS_IS, SKIP = "as-is", "skip"
@@ -72,6 +74,7 @@ class CheckedForecast:
     total_seconds: float | None
     downtime_seconds: float | None
     memory_equal: bool
+    times_left: Sequence[Mapping[str, Any]] = ()  # rows of TimeLeft; none where there was no end
 
 
 class FrozenForecast:
@@ -141,6 +144,7 @@ def measure_forecast(job: ForecastJob, qemu: Path, guest: BuiltGuest, *, time_li
         total_seconds=outcome.measured["total-time"] / 1e3 if converged else None,
         downtime_seconds=outcome.measured["downtime"] / 1e3 if converged else None,
         memory_equal=result.memory is not None and result.memory.equal,
+        times_left=time_left_rows(result.migration, outcome.measured["total-time"] / 1e3) if converged else (),
     )
 
 

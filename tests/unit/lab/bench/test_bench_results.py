@@ -36,7 +36,9 @@ ROWS: tuple[tuple[str, type[Any], type[Any]], ...] = (
     (
         '{"repetition": 1, "mix": "60k/5k", "mbit": 400, "plan": "as-is", "judged": true, "predicted": false, '
         '"certain": true, "total_low": null, "total_expected": null, "total_high": null, "downtime_expected": null, '
-        '"converged": false, "total_seconds": null, "downtime_seconds": null, "memory_equal": true}',
+        '"converged": false, "total_seconds": null, "downtime_seconds": null, "memory_equal": true, '
+        '"times_left": [{"share": 0.5, "outlook": "ends", "low": 1.0, "expected": 2.0, "high": null, "left": 2.5, '
+        '"ratio": 0.5, "total": 5.0}]}',
         CheckedForecast,
         ForecastJob,
     ),

@@ -18,10 +18,12 @@ from fakedirty.lab.bench.forecasts import (
     forecast_jobs,
     measure_forecast,
 )
+from fakedirty.lab.bench.time_left import TimeLeft
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.qemu import qemu_facts
 
 from .benchmark import Benchmark, BenchmarkOptions
+from .time_left import time_left_tables
 from .titled_table import titled_table
 
 
@@ -73,6 +75,13 @@ def forecast_tables(runs: Sequence[CheckedForecast]) -> Iterator[Table]:
     yield table
     yield from (_confusion_matrix(plan, [r for r in runs if r.job.plan == plan and r.judged]) for plan in PLANS)
     yield _error_table(runs)
+    yield from time_left_tables(
+        [
+            (f"{run.job.mix} at {run.job.mbit} Mbit/s, {run.job.plan}", [TimeLeft(**row) for row in run.times_left])
+            for run in runs
+            if run.times_left
+        ]
+    )
 
 
 def time_error(run: CheckedForecast) -> float | None:
