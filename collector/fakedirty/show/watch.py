@@ -24,7 +24,7 @@ from .terminal import harmless
 BARS = "▁▂▃▄▅▆▇█"
 SHARES_SHOWN = 32  # rounds, in a line of bars
 TOGGLES_SHOWN = 3
-BAR_WIDTH = 16  # characters of the bar of progress
+BAR_WIDTH = 10  # characters of the bar of progress
 INDENT = "  "
 FEWEST_ROUNDS = 3  # of a migration; with less room only its head is shown
 
