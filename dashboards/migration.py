@@ -231,7 +231,15 @@ PANELS = (
             "{{block}}": greatest(of_vm("fakedirty_block_dirty_rate_pages_per_second"), "block"),
         },
         lines,
-        24,
+        12,
+    ),
+    Panel(
+        "Bytes that vCPUs dirty",
+        "By QEMU's own measurement, which it makes if the capability dirty-limit is on. Otherwise there is none.",
+        "Bps",
+        {"vCPU {{vcpu}}": greatest(of_vm("fakedirty_vcpu_dirty_rate_bytes_per_second"), "vcpu")},
+        lines,
+        12,
     ),
     Panel(
         "Mode",

@@ -268,6 +268,14 @@ METRICS = (
         standing_readers.block_dirty_rates,
     ),
     Metric(
+        "fakedirty_vcpu_dirty_rate_bytes_per_second",
+        G,
+        ("vcpu",),
+        f"Bytes that a vCPU dirties in a second, for the first {standing_readers.VCPUS_SHOWN} vCPUs. Only there if the "
+        "capability dirty-limit is on: QEMU measures them then.",
+        standing_readers.vcpu_dirty_rates,
+    ),
+    Metric(
         "fakedirty_dirty_pages", G, (), "Dirty pages at the start of the last finished round.", latest("dirty_pages")
     ),
     Metric("fakedirty_left_pages", G, (), "Pages still dirty after the last finished round.", latest("left_pages")),

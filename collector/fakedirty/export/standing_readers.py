@@ -8,6 +8,8 @@ from fakedirty.model.stall import latest_stretch
 from .readers import Values
 from .tracked_migration import TrackedMigration
 
+VCPUS_SHOWN = 64  # the first ones
+
 
 def progress_ratio(tracked: TrackedMigration) -> Values:
     """The share of the expected total time that has passed."""
@@ -36,6 +38,13 @@ def dirty_rates(tracked: TrackedMigration) -> Values:
     """Pages that get dirty in a second."""
     if (rate := dirty_rate(tracked.migration.rounds, tracked.migration.block_visits)) is not None:
         yield (), rate.pages
+
+
+def vcpu_dirty_rates(tracked: TrackedMigration) -> Values:
+    """Bytes that a vCPU dirties in a second, where QEMU measures them."""
+    rates = tracked.migration.vcpu_rates or {}
+    for index in sorted(rates)[:VCPUS_SHOWN]:
+        yield (str(index),), rates[index]
 
 
 def block_dirty_rates(tracked: TrackedMigration) -> Values:

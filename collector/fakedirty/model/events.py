@@ -126,6 +126,7 @@ class LimitsRead:
         channels: number of channels that send pages at the same time, 1 without multifd; None where QEMU did not
             report it.
         compressed: whether multifd compresses pages; None where QEMU did not report it.
+        vcpu_rates: bytes that each vCPU dirties in a second, by its index; None where QEMU does not measure them.
     """
 
     time_ns: int
@@ -133,6 +134,7 @@ class LimitsRead:
     switchover_rate: int | None = None
     channels: int | None = None
     compressed: bool | None = None
+    vcpu_rates: Mapping[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ class Migration:
     switchover_rate: int | None = None  # bytes a second by which QEMU decides on the switchover; None if not set
     channels: int | None = None  # channels that send pages at the same time, 1 without multifd; None if not known
     compressed: bool | None = None  # multifd compresses pages; None if not known
+    vcpu_rates: Mapping[int, int] | None = None  # bytes a second that each vCPU dirties, by QEMU's latest word
     process: str = ""  # process id and start time of the observed QEMU; empty if not known
     uuid: str = ""  # of its guest; empty if it has none
     postcopy_ns: int | None = None  # when postcopy was first seen to be active
@@ -223,6 +224,7 @@ class Migration:
                 self.totals = self.check_totals()
             case LimitsRead():
                 self.downtime_limit_ms, self.switchover_rate = event.downtime_limit_ms, event.switchover_rate
+                self.vcpu_rates = event.vcpu_rates
                 if self.channels is None:  # a value set during the migration is for the next one
                     self.channels, self.compressed = event.channels, event.compressed
                 self._forecast.take(self.rounds, self.limits)

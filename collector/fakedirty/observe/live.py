@@ -22,6 +22,7 @@ from fakedirty.observe.bpf.tracer import Probes, ProbeTracer
 from fakedirty.observe.host.migration_capabilities import capabilities
 from fakedirty.observe.host.monitor_sharing import MonitorSharing
 from fakedirty.observe.host.target import Target
+from fakedirty.qmp import dirty_limit
 from fakedirty.qmp.mode import read_parameters
 from fakedirty.qmp.monitor import Address, Monitor
 from fakedirty.qmp.turn import in_turns
@@ -29,17 +30,21 @@ from fakedirty.qmp.validation import parsing_answers
 
 from .decode import multifd
 from .decode.interfaces import Tracer
+from .decode.vcpu_rates import COMMAND
 from .qmp_poller import QmpPoller
 
 LIMITS = ("downtime-limit", "avail-switchover-bandwidth", *multifd.PARAMETERS)  # of query-migrate-parameters
 
 
 def read_limits(qmp: Monitor) -> Mapping[str, object]:
-    """The parameters of a QEMU that limit a migration, and those of its channels."""
+    """The parameters of a QEMU that limit a migration, those of its channels, and rates of vCPUs that it measures."""
     parameters = read_parameters(qmp)
     with parsing_answers(qmp.path):
-        on = multifd.MULTIFD in capabilities(qmp)
-    return {name: parameters[name] for name in LIMITS if name in parameters} | {multifd.MULTIFD: on}
+        on = capabilities(qmp)
+    limits = {name: parameters[name] for name in LIMITS if name in parameters} | {
+        multifd.MULTIFD: multifd.MULTIFD in on
+    }
+    return limits | ({COMMAND: qmp.execute(COMMAND)} if dirty_limit.CAPABILITY in on else {})
 
 
 class LiveTrace:

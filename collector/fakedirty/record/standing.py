@@ -19,18 +19,19 @@ from fakedirty.model.stall import Burden, Stretch, latest_stretch
 
 from .manifest import Clock
 
-MEMBERS = ("progress", "stall", "dirty_rate")
+MEMBERS = ("progress", "stall", "dirty_rate", "vcpu_dirty_rates")
 BOUNDS = ("low", "expected", "high")
 
 
 def standing(migration: Migration, clock: Clock) -> dict[str, object]:
-    """The members `progress`, `stall` and `dirty_rate` of a VM in the status."""
+    """The :data:`MEMBERS` of a VM in the status."""
     stretch = latest_stretch(migration.rounds, migration.toggles)
     rate = dirty_rate(migration.rounds, migration.block_visits)
     return {
         "progress": _progress(migration, clock),
         "stall": _stall(stretch) if stretch is not None and stretch.is_stall else None,
         "dirty_rate": None if rate is None else asdict(rate),
+        "vcpu_dirty_rates": None if migration.vcpu_rates is None else dict(migration.vcpu_rates),  # bytes a second
     }
 
 

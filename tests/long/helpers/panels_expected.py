@@ -146,6 +146,7 @@ def migration(hosts: TwoHosts) -> dict[str, Check]:
         "Bytes sent and saved": lines("Bps", asked.lines("Bytes sent and saved"), {"sent": "blue", "saved": "green"}),
         "Pages by class": lines("cps", asked.lines("Pages by class"), CLASSES),
         "Pages that get dirty": lines("cps", asked.lines("Pages that get dirty")),
+        "Bytes that vCPUs dirty": lines("Bps", {}),
         "Mode": bands({"mode": MODES}),
         "Which it is": columns(
             {

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from fakedirty.export.exporter import Exporter
-from fakedirty.model.events import StateChanged
+from fakedirty.model.events import LimitsRead, StateChanged
 from fakedirty.model.migration import Migration
 from running_migrations import ENDING, STUCK, at, running
 
@@ -63,6 +63,15 @@ def test_a_stall_has_its_rounds_and_none_is_0(rounds: int, stalled: int | None, 
     found = exported(running(STUCK, rounds, [to]), to, "stalled_rounds")
     assert found == ({} if stalled is None else {(): stalled})
     assert exported(running(STUCK, rounds, [to]), to, "time_left_seconds") == {}
+
+
+def test_rates_of_vcpus_are_those_that_qemu_measures(to: Exporter) -> None:
+    migration = running(STUCK, 2, [to])
+    assert exported(migration, to, "vcpu_dirty_rate_bytes_per_second") == {}
+    migration.apply(LimitsRead(at(7.0), 300, vcpu_rates={index: index << 20 for index in range(100)}))
+    rates = exported(migration, to, "vcpu_dirty_rate_bytes_per_second")
+    assert len(rates) == 64
+    assert rates["2",] == 2_097_152
 
 
 def test_rates_are_by_block_where_there_are_page_records(to: Exporter) -> None:

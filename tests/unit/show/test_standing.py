@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fakedirty.format.sentences import in_words
+from fakedirty.model.events import LimitsRead
 from fakedirty.model.migration import Migration
 from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row
@@ -136,6 +137,16 @@ def test_the_page_has_it_in_the_list_and_beside_the_verdict() -> None:
     assert after["stamp"] == before["stamp"], "the plots are not fetched again for that"
     ending.over = True
     assert live_entry(ending)["progress"] is None
+
+
+def test_the_page_has_the_vcpus_that_dirty_most() -> None:
+    migration = running(ENDING, 3)
+    assert standing(migration, CLOCK)["vcpu_dirty_rates"] is None
+    migration.apply(LimitsRead(at(7.0), 300, vcpu_rates={index: index * 1_000_000 for index in range(10)}))
+    numbers = [list(pair) for pair in details(migration)["numbers"] if "vCPU" in pair[0]]
+    assert numbers[0] == ["dirtied by vCPU 9", "9.00 MB/s"]
+    assert len(numbers) == 8
+    assert standing(migration, CLOCK)["vcpu_dirty_rates"] == migration.vcpu_rates
 
 
 def test_the_page_has_rates_by_block() -> None:

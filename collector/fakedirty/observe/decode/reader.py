@@ -31,6 +31,7 @@ from .patched import PatchedReader
 from .qmp_history import HistoryReader
 from .qmp_stock import PollReader
 from .stock import StockReader
+from .vcpu_rates import vcpu_rates
 
 # run states that show that a guest has arrived; after any other one the QEMU has waited in vain
 _ARRIVED = ("running", "paused", "suspended")
@@ -74,7 +75,8 @@ class LimitsReader:
         elif isinstance(limit := record.object().get("downtime-limit"), int):
             rate = record.object().get("avail-switchover-bandwidth")
             rate = rate if isinstance(rate, int) and rate > 0 else None
-            yield LimitsRead(record.time_ns, limit, rate, channels(record.object()), compressed(record.object()))
+            answer = record.object()
+            yield LimitsRead(record.time_ns, limit, rate, channels(answer), compressed(answer), vcpu_rates(answer))
 
 
 class PatchedTraceReader:

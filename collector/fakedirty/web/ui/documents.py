@@ -23,6 +23,7 @@ from .recorded import Found, Listing
 
 Plain = dict[str, Any]
 
+VCPUS_LISTED = 8
 ROUNDS_LISTED = 64  # in the table below the plots
 
 
@@ -194,7 +195,13 @@ def _numbers(migration: Migration) -> Iterable[tuple[str, str]]:
     if (rate := dirty_rate(rounds, migration.block_visits)) is not None:
         yield f"dirtied in the last {rate.rounds} rounds", dirty_rate_words(rate.pages)
         yield from ((f"dirtied in {block}", words) for block, words in rates_by_block(rate))
+    yield from ((f"dirtied by vCPU {index}", f"{size(rate)}/s") for index, rate in _busiest(migration.vcpu_rates or {}))
     yield "mode", UNSEEN if last is None or last.mode is None else str(last.mode)
+
+
+def _busiest(rates: Mapping[int, int]) -> list[tuple[int, int]]:
+    """The vCPUs that dirty most, with their rates."""
+    return sorted(rates.items(), key=lambda each: (-each[1], each[0]))[:VCPUS_LISTED]
 
 
 def _behind(found: Forecast) -> Iterable[tuple[str, str]]:
