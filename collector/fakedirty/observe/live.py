@@ -41,9 +41,8 @@ def read_limits(qmp: Monitor) -> Mapping[str, object]:
     parameters = read_parameters(qmp)
     with parsing_answers(qmp.path):
         on = capabilities(qmp)
-    limits = {name: parameters[name] for name in LIMITS if name in parameters} | {
-        multifd.MULTIFD: multifd.MULTIFD in on
-    }
+    limits = {name: parameters[name] for name in LIMITS if name in parameters}
+    limits[multifd.MULTIFD] = multifd.MULTIFD in on
     return limits | ({COMMAND: qmp.execute(COMMAND)} if dirty_limit.CAPABILITY in on else {})
 
 
