@@ -120,6 +120,32 @@ PANELS = (
         4,
         4,
     ),
+    figure(
+        "Progress",
+        "The share of the expected total time that has passed. It never falls, and is 100 % only when the migration "
+        "has completed. There is none before an end has been predicted.",
+        "percentunit",
+        greatest(of_vm("fakedirty_progress_ratio")),
+    ),
+    Panel(
+        "Stalled rounds",
+        "Rounds in a row that left as much as the first of them found, if they are a stall (three or more); else 0.",
+        "short",
+        {"stalled rounds": greatest(of_vm("fakedirty_stalled_rounds"))},
+        lines,
+        8,
+        4,
+    ),
+    Panel(
+        "Time left",
+        "Time to the predicted end: low, expected, and high (if there is an end at worst). There is none for a "
+        "migration that is not expected to end, or if the verdict is withdrawn.",
+        "s",
+        {"{{estimate}}": greatest(of_vm("fakedirty_time_left_seconds"), "estimate")},
+        lines,
+        12,
+        4,
+    ),
     Panel(
         "Rounds by class",
         "Visited pages of each round (at most the last 64). Fake pages are those that skip does not send.",
@@ -227,6 +253,26 @@ PANELS = (
         "Pages per second, counted at the end of each round.",
         "cps",
         {"{{class}}": per_second(of_vm("fakedirty_pages_total"), "class")},
+        lines,
+        12,
+    ),
+    Panel(
+        "Pages that get dirty",
+        "Pages that the guest dirties in a second of the last rounds; a page counts once in a round. By RAM block "
+        "where page records are observed.",
+        "cps",
+        {
+            "all": greatest(of_vm("fakedirty_dirty_rate_pages_per_second")),
+            "{{block}}": greatest(of_vm("fakedirty_block_dirty_rate_pages_per_second"), "block"),
+        },
+        lines,
+        12,
+    ),
+    Panel(
+        "Bytes that vCPUs dirty",
+        "By QEMU's own measurement, which it makes if the capability dirty-limit is on. Otherwise there is none.",
+        "Bps",
+        {"vCPU {{vcpu}}": greatest(of_vm("fakedirty_vcpu_dirty_rate_bytes_per_second"), "vcpu")},
         lines,
         12,
     ),

@@ -191,6 +191,7 @@ def test_it_follows_a_migration_that_runs(tmp_path: Path) -> None:
         choose(tab, name)
         tab.wait("sources['rounds']?.[0].data.left.length >= 2")
         tab.wait("document.getElementById('verdict').textContent.includes('has not changed')")
+        tab.wait("/not end|left|overdue/.test(document.getElementById('left').textContent)")
         before = tab.value("sources['rounds'][0].data.left.length")
         assert "▶ active" in tab.value("document.querySelector('#list a[aria-current]').innerText")
         assert vm.info()["status"] == "active", "all of that was seen while it ran"
@@ -204,6 +205,7 @@ def test_it_follows_a_migration_that_runs(tmp_path: Path) -> None:
         assert vm.info()["status"] == "active", "all of that was seen while it ran"
         vm.converge()
         tab.wait("document.getElementById('what').textContent.includes('completed')")
+        tab.wait("document.getElementById('progress').hidden")
         tab.wait("sources['marks'][0].data.word.includes('stop')")
         [directory] = daemon.wait_for_recordings(safe_name(name))
         rounds = len((directory / "rounds.csv").read_text().splitlines()) - 1

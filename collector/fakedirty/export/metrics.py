@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fakedirty.model.dirty_rate import BLOCKS_SHOWN
 from fakedirty.model.round import CLASSES, DISPOSITIONS
 from fakedirty.model.skip_economy import LAST_ROUNDS
 
-from . import readers
+from . import readers, standing_readers
 from .downtime_readers import downtime_parts
 from .families import Description
 from .readers import ByRound, EachRound, EachToggle, Read, by_round, column, columns, latest, reported_ms
@@ -258,6 +259,53 @@ METRICS = (
         ("plan", "estimate"),
         "Least share of CPU time to be taken from the guest with which a plan is predicted to converge, 0 to 0.99.",
         recommended("throttle_ratio"),
+    ),
+    Metric(
+        "fakedirty_progress_ratio",
+        G,
+        (),
+        "Share of the expected total time that has passed, from 0 to 1: it never falls in a migration, and is 1 only "
+        "when it has completed. Not there before an end has been predicted.",
+        standing_readers.progress_ratio,
+    ),
+    Metric(
+        "fakedirty_time_left_seconds",
+        G,
+        ("estimate",),
+        "Time to the predicted end, counting down: low, expected, and high if there is an end at worst; 0 where it has "
+        "passed. Not there where no end is predicted, and while the guest is stopped.",
+        standing_readers.time_left,
+    ),
+    Metric(
+        "fakedirty_stalled_rounds",
+        G,
+        (),
+        "Rounds in a row that left as much as the first of them found, if they are a stall (three or more); else 0. "
+        "Not there where rounds cannot be compared.",
+        standing_readers.stalled_rounds,
+    ),
+    Metric(
+        "fakedirty_dirty_rate_pages_per_second",
+        G,
+        (),
+        "Pages that got dirty in a second of the last rounds. A page counts once in a round.",
+        standing_readers.dirty_rates,
+    ),
+    Metric(
+        "fakedirty_block_dirty_rate_pages_per_second",
+        G,
+        ("block",),
+        f"The same by RAM block, with page records only: the {BLOCKS_SHOWN} that got dirty most, and the sum of the "
+        "others.",
+        standing_readers.block_dirty_rates,
+    ),
+    Metric(
+        "fakedirty_vcpu_dirty_rate_bytes_per_second",
+        G,
+        ("vcpu",),
+        f"Bytes that a vCPU dirties in a second, for the first {standing_readers.VCPUS_SHOWN} vCPUs. Only there if the "
+        "capability dirty-limit is on: QEMU measures them then.",
+        standing_readers.vcpu_dirty_rates,
     ),
     Metric(
         "fakedirty_dirty_pages", G, (), "Dirty pages at the start of the last finished round.", latest("dirty_pages")

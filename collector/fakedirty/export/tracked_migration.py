@@ -68,6 +68,7 @@ class TrackedMigration:
             migration.outside_downtime_ns,
             migration.limits,
             migration.refuted,
+            migration.progress,
             self.left_at,
             self.rounds_shown,
         )

@@ -127,6 +127,7 @@ class LimitsRead:
             report it.
         compressed: whether multifd compresses pages; None where QEMU did not report it.
         return_path: whether the destination reports back to the source; None where QEMU did not report it.
+        vcpu_rates: bytes that each vCPU dirties in a second, by its index; None where QEMU does not measure them.
     """
 
     time_ns: int
@@ -135,6 +136,7 @@ class LimitsRead:
     channels: int | None = None
     compressed: bool | None = None
     return_path: bool | None = None
+    vcpu_rates: Mapping[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .dirty_rate import BlockVisits
 from .downtime import Blackout, blackout
 from .enums import Kind, Level, Mode
 from .events import (
@@ -26,6 +27,7 @@ from .events import (
 )
 from .forecast import Forecast, Refutation
 from .live_forecast import LiveForecast, MigrationLimits
+from .progress import LiveProgress, Progress, outlook
 from .round import OTHER_LAWS, Round, broken_law, known, uncounted
 from .switchover_log import SwitchoverLog
 from .totals import Ended, Outcome, Totals, check_totals, number
@@ -63,6 +65,7 @@ class Migration:
     compressed: bool | None = None  # multifd compresses pages; None if not known
     remaining_bytes: int | None = None  # to be sent, of RAM and devices, as QEMU reported last; None if it did not
     return_path: bool | None = None  # the source completes after the guest has arrived; None if not known
+    vcpu_rates: Mapping[int, int] | None = None  # bytes a second that each vCPU dirties, by QEMU's latest word
     process: str = ""  # process id and start time of the observed QEMU; empty if not known
     uuid: str = ""  # of its guest; empty if it has none
     postcopy_ns: int | None = None  # when postcopy was first seen to be active
@@ -78,6 +81,8 @@ class Migration:
     _inexact: set[int] = field(default_factory=set)  # indices of rounds that QEMU calls not exact
     _switchover: SwitchoverLog = field(default_factory=SwitchoverLog, repr=False, compare=False)
     _forecast: LiveForecast = field(default_factory=LiveForecast, repr=False, compare=False)
+    _progress: LiveProgress = field(default_factory=LiveProgress, repr=False, compare=False)
+    block_visits: BlockVisits = field(default_factory=BlockVisits, repr=False, compare=False)  # by page records
 
     @property
     def ended(self) -> bool:
@@ -188,10 +193,23 @@ class Migration:
         """Whether the forecast is withdrawn because an earlier one did not come true."""
         return self._forecast.refutation is not None
 
+    @property
+    def progress(self) -> Progress:
+        """How far it has come, and how long it will still take, at the latest event or tick."""
+        return self._progress.latest
+
     def tick(self, time_ns: int) -> None:
         """It is `time_ns` on CLOCK_MONOTONIC and there is no event: a predicted end may be overdue."""
         if self.state == "active" and self.stopped_ns is None:
             self._forecast.tick((time_ns - self.start_ns) / 1e9)
+        self._advance(time_ns)
+
+    def _advance(self, time_ns: int) -> None:
+        if not self.incoming:
+            stopped = self.stopped_ns is not None or self.past_rounds
+            expected = outlook(self.state, found := self.forecast, ended=self.ended, stopped=stopped)
+            seconds, completed = (time_ns - self.start_ns) / 1e9, self.state == "completed"
+            self._progress.take(seconds, expected, found, share=not self.partial, completed=completed)
 
     def restore_refutation(self, refutation: Refutation | None) -> None:
         """Set the refutation of the forecast that a recording has."""
@@ -228,6 +246,7 @@ class Migration:
             case LimitsRead():
                 self._take_limits(event)
                 self._forecast.take(self.rounds, self.limits)
+        self._advance(event.time_ns)
 
     def _take_report(self, event: FinalReport) -> None:
         self.report, self._unreported = event.info, event.flaw
@@ -236,6 +255,7 @@ class Migration:
 
     def _take_limits(self, event: LimitsRead) -> None:
         self.downtime_limit_ms, self.switchover_rate = event.downtime_limit_ms, event.switchover_rate
+        self.vcpu_rates = event.vcpu_rates
         if self.channels is None:  # a value set during the migration is for the next one
             self.channels, self.compressed = event.channels, event.compressed
         if self.return_path is None:

@@ -9,6 +9,8 @@ from typing import Protocol
 from .events import Event
 from .migration import Migration
 
+RECORD_BYTES = 16  # of struct page_record, one for each page
+
 
 @dataclass(frozen=True, slots=True)
 class PageBatch:
@@ -25,6 +27,11 @@ class PageBatch:
     block: str
     round: int
     records: bytes | memoryview
+
+    @property
+    def pages(self) -> int:
+        """How many pages it has."""
+        return len(self.records) // RECORD_BYTES
 
 
 class Sink(Protocol):

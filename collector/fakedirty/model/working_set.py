@@ -30,11 +30,20 @@ def dirtying_points(rounds: Sequence[Round]) -> list[tuple[float, float]]:
     These pages are dirty when the next round begins. So are the pages that the round left, and the guest may have
     written those again: it is assumed to write left pages as often as others of its working set.
     """
-    pairs = [
+    return points_between(followed(rounds))
+
+
+def followed(rounds: Sequence[Round]) -> list[tuple[Round, Round]]:
+    """Each recent round that shows what was written in it, with the round that followed it."""
+    return [
         (before, after)
         for before, after in itertools.pairwise(rounds[-RECENT_ROUNDS - 1 :])
         if after.round == before.round + 1 and before.duration_seconds > 0 and _dirty(after) is not None
     ]
+
+
+def points_between(pairs: Sequence[tuple[Round, Round]]) -> list[tuple[float, float]]:
+    """The points of :func:`dirtying_points`, of pairs that :func:`followed` has returned."""
     most = max((_dirty(after) or 0 for _, after in pairs), default=0)
     return [
         (before.duration_seconds, _written(before.left_pages or 0, _dirty(after) or 0, most)) for before, after in pairs

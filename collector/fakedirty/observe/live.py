@@ -22,7 +22,7 @@ from fakedirty.observe.bpf.tracer import Probes, ProbeTracer
 from fakedirty.observe.host.migration_capabilities import capabilities
 from fakedirty.observe.host.monitor_sharing import MonitorSharing
 from fakedirty.observe.host.target import Target
-from fakedirty.qmp import final_report
+from fakedirty.qmp import dirty_limit, final_report
 from fakedirty.qmp.mode import read_parameters
 from fakedirty.qmp.monitor import Address, Monitor
 from fakedirty.qmp.turn import in_turns
@@ -31,18 +31,23 @@ from fakedirty.qmp.validation import parsing_answers
 from .decode import multifd
 from .decode.interfaces import Tracer
 from .decode.return_path import OPENS, RETURN_PATH
+from .decode.vcpu_rates import COMMAND
 from .qmp_poller import QmpPoller
 
 LIMITS = ("downtime-limit", "avail-switchover-bandwidth", *multifd.PARAMETERS)  # of query-migrate-parameters
 
 
 def read_limits(qmp: Monitor) -> Mapping[str, object]:
-    """The parameters of a QEMU that limit a migration, those of its channels, and whether there is a return path."""
+    """The parameters of a QEMU that limit a migration, those of its channels, and what it measures of its vCPUs.
+
+    Also whether there is a return path.
+    """
     parameters = read_parameters(qmp)
     with parsing_answers(qmp.path):
         on = capabilities(qmp)
     limits = {name: parameters[name] for name in LIMITS if name in parameters}
-    return limits | {multifd.MULTIFD: multifd.MULTIFD in on, RETURN_PATH: not OPENS.isdisjoint(on)}
+    limits |= {multifd.MULTIFD: multifd.MULTIFD in on, RETURN_PATH: not OPENS.isdisjoint(on)}
+    return limits | ({COMMAND: qmp.execute(COMMAND)} if dirty_limit.CAPABILITY in on else {})
 
 
 class LiveTrace:

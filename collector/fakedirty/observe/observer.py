@@ -148,6 +148,7 @@ class Observer:
                 self._setup_ns = observed.time_ns
         elif isinstance(observed, PageBatch):
             if (migration := self._current) is not None and observed.time_ns >= migration.start_ns:
+                migration.block_visits.take(observed.round, observed.block, observed.pages)
                 self._publish(lambda sink: sink.pages(migration, observed))
         else:
             self._take_event(observed)

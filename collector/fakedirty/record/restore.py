@@ -109,6 +109,8 @@ def _end(migration: Migration, manifest: Mapping[str, Any], summary: Mapping[str
     migration.stopped_ns, migration.resumed_ns = (
         _moment(clock, summary.get(name)) for name in ("stopped_at", "resumed_at")
     )
+    if migration.end_ns is not None:
+        migration.tick(migration.end_ns)  # its progress is that of its end
 
 
 def _events(rounds: pd.DataFrame, toggles: pd.DataFrame, start_ns: int) -> Iterator[Event]:

@@ -24,6 +24,7 @@ from fakedirty.qmp.socket_clients import free_first
 from fakedirty.qmp.turn import CHANGE_SECONDS, turn
 from fakedirty.record.manifest import Clock
 from fakedirty.record.rows import round_row, toggle_row
+from fakedirty.record.standing import MEMBERS, standing
 from fakedirty.record.summary import summary
 
 from .control import Caller, Handler, Held
@@ -93,6 +94,7 @@ class StatusApi:
             "verdict": advised(found) if migrations and (found := migrations[-1].forecast) else None,
             "downtime": downtime_words(gone) if migrations and (gone := migrations[-1].blackout) else None,
             "last": summary(self._run_id, migrations[-1], self._date()) if migrations else None,
+            **(standing(migrations[-1], self._date()) if migrations else dict.fromkeys(MEMBERS)),
         }
 
     def _date(self) -> Clock:

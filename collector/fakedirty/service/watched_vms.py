@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from fakedirty.format.numbers import milliseconds, size
+from fakedirty.format.progress import stall_words
 from fakedirty.record.restore import round_of
+from fakedirty.record.standing import progress_of, stretch_of
 from fakedirty.show.table import toggle_words
 from fakedirty.show.watch import Watched
 
@@ -27,6 +29,8 @@ def watched(vm: Mapping[str, Any], now: float) -> Watched:
     if not last:
         return Watched(vm["vm"], vm["pid"], vm["level"], start_ticks=vm.get("start_ticks", 0), uuid=vm.get("uuid", ""))
     running = last["outcome"] == "unfinished"
+    started = datetime.fromisoformat(last["started_at"]).timestamp()
+    progress, rate = vm.get("progress"), vm.get("dirty_rate")  # which an older service does not have
     arrived = last["side"] == "destination"
     return Watched(
         vm=vm["vm"],
@@ -36,7 +40,7 @@ def watched(vm: Mapping[str, Any], now: float) -> Watched:
         migration_id=last["migration_id"],
         running=running,
         valid=last["valid"] is not False,
-        seconds=max(0.0, now - datetime.fromisoformat(last["started_at"]).timestamp()),
+        seconds=max(0.0, now - started),
         round_count=last["rounds"],
         rounds=[round_of(row) for row in vm["rounds"]],
         toggles=[_toggle(row) for row in vm["toggles"]],
@@ -45,6 +49,9 @@ def watched(vm: Mapping[str, Any], now: float) -> Watched:
         start_ticks=vm.get("start_ticks", 0),  # which an older service does not have
         uuid=vm.get("uuid", ""),
         arrived=arrived,
+        progress=None if progress is None else progress_of(progress, started, now),
+        stall=stall_words(stretch_of(vm.get("stall"))),
+        dirty_rate=None if rate is None else rate["pages"],
     )
 
 

@@ -11,8 +11,10 @@ from rich.console import Group
 from rich.text import Text
 
 from fakedirty.format.numbers import seconds, size
+from fakedirty.format.progress import bar, dirty_rate_words, percent, progress_words
 from fakedirty.format.sentences import share
 from fakedirty.model.enums import Kind
+from fakedirty.model.progress import Progress
 from fakedirty.model.round import Round
 
 from .columns import Column, fitting
@@ -22,6 +24,7 @@ from .terminal import harmless
 BARS = "▁▂▃▄▅▆▇█"
 SHARES_SHOWN = 32  # rounds, in a line of bars
 TOGGLES_SHOWN = 3
+BAR_WIDTH = 10  # characters of the bar of progress
 INDENT = "  "
 FEWEST_ROUNDS = 3  # of a migration; with less room only its head is shown
 
@@ -48,6 +51,9 @@ class Watched:
         start_ticks: start time of the QEMU.
         uuid: of the guest; empty if it has none.
         arrived: the guest came to this QEMU by the migration.
+        progress: of the migration, as it is now; None if the service does not report it.
+        stall: the stall of the migration, as text; empty if there is none.
+        dirty_rate: pages that get dirty in a second; None if not known.
     """
 
     vm: str
@@ -67,6 +73,9 @@ class Watched:
     start_ticks: int = 0
     uuid: str = ""
     arrived: bool = False
+    progress: Progress | None = None
+    stall: str = ""
+    dirty_rate: float | None = None
 
     @property
     def process(self) -> tuple[int, int]:
@@ -141,7 +150,9 @@ def _filled(order: Sequence[Watched], width: int, height: int) -> list[Text]:
 def _block(of: Watched, width: int) -> _Block:
     columns = fitting(width)
     tail = [*_shares(of.rounds), *(_cut(f"-- {toggle}", width, "magenta") for toggle in of.toggles[-TOGGLES_SHOWN:])]
-    words = of.verdict if of.running else of.outcome
+    if of.running:
+        tail += _progress(of, width)
+    words = " ".join(filter(None, (of.verdict, of.stall))) if of.running else of.outcome
     tail += [Text(row, "bold") for row in textwrap.wrap(words, width, initial_indent=INDENT, subsequent_indent=INDENT)]
     head = [_head(of, width), *([heading(columns)] if of.rounds else [])]
     return _Block(head, list(_rows(of.rounds, columns)), tail)
@@ -166,6 +177,16 @@ def _cut(text: str, width: int, style: str) -> Text:
     found = Text(harmless(text), style)
     found.truncate(width, overflow="ellipsis")
     return found
+
+
+def _progress(of: Watched, width: int) -> Iterator[Text]:
+    """How far the migration has come, when it will end, and what its guest dirties; nothing if nothing is known."""
+    known = of.progress or Progress()
+    drawn = "" if known.ratio is None else f"{bar(known.ratio, BAR_WIDTH)} {percent(known.ratio)}"
+    rate = "" if of.dirty_rate is None else f"dirties {dirty_rate_words(of.dirty_rate)}"
+    words = "; ".join(filter(None, (progress_words(known), rate)))
+    if drawn or words:
+        yield _cut(INDENT + " ".join(filter(None, (drawn, words))), width, "cyan")
 
 
 def _shares(rounds: Sequence[Round]) -> Iterator[Text]:

@@ -38,6 +38,8 @@ def _lines(of: Watched) -> Iterator[str]:
     yield from (f"-- {toggle}" for toggle in of.toggles)
     if of.running and of.verdict:
         yield of.verdict
+    if of.running and of.stall:
+        yield of.stall
     if of.gone and not of.outcome:
         yield f"gone, last seen {of.state}"
     elif not of.running:

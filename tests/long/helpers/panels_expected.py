@@ -129,6 +129,9 @@ def migration(hosts: TwoHosts) -> dict[str, Check]:
         "Begun": text("begun", f"{begun:%Y-%m-%d %H:%M:%S}", "text"),
         "Lost events": figures("short", {"lost events": 0}, "green"),
         "Figures": text("valid", "valid", "green"),
+        "Progress": figures("percentunit", {"progress": 1.0}, "text"),
+        "Stalled rounds": lines("short", asked.lines("Stalled rounds")),
+        "Time left": lines("s", asked.lines("Time left")),
         "Rounds by class": of_rounds(host, "short", CLASSES, "{}_pages"),
         "Rounds by disposition": of_rounds(host, "short", DISPOSITIONS, "{}_pages"),
         "Bytes sent and saved, by round": bars(
@@ -143,6 +146,8 @@ def migration(hosts: TwoHosts) -> dict[str, Check]:
         "Does hashing pay?": _pays(host),
         "Bytes sent and saved": lines("Bps", asked.lines("Bytes sent and saved"), {"sent": "blue", "saved": "green"}),
         "Pages by class": lines("cps", asked.lines("Pages by class"), CLASSES),
+        "Pages that get dirty": lines("cps", asked.lines("Pages that get dirty")),
+        "Bytes that vCPUs dirty": lines("Bps", {}),
         "Mode": bands({"mode": MODES}),
         "Which it is": columns(
             {

@@ -10,6 +10,7 @@ import pytest
 from fakedirty.model.events import LimitsRead, StateChanged
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.observe.decode.reader import LimitsReader
+from fakedirty.observe.decode.vcpu_rates import COMMAND, vcpu_rates
 from fakedirty.observe.live import read_limits
 from fakedirty.qmp.monitor import Address, connect
 from fakedirty.record.load import load
@@ -96,6 +97,43 @@ def test_the_return_path_is_recorded(answer: dict[str, object], expected: bool |
     recorder.ended(migration)
     [directory] = recorder.directories
     assert restore(directory).return_path is migration.return_path
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_rates_of_vcpus_are_read_only_where_qemu_measures_them(on: bool, tmp_path: Path) -> None:
+    """With dirty-limit QEMU measures them anyway; in whole MiB a second."""
+    sent: list[str] = []
+    rates = [
+        {"cpu-index": 0, "limit-rate": 10, "current-rate": 12},
+        {"cpu-index": 3, "limit-rate": 10, "current-rate": 0},
+    ]
+
+    def measured(_: dict[str, object]) -> object:
+        sent.append(COMMAND)
+        return rates
+
+    answers = {
+        "query-migrate-parameters": lambda _: {"downtime-limit": 40},
+        "query-migrate-capabilities": lambda _: [{"capability": "dirty-limit", "state": on}],
+        COMMAND: measured,
+    }
+    with qmp_server(tmp_path / "qmp", answers), connect(Address(tmp_path / "qmp")) as qmp:
+        read = read_limits(qmp)
+    assert sent == ([COMMAND] if on else [])
+    assert vcpu_rates(json.loads(json.dumps(read))) == ({0: 12_582_912, 3: 0} if on else None)
+
+
+@pytest.mark.parametrize("answer", [{}, {COMMAND: []}, {COMMAND: None}], ids=["not on", "not yet", "not a list"])
+def test_what_qemu_does_not_measure_is_not_known(answer: dict[str, object]) -> None:
+    assert vcpu_rates(answer) is None
+
+
+def test_a_migration_has_the_latest_rates_of_vcpus() -> None:
+    migration = made()
+    migration.apply(LimitsRead(START, 300, vcpu_rates={0: 5}))
+    assert migration.vcpu_rates == {0: 5}
+    migration.apply(LimitsRead(START + 1, 300))
+    assert migration.vcpu_rates is None
 
 
 def test_a_migration_has_the_channels_that_it_began_with() -> None:

@@ -206,9 +206,9 @@ def tick(time_ns: int) -> TraceRecord:
     return TraceRecord(time_ns, Channel.TICK)
 
 
-def pages(time_ns: int, number: int) -> TraceRecord:
-    raw = bytes(wire.BatchEvent(wire.EventHeader(time_ns, wire.EVENT_BATCH, tid=THREAD), number, 0))
-    return TraceRecord(time_ns, Channel.PAGES, raw)
+def pages(time_ns: int, number: int, count: int = 0, block: bytes = b"pc.ram") -> TraceRecord:
+    raw = bytes(wire.BatchEvent(wire.EventHeader(time_ns, wire.EVENT_BATCH, tid=THREAD), number, count, block))
+    return TraceRecord(time_ns, Channel.PAGES, raw + bytes(count * wire.PAGE_RECORD.itemsize))
 
 
 def observe(given: Sequence[TraceRecord], *reports: dict[str, Any], close: bool = True) -> tuple[Observer, Sunk]:
@@ -238,6 +238,15 @@ def test_a_failed_migration_ends_with_its_last_round_and_the_pages_of_it() -> No
     assert not first.lacks_round
     assert (first.valid, observer.valid) == (None, False)
     assert not second.partial
+
+
+def test_page_records_are_counted_by_ram_block_of_their_own_migration() -> None:
+    late = [pages(44, 3, 3), pages(44, 3, 2, b"vga.vram"), *records(ended(3, 45, 11, MAIN))]
+    observer, _ = observe([*records(*CUT), *late, *records(*AGAIN), pages(112, 1, 4)], FAILED)
+    first, second = observer.migrations
+    assert first.block_visits.of(first.rounds[2]) == {"pc.ram": 3, "vga.vram": 2}
+    assert first.block_visits.of(first.rounds[1]) is None
+    assert second.block_visits.of(second.rounds[0]) is None, "a record is missing"
 
 
 @pytest.mark.parametrize(

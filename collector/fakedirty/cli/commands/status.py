@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 from fakedirty.cli.printing import print_json
@@ -34,6 +35,6 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(status)
     else:
         terminal = Terminal()
-        for part in status_parts(status):
+        for part in status_parts(status, time.time()):
             terminal.print(part)
     return 0

@@ -30,7 +30,7 @@ EPILOG = """\
 examples:
   fakedirty watch                    every VM that the service observes, on one screen, until Ctrl-C
   fakedirty watch --vm web           only this VM
-  fakedirty watch | tee log          a line for each round, toggle, verdict and end
+  fakedirty watch | tee log          a line for each round, toggle, verdict, stall and end
   fakedirty watch --svg end.svg      the same screen, and as a picture when Ctrl-C has ended it
   fakedirty watch --json             everything that is known, a JSON object on a line whenever it has changed
 

@@ -7,9 +7,10 @@ the forecast recommends something, further runs check it.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from fakedirty.lab.experiment import Experiment, Result, run_experiment
 from fakedirty.lab.guest_load import GroundTruthLoad
@@ -35,6 +36,7 @@ from .recommendation_checks import (
     reached_bandwidth,
     time_of,
 )
+from .time_left import time_left_rows
 
 FROZEN_AFTER = 2  # rounds
 AS_IS, SKIP = "as-is", "skip"
@@ -106,6 +108,7 @@ class CheckedForecast:
     needed_limit: float | None = None
     value: float | None = None
     reached_bandwidth: float | None = None
+    times_left: Sequence[Mapping[str, Any]] = ()  # rows of TimeLeft; none where there was no end
 
 
 class FrozenForecast:
@@ -232,6 +235,7 @@ def _checked(job: ForecastJob, result: Result, frozen: FrozenForecast, value: fl
         needed_limit=needs.limit_seconds,
         value=value,
         reached_bandwidth=reached_bandwidth(result.migration),
+        times_left=time_left_rows(result.migration, outcome.measured["total-time"] / 1e3) if converged else (),
     )
 
 

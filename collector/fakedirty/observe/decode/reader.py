@@ -33,6 +33,7 @@ from .qmp_stock import PollReader
 from .return_path import return_path
 from .stock import StockReader
 from .switchover import Step, steps
+from .vcpu_rates import vcpu_rates
 
 # run states that show that a guest has arrived; after any other one the QEMU has waited in vain
 _ARRIVED = ("running", "paused", "suspended")
@@ -76,7 +77,8 @@ class LimitsReader:
         elif isinstance(limit := (answer := record.object()).get("downtime-limit"), int):
             rate = answer.get("avail-switchover-bandwidth")
             rate = rate if isinstance(rate, int) and rate > 0 else None
-            yield LimitsRead(record.time_ns, limit, rate, channels(answer), compressed(answer), return_path(answer))
+            on = channels(answer), compressed(answer)
+            yield LimitsRead(record.time_ns, limit, rate, *on, return_path(answer), vcpu_rates(answer))
 
 
 class PatchedTraceReader:

@@ -8,10 +8,13 @@ from typing import Any
 from fakedirty import __version__
 from fakedirty.export.host import AttachedCounts
 from fakedirty.format.numbers import UNSEEN, compact, exact, milliseconds, seconds, size
+from fakedirty.format.progress import dirty_rate_words, percent, progress_words, rates_by_block, stall_words
 from fakedirty.format.recommendation import advised, recommendation_numbers
 from fakedirty.format.sentences import counted_otherwise, estimate_words, limit_words, seconds_words
+from fakedirty.model.dirty_rate import dirty_rate
 from fakedirty.model.forecast import Forecast
 from fakedirty.model.migration import Migration
+from fakedirty.model.stall import latest_stretch
 from fakedirty.show.columns import WIDE
 from fakedirty.show.table import toggle_words
 
@@ -23,6 +26,7 @@ from .recorded import Found, Listing
 
 Plain = dict[str, Any]
 
+VCPUS_LISTED = 8
 ROUNDS_LISTED = 64  # in the table below the plots
 
 
@@ -80,8 +84,16 @@ def live_entry(live: LiveMigration) -> Plain:
         "state": _state(of.state if live.running or of.ended else "unfinished", of.incoming),
         "rounds": len(of.rounds),
         "total": milliseconds(of.reported("total-time") or elapsed),
+        "progress": _progress(of) if live.running else None,
         "stamp": live.stamp,
     }
+
+
+def _progress(of: Migration) -> Plain:
+    """How far a migration that runs has come, as a share and in words; both change from one moment to the next."""
+    ratio = of.progress.ratio
+    share = "" if ratio is None else percent(ratio)
+    return {"ratio": ratio, "words": ", ".join(filter(None, (share, progress_words(of.progress))))}
 
 
 def recorded_entry(found: Found) -> Plain:
@@ -117,6 +129,7 @@ def details(migration: Migration, live: LiveMigration | None = None) -> Plain:
         "notes": list(_notes(migration)),
         "numbers": list(_numbers(migration)),
         "verdict": advised(found) if found is not None else _no_verdict(migration) if running else "",
+        "stall": stall_words(latest_stretch(migration.rounds, migration.toggles)) if running else "",
         "verdict_numbers": [] if found is None else list(_behind(found)),
         "toggles": [_toggle(migration, each) for each in tuple(migration.toggles)],
         "marks": marks(migration),
@@ -186,8 +199,17 @@ def _numbers(migration: Migration) -> Iterable[tuple[str, str]]:
     yield "saved by skip", size(sums["saved_bytes"])
     share = f" ({fake / visited:.0%} of all visits)" if fake is not None and visited else ""
     yield "fake pages", f"{compact(fake)}{share}"
+    if (rate := dirty_rate(rounds, migration.block_visits)) is not None:
+        yield f"dirtied in the last {rate.rounds} rounds", dirty_rate_words(rate.pages)
+        yield from ((f"dirtied in {block}", words) for block, words in rates_by_block(rate))
+    yield from ((f"dirtied by vCPU {index}", f"{size(rate)}/s") for index, rate in _busiest(migration.vcpu_rates or {}))
     yield "mode", UNSEEN if last is None or last.mode is None else str(last.mode)
     yield from postcopy_numbers(migration)
+
+
+def _busiest(rates: Mapping[int, int]) -> list[tuple[int, int]]:
+    """The vCPUs that dirty most, with their rates."""
+    return sorted(rates.items(), key=lambda each: (-each[1], each[0]))[:VCPUS_LISTED]
 
 
 def _behind(found: Forecast) -> Iterable[tuple[str, str]]:

@@ -121,6 +121,7 @@ function showOne(data) {
   other.firstElementChild.textContent = data.other_half?.text ?? "";
   other.firstElementChild.href = `#${data.other_half?.key ?? ""}`;
   setText("verdict", data.verdict);
+  setText("stall", data.stall);
   at("numbers").replaceChildren(...pairs(data.numbers));
   at("behind").hidden = !data.verdict_numbers.length;
   at("verdict-numbers").replaceChildren(...pairs(data.verdict_numbers));
@@ -152,6 +153,14 @@ function showOne(data) {
   }));
 }
 
+function showProgress(progress) {
+  const known = Boolean(progress) && progress.ratio !== null;
+  setText("left", progress?.words ?? "");
+  at("share").hidden = !known;
+  if (known) at("share").value = progress.ratio;
+  at("progress").hidden = !progress?.words;
+}
+
 async function lookAtOne(key) {
   const listed = state.migrations.find((each) => each.key === key);
   const other = key !== shown.key;
@@ -169,6 +178,7 @@ async function lookAtOne(key) {
       setText("stretch-text", "Point at the map for a place in RAM.");
     }
   }
+  showProgress(listed?.progress);
   if (other || shown.ramLeft || shown.ramStamp !== shown.stamp) {
     const data = await fetchJson(`/page/ram.json?key=${encodeURIComponent(key)}`);
     away("ram", !data.shares);
@@ -186,9 +196,10 @@ function showList(key) {
     const item = make("li"), link = make("a"), text = make("small");
     link.href = `#${each.key}`;
     if (each.key === key) link.setAttribute("aria-current", "true");
+    const left = each.progress?.words ? `, ${each.progress.words}` : "";
     const rounds = each.rounds === null ? "" : `, ${counted(each.rounds, "round")}`;
     text.append(make("span", (each.running ? "▶ " : "") + each.state, `state ${each.running ? "running" : each.state}`),
-      `${rounds}, ${each.total}`, make("br"), moment(each.started_at));
+      `${rounds}, ${each.total}${left}`, make("br"), moment(each.started_at));
     link.append(make("b", each.vm), text);
     item.append(link);
     return item;

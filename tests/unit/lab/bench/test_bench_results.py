@@ -38,7 +38,9 @@ ROWS: tuple[tuple[str, type[Any], type[Any]], ...] = (
         '"judged": true, "predicted": false, "certain": true, "total_low": null, "total_expected": null, '
         '"total_high": null, "downtime_expected": null, "converged": false, "total_seconds": null, '
         '"downtime_seconds": null, "memory_equal": true, "needed_bandwidth": 887500000.0, "needed_limit": 2.15, '
-        '"value": 2.47, "reached_bandwidth": 118000000.0}',
+        '"value": 2.47, "reached_bandwidth": 118000000.0, '
+        '"times_left": [{"share": 0.5, "outlook": "ends", "low": 1.0, "expected": 2.0, "high": null, "left": 2.5, '
+        '"ratio": 0.5, "total": 5.0}]}',
         CheckedForecast,
         ForecastJob,
     ),

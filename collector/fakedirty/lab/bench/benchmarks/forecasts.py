@@ -20,12 +20,14 @@ from fakedirty.lab.bench.forecasts import (
     measure_forecast,
 )
 from fakedirty.lab.bench.recommendation_checks import BY, longest_time
+from fakedirty.lab.bench.time_left import TimeLeft
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.qemu import qemu_facts
 
 from .benchmark import Benchmark, BenchmarkOptions
 from .convergence import choose
 from .recommendation_tables import by, recommendation_tables, value_words
+from .time_left import time_left_tables
 from .titled_table import titled_table
 
 
@@ -93,6 +95,13 @@ def forecast_tables(runs: Sequence[CheckedForecast]) -> Iterator[Table]:
     yield table
     yield from (_confusion_matrix(plan, [r for r in bases if r.job.plan == plan and r.judged]) for plan in PLANS)
     yield _error_table(bases)
+    yield from time_left_tables(
+        [
+            (f"{run.job.mix} at {run.job.mbit} Mbit/s, {run.job.plan}", [TimeLeft(**row) for row in run.times_left])
+            for run in bases
+            if run.times_left
+        ]
+    )
     yield from recommendation_tables([run for run in runs if run.job.change])
 
 
