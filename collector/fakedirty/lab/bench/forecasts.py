@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ class CheckedForecast:
     needed_limit: float | None = None
     value: float | None = None
     reached_bandwidth: float | None = None
-    times_left: Sequence[Mapping[str, Any]] = ()  # rows of TimeLeft; none where there was no end
+    times_left: Sequence[Mapping[str, Any]] = field(default_factory=list)  # rows of TimeLeft; none where there was no end
 
 
 class FrozenForecast:
@@ -235,7 +235,7 @@ def _checked(job: ForecastJob, result: Result, frozen: FrozenForecast, value: fl
         needed_limit=needs.limit_seconds,
         value=value,
         reached_bandwidth=reached_bandwidth(result.migration),
-        times_left=time_left_rows(result.migration, outcome.measured["total-time"] / 1e3) if converged else (),
+        times_left=time_left_rows(result.migration, outcome.measured["total-time"] / 1e3) if converged else [],
     )
 
 
