@@ -130,6 +130,7 @@ def test_a_reader_who_leaves_ends_the_table_only() -> None:
     table = LiveTable(Terminal(file=Closed()))
     with pytest.raises(FakedirtyError, match="nobody reads"):
         table.started(made())
+    table.started(made())  # nothing is written any more
 
 
 def compared(*runs: tuple[str, Migration]) -> dict[str, list[str]]:
