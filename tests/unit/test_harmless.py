@@ -93,6 +93,13 @@ def test_styles_stay_where_they_were() -> None:
     assert out.getvalue() == "\x1b[1ma\x1b[0m\x1b[1;31m\\n\x1b[0m\x1b[1mb\x1b[0m\n"
 
 
+def test_a_style_covers_no_more_than_it_did() -> None:
+    out = io.StringIO()
+    terminal = Terminal(file=out, width=60, force_terminal=True, color_system="standard")
+    terminal.print(Text("a").append("b", "red").append("\n"))
+    assert out.getvalue() == "a\x1b[31mb\x1b[0m\\n\n"
+
+
 def test_a_screen_that_moves_is_still_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.StringIO()
     monkeypatch.setenv("TERM", "xterm")  # on a dumb one no cursor is moved

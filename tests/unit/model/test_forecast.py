@@ -185,3 +185,9 @@ def test_limits_below_a_millisecond_are_none(least: float, words: str) -> None:
 )
 def test_an_estimate_has_its_range_where_that_is_more_than_a_tenth(low: float, high: float | None, words: str) -> None:
     assert estimate_words(Estimate(low, 10.0, high)) == words
+
+
+def test_a_round_that_does_not_see_what_it_leaves_is_taken_to_leave_nothing() -> None:
+    done, _ = played(SILENT, 3)
+    few = [replace(each, dirty_pages=pages, left_pages=None) for each, pages in zip(done, (9, 5, 10), strict=True)]
+    assert [pages for _, pages in dirtying_points(few)] == [5, 10]

@@ -125,6 +125,12 @@ def test_rows_in_which_cpus_were_throttled_have_a_remark() -> None:
     assert not any(entry.flaw for entry in rounds_of(events))
 
 
+def test_a_row_keeps_its_remark_when_cpus_are_throttled_no_more() -> None:
+    throttled = info("active", 1, 9) | {"cpu-throttle-percentage": 20}
+    events = polled(info("none"), info("active", 1), throttled, info("active", 1, 15), info("active", 2, 20))
+    assert [bool(entry.round.remark) for entry in rounds_of(events)] == [True]
+
+
 def test_of_a_cancelled_migration_the_last_pages_are_not_counted_and_the_row_says_so() -> None:
     rounds = rounds_of(polled(info("none"), info("active", 1, 4), info("active", 1, 9), info("cancelled")))
     assert [entry.round.normal_pages for entry in rounds] == [9]
