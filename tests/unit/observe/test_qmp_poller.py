@@ -562,11 +562,27 @@ def test_what_has_no_time_of_now_is_no_other_migration(then: dict[str, Any]) -> 
     assert starts(events) == 1
 
 
-def test_a_migration_whose_first_answer_has_no_time_stays_one() -> None:
+@pytest.mark.parametrize("ms", [0, 400])
+def test_a_migration_whose_first_answer_has_no_time_stays_one(ms: int) -> None:
     events = timed(
-        *((0.5, 0.5, info("none")), (1.0, 1.0, info("wait-unplug")), (2.0, 2.0, info("active", 1, 5, ms=400))),
+        *((0.5, 0.5, info("none")), (1.0, 1.0, info("wait-unplug")), (2.0, 2.0, info("active", 1, 5, ms=ms))),
     )
     assert starts(events) == 1
+
+
+def test_a_migration_that_is_half_a_second_younger_is_another() -> None:
+    """The first began at 1.0 s and was 1 s old; the other began at 1.5 s."""
+    looks = [(2.0, info("active", 1, 5, ms=1000)), (3.0, info("active", 1, 9, ms=1500))]
+    assert starts(timed((0.5, 0.5, info("none")), *((when, when, given) for when, given in looks))) == 2
+
+
+def test_the_time_of_setup_is_remembered() -> None:
+    """An answer in between does not have it."""
+    without = info("active", 1, 7, ms=1900)
+    del without["setup-time"]
+    other = info("active", 1, 9, ms=2900) | {"setup-time": 4}
+    assert starts(polled(info("none"), info("active", 1, 5, ms=900), without, other)) == 2
+    assert starts(polled(info("none"), info("active", 1, 5, ms=900), without, other | {"setup-time": 3})) == 1
 
 
 def test_a_failure_between_two_looks_may_be_that_of_a_snapshot() -> None:

@@ -227,7 +227,9 @@ def test_clients_in_their_handshake_are_disconnected_in_the_end(tmp_path: Path) 
             while not found._beginning:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.05)
+            before = time.monotonic()
             await found.close(PATIENCE)
+            assert time.monotonic() - before < connections.SILENT_SECONDS / 2, "it is not waited for"
             assert link.recv(1) == b""
 
     run(end())

@@ -77,6 +77,11 @@ def test_passwords(checker: ThreadPoolExecutor) -> None:
     assert permitted(found, *wrong) == [False] * len(wrong)
 
 
+def test_a_password_that_is_missing_is_not_an_empty_one(checker: ThreadPoolExecutor) -> None:
+    missing = "Basic " + base64.b64encode(b"one").decode()
+    assert permitted(users(checker, one=""), basic("one", ""), missing) == [True, False]
+
+
 def test_the_scheme_is_written_in_any_case(checker: ThreadPoolExecutor) -> None:
     assert permitted(users(checker, one="secret"), "bAsIc" + basic("one", "secret")[5:]) == [True]
 
