@@ -108,7 +108,7 @@ class CheckedForecast:
     needed_limit: float | None = None
     value: float | None = None
     reached_bandwidth: float | None = None
-    times_left: Sequence[Mapping[str, Any]] = field(default_factory=list)  # rows of TimeLeft; none where there was no end
+    times_left: Sequence[Mapping[str, Any]] = field(default_factory=list)  # rows of TimeLeft
 
 
 class FrozenForecast:
