@@ -291,6 +291,31 @@ def test_the_same_addresses_in_another_network_are_no_proof(
     assert peer.doubt(Link(client, network=meant), meant) is None, "the connection was made in its network"
 
 
+class End(socket.socket):
+    """One end of a TCP connection between addresses that this host does not have."""
+
+    def __init__(self, local: tuple[str, int], remote: tuple[str, int]) -> None:
+        super().__init__(socket.AF_INET6 if ":" in local[0] else socket.AF_INET)
+        self._addresses = local, remote
+
+    def getsockname(self) -> tuple[str, int]:
+        return self._addresses[0]
+
+    def getpeername(self) -> tuple[str, int]:
+        return self._addresses[1]
+
+
+@pytest.mark.parametrize(
+    ("host", "proven"), [("192.0.2.7", True), ("2001:db8::7", True), ("127.255.0.1", False), ("::1", False)]
+)
+def test_an_address_that_all_networks_share_is_a_proof_from_another(host: str, proven: bool, proc: Path) -> None:
+    """Only loopback addresses exist in each network namespace."""
+    ends = (host, 50000), (host, 4444)
+    with End(*ends) as client, End(*reversed(ends)) as accepted:
+        doubts = peer.doubt(Link(client), with_connection(proc, "net:[2]", accepted, client))
+    assert (doubts is None) == proven
+
+
 @LOOPBACK
 def test_another_connection_of_the_process_is_no_proof(tcp: tuple[socket.socket, socket.socket], proc: Path) -> None:
     client, accepted = tcp
