@@ -80,7 +80,7 @@ FAULTS = (
     ("alerts", "fakedirty_stalled_rounds > 0", "fakedirty_stalled_rounds >= 0", "stall"),
     ("alerts", "fakedirty_stalled_rounds > 0", "fakedirty_stalled_rounds > 3", "stall"),
     ("alerts", "_rounds > 0 and fakedirty_migration_active == 1", "_rounds > 0", "stall"),
-    ("alerts", "unless max without (plan)", "unless 2 * max without (plan)", "stall"),
+    ("alerts", "unless max without (plan)", "unless -1 + max without (plan)", "stall"),
     ("alerts", "increase5m > 0.5", "increase5m >= 0.5", "skip"),
     ("alerts", "increase5m > 0.5", "increase5m > 0.52", "skip"),
     ("alerts", "> 10000", "> 9000", "skip"),
