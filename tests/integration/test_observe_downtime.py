@@ -55,9 +55,10 @@ def test_parts_of_both_sides_add_up_to_the_downtime_from_outside(level: Level, t
     assert set(found.counted) == OF_ONE_CLOCK
     saved = [(part.device, part.instance) for part in found.parts if part.kind is PartKind.SAVE]
     loaded = [(part.device, part.instance) for part in found.parts if part.kind is PartKind.LOAD]
-    assert sorted(saved) == sorted(loaded)
+    assert set(loaded) <= set(saved), "some devices have nothing to save, and QEMU reports them too"
     assert len(set(saved)) == len(saved) > 5
-    assert {"timer", "cpu"} <= {device for device, _ in saved}
+    assert len(set(loaded)) == len(loaded) > 5
+    assert {"timer", "cpu"} <= {device for device, _ in loaded}
 
     again = replay(trace, tmp_path / "again").migrations[0]
     assert again.blackout == found
