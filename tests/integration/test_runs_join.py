@@ -18,7 +18,7 @@ from fakedirty.record.halves.half import read_half
 from fakedirty.record.halves.match import match
 from fakedirty.record.manifest import Clock
 from fakedirty.record.recorder import Recorder
-from migrating import SLOW, Notes, capable, observed, pair, wait
+from migrating import CRAWL, SLOW, Notes, capable, observed, pair, wait
 
 BLOCKTIME = ("postcopy-ram", "postcopy-blocktime")
 HOUR = timedelta(hours=1)
@@ -62,7 +62,8 @@ def recorded(
             vm.migrate(max_bandwidth=SLOW, downtime_limit=1)
             vm.wait_for_syncs(3)
             wait(lambda: notes.migrations[0].return_path is not None)
-            if postcopy:
+            if postcopy:  # so slow that the guest waits for pages, and the report is read more than once
+                vm.set(max_postcopy_bandwidth=CRAWL)
                 vm.source.qmp.execute("migrate-start-postcopy")
             vm.converge()
             wait(lambda: len(notes.over) == len(there.over) == 1)

@@ -231,7 +231,8 @@ MIGRATIONS = (
         "ns",
         "how long a thread of the destination waited for a page of the source in postcopy, on average: "
         "`postcopy-latency` of the destination's last query-migrate. QEMU has it since 10.1, with the capability "
-        "`postcopy-blocktime`. `query_migrate` also has it by vCPU, and its distribution",
+        "`postcopy-blocktime`. Empty also if no thread waited. `query_migrate` also has it by vCPU, and its "
+        "distribution",
     ),
     Column(
         "postcopy_non_vcpu_latency_ns",

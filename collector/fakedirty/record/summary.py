@@ -20,8 +20,8 @@ REPORTED = {
     "transferred_bytes": ("ram", "transferred"),
 }
 
-#: the same, of members that newer releases of QEMU have; at the end of the table
-NEWLY_REPORTED = {
+#: averages that newer releases of QEMU have; QEMU reports 0 where no thread waited
+LATENCIES = {
     "postcopy_latency_ns": ("postcopy-latency",),
     "postcopy_non_vcpu_latency_ns": ("postcopy-non-vcpu-latency",),
 }
@@ -76,7 +76,7 @@ def summary(run_id: str, migration: Migration, clock: Clock) -> dict[str, object
         "postcopy_marked_pages": migration.reported("postcopy", "marked"),
         **_switchover(migration),
         "remaining_bytes": migration.remaining_bytes,
-        **{column: migration.reported(*path) for column, path in NEWLY_REPORTED.items()},
+        **{column: migration.reported(*path) or None for column, path in LATENCIES.items()},
         "return_path": migration.return_path,
         "totals_reason": None if totals is None else totals.reason,
         "joined_late": migration.partial,

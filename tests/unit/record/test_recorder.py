@@ -130,7 +130,11 @@ NEW_WORDS = {"remaining": 4096, "postcopy-latency": 380_000, "postcopy-non-vcpu-
 
 @pytest.mark.parametrize(
     ("reported", "expected"),
-    [(NEW_WORDS, (4096, 380_000, 1_250_000)), ({"remaining": 0}, (0, None, None)), ({}, (None, None, None))],
+    [
+        (NEW_WORDS, (4096, 380_000, 1_250_000)),
+        ({"remaining": 0, "postcopy-latency": 0}, (0, None, None)),
+        ({}, (None, None, None)),
+    ],
     ids=["a newer release", "nothing left", "an older release"],
 )
 def test_words_of_newer_releases_are_columns_at_the_end(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from fakedirty.format.numbers import size
+from fakedirty.format.numbers import UNSEEN, size
 from fakedirty.model.migration import Migration
 
 MOST_PAGES = 0.9  # the share of pages that the line of the distribution is about
@@ -16,12 +16,12 @@ def postcopy_numbers(migration: Migration) -> Iterable[tuple[str, str]]:
     remaining = migration.remaining_bytes
     if remaining is not None and migration.state != "completed":
         yield "left to send, with devices", size(remaining)
-    if (latency_ns := migration.reported("postcopy-latency")) is not None:
+    if latency_ns := migration.reported("postcopy-latency"):  # QEMU reports 0 where no thread waited
         yield "postcopy, wait for a page", latency(latency_ns)
-    if (latency_ns := migration.reported("postcopy-non-vcpu-latency")) is not None:
+    if latency_ns := migration.reported("postcopy-non-vcpu-latency"):
         yield "of threads that are no vCPU", latency(latency_ns)
-    if (by_vcpu := _counts(migration, "postcopy-vcpu-latency")) is not None:
-        yield "of each vCPU", ", ".join(map(latency, by_vcpu))
+    if (by_vcpu := _counts(migration, "postcopy-vcpu-latency")) is not None and any(by_vcpu):
+        yield "of each vCPU", ", ".join(latency(ns) if ns else UNSEEN for ns in by_vcpu)
     if (counts := _counts(migration, "postcopy-latency-dist")) is not None and any(counts):
         yield f"{MOST_PAGES:.0%} of the pages took less than", latency(most_took_ns(counts))
 
