@@ -64,11 +64,13 @@ def _left(left: Estimate) -> str:
 
     >>> _left(Estimate(9.2, 12.1, 20.4)), _left(Estimate(0, 12.1, None)), _left(Estimate(299, 300, 301))
     ('about 12 s left (9 s to 20 s)', 'about 12 s left (at best 0 s)', 'about 5 min left')
+    >>> _left(Estimate(0, 0.2, 0.3)), _left(Estimate(0, 0.2, 4))
+    ('less than 1 s left', 'less than 1 s left (0 s to 4 s)')
     """
-    words = f"about {_rounded(left.expected)} left"
+    words = "less than 1 s left" if round(left.expected) < 1 else f"about {_rounded(left.expected)} left"
     if left.high is None:
         return f"{words} (at best {_rounded(left.low)})"
-    if left.high - left.low < NARROW * left.expected:
+    if round(left.high) < 1 or left.high - left.low < NARROW * left.expected:
         return words
     return f"{words} ({_rounded(left.low)} to {_rounded(left.high)})"
 
@@ -95,9 +97,11 @@ def stall_words(of: Stretch | None) -> str:
 def dirty_rate_words(pages: float) -> str:
     """A rate of pages.
 
-    >>> dirty_rate_words(31_234)
-    '31.2k pages/s'
+    >>> dirty_rate_words(31_234), dirty_rate_words(0.2), dirty_rate_words(0)
+    ('31.2k pages/s', 'under 1 page/s', '0 pages/s')
     """
+    if 0 < pages < 1:
+        return "under 1 page/s"
     return f"{compact(pages)} pages/s"
 
 
