@@ -19,8 +19,8 @@ from .log_output import log_output
 from .printing import print_notice
 from .standard_streams import harmless_streams, show_fault
 
-#: each subcommand with its line in ``--help``. It is a module of `cli/commands` by the same name, with _ for -, which is
-#: imported when it is called; it has NAME, HELP, add_arguments(parser), run(arguments) -> exit status, and perhaps EPILOG
+#: each subcommand with its line in ``--help``. It is a module of `cli/commands` by the same name, with _ for -. It is
+#: imported when it is called, and has NAME, HELP, add_arguments(parser), run(arguments) -> exit status, perhaps EPILOG
 COMMANDS = {
     "doctor": "check what can be observed on this machine, and what is missing",
     "observe": "observe migrations of a running QEMU: table, files, metrics",

@@ -19,10 +19,12 @@ OPEN = "?"  # an estimate has no upper end
 def what_if_parts(found: WhatIf) -> list[Table | Text]:
     """The parts of the report: a table, and the assumptions."""
     recorded = found.recorded
-    table = Table(title=f"{recorded.vm} {recorded.migration_id}", title_justify="left", title_style="bold")
+    table = Table(
+        title=f"{recorded.vm} {recorded.migration_id}: {recorded.outcome}", title_justify="left", title_style="bold"
+    )
     for head in ("settings", "total s", "downtime ms", "sent"):
         table.add_column(head, justify="left" if head == "settings" else "right")
-    table.add_row(f"{RECORDED}: {recorded.outcome}", *_recorded(recorded), end_section=True)
+    table.add_row(RECORDED, *_recorded(recorded), end_section=True)
     table.add_row(PLAYED, *_predicted(found.played))
     for each in found.variants:
         table.add_row(settings_text(each.variant), *_predicted(each))

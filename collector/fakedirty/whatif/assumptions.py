@@ -15,8 +15,8 @@ from .variants import Variant
 def pages_assumed(migration: Migration, history: PageHistory, guest: GuestPages) -> Iterator[str]:
     """What is assumed of the guest's pages."""
     yield (
-        f"{guest.intervals} intervals show which of {guest.pages:,} pages were written in them: {guest.never_written:,} in "
-        f"none, {guest.always_written:,} in all, so that nothing bounds the rate of these from above"
+        f"{guest.intervals} intervals show which of {guest.pages:,} pages were written: {guest.never_written:,} "
+        f"in none, {guest.always_written:,} in all, so that nothing bounds the rate of these from above"
     )
     if flaws := [visits.flaw for visits in history.rounds if visits.flaw]:
         yield f"{len(flaws)} rounds show nothing: {'; '.join(flaws)}"

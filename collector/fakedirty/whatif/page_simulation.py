@@ -30,9 +30,11 @@ Numbers = npt.NDArray[np.float64]
 # Rounds without less to send than any before, until there is no end: more than in the model of the verdict, because
 # the pages that a round leaves are others each time, and some leave the changed ones.
 PATIENCE_ROUNDS = 10
+ROUNDING = 1e-9  # seconds, of sums over all pages
 NEVER = 1e-9  # a page that is dirty with a smaller probability is clean
 # The look at dirty pages by which a QEMU with the patch series decides on the switchover (fake-dirty-look.c)
 LOOK_PAGES, LOOK_SECONDS, LOOK_DEVIATIONS = 4096, 5e-3, 3.0
+OPPOSITE: dict[Bound, Bound] = {"low": "high", "expected": "expected", "high": "low"}  # the fastest link is the best
 GUESSES = 2  # of the moments of visits, where what a page costs depends on when it is visited
 
 
@@ -82,12 +84,12 @@ class _Player:
 
     def __init__(self, guest: GuestPages, costs: PageCosts, variant: Variant, bound: Bound) -> None:
         self._guest, self._costs, self._variant, self._bound = guest, costs, variant, bound
-        best: Bound = {"low": "high", "expected": "expected", "high": "low"}[bound]  # the rate that is best is highest
-        self._rate = variant.bandwidth or _of(costs.rate, best)
+        self._rate = variant.bandwidth or _of(costs.rate, OPPOSITE[bound])
         self._hashing, self._delta = _of(costs.hash_seconds, bound), _of(costs.delta_bytes, bound)
         self._speed = 1 - variant.throttle  # of the guest
         self._dirty = np.ones(guest.pages)
         self._visited = np.zeros(guest.pages)  # when, in seconds
+        self._new = np.ones(guest.pages, bool)  # it was never sent
         self._cached = np.zeros(guest.pages)  # the probability that XBZRLE has the page
         self._owners = cache_owners(guest, variant.xbzrle_cache, costs.counted_bytes) if variant.xbzrle_cache else None
         self._now, self._sent, self._round, self._place = 0.0, 0.0, 1, 0
@@ -103,7 +105,7 @@ class _Player:
             order = self._order()
             rest = self._priced(order, skip=skip, aware=aware or not skip)
             counted = float(rest.counted.sum())
-            if counted <= self._variant.limit_seconds:
+            if counted <= self._variant.limit_seconds + ROUNDING:
                 down = float(rest.seconds.sum())
                 return Played(self._now + down, down, self._sent + float(rest.bytes.sum()), self._round)
             waited = 0 if counted < best * (1 - STANDSTILL) else waited + 1
@@ -119,17 +121,18 @@ class _Player:
         ends = np.cumsum(price.seconds)
         # what QEMU counts as left after each page; it looks at the end of each iteration
         left = np.cumsum(price.counted[::-1])[::-1] - price.counted
-        fits = int(np.argmax(left <= self._variant.limit_seconds + 1e-12))
-        looks = max(1, math.ceil(ends[fits] / ITERATION_SECONDS - 1e-9))
+        fits = int(np.argmax(left <= self._variant.limit_seconds + ROUNDING))
+        looks = max(1, math.ceil((ends[fits] - ROUNDING) / ITERATION_SECONDS))
         if self._round > 1 and not aware:
             looks = len(order) + 1  # it does not know what it will skip: the round ends when all is sent
         duration = min(float(ends[-1]), looks * ITERATION_SECONDS)
-        done = len(order) if duration >= ends[-1] else int(np.searchsorted(ends, duration, side="right"))
+        done = int(np.searchsorted(ends, duration + ROUNDING, side="right"))
         sent = order[:done]
         self._remember(sent)
         self._visited[sent] = self._now + ends[:done]
         self._sent += float(price.bytes[:done].sum())
         self._dirty[sent] = 0.0
+        self._new[sent] = False
         if done == len(order):
             last = int(order[-1])
             ends_of_blocks = self._guest.block_ends
@@ -158,7 +161,8 @@ class _Player:
         """
         dirty = self._dirty[order]
         first = self._round == 1
-        zero = (self._guest.zero_first if first else self._guest.zero_again)[order]
+        new = self._new[order]
+        zero = np.where(new, self._guest.zero_first[order], self._guest.zero_again[order])
         compares = not first and (skip or self._owners is not None)
         changed = np.ones(len(order))
         seconds = np.zeros(len(order))
@@ -166,7 +170,7 @@ class _Player:
             if compares:
                 moments = self._now + np.cumsum(seconds)
                 since = np.maximum(moments - self._visited[order], 0.0) * self._speed
-                changed = self._guest.changed(order, since, self._bound)
+                changed = np.where(new, 1.0, self._guest.changed(order, since, self._bound))
             size = self._sizes(order, changed, skip=skip, first=first)
             on_link = dirty * ((1 - zero) * size + zero * ZERO_BYTES * (changed if skip else 1.0))
             work = dirty * (self._hashing * (int(skip) + int(compares and self._owners is not None)))

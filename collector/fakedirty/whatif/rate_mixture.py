@@ -23,9 +23,12 @@ Indexes = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Bound = Literal["low", "expected", "high"]
 
-GRID_RATES = 48  # between the ends
-# Nothing is told apart below a fiftieth of an event in all intervals, and above a thousand events in the shortest one.
-SLOWEST, FASTEST = 0.02, 1000.0
+GRID_RATES = 96  # between the ends
+# Nothing is told apart below a twentieth of an event in all intervals, and above 200 events in the shortest one.
+SLOWEST, FASTEST = 0.05, 200.0
+# Where nothing bounds a rate from above, the page is expected to be written at once, as the verdict expects it: infinity
+# begins with so many times the weight of all other rates. Bounds are computed without that.
+AT_ONCE = 10.0
 RESOLUTION = 0.02  # lengths of intervals that differ by less are the same, unless more is said
 COVERAGE = 0.95  # of the rates that are possible for a page lie between its bounds
 MOST_STEPS, ENOUGH = 500, 1e-7  # of the EM algorithm; the change of the likelihood of a page at which it ends
@@ -79,7 +82,12 @@ class RateMixture:
 
     def quantile(self, share: float) -> Numbers:
         """For each class the lowest rate of the grid below or at which `share` of its rates lie; shape (classes,)."""
-        return self.rates[np.argmax(np.cumsum(self.weights, axis=1) >= share - 1e-9, axis=1)]
+        weights = self.weights.copy()
+        if np.isinf(self.rates[-1]):
+            weights[:, -1] /= AT_ONCE * len(self.rates)
+        sums = np.cumsum(weights, axis=1)
+        lowest: Numbers = self.rates[np.argmax(sums >= share * sums[:, -1:] - 1e-12, axis=1)]
+        return lowest
 
     def _table(self, seconds: Numbers, bound: Bound) -> Numbers:
         """The probability for each class and each time; shape (classes, times)."""
@@ -132,7 +140,9 @@ class IntervalObservations:
         pages = np.bincount(self._classes, minlength=len(self._logs)).astype(np.float64)
         best = self._logs.max(axis=1, keepdims=True)
         likelihoods = np.exp(self._logs - best)
-        shares = np.full(len(self._rates), 1 / len(self._rates))
+        shares = np.ones(len(self._rates))
+        shares[-1] = AT_ONCE * len(shares)
+        shares /= shares.sum()
         before = -np.inf
         for _ in range(most_steps):
             of_class = likelihoods @ shares

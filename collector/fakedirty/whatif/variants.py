@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 from fakedirty.errors import UsageError
@@ -63,19 +63,25 @@ def variants(recorded: Variant, choices: Choices) -> list[Variant]:
         UsageError: a value has no meaning, or there are too many combinations.
     """
     _check(choices)
-    settings = {
+    values = {
         "bandwidth": choices.bandwidths,
         "limit_seconds": choices.limits,
-        "skips": [(mode,) for mode in choices.modes],
+        "skips": choices.modes,
         "xbzrle_cache": choices.caches,
         "throttle": choices.throttles,
     }
-    given = {name: values for name, values in settings.items() if values}
+    given = tuple(name for name, each in values.items() if each)
     if not given:
         return []
     found = [
-        replace(recorded, **dict(zip(given, values, strict=True)), given=tuple(given))
-        for values in product(*given.values())
+        Variant(limit, skips, bandwidth, cache, throttle, given)
+        for bandwidth, limit, skips, cache, throttle in product(
+            choices.bandwidths or [recorded.bandwidth],
+            choices.limits or [recorded.limit_seconds],
+            [(mode,) for mode in choices.modes] or [recorded.skips],
+            choices.caches or [recorded.xbzrle_cache],
+            choices.throttles or [recorded.throttle],
+        )
     ]
     if len(found) > MOST_VARIANTS:
         raise UsageError(f"{len(found)} combinations of settings are more than {MOST_VARIANTS}: give fewer values")

@@ -10,7 +10,7 @@ from pathlib import Path
 from fakedirty.cli.printing import print_json
 from fakedirty.cli.termination import tidy_when_terminated
 from fakedirty.errors import LabError, UsageError
-from fakedirty.lab.bench import compression, convergence
+from fakedirty.lab.bench import compression, convergence, forecasts
 from fakedirty.lab.bench.benchmarks.benchmark import BenchmarkOptions
 from fakedirty.lab.bench.benchmarks.catalogue import BENCHMARKS, REPETITIONS
 from fakedirty.lab.bench.benchmarks.results import Results, run_row
@@ -36,6 +36,7 @@ benchmarks:
   hash          every hash alone, and reading, on the same 1 GiB of pages
   verdict       the forecast after two rounds and the real end, as it is and with skip: mixes of writes at two speeds of
                 the link
+  what-if       one migration recorded with page records, others predicted from it and carried out: the mixes of verdict
   scrape        a scrape of the metrics of 1 to 500 VMs, in the exporter and over HTTP: needs neither QEMU nor root
 
 examples:
@@ -52,6 +53,7 @@ examples:
   fakedirty bench cost --out cost-of-off --repetitions 300 --arm unpatched --arm off
   fakedirty bench overhead --out overhead
   fakedirty bench verdict --out verdicts
+  fakedirty bench what-if --out what-if --mix 60k/5k
   fakedirty bench hash --out hashes --json
   fakedirty bench scrape --out scrape
 
@@ -72,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="the seed of the order; default: 1")
     parser.add_argument("--qemu", type=Path, help="a QEMU with the patch series; default: the one that was built")
     parser.add_argument("--json", action="store_true", help="print the runs as JSON lines; the tables go to stderr")
-    group = parser.add_argument_group("convergence, compression, hybrid and verdict")
+    group = parser.add_argument_group("convergence, compression, hybrid, verdict and what-if")
     group.add_argument(
         "--time-limit", type=float, default=25.0, metavar="S", help="seconds for each migration; default: 25"
     )
@@ -80,9 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mbit",
         type=float,
         metavar="N",
-        help="Mbit/s of the link, not for verdict; default: 1000, compression and hybrid 400",
+        help="Mbit/s of the link, not for verdict and what-if; default: 1000, compression and hybrid 400",
     )
-    mixes = [mix.name for mix in (*convergence.MIXES, *compression.MIXES)]
+    mixes = list(dict.fromkeys(mix.name for mix in (*convergence.MIXES, *compression.MIXES, *forecasts.MIXES)))
     treatments = list(dict.fromkeys(each.name for each in (*CONVERGENCE, *COMPRESSION_TREATMENTS)))
     group.add_argument("--mix", action="append", choices=mixes, help="this mix alone; default: all")
     group.add_argument("--treatment", action="append", choices=treatments, help="this treatment alone; default: all")
