@@ -31,7 +31,7 @@ Numbers = npt.NDArray[np.float64]
 # the pages that a round leaves are others each time, and some leave the changed ones.
 PATIENCE_ROUNDS = 10
 ROUNDING = 1e-9  # seconds, of sums over all pages
-NEVER = 1e-9  # a page that is dirty with a smaller probability is clean
+NEVER = 1e-6  # a page that is dirty with a smaller probability is clean
 # The look at dirty pages by which a QEMU with the patch series decides on the switchover (fake-dirty-look.c)
 LOOK_PAGES, LOOK_SECONDS, LOOK_DEVIATIONS = 4096, 5e-3, 3.0
 OPPOSITE: dict[Bound, Bound] = {"low": "high", "expected": "expected", "high": "low"}  # the fastest link is the best

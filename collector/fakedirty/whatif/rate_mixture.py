@@ -3,11 +3,12 @@
 The model: events of page `p` are a Poisson process of rate ``λ_p``, so an interval of `t` seconds has one with
 probability ``1 - exp(-λ_p t)``. An interval does not show how many there were: rates are interval-censored. A page
 with an event in every interval may have any higher rate, and a page with none may have any lower one. So rates are not
-estimated page by page: their distribution over all pages is, by maximum likelihood on a grid of rates that has 0 and
-infinity at its ends (Laird, 1978; the EM algorithm). Each page then has the distribution of rates that its own
-intervals leave possible.
+estimated page by page: the distribution of rates among neighbours is, by maximum likelihood on a grid of rates that has
+0 and infinity at its ends (Laird, 1978; the EM algorithm). Each page then has the distribution of rates that its own
+intervals leave possible. Pages far apart have distributions of their own, because rates differ by place, and so do the
+intervals: QEMU's scan passes neighbours in the same rounds.
 
-Pages with the same intervals and events form a class, and are computed once.
+Neighbours with the same intervals and events form a class, and are computed once.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ Bound = Literal["low", "expected", "high"]
 GRID_RATES = 96  # between the ends
 # Nothing is told apart below a twentieth of an event in all intervals, and above 200 events in the shortest one.
 SLOWEST, FASTEST = 0.05, 200.0
-# Where nothing bounds a rate from above, the page is expected to be written at once, as the verdict expects it: infinity
+# Where nothing bounds a rate from above, the page is expected to be written at once, as the verdict expects: infinity
 # begins with so many times the weight of all other rates. Bounds are computed without that.
 AT_ONCE = 10.0
 RESOLUTION = 0.02  # lengths of intervals that differ by less are the same, unless more is said
 COVERAGE = 0.95  # of the rates that are possible for a page lie between its bounds
 MOST_STEPS, ENOUGH = 500, 1e-7  # of the EM algorithm; the change of the likelihood of a page at which it ends
+NEIGHBOURS = 512  # pages that share a distribution: 2 MiB of memory
 LENGTHS = 64  # to which the lengths of one call are rounded
 
 
@@ -112,8 +114,9 @@ class IntervalObservations:
         self._resolution = resolution
         middle = np.geomspace(SLOWEST / longest, FASTEST / shortest, GRID_RATES)
         self._rates = np.array([0.0, *middle, np.inf])
-        self._classes = np.zeros(pages, np.int64)
-        self._logs = np.zeros((1, len(self._rates)))
+        self._classes = np.arange(pages) // NEIGHBOURS
+        self._places = np.unique(self._classes)  # of each class, which neighbours they are; in ascending order
+        self._logs = np.zeros((len(self._places), len(self._rates)))
 
     def observe(self, at: Indexes, seconds: Numbers, happened: Flags) -> None:
         """Add one interval to each of some pages.
@@ -134,24 +137,26 @@ class IntervalObservations:
         parents, outcome = np.divmod(found, outcomes.shape[1] + 1)
         updates = np.vstack([np.zeros(len(self._rates)), *map(self._likelihood, *outcomes)])
         self._logs = self._logs[parents] + updates[outcome]
+        self._places = self._places[parents]
 
     def fit(self, most_steps: int = MOST_STEPS) -> RateMixture:
         """The mixture of greatest likelihood."""
-        pages = np.bincount(self._classes, minlength=len(self._logs)).astype(np.float64)
-        best = self._logs.max(axis=1, keepdims=True)
-        likelihoods = np.exp(self._logs - best)
-        shares = np.ones(len(self._rates))
-        shares[-1] = AT_ONCE * len(shares)
-        shares /= shares.sum()
+        pages = np.bincount(self._classes, minlength=len(self._logs)).astype(np.float64)[:, None]
+        likelihoods = np.exp(self._logs - self._logs.max(axis=1, keepdims=True))
+        begins = np.flatnonzero(np.diff(self._places, prepend=-1))  # the first class of each place
+        of_place = np.add.reduceat(pages, begins)
+        shares = np.ones((len(begins), len(self._rates)))
+        shares[:, -1] = AT_ONCE * len(self._rates)
+        shares /= shares.sum(axis=1, keepdims=True)
         before = -np.inf
         for _ in range(most_steps):
-            of_class = likelihoods @ shares
-            now = float(pages @ np.log(of_class)) / max(1.0, pages.sum())
+            of_class = (likelihoods * shares[self._places]).sum(axis=1, keepdims=True)
+            now = float((pages * np.log(of_class)).sum()) / len(self._classes)
             if now - before < ENOUGH:
                 break
             before = now
-            shares = shares * (likelihoods.T @ (pages / of_class)) / max(1.0, pages.sum())
-        weights = likelihoods * shares
+            shares *= np.add.reduceat(likelihoods * (pages / of_class), begins) / of_place
+        weights = likelihoods * shares[self._places]
         return RateMixture(self._rates, weights / weights.sum(axis=1, keepdims=True), self._classes)
 
     def _likelihood(self, step: int, happened: int) -> Numbers:
