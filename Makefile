@@ -85,7 +85,7 @@ $(VENV)/ready: pyproject.toml
 	    echo "make: python3 has to be Python 3.11 or newer; found: $$("$${python:-false}" --version 2>&1 || echo none)" >&2
 	    exit 1
 	fi
-	echo "installing Python packages into $(VENV), which is made of $$python"
+	echo "installing Python packages into $(VENV), which is made of $$python: 1 GB, a minute or more"
 	"$$python" -m venv $$options $(VENV)
 	$(VENV)/bin/pip install -q --disable-pip-version-check -e '.[test,dashboards]'
 	touch $@

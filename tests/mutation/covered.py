@@ -32,13 +32,13 @@ class Covered:
     def of(self, mutation: Mutation) -> list[str]:
         """The tests that execute a line of the mutation's statement, those that are likely to notice it first.
 
-        What is executed when the module is imported has no test of its own: then all tests of the module, or of its
-        room.
+        What is executed when the module is imported, perhaps by the one test that was the first to need it, has no test
+        of its own: then all tests of the module, or of its room.
         """
         lines = self.files.get(mutation.path, {})
         first, last = mutation.lines
         found = set().union(*(lines.get(line, set()) for line in range(first, last + 1)))
-        if not found:
+        if not found or mutation.imported:
             found = set().union(*lines.values())
         if not found:
             found = {test for test in self.seconds if test.startswith(_room(mutation.path))}

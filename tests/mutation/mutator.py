@@ -71,6 +71,11 @@ class Mutation:
     number: int = 0
 
     @property
+    def imported(self) -> bool:
+        """Whether it is executed when the module is imported: at its top, or in the body of a class."""
+        return self.function.rpartition(".")[2].lstrip("_")[:1].isupper() or not self.function
+
+    @property
     def id(self) -> str:
         """Stays the same while the line stays: a change elsewhere in the file does not change it."""
         parts = (self.path, self.function, self.line, self.kind, self.old, self.new, str(self.number))

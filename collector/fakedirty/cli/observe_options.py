@@ -10,8 +10,8 @@ from pathlib import Path
 
 from fakedirty.errors import UsageError
 from fakedirty.observe.bpf.buffer_sizes import with_page_ring
-from fakedirty.observe.host import levels
-from fakedirty.service.config import Metrics
+from fakedirty.observe.host.levels import LEVELS
+from fakedirty.service.config import BEST, Metrics
 from fakedirty.service.options import ConfigurationSource, Options, path_of
 from fakedirty.web.access import check_access
 from fakedirty.web.address import parse_address
@@ -43,19 +43,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--level",
-        choices=[str(level) for level in levels.LEVELS],
-        help="the level to observe at; default: the highest that is possible",
+        choices=[BEST, *map(str, LEVELS)],
+        help=f"the level to observe at; {BEST}, the default, is the highest that is possible",
     )
     parser.add_argument(
         "--hold-socket",
-        action="store_true",
-        default=None,
+        action=argparse.BooleanOptionalAction,
         help="at level qmp, keep the connection to a QMP socket open, so that short rounds can be told apart; no other "
         "client can use the socket then (without this option it is used for a moment, once a second)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="record into DIR/<vm>/<start>-<migration>/")
     parser.add_argument(
-        "--pages", action="store_true", default=None, help="record every visited page too (not at level qmp)"
+        "--pages", action=argparse.BooleanOptionalAction, help="record every visited page too (not at level qmp)"
     )
     parser.add_argument(
         "--sample",
@@ -81,8 +80,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--insecure-listen",
-        action="store_true",
-        default=None,
+        action=argparse.BooleanOptionalAction,
         help="serve everybody on an address that is not a loopback address, without TLS and users",
     )
     for name in REPLACED:

@@ -1,1 +1,1 @@
-"""Observe running QEMUs: probes or QMP make records of a trace, and readers make events of the model of them."""
+"""Observe running QEMUs: probes or QMP produce trace records, and readers decode them into events of the model."""

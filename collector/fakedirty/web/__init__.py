@@ -1,1 +1,1 @@
-"""The web server: addresses, TLS, users and clients. It knows no metrics and no page; they give it routes."""
+"""The web server: addresses, TLS, users and clients. It imports no metrics and no page: they give it their routes."""

@@ -73,12 +73,14 @@ def variants(recorded: Variant, choices: Choices) -> list[Variant]:
     given = tuple(name for name, each in values.items() if each)
     if not given:
         return []
+    bandwidths: Sequence[float | None] = choices.bandwidths or (recorded.bandwidth,)
+    modes: Sequence[tuple[bool, ...]] = [(mode,) for mode in choices.modes] or [recorded.skips]
     found = [
         Variant(limit, skips, bandwidth, cache, throttle, given)
         for bandwidth, limit, skips, cache, throttle in product(
-            choices.bandwidths or [recorded.bandwidth],
+            bandwidths,
             choices.limits or [recorded.limit_seconds],
-            [(mode,) for mode in choices.modes] or [recorded.skips],
+            modes,
             choices.caches or [recorded.xbzrle_cache],
             choices.throttles or [recorded.throttle],
         )

@@ -104,10 +104,21 @@ def test_tests_that_execute_the_lines_are_chosen_nearest_and_shortest_first() ->
         seconds={"tests/unit/cli/a": 0.1, "tests/unit/model/b": 3.0, "tests/unit/model/c": 2.0},
         failed={"tests/unit/model/e"},
     )
-    executed = Mutation(path, "", (1, 2), 0, 1, "a", "b", "kind", "line")
+    executed = Mutation(path, "Round.valid", (1, 2), 0, 1, "a", "b", "kind", "line")
     assert covered.of(executed) == ["tests/unit/model/c", "tests/unit/model/b", "tests/unit/cli/a"]
-    imported = Mutation(path, "", (5, 5), 0, 1, "a", "b", "kind", "line")
-    assert set(covered.of(imported)) == {"tests/unit/model/d", *covered.of(executed)}
+    unseen = Mutation(path, "Round.valid", (5, 5), 0, 1, "a", "b", "kind", "line")
+    assert set(covered.of(unseen)) == {"tests/unit/model/d", *covered.of(executed)}
+
+
+@pytest.mark.parametrize("function", ["", "Round", "_Round"])
+def test_whatever_test_came_first_all_tests_of_a_module_see_its_import(function: str) -> None:
+    path = "collector/fakedirty/model/round.py"
+    covered = Covered(
+        files={path: {2: {"tests/unit/cli/a"}, 9: {"tests/unit/model/d"}}},
+        seconds={"tests/unit/cli/a": 0.1, "tests/unit/model/d": 3.0},
+    )
+    imported = Mutation(path, function, (2, 2), 0, 1, "a", "b", "kind", "line")
+    assert covered.of(imported) == ["tests/unit/model/d", "tests/unit/cli/a"]
 
 
 def test_every_security_check_that_is_named_is_there() -> None:

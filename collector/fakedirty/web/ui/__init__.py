@@ -1,1 +1,1 @@
-"""The daemon's own page: migrations of this host in a browser, for where there is no Grafana."""
+"""The web page: the migrations of this host in a browser, for hosts without Grafana."""

@@ -30,7 +30,7 @@ class Judged:
     @property
     def error(self) -> float | None:
         """The error of the expected total time, as a share of the real one; None unless there are both."""
-        expected, real = self.predicted and self.predicted[1], self.run.total_seconds
+        expected, real = None if self.predicted is None else self.predicted[1], self.run.total_seconds
         return None if expected is None or real is None else expected / real - 1
 
     @property
