@@ -46,5 +46,6 @@ def settings_assumed(migration: Migration, costs: PageCosts, played: Sequence[Va
             if costs.deltas_weighed
             else "the sizes of XBZRLE's deltas are not on record: a whole page is expected, and a header at best"
         )
+        yield "a comparison with the cache of XBZRLE takes as long as a hash, and no time at best"
     if any(each.throttle for each in played):
         yield "a throttled guest writes less by the share of its time that it is kept from running, from the start"

@@ -28,7 +28,7 @@ class PageCosts:
             migration had such pages, and a whole page where not.
         deltas_weighed: that mean was measured.
         zero_seconds: a zero page takes beside its bytes.
-        hash_seconds: a page takes to be copied and hashed, or to be compared with the cache of XBZRLE.
+        hash_seconds: a page takes to be copied and hashed.
         counted_bytes: of a page in QEMU's decision on the switchover.
     """
 

@@ -86,6 +86,7 @@ class _Player:
         self._guest, self._costs, self._variant, self._bound = guest, costs, variant, bound
         self._rate = variant.bandwidth or _of(costs.rate, OPPOSITE[bound])
         self._hashing, self._delta = _of(costs.hash_seconds, bound), _of(costs.delta_bytes, bound)
+        self._comparing = 0.0 if bound == "low" else self._hashing  # with the cache of XBZRLE: not measured
         self._speed = 1 - variant.throttle  # of the guest
         self._dirty = np.ones(guest.pages)
         self._visited = np.zeros(guest.pages)  # when, in seconds
@@ -173,7 +174,7 @@ class _Player:
                 changed = np.where(new, 1.0, self._guest.changed(order, since, self._bound))
             size = self._sizes(order, changed, skip=skip, first=first)
             on_link = dirty * ((1 - zero) * size + zero * ZERO_BYTES * (changed if skip else 1.0))
-            work = dirty * (self._hashing * (int(skip) + int(compares and self._owners is not None)))
+            work = dirty * (self._hashing * skip + self._comparing * (compares and self._owners is not None))
             seconds = on_link / self._rate + work + dirty * zero * self._costs.zero_seconds
         whole = self._costs.counted_bytes / self._rate
         counted = dirty * whole
