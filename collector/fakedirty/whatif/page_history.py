@@ -84,13 +84,12 @@ def read_history(directory: Path, migration: Migration) -> PageHistory:
         raise RecordError(f"{directory} has no bulk round, and so no list of all pages: observe from the start")
     if len(rounds) < 2:
         raise RecordError(f"{directory} has one round: it does not show what the guest writes")
-    names, first = _in_order(dataset, rounds[0])
     chosen = [rounds[0], *rounds[1:][1 - MOST_ROUNDS :]]
     tables = {r.round: _table(dataset, r.round) for r in chosen}
     whole = tables[rounds[0].round]
-    if flaw := _flaw(rounds[0], len(whole)):
+    if flaw := _flaw(rounds[0], len(whole)) or ("" if len(whole) else "it visited no page"):
         raise RecordError(f"the bulk round of {directory} is not whole ({flaw}), so its pages are not all known")
-    space = _Space(names, [first, *tables.values()])
+    space = _Space(_in_order(whole), list(tables.values()))
     history = PageHistory(
         pages=space.pages,
         weight=1.0 if rounds[0].sampled_pages is None else (rounds[0].visited_pages or 0) / space.pages,
@@ -129,13 +128,12 @@ class _Space:
         return positions
 
 
-def _in_order(dataset: ds.Dataset, bulk: Round) -> tuple[list[str], pa.Table]:
-    """The names of the RAM blocks in the order of their first visits, and the records of the bulk round."""
-    table = _table(dataset, bulk.round)
+def _in_order(table: pa.Table) -> list[str]:
+    """The names of the RAM blocks in the order of their first visits in the bulk round."""
     block: Any = table["block"].combine_chunks()
     numbers, rows = np.unique(block.indices.to_numpy(), return_index=True)
     words = block.dictionary.to_pylist()
-    return [words[numbers[place]] for place in np.argsort(rows)], table
+    return [words[numbers[place]] for place in np.argsort(rows)]
 
 
 def _by_block(table: pa.Table) -> list[tuple[str, Indexes]]:

@@ -27,9 +27,9 @@ Bound = Literal["low", "expected", "high"]
 GRID_RATES = 96  # between the ends
 # Nothing is told apart below a twentieth of an event in all intervals, and above 200 events in the shortest one.
 SLOWEST, FASTEST = 0.05, 200.0
-# Where nothing bounds a rate from above, the page is expected to be written at once, as the verdict expects: infinity
-# begins with so many times the weight of all other rates. Bounds are computed without that.
-AT_ONCE = 10.0
+# Where intervals do not tell rates apart, a page is expected to be written at once or never, as the working set of the
+# verdict is: 0 and infinity begin with so many times the weight of all other rates. Bounds are computed without that.
+AT_ENDS = 10.0
 RESOLUTION = 0.02  # lengths of intervals that differ by less are the same, unless more is said
 COVERAGE = 0.95  # of the rates that are possible for a page lie between its bounds
 MOST_STEPS, ENOUGH = 500, 1e-7  # of the EM algorithm; the change of the likelihood of a page at which it ends
@@ -84,10 +84,8 @@ class RateMixture:
 
     def quantile(self, share: float) -> Numbers:
         """For each class the lowest rate of the grid below or at which `share` of its rates lie; shape (classes,)."""
-        weights = self.weights.copy()
-        if np.isinf(self.rates[-1]):
-            weights[:, -1] /= AT_ONCE * len(self.rates)
-        sums = np.cumsum(weights, axis=1)
+        ends = (self.rates == 0) | np.isinf(self.rates)
+        sums = np.cumsum(self.weights / np.where(ends, AT_ENDS * len(self.rates), 1.0), axis=1)
         lowest: Numbers = self.rates[np.argmax(sums >= share * sums[:, -1:] - 1e-12, axis=1)]
         return lowest
 
@@ -146,7 +144,7 @@ class IntervalObservations:
         begins = np.flatnonzero(np.diff(self._places, prepend=-1))  # the first class of each place
         of_place = np.add.reduceat(pages, begins)
         shares = np.ones((len(begins), len(self._rates)))
-        shares[:, -1] = AT_ONCE * len(self._rates)
+        shares[:, [0, -1]] = AT_ENDS * len(self._rates)
         shares /= shares.sum(axis=1, keepdims=True)
         before = -np.inf
         for _ in range(most_steps):

@@ -56,7 +56,8 @@ def passes(history: PageHistory) -> Iterator[Pass]:
 def _after(history: PageHistory, visits: RoundVisits, later: Sequence[RoundVisits]) -> tuple[int, bool]:
     """Where the next round begins, and whether it begins at a new RAM block: the round then left nothing.
 
-    Of both places that are possible, the one is taken from which the next visits are in the order of the scan.
+    Of both places that are possible, the one is taken from which the next visits are in the order of the scan. If both
+    are, the counts of the round decide.
     """
     if not len(visits.at):
         return 0, False
@@ -65,7 +66,7 @@ def _after(history: PageHistory, visits: RoundVisits, later: Sequence[RoundVisit
     places = [(last + 1) % history.pages, end % history.pages]
     following = next((each.at for each in later if len(each.at)), np.zeros(0, np.int64))
     steps_back = [int((np.diff(_offsets(following, place, history.pages)) < 0).sum()) for place in places]
-    emptied = steps_back[1] < steps_back[0]
+    emptied = steps_back[1] < steps_back[0] or (steps_back[1] == steps_back[0] and visits.round.left_pages == 0)
     return places[emptied], emptied
 
 
