@@ -45,7 +45,7 @@ UNITDIR ?= /etc/systemd/system
 STATEDIR ?= /var/lib/fakedirty
 
 .PHONY: install uninstall
-.PHONY: help setup packages test-packages long-packages qemu-packages qemu guests demo documents fuzz fuzz-broken bench-convergence bench-compression bench-hybrid bench-cost bench-scaling bench-overhead bench-scrape bench-verdict campaign-quick qemu-check qemu-sanitizers dashboards test lint unit integration mutation check-long clean
+.PHONY: help setup packages test-packages long-packages qemu-packages qemu guests demo documents fuzz fuzz-broken bench-convergence bench-compression bench-hybrid bench-cost bench-scaling bench-overhead bench-scrape bench-verdict bench-what-if campaign-quick qemu-check qemu-sanitizers dashboards test lint unit integration mutation check-long clean
 
 help:  ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -186,6 +186,9 @@ bench-scrape: $(VENV)/ready  ## measure a scrape of the metrics of 1 to 500 VMs 
 
 bench-verdict: setup  ## compare forecasts and recommendations with what happened (more than an hour; resumes)
 	@$(FAKEDIRTY) bench verdict --out runs/bench-verdict
+
+bench-what-if: setup  ## compare what page records predict with what happened (about 30 minutes; resumes)
+	@$(FAKEDIRTY) bench what-if --out runs/bench-what-if
 
 campaign-quick: setup  ## run the smallest campaign, from its file to its tables (under three minutes; resumes)
 	@if [[ -e runs/campaign-quick/campaign.json ]]; then

@@ -19,12 +19,13 @@ from .log_output import log_output
 from .printing import print_notice
 from .standard_streams import harmless_streams, show_fault
 
-#: each subcommand with its line in ``--help``. It is a module of `cli/commands` by the same name, imported when it is
-#: called; the module has NAME, HELP, add_arguments(parser), run(arguments) -> exit status, and perhaps EPILOG
+#: each subcommand with its line in ``--help``. It is a module of `cli/commands` by the same name, with _ for -. It is
+#: imported when it is called, and has NAME, HELP, add_arguments(parser), run(arguments) -> exit status, perhaps EPILOG
 COMMANDS = {
     "doctor": "check what can be observed on this machine, and what is missing",
     "observe": "observe migrations of a running QEMU: table, files, metrics",
     "pages": "evaluate page records: hot pages, streaks, RAM blocks, duplicates, a picture of RAM",
+    "what-if": "play a recorded migration again with other settings: bandwidth, downtime limit, mode",
     "replay": "make tables and files from a recorded trace",
     "status": "show which QEMUs the service of this host observes",
     "watch": "watch the migrations of this host while they run, with the verdict on each",
@@ -126,8 +127,13 @@ def parser_for(wanted: str | None) -> tuple[argparse.ArgumentParser, ModuleType 
     return parser, command
 
 
+def module_of(name: str) -> str:
+    """The name of the module of a command."""
+    return name.replace("-", "_")
+
+
 def _command(name: str) -> ModuleType:
-    module = f"fakedirty.cli.commands.{name}"
+    module = f"fakedirty.cli.commands.{module_of(name)}"
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fakedirty import __version__
 from fakedirty.cli import main as frame
-from fakedirty.cli.main import COMMANDS, main
+from fakedirty.cli.main import COMMANDS, main, module_of
 from fakedirty.errors import FakedirtyError, LabError, UsageError
 
 
@@ -21,7 +21,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_its_parts_and_is_called_what_it_calls_itself(name: str) -> None:
-    module = importlib.import_module(f"fakedirty.cli.commands.{name}")
+    module = importlib.import_module(f"fakedirty.cli.commands.{module_of(name)}")
     assert (name, COMMANDS[name]) == (module.NAME, module.HELP)
     assert callable(module.add_arguments)
     assert callable(module.run)
@@ -33,7 +33,7 @@ def test_no_command_is_left_out() -> None:
         for path in Path(frame.__file__).parent.rglob("*.py")
         if "\ndef add_arguments(" in path.read_text() and path.stem != "main"
     }
-    assert found == set(COMMANDS)
+    assert found == set(map(module_of, COMMANDS))
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import rooms
 from documents import broken_links, commands, inline
-from fakedirty.cli.main import COMMANDS
+from fakedirty.cli.main import COMMANDS, module_of
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -78,7 +78,7 @@ def test_commands_are_ones(command: str) -> None:
     assert subcommand in COMMANDS
     if words:
         parser = argparse.ArgumentParser()
-        importlib.import_module(f"fakedirty.cli.commands.{subcommand}").add_arguments(parser)
+        importlib.import_module(f"fakedirty.cli.commands.{module_of(subcommand)}").add_arguments(parser)
         parser.parse_args(words)
 
 

@@ -21,6 +21,7 @@ LAYERS = (
     ("observe/host",),
     ("observe/bpf",),
     ("observe", "record", "web", "grafana"),
+    ("whatif",),
     ("lab/guests", "export", "record/halves", "show"),
     ("lab", "web/ui"),
     ("lab/fuzz/plans", "lab/bench", "service"),

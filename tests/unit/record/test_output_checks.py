@@ -40,6 +40,7 @@ FILES = {
     ("observe", "--record"): ["--pid", "1"],
     ("runs export", "file"): ["/nonexistent"],
     ("pages", "--picture"): ["/nonexistent"],
+    ("what-if", "--out"): ["/nonexistent"],
     ("watch", "--svg"): ["--control", "/nonexistent"],
 }
 #: written, too: beside a socket that is made, and below a campaign that was begun
@@ -49,7 +50,7 @@ READ = {
     *((leaf, "--qmp") for leaf in ("doctor", "observe", "mode")),
     *((leaf, "--control") for leaf in ("status", "watch", "mode")),
     *((leaf, "--qemu") for leaf in ("demo", "fuzz", "bench", "campaign run")),
-    *((leaf, "path") for leaf in ("pages", "runs list", "runs export")),
+    *((leaf, "path") for leaf in ("pages", "what-if", "runs list", "runs export")),
     *((leaf, "--in") for leaf in ("runs show", "runs compare")),
     ("runs join", "paths"),
     *(("observe", f"--{name}") for name in ("config", "web-config")),

@@ -36,6 +36,7 @@ benchmarks:
   hash          every hash alone, and reading, on the same 1 GiB of pages
   verdict       the forecast after two rounds and the real end, as it is and with skip: mixes of writes at two speeds of
                 the link; and runs with 15 % more and 15 % less than the forecast recommends
+  what-if       one migration recorded with page records, others predicted from it and carried out: the mixes of verdict
   scrape        a scrape of the metrics of 1 to 500 VMs, in the exporter and over HTTP: needs neither QEMU nor root
 
 examples:
@@ -53,6 +54,7 @@ examples:
   fakedirty bench overhead --out overhead
   fakedirty bench verdict --out verdicts
   fakedirty bench verdict --out verdict --mix 10k/5k
+  fakedirty bench what-if --out what-if --mix 60k/5k
   fakedirty bench hash --out hashes --json
   fakedirty bench scrape --out scrape
 
@@ -73,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="the seed of the order; default: 1")
     parser.add_argument("--qemu", type=Path, help="a QEMU with the patch series; default: the one that was built")
     parser.add_argument("--json", action="store_true", help="print the runs as JSON lines; the tables go to stderr")
-    group = parser.add_argument_group("convergence, compression, hybrid and verdict")
+    group = parser.add_argument_group("convergence, compression, hybrid, verdict and what-if")
     group.add_argument(
         "--time-limit", type=float, default=25.0, metavar="S", help="seconds for each migration; default: 25"
     )
@@ -81,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mbit",
         type=float,
         metavar="N",
-        help="Mbit/s of the link, not for verdict; default: 1000, compression and hybrid 400",
+        help="Mbit/s of the link, not for verdict and what-if; default: 1000, compression and hybrid 400",
     )
     every = (*convergence.MIXES, *compression.MIXES, *forecasts.MIXES)
     mixes = list(dict.fromkeys(mix.name for mix in every))

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fakedirty.cli.page_recording import page_recording
 from fakedirty.cli.printing import print_json
 from fakedirty.errors import MissingError, UsageError
-from fakedirty.record.load import load
 from fakedirty.record.output_checks import check_file
 from fakedirty.record.page_study import PageStudy, Picture, study
-from fakedirty.record.pages import pages_of
 from fakedirty.show.page_study import page_study_parts
 from fakedirty.show.ram_map import draw
 from fakedirty.show.terminal import Terminal
@@ -45,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate the records, and print or draw the result."""
     if arguments.picture is not None:
         check_file(arguments.picture, "--picture")
-    directory = _directory(arguments.path)
+    directory = page_recording(arguments.path)
     terminal = Terminal()
     wide = STRETCHES if arguments.picture or arguments.json else max(8, terminal.width - 9)
     found = study(directory, hot=arguments.hot, columns=wide)
@@ -75,17 +73,3 @@ def _draw(picture: Picture, file: Path) -> None:
         raise MissingError(f"--picture needs the Python module {error.name}, which is not installed") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot draw {file}: {error}") from error
-
-
-def _directory(path: Path) -> Path:
-    """The one migration that is meant; UsageError names them where several have page records."""
-    directories = load(path).directories
-    recorded = [directory for directory in directories if pages_of(directory) is not None]
-    if len(recorded) > 1:
-        raise UsageError(f"{len(recorded)} migrations in {path} have page records; name one: {_listed(recorded)}")
-    return (recorded or directories)[0]
-
-
-def _listed(directories: Sequence[Path]) -> str:
-    shown = [str(directory) for directory in directories[:5]]
-    return ", ".join(shown) + (" …" if len(directories) > 5 else "")

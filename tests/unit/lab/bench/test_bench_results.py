@@ -22,6 +22,7 @@ from fakedirty.lab.bench.hybrid import HybridJob, HybridRun
 from fakedirty.lab.bench.overhead import OverheadJob, OverheadRun
 from fakedirty.lab.bench.scaling import ScalingJob, ScalingRun
 from fakedirty.lab.bench.step_speed import StepJob, StepSpeed
+from fakedirty.lab.bench.what_if import WhatIfJob, WhatIfRun
 
 #: A row of each benchmark, as it has been stored since there is that benchmark, and what it is read as.
 ROWS: tuple[tuple[str, type[Any], type[Any]], ...] = (
@@ -66,6 +67,12 @@ ROWS: tuple[tuple[str, type[Any], type[Any]], ...] = (
     ),
     ('{"repetition": 1, "ns_per_page": {"read": 42.0, "xxh3-64": 57.0}}', HashSpeed, HashJob),
     ('{"repetition": 1, "one_ns": 170.0, "two_ns": 100.0}', StepSpeed, StepJob),
+    (
+        '{"repetition": 1, "mix": "60k/5k", "arm": "recorded", "converged": false, "total_seconds": null, '
+        '"downtime_seconds": null, "memory_equal": true, "predicted": {"skip": [3.5, 4.0, null], "off, 3 s": null}}',
+        WhatIfRun,
+        WhatIfJob,
+    ),
     (
         '{"repetition": 1, "arm": "2 channels", "path_ns": 107.0, "main_ns": 50.0, "channel_ns": 159.0, '
         '"hash_ns": 100.0, "pages": 500000}',

@@ -15,12 +15,14 @@ from .overhead import overhead_benchmark
 from .scaling import scaling_benchmark
 from .scrape_speed import scrape_benchmark
 from .step_speed import step_benchmark
+from .what_if import what_if_benchmark
 
 BENCHMARKS: dict[str, Callable[[BenchmarkOptions], Benchmark]] = {
     "convergence": convergence_benchmark,
     "compression": compression_benchmark,
     "hybrid": hybrid_benchmark,
     "verdict": forecast_benchmark,
+    "what-if": what_if_benchmark,
     "cost": cost_benchmark,
     "overhead": overhead_benchmark,
     "hash": hash_benchmark,
@@ -41,4 +43,5 @@ REPETITIONS = {
     "scaling": 20,
     "scrape": 10,
     "verdict": 1,
+    "what-if": 1,
 }

@@ -1,0 +1,1 @@
+"""A recorded migration played again, page by page, with other settings."""
