@@ -31,14 +31,14 @@ def dirtying_points(rounds: Sequence[Round]) -> list[tuple[float, float]]:
     written those again: it is assumed to write left pages as often as others of its working set.
     """
     pairs = [
-        (before, after)
+        (before, dirty)
         for before, after in itertools.pairwise(rounds[-RECENT_ROUNDS - 1 :])
-        if after.round == before.round + 1 and before.duration_seconds > 0 and _dirty(after) is not None
+        if after.round == before.round + 1 and before.duration_seconds > 0 and (dirty := _dirty(after)) is not None
     ]
-    most = max((_dirty(after) or 0 for _, after in pairs), default=0)
-    return [
-        (before.duration_seconds, _written(before.left_pages or 0, _dirty(after) or 0, most)) for before, after in pairs
-    ]
+    if not pairs:
+        return []
+    most = max(dirty for _, dirty in pairs)
+    return [(before.duration_seconds, _written(before.left_pages or 0, dirty, most)) for before, dirty in pairs]
 
 
 def _dirty(r: Round) -> int | None:
