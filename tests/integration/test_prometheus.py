@@ -51,8 +51,8 @@ pytestmark = [
 
 ROOT = Path(__file__).parents[2]
 GENEROUS = 2_000  # milliseconds
-PREDICTED = re.compile("fakedirty_verdict_(total_time|downtime)_seconds|fakedirty_recommended_")
-THROTTLE = "fakedirty_recommended_throttle_ratio"  # not of rounds that all have the whole working set
+PREDICTED = re.compile("fakedirty_verdict_(total_time|downtime)_seconds")
+RECOMMENDED = "fakedirty_recommended_"
 NAME = "we\"b/münchen <b>&'a'</b>"
 
 
@@ -71,14 +71,14 @@ def scraped(address: str) -> None:
 def check_dashboards(address: str, vm: str, since: float, *, predicted: bool = True) -> None:
     """Every query of every panel, annotation and variable returns data for `vm`, and the rules do.
 
-    Times are `predicted` only while a verdict sees an end, and anything is recommended only while it sees none.
+    Times are `predicted` only while a verdict sees an end, and nothing is recommended then.
     """
     check_rules(address, vm)
     everything = [
         query
         for dashboard in DASHBOARDS.values()
         for query in queries(dashboard)
-        if THROTTLE not in query.expression and (predicted or not PREDICTED.search(query.expression))
+        if RECOMMENDED not in query.expression and (predicted or not PREDICTED.search(query.expression))
     ]
     scraped(address)
     deadline = time.monotonic() + PATIENCE
@@ -97,7 +97,7 @@ def found(address: str, query: Query, vm: str, since: float) -> list[Any]:
     if query.label:
         selector = {"match[]": expression, "start": since, "end": time.time()}
         answer: list[Any] = ask(address, f"label/{query.label}/values", **selector)
-    elif query.over_time or re.search("fakedirty_(verdict|recommended)", expression):  # it may have gone by the end
+    elif query.over_time or "fakedirty_verdict" in expression:  # it may have gone by the end
         answer = ask(address, "query_range", query=expression, start=since, end=time.time(), step=0.2)["result"]
     else:
         answer = ask(address, "query", query=expression)["result"]

@@ -16,6 +16,7 @@ FASTEST = 50e9  # bytes a second, 400 Gbit/s: nothing faster is tried
 RATES_HALVED = 20  # times: down to 48 kB/s
 MOST_THROTTLE = 0.99  # of the CPU time of a guest: QEMU's `max-cpu-throttle` is at most 99
 SLOWDOWNS_HALVED = 7  # times, from 100 to below 1
+MOST_APART = 4.0  # the worst case by the expected one: further apart, the rounds do not carry a value
 LONGEST_LIMIT_SECONDS = 2000.0  # QEMU accepts no longer downtime limit
 
 
@@ -107,7 +108,8 @@ def least_throttle(scenario: Scenario | None, last: Round, limit: float, skip: b
 
 def _of_plan(found: Forecast, plan: Prediction) -> Recommendation:
     """What a plan needs: more than there is now, unless it would end with that."""
-    bandwidth, limit, throttle = plan.least_bandwidth, plan.least_limit_seconds, plan.least_throttle
+    bandwidth, limit = _carried(plan.least_bandwidth), _carried(plan.least_limit_seconds)
+    throttle = plan.least_throttle  # at worst none is enough
     if plan.converges:
         return Recommendation(bandwidth, limit)
     if bandwidth is not None and bandwidth.expected <= found.link_rate:
@@ -117,3 +119,8 @@ def _of_plan(found: Forecast, plan: Prediction) -> Recommendation:
     if throttle is not None and throttle.expected <= 0:
         throttle = None
     return Recommendation(bandwidth, limit, throttle)
+
+
+def _carried(of: Estimate | None) -> Estimate | None:
+    """An estimate, if its worst case is known and not far from what is expected."""
+    return None if of is None or of.high is None or of.high > MOST_APART * of.expected else of

@@ -48,9 +48,9 @@ def test_as_it_is_and_with_skip() -> None:
 
 
 def test_a_wide_range_and_a_throttle() -> None:
-    wide = plan((0.0, 1.81, None), (62e6, 304e6, 399e6), (0.4, 0.695, None))
+    wide = plan((0.0, 1.81, 2.5), (62e6, 304e6, 399e6), (0.4, 0.695, None))
     assert said(wide, plan()) == (
-        "As it is, it needs 310 MB/s (62 MB/s to 400 MB/s), a limit of 1.9 s (at best 1 ms) or a throttle of 70% "
+        "As it is, it needs 310 MB/s (62 MB/s to 400 MB/s), a limit of 1.9 s (1 ms to 2.5 s) or a throttle of 70% "
         "(at best 40%)."
     )
     narrow = plan(throttle=(0.695, 0.695, None))
@@ -98,7 +98,7 @@ def test_nothing_is_said_of_a_migration_that_ends_or_of_a_verdict_that_is_withdr
 
 
 def test_the_numbers_of_the_page() -> None:
-    wide = plan((0.0, 1.81, None), (62e6, 304e6, 399e6), (0.4, 0.695, None))
+    wide = plan((0.0, 1.81, 2.5), (62e6, 304e6, 399e6), (0.4, 0.695, None))
     assert list(recommendation_numbers(forecast(wide, SKIP))) == [
         ("without skip, converges with a bandwidth from", "310 MB/s (62 MB/s to 400 MB/s)"),
         ("without skip, converges with a throttle from", "70% (at best 40%)"),

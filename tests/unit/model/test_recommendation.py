@@ -244,6 +244,14 @@ def test_what_is_there_already_would_not_do(
     assert tuple(value is not None for value in values) == kept
 
 
+@pytest.mark.parametrize(("high", "there"), [(4.0, True), (4.1, False), (None, False)])
+def test_what_may_be_four_times_as_much_is_not_recommended(high: float | None, there: bool) -> None:
+    of = Estimate(0.5, 1.0, high)
+    found = recommendations(forecast(as_is=Prediction(False, True, None, None, lambda: of)))
+    assert found
+    assert found.as_is.downtime_limit_seconds == (of if there else None)
+
+
 def test_a_plan_that_ends_needs_no_throttle_and_may_need_less_than_there_is() -> None:
     ends = Prediction(
         *(True, True, Estimate(8.0, 8.0, 8.0), Estimate(0.1, 0.1, 0.1)),

@@ -181,10 +181,11 @@ def test_a_check_is_given_its_base() -> None:
         (check("skip", LIMIT, 0.85, None, reached=0), Checked.NOT_ENDED),
         (check("skip", BANDWIDTH, 1.15, None, reached=110e6), Checked.NOT_ENDED),
         (check("skip", BANDWIDTH, 1.15, None, reached=109e6), Checked.NOTHING),
+        (check("skip", BANDWIDTH, 1.15, 5.0, reached=90e6), Checked.ENDED),
         (replace(check("skip", BANDWIDTH, 1.15, None), reached_bandwidth=None), Checked.NOTHING),
         (nothing_run(replace(BASE, change=LIMIT, factor=1.15)), Checked.NOTHING),
     ],
-    ids=["ended", "not ended", "95.6% reached", "94.8% reached", "not measured", "not run"],
+    ids=["ended", "not ended", "95.6% reached", "94.8% reached", "ended with less", "not measured", "not run"],
 )
 def test_what_a_run_shows(run: CheckedForecast, shows: Checked) -> None:
     assert checked(run) is shows

@@ -23,10 +23,10 @@ class Checked(Enum):
 
 
 def checked(run: CheckedForecast) -> Checked:
-    """What a run shows: nothing if it did not run, or did not reach the bandwidth that was set."""
+    """What a run shows: nothing if it did not run, or did not end and did not reach its bandwidth either."""
     if run.memory_equal is None or run.value is None:
         return Checked.NOTHING
-    if run.job.change == BANDWIDTH and (run.reached_bandwidth or 0) < NEAR * run.value:
+    if run.job.change == BANDWIDTH and not run.converged and (run.reached_bandwidth or 0) < NEAR * run.value:
         return Checked.NOTHING
     return Checked.ENDED if run.converged else Checked.NOT_ENDED
 
@@ -68,10 +68,8 @@ def value_words(run: CheckedForecast) -> str:
 
 
 def _confusion_matrix(runs: Sequence[CheckedForecast]) -> Table:
-    heads = ("plan", "set", "by", "converges, as predicted", *(each.value for each in Checked))
-    table = titled_table(
-        "recommended values: does it converge?", heads, left=("plan", "set", "converges, as predicted")
-    )
+    heads = ("plan", "set", "by", "predicted", *(each.value for each in Checked))
+    table = titled_table("recommended values: does it converge?", heads, left=("plan", "set", "predicted"))
     groups = [(plan, change) for plan in PLANS for change in CHANGES]
     for plan, change in [*groups, ("all", "all")]:
         for factor in FACTORS:
