@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 from typing import Any, TextIO
 
-_DELETE = "\x7f"  # JSON leaves it as it is
-
 
 def harmless(text: str) -> str:
     r"""`text` as one printable line; ends of lines are escaped too.
@@ -38,7 +36,7 @@ def harmless_lines(text: str) -> str:
 
 
 def _escaped(character: str) -> str:
-    return "\\u007f" if character == _DELETE else json.dumps(character)[1:-1]
+    return json.dumps(character)[1:-1]
 
 
 class HarmlessStream:

@@ -128,13 +128,14 @@ def test_two_hundred_qemus_and_eight_that_migrate(tmp_path: Path) -> None:
         assert daemon.stop() == 0, daemon.log
 
 
-def migrate_all(vms: dict[str, Pair]) -> None:
+def migrate_all(vms: dict[str, Pair], syncs: int = 4) -> None:
+    """All at once, until each has so many bitmap syncs; then they converge."""
     for name, vm in vms.items():
         wait_for_report(vm.directory / "serial-0", lambda report: len(report.sweeps) > 1, seconds=120)
         mode = {"fake_dirty_mode": "observe"} if int(name.rpartition("-")[2]) % 2 else {}
         vm.migrate(max_bandwidth=SLOW, downtime_limit=1, autostart=True, **mode)
     for vm in vms.values():
-        vm.wait_for_syncs(4)
+        vm.wait_for_syncs(syncs)
     for vm in vms.values():
         vm.converge()
 

@@ -50,7 +50,7 @@ def test_no_event_is_lost_while_eight_guests_migrate_and_somebody_scrapes(tmp_pa
     with truthful(tmp_path) as vms, service(tmp_path, "--pages", "--listen", "127.0.0.1:0") as daemon:
         daemon.wait_for(*(vm.source.pid for vm in vms.values()))
         with EverySecond(daemon.metrics) as client:
-            migrate_all(vms)
+            migrate_all(vms, syncs=12)  # some ten seconds
             for name, vm in vms.items():
                 [directory] = daemon.wait_for_recordings(name)
                 check(directory, vm)

@@ -17,7 +17,7 @@ from fakedirty.cli.log_output import log_output
 from fakedirty.cli.main import main
 from fakedirty.cli.standard_streams import harmless_streams
 from fakedirty.errors import FakedirtyError, UsageError
-from fakedirty.harmless import harmless, harmless_lines
+from fakedirty.harmless import HarmlessStream, harmless, harmless_lines, unfiltered
 from fakedirty.show.svg import svg
 from fakedirty.show.terminal import Terminal
 from harm import FORGED, HOSTILE, harm
@@ -37,6 +37,23 @@ def test_harmless_text_is_one_line_of_what_can_be_seen(text: str) -> None:
     assert shown.isprintable()
     assert (shown == text) == text.isprintable()
     assert harmless(shown) == shown
+
+
+def test_only_what_cannot_be_seen_is_escaped() -> None:
+    assert harmless('w\u00fcrde "gern"\n\x7f') == 'w\u00fcrde "gern"\\n\\u007f'
+    assert harmless_lines('w\u00fcrde\t"gern"\n\x7f') == 'w\u00fcrde\t"gern"\n\\u007f'
+
+
+def test_what_is_below_all_filters() -> None:
+    raw = io.StringIO()
+    assert unfiltered(raw) is raw
+    assert unfiltered(HarmlessStream(HarmlessStream(raw))) is raw
+
+
+def test_a_terminal_writes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal().print("a table")
+    Terminal(stderr=True).print("a note")
+    assert capsys.readouterr() == ("a table\n", "a note\n")
 
 
 @given(st.text())
@@ -76,6 +93,13 @@ def test_styles_stay_where_they_were() -> None:
     assert out.getvalue() == "\x1b[1ma\x1b[0m\x1b[1;31m\\n\x1b[0m\x1b[1mb\x1b[0m\n"
 
 
+def test_a_style_covers_no_more_than_it_did() -> None:
+    out = io.StringIO()
+    terminal = Terminal(file=out, width=60, force_terminal=True, color_system="standard")
+    terminal.print(Text("a").append("b", "red").append("\n"))
+    assert out.getvalue() == "a\x1b[31mb\x1b[0m\\n\n"
+
+
 def test_a_screen_that_moves_is_still_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.StringIO()
     monkeypatch.setenv("TERM", "xterm")  # on a dumb one no cursor is moved
@@ -85,7 +109,8 @@ def test_a_screen_that_moves_is_still_one_of_ours(monkeypatch: pytest.MonkeyPatc
         with Live(console=terminal, screen=True, auto_refresh=False) as live:
             live.update(Text(HOSTILE, "red"), refresh=True)
     text = raw.getvalue()
-    assert text.startswith("\x1b[?1049h")  # rich's own moves of the cursor are obeyed
+    assert text.startswith("\x1b[?1049h\x1b[H")  # rich's own moves of the cursor are obeyed
+    assert r"\u001b[H" not in text
     assert "]0;owned" in text
     for each in ("\x1b]", "\a", "\x9b", "\x7f", "\u202e", "\u2028"):
         assert each not in text

@@ -139,12 +139,13 @@ class Process:
         """The UUID that its command line gives to the guest; the last one counts where there are several."""
         found = None
         for option, value in itertools.pairwise(self.arguments()):
-            if option in ("-uuid", "--uuid"):
-                found = value.lower()
-            elif option in ("-smbios", "--smbios"):  # sets the same; some managers use this
-                keys = dict(part.partition("=")[::2] for part in value.split(","))
-                if keys.get("type") == "1" and "uuid" in keys:
-                    found = keys["uuid"].lower()
+            match option:
+                case "-uuid" | "--uuid":
+                    found = value.lower()
+                case "-smbios" | "--smbios":  # sets the same; some managers use this
+                    keys = dict(part.partition("=")[::2] for part in value.split(","))
+                    if keys.get("type") == "1" and "uuid" in keys:
+                        found = keys["uuid"].lower()
         return found
 
     def namespace(self, kind: str) -> str | None:

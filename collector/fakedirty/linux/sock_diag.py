@@ -14,9 +14,10 @@ _SOCK_DIAG_BY_FAMILY = 20
 _NLMSG_ERROR = 2
 _NLM_F_REQUEST = 1
 
-# struct nlmsghdr, struct unix_diag_req, struct unix_diag_msg, struct nlattr, struct nlmsgerr
-_HEADER = struct.Struct("=IHHII")
-_REQUEST = struct.Struct("=BBHIIIII")
+# struct nlmsghdr, struct unix_diag_req, struct unix_diag_msg, struct nlattr, struct nlmsgerr; left out (x) are fields
+# that are 0: the kernel ignores them in a request for one socket
+_HEADER = struct.Struct("=IHH8x")
+_REQUEST = struct.Struct("=B7xIIII")
 _MESSAGE = struct.Struct("=BBBBIII")
 _ATTRIBUTE = struct.Struct("=HH")
 _ERROR = struct.Struct("=i")
@@ -63,20 +64,19 @@ def waiting(inode: int) -> int:
 
 
 def _attribute(inode: int, show: int, kind: int) -> bytes | None:
-    request = _REQUEST.pack(socket.AF_UNIX, 0, 0, 0, inode & 0xFFFFFFFF, show, _NO_COOKIE, _NO_COOKIE)
-    header = _HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0)
+    request = _REQUEST.pack(socket.AF_UNIX, inode & 0xFFFFFFFF, show, _NO_COOKIE, _NO_COOKIE)
+    header = _HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST)
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
-            kernel.settimeout(1.0)
             kernel.send(header + request)
-            answer = kernel.recv(1 << 16)
+            answer = kernel.recv(1 << 16, socket.MSG_DONTWAIT)  # the kernel answers while it is sent to
     except OSError:  # this kernel lacks it, or it is forbidden here
         return None
-    size, message, *_ = _HEADER.unpack_from(answer)
+    size, message, _ = _HEADER.unpack_from(answer)
     if message == _NLMSG_ERROR:
         return None
     position = _HEADER.size + _MESSAGE.size
-    while position + _ATTRIBUTE.size <= size:
+    while position < size:
         length, number = _ATTRIBUTE.unpack_from(answer, position)
         if length < _ATTRIBUTE.size:
             return None

@@ -42,10 +42,11 @@ def followed(rounds: Sequence[Round]) -> list[tuple[Round, Round]]:
 
 def points_between(pairs: Sequence[tuple[Round, Round]]) -> list[tuple[float, float]]:
     """The points of :func:`dirtying_points`, of pairs that :func:`followed` has returned."""
-    most = max((_dirty(after) or 0 for _, after in pairs), default=0)
-    return [
-        (before.duration_seconds, _written(before.left_pages or 0, _dirty(after) or 0, most)) for before, after in pairs
-    ]
+    seen = [(before, dirty) for before, after in pairs if (dirty := _dirty(after)) is not None]
+    if not seen:
+        return []
+    most = max(dirty for _, dirty in seen)
+    return [(before.duration_seconds, _written(before.left_pages or 0, dirty, most)) for before, dirty in seen]
 
 
 def _dirty(r: Round) -> int | None:

@@ -40,7 +40,7 @@ class DomainMonitor:
         self._command: Callable[[Any, str, int], str]
 
     @classmethod
-    def connect(cls, domain: Domain, process: Process, timeout: float = 1.5, answer_timeout: float = 30.0) -> Self:
+    def connect(cls, domain: Domain, process: Process, timeout: float, answer_timeout: float) -> Self:
         """Connect to libvirt and prove the domain.
 
         Args:

@@ -25,8 +25,9 @@ def listeners_at(place: Place, process: Process, own: dict[int, Listener]) -> li
         case UnixSocket():
             found = [each for each in own.values() if each.name == os.fsencode(place.path)]
         case AbstractSocket():
-            name = (b"@" + os.fsencode(place.name)).ljust(0 if place.tight else SUN_PATH, b"@")
-            found = [each for each in own.values() if each.name == name]
+            name = b"@" + os.fsencode(place.name)
+            wanted = name if place.tight else name.ljust(SUN_PATH, b"@")
+            found = [each for each in own.values() if each.name == wanted]
         case InheritedSocket():
             found = [own[place.descriptor]] if place.descriptor in own else []
         case TcpSocket():
@@ -51,14 +52,14 @@ def _is_at(path: Path, listener: Listener, process: Process) -> bool:
 def _at_address(place: TcpSocket, own: dict[int, Listener]) -> list[Listener]:
     """Serial lines and VNC may listen on TCP too: at other addresses with the same port, or at ports of the range."""
     ports, hosts = _ports(place), _hosts(place.host)
-    found = [
-        each
+    found = {
+        each: each.tcp[1]
         for each in own.values()
         if each.tcp and each.tcp[1] in ports and (hosts is None or canonical_address(each.tcp[0]) in hosts)
-    ]
-    if len({each.tcp[1] for each in found if each.tcp}) > 1 or (hosts is None and len(found) > 1):
+    }
+    if len(set(found.values())) > 1 or (hosts is None and len(found) > 1):
         raise QmpError(f"{place} is not reachable: several sockets of QEMU may be this one")
-    return found
+    return list(found)
 
 
 def _hosts(host: str) -> set[str] | None:

@@ -10,6 +10,7 @@ a guest migrates within a host. There are two proofs:
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import select
 import socket
@@ -98,16 +99,12 @@ def _tcp_peer(link: Link, process: Process, own: Collection[int]) -> int | None:
     here, there = (
         (canonical_address(host), port) for host, port, *_ in (link.socket.getsockname(), link.socket.getpeername())
     )
-    if link.network is None and not process.shares("net") and _loops(there[0]):
+    if link.network is None and not process.shares("net") and ipaddress.ip_address(there[0]).is_loopback:
         return None  # the same addresses mean another machine there
     for row in tcp_rows(process, TCP_ESTABLISHED, own):
         if (row.local, row.remote) == (there, here):
             return row.inode
     return None
-
-
-def _loops(host: str) -> bool:
-    return host == "::1" or host.startswith("127.")
 
 
 def _described(inode: int | None, opened_by: int, proc: Path) -> str:

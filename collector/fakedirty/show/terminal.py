@@ -25,7 +25,7 @@ class Terminal(Console):
 
     def __init__(self, *, stderr: bool = False, **options: Any) -> None:
         options.setdefault("file", unfiltered(sys.stderr if stderr else sys.stdout))
-        super().__init__(markup=False, emoji=False, highlight=False, **options)
+        super().__init__(highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """rich calls this for each ``str``, also in cells of tables, before it measures widths."""
@@ -50,11 +50,9 @@ class Terminal(Console):
 
 def _harmless_text(text: Text) -> Text:
     """The same text in the same styles, with control characters escaped."""
-    if text.plain.isprintable():
-        return text
     odd = [at for at, each in enumerate(text.plain) if not each.isprintable()]
     found = text.blank_copy()
-    for piece in text.divide(sorted({*odd, *(at + 1 for at in odd)} - {0, len(text)})):
+    for piece in text.divide(sorted({*odd, *(at + 1 for at in odd)})):
         escaped = piece.blank_copy(harmless(piece.plain))
         for span in piece.spans:  # the style of a control character covers its whole escape
             start, end, style = span if piece.plain.isprintable() else (0, len(escaped), span.style)

@@ -50,7 +50,7 @@ def check_access(host: str, port: int, web_config: Path | None = None, *, insecu
         check_address(host, port, config, insecure=insecure)
 
 
-def check_address(host: str, port: int, config: WebConfig, *, insecure: bool = False) -> SocketAddress:
+def check_address(host: str, port: int, config: WebConfig, *, insecure: bool) -> SocketAddress:
     """The address of `host`, if `config` protects what is served there enough.
 
     Raises:
@@ -121,9 +121,9 @@ class Access:
         if self._file is None:
             return Protection(WebConfig(), None, None)
         # stamps are taken before files are read: what changes meanwhile is read once more
-        self._stamps = _stamps({self._file, *self._stamps})
+        self._stamps = _stamps([self._file])
         config = read_web_config(self._file)
-        self._stamps = {self._file: self._stamps[self._file], **_stamps(config.files)}
+        self._stamps |= _stamps(config.files)
         tls = None if config.tls is None else tls_context(config.tls)
         users = Users(config.users, self._checker) if config.users else None
         return Protection(config, tls, users)

@@ -11,6 +11,7 @@ import logging
 import socket
 from collections.abc import Callable
 from email.utils import formatdate
+from typing import cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -65,7 +66,6 @@ class ClientProtocol(H11Protocol):
     def _await_bytes(self) -> None:
         if self._silent is not None:
             self._silent.cancel()
-            self._silent = None
         if self.cycle is None:
             self._silent = self.loop.call_later(SILENT_SECONDS, self.abort)
 
@@ -107,16 +107,16 @@ class Connections:
 
     async def close(self, grace_seconds: float) -> None:
         """Disconnect everybody; responses that are being made may take so long, and are given up then."""
-        for connection in list(self._state.connections):
-            if isinstance(connection, ClientProtocol):
-                connection.abort()
+        for connection in cast("set[ClientProtocol]", self._state.connections.copy()):
+            connection.abort()
         for task in self._beginning:
             task.cancel()
         if tasks := {*self._state.tasks, *self._beginning}:
             _, late = await asyncio.wait(tasks, timeout=grace_seconds)
             for each in late:
                 each.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            if late:
+                await asyncio.wait(late)
 
     async def _begin(self, link: socket.socket) -> None:
         """Make the connection, with the protection that is in force now."""

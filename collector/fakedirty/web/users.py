@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
@@ -95,5 +94,5 @@ def _credentials(authorization: str | None) -> tuple[str | None, bytes]:
         if not colon or b"\0" in password:  # bcrypt takes no password with a NUL
             return None, b""
         return name.decode(), password
-    except (binascii.Error, ValueError):
+    except ValueError:  # binascii.Error is one, UnicodeDecodeError another
         return None, b""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from fakedirty.export.tracked_migration import ROUNDS_SHOWN
 from fakedirty.model.round import CLASSES, DISPOSITIONS
 from fakedirty.record.load import Recording
 from scraping import ask
@@ -59,7 +60,7 @@ def numbers(recording: Recording, vm: str) -> Iterator[Number]:
     for column, metric in TIMES.items():
         yield metric, {}, float("nan") if pd.isna(migration[column]) else migration[column] / 1e3
     yield "migration_valid", {}, migration["valid"]
-    for row in rounds.to_dict("records"):
+    for row in rounds.tail(ROUNDS_SHOWN).to_dict("records"):
         number = {"round": str(row["round"])}
         for column, metric in OF_ROUNDS.items():
             yield metric, number, row[column]

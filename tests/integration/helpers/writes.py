@@ -16,7 +16,7 @@ from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.rig import Rig
 from library_calls import counting
 
-SLICE = "ram_save_iterate"  # QEMU's function for one
+SLICE = "ram_save_iterate"  # QEMU's function for one: a stripped binary has no name of it
 PASSES = 5
 MOST_MORE = 1.02  # times as many as with the mode off, or without the series
 

@@ -194,7 +194,7 @@ BREAKING: dict[str, Broken] = {
     ),
     # at seconds which those of the test are not, but for one in seventy
     "an annotation that looks at other times": (
-        "now", lambda b: b["annotations"]["list"][0].update(step="7s"), "annotation Migrations: ",
+        "now", lambda b: b["annotations"]["list"][0].update(step="1s"), "annotation Migrations: ",
     ),
     "a panel that nothing is expected of": (
         "now", lambda b: panel(b, "Sent").update(title="Sent so far"), "panels: ",

@@ -164,7 +164,14 @@ def test_tokens_that_are_none(content: str, tmp_path: Path, capsys: pytest.Captu
     error = refused(capsys, "--url", "http://127.0.0.1:1", "--token-file", str(file))
     assert "the token for Grafana" in error
     assert not content or content not in error
-    assert "cannot read the token" in refused(capsys, "--url", "http://127.0.0.1:1", "--token-file", f"{file}.none")
+
+
+@pytest.mark.parametrize("content", [None, b"t\xffken\n"])
+def test_files_that_have_no_token(content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bad"
+    if content is not None:
+        file.write_bytes(content)
+    assert "cannot read the token" in refused(capsys, "--url", "http://127.0.0.1:1", "--token-file", str(file))
 
 
 @pytest.mark.parametrize(
@@ -239,7 +246,18 @@ def test_over_tls(token: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    "url", ["grafana", "ftp://host", "http://", "http://host:99999", "http://admin:secret@host", "http://host/?orgId=2"]
+    "url",
+    [
+        "grafana",
+        "ftp://host",
+        "http://",
+        "http://host:99999",
+        "http://admin:secret@host",
+        "http://host/?orgId=2",
+        "http://admin@host",
+        "http://:secret@host",
+        "http://host/#part",
+    ],
 )
 def test_urls_that_are_none(url: str) -> None:
     with pytest.raises(UsageError) as error:
@@ -251,6 +269,7 @@ def test_urls() -> None:
     assert str(parse_url("https://grafana.example")) == "https://grafana.example/"
     assert str(parse_url("http://127.0.0.1:3000/a/b/")) == "http://127.0.0.1:3000/a/b/"
     assert str(parse_url("http://[::1]:3000")) == "http://[::1]:3000/"
+    assert [parse_url(f"{scheme}://grafana.example").port for scheme in ("http", "https")] == [80, 443]
 
 
 def test_they_are_listed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,8 @@ import math
 from dataclasses import replace
 
 import pytest
-from fakedirty.format.sentences import in_words
-from fakedirty.model.forecast import Forecast
+from fakedirty.format.sentences import estimate_words, in_words
+from fakedirty.model.forecast import Estimate, Forecast, Prediction
 from fakedirty.model.prediction import predict
 from fakedirty.model.working_set import dirtying_points, fitted, saturated, steady
 from hypothesis import given
@@ -129,3 +129,65 @@ def test_at_level_stock_the_next_round_says_what_got_dirty() -> None:
     assert found
     assert found.link_rate == pytest.approx(125e6, rel=0.05)
     assert not found.as_is.converges
+
+
+ENDLESS = Prediction(False, True, None, None, lambda: None)
+
+
+def ending(seconds: float, certain: bool = True, least: float | None = None) -> Prediction:
+    """An end after so many seconds, with the guest stopped for 100 ms, above the least limit."""
+    limit = None if least is None else Estimate(least, least, least)
+    times = Estimate(seconds, seconds, seconds), Estimate(0.1, 0.1, 0.1)
+    return Prediction(True, certain, *times, lambda: limit)
+
+
+def said(as_is: Prediction, with_skip: Prediction, limit_assumed: bool = False) -> str:
+    """1,000 dirty pages take 1 s, the changed half of them 0.5 s, and the limit is 300 ms."""
+    return in_words(Forecast(3, False, 0.5, 1000, 1.0, 0.5, 125e6, 0.3, as_is, with_skip, limit_assumed))
+
+
+@pytest.mark.parametrize(("certain", "word"), [(True, "it converges after"), (False, "it probably converges after")])
+def test_what_is_certain_is_said_to_be(certain: bool, word: str) -> None:
+    assert word in said(ending(100, certain), ENDLESS)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(80, "With skip it would end after 80.0 s in all"), (96, "Skip would gain little.")]
+)
+def test_a_plan_that_saves_less_than_a_twentieth_gains_little(seconds: float, words: str) -> None:
+    assert words in said(ending(100), ending(seconds))
+
+
+@pytest.mark.parametrize("assumed", [True, False])
+def test_a_limit_is_named_once(assumed: bool) -> None:
+    words = said(ENDLESS, ENDLESS, assumed)
+    assert words.count("300 ms") == 1
+    assert ("may be stopped for no longer than 300 ms" in words) is not assumed
+
+
+@pytest.mark.parametrize(
+    ("least", "words"),
+    [(0.0009, "or any other"), (0.0016, "or any above 2 ms"), (0.042, "or any above 42 ms")],
+)
+def test_limits_below_a_millisecond_are_none(least: float, words: str) -> None:
+    """QEMU's are whole milliseconds."""
+    assert words in said(ending(100, least=least), ENDLESS, limit_assumed=True)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (9.7, 10.3, "10.0 s"),
+        (9.4, 10.6, "10.0 s (9.4 s to 10.6 s)"),
+        (5.0, 20.0, "10.0 s (5.0 s to 20.0 s)"),
+        (5.0, None, "10.0 s (at best 5.0 s)"),
+    ],
+)
+def test_an_estimate_has_its_range_where_that_is_more_than_a_tenth(low: float, high: float | None, words: str) -> None:
+    assert estimate_words(Estimate(low, 10.0, high)) == words
+
+
+def test_a_round_that_does_not_see_what_it_leaves_is_taken_to_leave_nothing() -> None:
+    done, _ = played(SILENT, 3)
+    few = [replace(each, dirty_pages=pages, left_pages=None) for each, pages in zip(done, (9, 5, 10), strict=True)]
+    assert [pages for _, pages in dirtying_points(few)] == [5, 10]

@@ -69,3 +69,11 @@ def test_a_toggle_is_read_back_from_the_next_one_in_its_round_before_the_end_of_
     assert bulk().mode is Mode.OBSERVE
     assert [migration.read_back(each) for each in (first, second, third)] == [Mode.OBSERVE, Mode.SKIP, Mode.OBSERVE]
     assert migration.read_back(later) is None
+
+
+def test_of_two_toggles_in_a_round_the_first_is_read_back_from_the_second() -> None:
+    migration = Migration("vm", Level.PATCHED, "m1", START)
+    toggles = toggle(1, Mode.OFF, Mode.OBSERVE), toggle(1, Mode.OBSERVE, Mode.SKIP)
+    for event in (*toggles, RoundEnded(START, bulk(mode=Mode.SKIP))):
+        migration.apply(event)
+    assert [migration.read_back(each) for each in toggles] == [Mode.OBSERVE, Mode.SKIP]

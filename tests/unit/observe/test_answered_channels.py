@@ -30,11 +30,13 @@ CLOCK = Clock(1_700_000_000 * SECOND, START)
         ({"multifd": False} | ZSTD, 1, False),
         ({"multifd": True} | ZSTD, 4, True),
         ({"multifd": True, "multifd-channels": 2, "multifd-compression": "none"}, 2, False),
+        ({"multifd": True, "multifd-channels": 1, "multifd-compression": "zlib"}, 1, True),
+        ({"multifd": True, "multifd-channels": 0, "multifd-compression": "zlib"}, None, True),
         ({"multifd": True}, None, None),
         (ZSTD, None, None),  # a trace of before: whether multifd was on is not known
         ({"multifd": "yes", "multifd-channels": "4"}, None, None),
     ],
-    ids=["not on", "zstd", "as they are", "no parameters", "unknown", "not as QEMU answers"],
+    ids=["not on", "zstd", "as they are", "one", "none of them", "no parameters", "unknown", "not as QEMU answers"],
 )
 def test_what_qemu_says_of_its_channels(
     answer: dict[str, object], channels: int | None, compressed: bool | None
@@ -46,6 +48,19 @@ def test_what_qemu_says_of_its_channels(
     record = TraceRecord(1, Channel.LIMITS, json.dumps({"downtime-limit": 40} | answer).encode())
     [told] = LimitsReader(Nothing()).take(record)  # type: ignore[arg-type]
     assert told == LimitsRead(1, 40, None, channels, compressed)
+
+
+@pytest.mark.parametrize(("rate", "read"), [(0, None), (1, 1), (125_000_000, 125_000_000)])
+def test_a_rate_of_nothing_is_none(rate: int, read: int | None) -> None:
+    """QEMU's default is 0: it uses the rate that it has measured."""
+
+    class Nothing:
+        def take(self, record: TraceRecord) -> Iterable[object]:
+            return ()
+
+    answer = {"downtime-limit": 40, "avail-switchover-bandwidth": rate}
+    record = TraceRecord(1, Channel.LIMITS, json.dumps(answer).encode())
+    assert list(LimitsReader(Nothing()).take(record)) == [LimitsRead(1, 40, read, None, None)]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("on", [True, False])

@@ -91,6 +91,12 @@ def test_a_round_that_ends_after_a_thread_of_multifd_has_failed_it_is_not_the_la
     assert kinds(events[-3:]) == ["StateChanged", "RoundEnded", "RoundsComplete"]
 
 
+def test_a_toggle_of_another_thread_begins_another_migration() -> None:
+    """Its setup was not seen."""
+    events = read(*CUT, ended(3, 45, 11, MAIN), toggle(50, 1, NEXT))
+    assert [event.partial for event in events if isinstance(event, MigrationStarted)] == [False, True]
+
+
 def test_it_is_so_while_the_next_one_is_set_up() -> None:
     setup, *rest = AGAIN
     events = read(*CUT, setup, ended(3, 101, 11, MAIN), *rest)
@@ -416,3 +422,19 @@ def test_one_whose_end_was_overtaken_by_the_next_is_unchecked_and_does_not_pass(
         first = observer.migrations[0]
         assert first.totals is not None
         assert (first.valid, first.totals.outcome, observer.valid) == (None, Outcome.UNCHECKED, False)
+
+
+def test_a_last_round_that_the_history_has_soon_is_not_waited_for_any_longer() -> None:
+    """A millisecond after the end; 50 ms would have been waited for it."""
+    reader = HistoryReader()
+    one, two = history(10, entry(1, "bulk")), history(10, entry(1, "bulk"), entry(2))
+    given = [(1, "active", one), (LOOK, "failed", one), (LOOK + SECOND // 1000, "failed", two)]
+    *_, last = ([*reader.take(time_ns, {"status": status}, told)] for time_ns, status, told in given)
+    assert kinds(last) == ["RoundEnded", "RoundsComplete"]
+
+
+def test_after_postcopy_no_round_is_waited_for_in_the_history() -> None:
+    one = history(10, entry(1, "bulk"))
+    events = looks(("active", one), ("postcopy-active", one), ("failed", one))
+    [*_, last] = [event for event in events if isinstance(event, StateChanged)]
+    assert (last.state, last.follows) == ("failed", False)

@@ -11,6 +11,7 @@ from fakedirty.model.enums import Kind, Mode
 from fakedirty.model.events import MigrationStarted, ModeChanged, RoundEnded, StateChanged
 from fakedirty.model.trace import Channel, TraceRecord
 from fakedirty.observe.decode.interfaces import EndUnknown, Observed
+from fakedirty.observe.decode.outgoing import Outgoing, OutgoingState
 from fakedirty.observe.decode.qmp_history import HistoryReader, history_round
 from fakedirty.observe.decode.qmp_stock import PollReader
 from fakedirty.observe.decode.reader import QmpTraceReader
@@ -122,6 +123,12 @@ def test_rows_in_which_cpus_were_throttled_have_a_remark() -> None:
     )
     assert [bool(entry.round.remark) for entry in rounds_of(events)] == [True, False, False]
     assert not any(entry.flaw for entry in rounds_of(events))
+
+
+def test_a_row_keeps_its_remark_when_cpus_are_throttled_no_more() -> None:
+    throttled = info("active", 1, 9) | {"cpu-throttle-percentage": 20}
+    events = polled(info("none"), info("active", 1), throttled, info("active", 1, 15), info("active", 2, 20))
+    assert [bool(entry.round.remark) for entry in rounds_of(events)] == [True]
 
 
 def test_of_a_cancelled_migration_the_last_pages_are_not_counted_and_the_row_says_so() -> None:
@@ -463,3 +470,134 @@ def test_patched_the_history_is_found_by_either_command(command: str) -> None:
         answers = {"query-status": {"status": "running"}, "query-migrate": answer, command: rounds}
         events += reader.take(TraceRecord(number * SECOND, Channel.ANSWERS, json.dumps(answers).encode()))
     assert [each.round.round for each in rounds_of(events)] == [1]
+
+
+def test_patched_each_count_of_the_history_is_its_own() -> None:
+    counts = ("dirty", "forced", "visited", "first", "changed", "fake", "normal", "zero", "xbzrle", "unchanged")
+    given = {name: number for number, name in enumerate((*counts, "skipped", "left", "hinted"), 1)}
+    found = history_round(entry(1, **given), 0)
+    assert {name: getattr(found, f"{name}_pages") for name in given} == given
+
+
+@pytest.mark.parametrize("state", ["wait-unplug", "active", "pre-switchover", "device", "cancelling"])
+def test_a_state_of_before_the_guest_runs_elsewhere_is_that_of_a_source(state: str) -> None:
+    """A destination has the run state inmigrate then."""
+    assert starts(looked(("running", given(state)))) == 1
+
+
+def test_the_first_answer_does_not_show_a_snapshot_yet() -> None:
+    outgoing = Outgoing(may_receive=False)
+    assert outgoing.judge(SNAPSHOT, "running") is OutgoingState.UNSETTLED
+    assert outgoing.judge(SNAPSHOT, "running") is OutgoingState.SNAPSHOT
+
+
+def test_a_migration_begins_with_its_setup_where_qemu_has_no_time_yet() -> None:
+    """The look at 2 s shows the setup, the one at 3 s a device that is still plugged in."""
+    assert polled(info("none"), info("setup"), info("wait-unplug"))[0] == MigrationStarted(2 * SECOND)
+    assert polled(info("none"), info("wait-unplug"))[0] == MigrationStarted(2 * SECOND)
+
+
+def test_seen_from_the_middle_what_was_sent_before_is_not_counted() -> None:
+    [entry] = rounds_of(polled(info("active", 5, 100), info("completed", 5, 140)))
+    assert (entry.round.round, entry.round.normal_pages, entry.flaw) == (5, 40, "")
+
+
+def test_postcopy_is_remembered_to_the_end() -> None:
+    events = polled(info("none"), info("active", 1, 5), info("postcopy-active", 1, 7), info("completed", 1, 9))
+    assert [entry.postcopy for entry in rounds_of(events)] == [True]
+    events = polled(
+        *(info("none"), info("active", 1, 5), info("postcopy-active", 1, 7), info("completed", 1, 9, ms=4000)),
+        *(info("setup"), info("active", 1, 5), info("completed", 1, 9, ms=6000)),
+    )
+    assert [entry.postcopy for entry in rounds_of(events)] == [True, False]
+
+
+def test_rounds_that_a_cancelled_migration_had_after_the_last_look() -> None:
+    """Some releases report counters to the end: round 1 was looked at, rounds 2 and 3 were not."""
+    cancelled = {**info("active", 3, 30), "status": "cancelled"}
+    [entry] = rounds_of(polled(info("none"), info("active", 1, 4), cancelled))
+    assert entry.flaw == "rounds 1 to 3 cannot be told apart: no look at QEMU fell within each of them"
+    assert entry.round.normal_pages == 30
+
+
+def timed(*looks: tuple[float, float | None, dict[str, Any]]) -> list[Observed]:
+    """Looks, each with the second in which it was answered, the one in which it was queried, and the answer."""
+    reader = PollReader(NEVER_RECEIVES)
+    return [
+        event
+        for answered, queried, given in looks
+        for event in reader.take(
+            int(answered * SECOND), given, "running", None if queried is None else int(queried * SECOND)
+        )
+    ]
+
+
+def test_a_migration_of_hours_stays_one() -> None:
+    first, second = info("active", 1, 5, ms=10_000_000), info("active", 1, 9, ms=10_001_000)
+    assert starts(timed((20_000, 20_000, info("none")), (20_001, 20_001, first), (20_002, 20_002, second))) == 1
+
+
+def test_a_late_answer_does_not_hide_another_migration() -> None:
+    """The first began at 1.0 s; its second answer was held up for 2 s. The other began at 2.3 s."""
+    events = timed(
+        *((0.5, 0.5, info("none")), (1.2, 1.2, info("active", 1, 5, ms=200))),
+        *((4.0, 2.0, info("active", 1, 9, ms=1000)), (4.5, 4.5, info("active", 1, 15, ms=2200))),
+    )
+    assert starts(events) == 2
+
+
+def test_counters_that_have_fallen_show_another_migration() -> None:
+    """Though it is older than the one before it was when it was seen last."""
+    assert starts(polled(info("none"), info("active", 6, 800, ms=900), info("active", 1, 2, ms=950))) == 2
+
+
+@pytest.mark.parametrize(
+    "then",
+    [info("completed", 1, 9, ms=500), info("wait-unplug")],
+    ids=["completed for a while", "without a time"],
+)
+def test_what_has_no_time_of_now_is_no_other_migration(then: dict[str, Any]) -> None:
+    """It began at 1.0 s. Since its end, or since QEMU reports no time, the clock has gone on."""
+    events = timed((0.5, 0.5, info("none")), (1.2, 1.2, info("active", 1, 5, ms=200)), (3.0, 2.9, then))
+    assert starts(events) == 1
+
+
+@pytest.mark.parametrize("ms", [0, 400])
+def test_a_migration_whose_first_answer_has_no_time_stays_one(ms: int) -> None:
+    events = timed(
+        *((0.5, 0.5, info("none")), (1.0, 1.0, info("wait-unplug")), (2.0, 2.0, info("active", 1, 5, ms=ms))),
+    )
+    assert starts(events) == 1
+
+
+def test_a_migration_that_is_half_a_second_younger_is_another() -> None:
+    """The first began at 1.0 s and was 1 s old; the other began at 1.5 s."""
+    looks = [(2.0, info("active", 1, 5, ms=1000)), (3.0, info("active", 1, 9, ms=1500))]
+    assert starts(timed((0.5, 0.5, info("none")), *((when, when, given) for when, given in looks))) == 2
+
+
+def test_the_time_of_setup_is_remembered() -> None:
+    """An answer in between does not have it."""
+    without = info("active", 1, 7, ms=1900)
+    del without["setup-time"]
+    other = info("active", 1, 9, ms=2900) | {"setup-time": 4}
+    assert starts(polled(info("none"), info("active", 1, 5, ms=900), without, other)) == 2
+    assert starts(polled(info("none"), info("active", 1, 5, ms=900), without, other | {"setup-time": 3})) == 1
+
+
+def test_a_failure_between_two_looks_may_be_that_of_a_snapshot() -> None:
+    assert polled(info("none"), {**info("active", 2, 9), "status": "failed"}) == []
+
+
+def test_an_end_with_lower_counters_is_that_of_another_migration() -> None:
+    """All of its times are the same."""
+    ends = [info("completed", *counts, ms=1900) for counts in ((3, 6), (2, 5))]
+    assert starts(polled(info("none"), info("active", 1), *ends)) == 2
+
+
+def test_the_run_state_is_looked_at_in_the_answers() -> None:
+    reader = QmpTraceReader()
+    for number in (1, 2):
+        answers = {"query-status": {"status": "inmigrate"}, "query-migrate": given("active")}
+        record = TraceRecord(number * SECOND, Channel.ANSWERS, json.dumps(answers).encode())
+        assert list(reader.take(record)) == []

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import re
 import socket
-import time
 from pathlib import Path
 
 import pytest
 from fakedirty.errors import QmpError
 from fakedirty.linux import sock_diag
 from fakedirty.linux.listening import TCP_ESTABLISHED, Listener, TcpRow, canonical_address, listeners, tcp_rows
-from fakedirty.linux.process import Process, running
+from fakedirty.linux.process import Process
 from fakedirty.qmp.address import AbstractSocket, Address, InheritedSocket, Place, TcpSocket, UnixSocket
-from fakedirty.qmp.connect import routes
 from fakedirty.qmp.monitor import connect
 
 UNIX = """\
@@ -26,11 +24,13 @@ Num       RefCount Protocol Flags    Type St Inode Path
 0000000000000000: 00000002 00000000 00010000 0001 01    15 relative.qmp
 0000000000000000: 00000002 00000000 00010000 0001 01    16 /run/nobody's
 0000000000000000: 00000003 00000000 00000000 0001 03    17
+0000000000000000: 00000003 00000000 00000000 0001 03    18 /run/a 00010000 0001 01 b
 """
 TCP = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:115C 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 21 1 0 100 0 0 10 0
    1: 0100007F:115C 0100007F:C001 01 00000000:00000000 00:00000000 00000000     0        0 22 1 0 20 4 30 10 -1
+   2: 0100007F:115C 0100007F:C004 01 00000000:00000000 00:00000000 00000000     0        0
 """
 TCP6 = """\
   sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when
@@ -47,7 +47,7 @@ def process(tmp_path: Path) -> Process:
     (directory / "fd").mkdir()
     for name, text in (("unix", UNIX), ("tcp", TCP), ("tcp6", TCP6)):
         (directory / "net" / name).write_text(text)
-    for descriptor, inode in ((3, 11), (4, 12), (5, 13), (6, 15), (7, 21), (8, 31), (9, 22)):
+    for descriptor, inode in ((3, 11), (4, 12), (5, 13), (6, 15), (7, 21), (8, 31), (9, 22), (10, 18)):
         (directory / "fd" / str(descriptor)).symlink_to(f"socket:[{inode}]")
     (directory / "fd/0").symlink_to("/dev/null")
     (directory / "stat").write_text("9 (qemu) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0")
@@ -163,18 +163,3 @@ def test_links_lead_from_the_root_of_the_process(process: Process, tmp_path: Pat
     assert process.resolve("/run/up/./a") == root / "run/vm/a"
     assert process.resolve("/../none/a") == root / "none/a"
     assert process.resolve("/run/round") == root / "run/round"
-
-
-def test_a_socket_that_is_replaced_before_it_is_connected_to(tmp_path: Path) -> None:
-    path = tmp_path / "qmp"
-    with socket.socket(socket.AF_UNIX) as meant, socket.socket(socket.AF_UNIX) as other:
-        for listener, name in ((meant, path), (other, tmp_path / "other")):
-            listener.bind(str(name))
-            listener.listen(1)
-        [route] = routes(UnixSocket(str(path)), running(os.getpid()))
-        (tmp_path / "other").rename(path)
-        with pytest.raises(QmpError, match="another socket by now"):
-            route(time.monotonic() + 1)
-        other.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            other.accept()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,9 @@ import pytest
 from fakedirty.linux.process import Process, start_ticks
 from fakedirty.qmp import peer
 from fakedirty.qmp.address import AbstractSocket, Address, Domain, Place, TcpSocket, UnixSocket
+from fakedirty.qmp.connect import Link
 from fakedirty.qmp.monitor import connect
-from fakedirty.qmp.peer import PeerError, doubt_by_threads
+from fakedirty.qmp.peer import PeerError, doubt_after_greeting, doubt_by_threads
 from qmp_server import qmp_server
 
 UUID = "7a0f7f71-496e-4142-a1e5-ba5bd800390c"
@@ -98,6 +102,20 @@ def test_two_that_could_be_meant_are_no_proof(words: tuple[str, ...], proc: Path
 def test_a_twin_whose_configuration_is_a_file_is_one(proc: Path) -> None:
     meant = process(proc, 100, {100: "100\t1", 101: "101\t2"}, "-machine", "pc")
     process(proc, 200, {200: "200\t1", 201: "201\t2"}, "-nographic", "-readconfig", "vm.cfg")
+    assert "process 100 or 200" in doubt(meant, vcpus(2), NO_UUID)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("-accel kvm", "-chardev null,id=a", "-cpu host", "-device e1000", "-display none", "-drive file=a.img"),
+        *("-enable-kvm", "-kernel vmlinuz", "-m 2G", "-M q35", "-machine pc", "-mon a", "-monitor stdio", "-name web"),
+        *("-nodefaults", "-qmp stdio", "-qmp-pretty stdio", "-readconfig vm.cfg", "-S", "-smp 2", "--smp 2"),
+    ],
+)
+def test_a_twin_is_one_by_any_option_that_a_qemu_with_vcpus_has(words: str, proc: Path) -> None:
+    meant = process(proc, 100, {100: "100\t1", 101: "101\t2"}, "-machine", "pc")
+    process(proc, 200, {200: "200\t1", 201: "201\t2"}, *words.split())
     assert "process 100 or 200" in doubt(meant, vcpus(2), NO_UUID)
 
 
@@ -211,3 +229,133 @@ def test_a_process_that_started_at_another_time_is_not_proven(tmp_path: Path) ->
     other = Process(os.getpid(), itself().start_ticks - 1)
     with qmp_server(tmp_path / "qmp", {}), pytest.raises(PeerError, match="has ended"):
         connect(Address(tmp_path / "qmp", other))
+
+
+@pytest.fixture
+def tcp(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a TCP connection at an address of this host: the client's, and that of who accepted it."""
+    host = request.param
+    with (
+        socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener,
+        socket.socket(listener.family) as client,
+    ):
+        listener.bind((host, 0))
+        listener.listen(1)
+        client.connect(listener.getsockname())
+        with listener.accept()[0] as accepted:
+            yield client, accepted
+
+
+LOOPBACK = pytest.mark.parametrize("tcp", ["127.0.0.1", "127.0.0.2", "::1"], indirect=True)
+
+
+def with_connection(proc: Path, network: str, local: socket.socket, remote: socket.socket) -> Process:
+    """Process 100 of a network namespace, whose table has an open connection from one socket's address to another's."""
+    found = process(proc, 100, {100: "100"})
+    for directory, name in ((proc / "100/ns", network), (proc / "self/ns", "net:[1]")):
+        directory.mkdir(exist_ok=True)
+        (directory / "net").symlink_to(name)
+    (proc / "100/fd").mkdir()
+    (proc / "100/fd/3").symlink_to("socket:[77]")
+    (proc / "100/net").mkdir()
+    table = "tcp6" if local.family == socket.AF_INET6 else "tcp"
+    row = f"0: {in_table(local)} {in_table(remote)} 01 0:0 00:0 0 0 0 77 1 0"
+    (proc / "100/net" / table).write_text(f"  sl  local_address remote_address\n{row}\n")
+    return found
+
+
+def in_table(end: socket.socket) -> str:
+    """The address of a socket as /proc/net/tcp has it: 32-bit words in the byte order of the host."""
+    host, port, *_ = end.getsockname()
+    raw = socket.inet_pton(end.family, host)
+    words = [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, len(raw), 4)]
+    return "".join(f"{word:08X}" for word in words) + f":{port:04X}"
+
+
+@LOOPBACK
+def test_the_other_end_of_a_tcp_connection_is_a_proof(tcp: tuple[socket.socket, socket.socket], proc: Path) -> None:
+    client, accepted = tcp
+    assert peer.doubt(Link(client), with_connection(proc, "net:[1]", accepted, client)) is None
+
+
+@LOOPBACK
+def test_the_same_addresses_in_another_network_are_no_proof(
+    tcp: tuple[socket.socket, socket.socket], proc: Path
+) -> None:
+    """A container has a loopback network of its own, in which it can open a connection between any two ports."""
+    client, accepted = tcp
+    meant = with_connection(proc, "net:[2]", accepted, client)
+    reason = peer.doubt(Link(client), meant)
+    assert reason
+    assert reason() == "the process that answers cannot be seen"
+    assert peer.doubt(Link(client, network=meant), meant) is None, "the connection was made in its network"
+
+
+class End(socket.socket):
+    """One end of a TCP connection between addresses that this host does not have."""
+
+    def __init__(self, local: tuple[str, int], remote: tuple[str, int]) -> None:
+        super().__init__(socket.AF_INET6 if ":" in local[0] else socket.AF_INET)
+        self._addresses = local, remote
+
+    def getsockname(self) -> tuple[str, int]:
+        return self._addresses[0]
+
+    def getpeername(self) -> tuple[str, int]:
+        return self._addresses[1]
+
+
+@pytest.mark.parametrize(
+    ("host", "proven"), [("192.0.2.7", True), ("2001:db8::7", True), ("127.255.0.1", False), ("::1", False)]
+)
+def test_an_address_that_all_networks_share_is_a_proof_from_another(host: str, proven: bool, proc: Path) -> None:
+    """Only loopback addresses exist in each network namespace."""
+    ends = (host, 50000), (host, 4444)
+    with End(*ends) as client, End(*reversed(ends)) as accepted:
+        doubts = peer.doubt(Link(client), with_connection(proc, "net:[2]", accepted, client))
+    assert (doubts is None) == proven
+
+
+@LOOPBACK
+def test_another_connection_of_the_process_is_no_proof(tcp: tuple[socket.socket, socket.socket], proc: Path) -> None:
+    client, accepted = tcp
+    with socket.create_server((client.getsockname()[0], 0), family=client.family) as third:
+        assert peer.doubt(Link(client), with_connection(proc, "net:[1]", accepted, third))
+
+
+def test_where_the_peer_cannot_be_seen_the_owner_of_the_socket_is_named(proc: Path, tmp_path: Path) -> None:
+    meant = with_socket(proc)
+    (proc / str(os.getpid())).mkdir()
+    (proc / str(os.getpid()) / "cmdline").write_bytes(b"proxy\0--qmp\0")
+    with qmp_server(tmp_path / "qmp", {}), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "qmp"))
+        assert client.recv(1)
+        reason = peer.doubt(Link(client), meant)
+    assert reason
+    assert reason() == (
+        f"the process that answers cannot be seen; the socket was opened by process {os.getpid()} (proxy --qmp)"
+    )
+
+
+def with_socket(proc: Path) -> Process:
+    """Process 100, with one open socket that is at the end of no connection of ours."""
+    found = process(proc, 100, {100: "100"})
+    (proc / "100/fd").mkdir()
+    (proc / "100/fd/3").symlink_to("socket:[1]")
+    (proc / "100/ns").mkdir()
+    for directory in ("100", "self"):
+        (proc / directory / "ns/net").symlink_to("net:[1]")
+    return found
+
+
+def test_a_greeting_may_come_until_the_deadline(proc: Path) -> None:
+    client, server = socket.socketpair()
+    with client, server:
+        meant, began = with_socket(proc), time.monotonic()
+        with pytest.raises(TimeoutError):
+            doubt_after_greeting(Link(client), meant, began - 1)
+        assert time.monotonic() < began + 5, "it is over already"
+        greets = threading.Timer(0.1, server.send, (b"{",))
+        greets.start()
+        assert doubt_after_greeting(Link(client), meant, time.monotonic() + 30)
+        greets.join()

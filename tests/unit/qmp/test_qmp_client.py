@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakedirty.errors import QmpError
+from fakedirty.linux.process import Process, running
 from fakedirty.qmp.client import Qmp, QmpClosedError, QmpRefusedError
+from fakedirty.qmp.peer import PeerError
 from qmp_server import Hangup, babbling_server, qmp_server
 
 
@@ -82,6 +87,48 @@ def test_closing_ends_the_thread_and_every_wait(path: Path) -> None:
         with pytest.raises(QmpClosedError):
             qmp.wait_event("NEVER", timeout=30)
         qmp.close()
+        assert connections(path) == []
+
+
+def test_a_connection_with_a_limit_ends_by_itself(path: Path) -> None:
+    with qmp_server(path, {}):
+        qmp = Qmp.connect(path, life=0.2)
+        with pytest.raises(QmpClosedError):
+            qmp.wait_event("NEVER", timeout=30)
+        qmp.close()
+        assert connections(path) == []
+
+
+@pytest.fixture
+def child() -> Iterator[Process]:
+    """Another process, which answers nothing."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        yield running(process.pid)
+        process.kill()
+
+
+def as_of(process: Process) -> dict[str, Callable[[dict[str, Any]], object]]:
+    """The answers of a QEMU whose only vCPU is the first thread of `process`."""
+    return {
+        "query-uuid": lambda _: {"UUID": "00000000-0000-0000-0000-000000000000"},
+        "query-cpus-fast": lambda _: [{"thread-id": process.pid}],
+    }
+
+
+def test_a_process_is_proven_by_its_sockets_or_by_its_threads(path: Path, child: Process) -> None:
+    """This process listens, and answers as the child would."""
+    itself = running(os.getpid())
+    with qmp_server(path, as_of(child)), Qmp.connect(path) as qmp:
+        assert qmp.leads_to(itself, by_threads=False) is True
+        assert qmp.leads_to(itself, by_threads=True) is False
+        assert qmp.leads_to(child, by_threads=False) is False
+        assert qmp.leads_to(child, by_threads=True) is True
+
+
+def test_a_connection_that_is_refused_is_closed(path: Path, child: Process) -> None:
+    with qmp_server(path, as_of(running(os.getpid()))):
+        with pytest.raises(PeerError):
+            Qmp.connect(path, process=child)
         assert connections(path) == []
 
 

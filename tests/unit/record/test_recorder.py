@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import fakedirty
@@ -21,9 +22,12 @@ from fakedirty.record.columns import MIGRATIONS, ROUNDS, TOGGLES, Column
 from fakedirty.record.directory_names import LONGEST, safe_name
 from fakedirty.record.manifest import Clock
 from fakedirty.record.recorder import Recorder
+from fakedirty.record.restore import round_of
+from fakedirty.record.summary import summary
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_migrations import EVENTS, LOSS, REPORT, START, again, bulk, made, tell, unseen
+from played_guests import Guest, played
 
 FIRST_COLUMNS = """
 run_id migration_id vm round kind level mode hash start_seconds duration_seconds dirty_pages forced_pages
@@ -385,3 +389,50 @@ def test_an_output_that_is_no_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordError, match="Not a directory"):
         recorder(tmp_path / "file").started(made())
+
+
+def test_no_name_ends_as_a_directory_that_is_being_written() -> None:
+    assert safe_name("web.partial") == "web%2Epartial"
+    assert safe_name(".partial") == "%2Epartial"
+    assert safe_name("web.partially") == "web.partially"
+
+
+def test_a_remark_is_read_back_where_there_is_one() -> None:
+    row = {**asdict(bulk()), "kind": "bulk", "mode": "observe"}
+    del row["remark"]
+    assert round_of(row) == bulk()
+    assert round_of(row | {"remark": None}) == bulk()
+    assert round_of(row | {"remark": "as a whole"}) == replace(bulk(), remark="as a whole")
+
+
+def test_the_summary_has_what_is_wrong_and_nothing_else() -> None:
+    migration = tell(made(), [])
+    found = summary("run-1", migration, CLOCK)
+    assert (found["lacks_round"], found["invalid_reasons"]) == (False, {})
+    failed = tell(made(), [], [*EVENTS[:3], StateChanged(START + 5 * 10**9, "failed", follows=True)])
+    assert summary("run-1", failed, CLOCK)["lacks_round"] is True
+
+
+def test_the_summary_has_the_least_limits_of_the_forecast() -> None:
+    migration = made()
+    rounds, _ = played(Guest(65_000, changed=0.08), 3)
+    for each in (MigrationStarted(START), *(RoundEnded(START, each) for each in rounds)):
+        migration.apply(each)
+    found = migration.forecast
+    assert found is not None
+    least = found.with_skip.least_limit_seconds
+    assert least is not None
+    verdict = summary("run-1", migration, CLOCK)["verdict"]
+    assert isinstance(verdict, dict)
+    assert verdict["with_skip"]["least_limit_seconds"] == asdict(least)
+
+
+def test_the_table_of_migrations_has_all_of_the_summary_that_fits() -> None:
+    members = ["joined_late", "lacks_round", "state", "lost_where", "invalid_reasons", "verdict", "query_migrate"]
+    names = {column.name for column in MIGRATIONS}
+    assert set(summary("run-1", tell(made(), []), CLOCK)) == {*names, "totals_reason", *members}
+
+
+@pytest.mark.parametrize("columns", [ROUNDS, MIGRATIONS, TOGGLES])
+def test_every_table_of_text_begins_with_what_identifies_a_migration(columns: tuple[Column, ...]) -> None:
+    assert [column.name for column in columns][:3] == ["run_id", "migration_id", "vm"]

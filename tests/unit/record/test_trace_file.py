@@ -141,3 +141,8 @@ def test_observation_outlives_its_recording(tmp_path: Path, caplog: pytest.LogCa
     observer.run(lambda: trace.exhausted)
     assert tap.taken == 2
     assert "no longer recorded: disk full" in caplog.text
+
+
+def test_numbers_of_channels_are_those_in_recorded_traces() -> None:
+    names = ["EVENT", "PAGES", "LOST", "ANSWERS", "REPORT", "TICK", "GONE", "RUNSTATE", "PEER", "LIMITS"]
+    assert {name: int(Channel[name]) for name in Channel.__members__} == {name: at for at, name in enumerate(names)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -100,6 +101,29 @@ def test_garbage_is_refused(office: Office, path: Path, data: bytes) -> None:
     assert request("echo", path=path, text="still here") == "still here"
 
 
+def test_a_client_is_disconnected_after_an_error(office: Office, path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as link:
+        link.settimeout(20)
+        link.connect(str(path))
+        link.sendall(b'{"command": "fail"}\n{"command": "status"}\n')
+        received = link.makefile("rb").readlines(1)
+        assert json.loads(received[0])["kind"] == "TargetError"
+        with contextlib.suppress(ConnectionResetError):  # as a request was not read
+            assert link.recv(100) == b""
+    assert office.callers == []
+
+
+def echo_of(length: int) -> bytes:
+    """A request of so many bytes, with the end of its line."""
+    start, end = b'{"command": "echo", "text": "', b'"}\n'
+    return start + b"x" * (length - len(start) - len(end)) + end
+
+
+def test_a_request_has_an_end(office: Office, path: Path) -> None:
+    assert set(raw(path, echo_of(control.LONGEST))["return"]) == {"x"}
+    assert raw(path, echo_of(control.LONGEST + 1))["error"] == f"a request has {control.LONGEST} bytes at most"
+
+
 def test_a_client_that_sends_nothing_is_disconnected_and_delays_no_other(
     office: Office, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +179,22 @@ def test_what_a_killed_service_left_is_replaced(path: Path) -> None:
     assert not path.exists()
     with pytest.raises(NoServiceError, match="fakedirty observe --all"):
         request("status", path=path)
+
+
+def test_a_service_that_ends_meanwhile_is_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It removes its socket before it is found out that nobody answers there."""
+    path.parent.mkdir()
+    before = control.request
+
+    def ended(command: str, *, path: Path) -> object:
+        path.unlink()
+        return before(command, path=path)
+
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        monkeypatch.setattr(control, "request", ended)
+        with serving(path, Office().handlers):
+            assert before("status", path=path)
 
 
 def test_what_does_not_answer_is_not_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from rich.console import Console
 
 FIGURES = {
     "0": 0, "1": 1, "9999": 9_999, "10.0k": 10_000, "62.1k": 62_100, "131k": 131_072, "1.00M": 999_500,
-    "3.15G": 3.15e9, "371M": 371e6, "-": None,
+    "7.65M": 7_654_321, "3.15G": 3.15e9, "371M": 371e6, "-": None,
 }  # fmt: skip
 
 
@@ -38,6 +38,10 @@ def test_figures_fit_and_never_lie_about_nothing(value: int) -> None:
     unit = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}.get(text[-1])
     if unit:
         assert float(text[:-1]) * unit == pytest.approx(value, rel=0.006)
+
+
+def test_a_time_that_was_not_seen_is_a_dash() -> None:
+    assert [text(None) for text in (compact, exact, seconds, milliseconds, size)] == ["-"] * 5
 
 
 @given(st.floats(0, 9_999))
@@ -130,6 +134,7 @@ def test_a_reader_who_leaves_ends_the_table_only() -> None:
     table = LiveTable(Terminal(file=Closed()))
     with pytest.raises(FakedirtyError, match="nobody reads"):
         table.started(made())
+    table.started(made())  # nothing is written any more
 
 
 def compared(*runs: tuple[str, Migration]) -> dict[str, list[str]]:

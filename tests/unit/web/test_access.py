@@ -171,6 +171,17 @@ def test_the_files_that_it_names_are_read_again(
     assert access.current is not before
 
 
+def test_a_file_that_keeps_its_size_and_place_is_read_again(tmp_path: Path, checker: ThreadPoolExecutor) -> None:
+    """As an editor leaves it that writes into the same file."""
+    path = web_config(tmp_path / "web.yml", one="secret")
+    access = Access(path, checker)
+    before = path.stat()
+    path.write_text(path.read_text().replace("one:", "two:"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert (path.stat().st_ino, path.stat().st_size) == (before.st_ino, before.st_size)
+    assert set(access.current.config.users) == {"two"}
+
+
 @pytest.mark.parametrize("kind", ["none", "users", "tls"])
 def test_a_change_between_http_and_https_needs_a_restart(
     kind: str, tmp_path: Path, pairs: dict[str, Pair], checker: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture

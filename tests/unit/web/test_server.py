@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from email.message import Message
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -109,6 +110,7 @@ def test_requests_and_methods() -> None:
         code, headers, body = fetch(f"{url}?x=y")
         assert (code, body, headers["Content-Length"]) == (200, b"page x=y\n", "9")
         assert (headers["Server"], headers["Connection"]) == ("fakedirty", "close")
+        assert abs(parsedate_to_datetime(headers["Date"]).timestamp() - time.time()) < PATIENCE
         code, headers, body = fetch(url, method="HEAD")
         assert (code, body, headers["Content-Length"]) == (200, b"", "6")
         for method in ("POST", "PUT", "DELETE", "OPTIONS", "BREW"):

@@ -68,9 +68,18 @@ def test_passwords(checker: ThreadPoolExecutor) -> None:
             basic("nobody", "secret"),
             basic("two", "secret"),
         ),
-        *("Basic " + base64.b64encode(b"\xff:secret").decode(), basic("one", "secret")[:-1] + "\n="),
+        *(
+            "Basic " + base64.b64encode(b"\xff:secret").decode(),
+            basic("one", "secret")[:-1] + "\n=",
+            "Bearer " + basic("one", "secret")[6:],
+        ),
     )
     assert permitted(found, *wrong) == [False] * len(wrong)
+
+
+def test_a_password_that_is_missing_is_not_an_empty_one(checker: ThreadPoolExecutor) -> None:
+    missing = "Basic " + base64.b64encode(b"one").decode()
+    assert permitted(users(checker, one=""), basic("one", ""), missing) == [True, False]
 
 
 def test_the_scheme_is_written_in_any_case(checker: ThreadPoolExecutor) -> None:
@@ -129,6 +138,18 @@ def test_results_are_bounded_and_guesses_push_out_no_right_one(
     checks.clear()
     assert permitted(found, basic("one", "secret"), basic("one", "4"), basic("one", "0")) == [True, False, False]
     assert checks == [b"0"], "the oldest guess was forgotten"
+
+
+def test_the_last_256_guesses_are_remembered(checker: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = users(checker, one="secret")
+    checked: list[bytes] = []
+    monkeypatch.setattr("bcrypt.checkpw", lambda password, _hashed: bool(checked.append(password)))
+    permitted(found, *(basic("one", str(number)) for number in range(257)))
+    assert len(checked) == 257
+    permitted(found, basic("one", "1"), basic("one", "256"))
+    assert len(checked) == 257
+    permitted(found, basic("one", "0"))
+    assert checked[257:] == [b"0"]
 
 
 def test_bcrypt_takes_one_thread_and_the_loop_goes_on(

@@ -169,6 +169,25 @@ def test_text_that_is_no_mapping_is_refused_with_its_line(tmp_path: Path, text: 
     assert found.startswith(f"{line}: ")
 
 
+def test_a_key_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    """Another reader could take the other one."""
+    assert problems(tmp_path, f"basic_auth_users:\n  one: {HASH}\n  one: {HASH}\n") == ["3: one is here a second time"]
+
+
+@pytest.mark.parametrize("text", ["", "a: {}\n", "\n\na: 1\n"])
+def test_a_text_begins_at_its_first_line(text: str) -> None:
+    assert parse(text).line == 1
+
+
+def test_mappings_are_read_to_a_depth_of_four() -> None:
+    entry = parse("a:\n  b:\n    c:\n      d:\n        e: 1\n")
+    for line, key in enumerate("abcd", start=1):
+        assert entry.items is not None
+        entry = entry.items[key]
+        assert entry.line == line
+    assert (entry.text, entry.items) == (None, None)
+
+
 def test_a_text_that_refers_to_itself_ends() -> None:
     entry = parse("a: &a {b: *a}\n")
     assert entry.items is not None

@@ -110,7 +110,7 @@ class PatchedReader:
     def _start(self, header: wire.EventHeader) -> Iterator[Event]:
         if self._running:
             return
-        self._running, self._follows, self._closed = True, False, False
+        self._running, self._closed = True, False
         self._started_ns, self._thread = None, header.tid
         self._incomplete = self._setup_ns is None
         yield MigrationStarted(self._setup_ns or header.time_ns, partial=self._incomplete)

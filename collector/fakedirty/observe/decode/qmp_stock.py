@@ -112,7 +112,7 @@ class PollReader:
         self._postcopy = self._postcopy or state.startswith("postcopy")
         self._throttled = self._throttled or "cpu-throttle-percentage" in info
         ram: Ram = info.get("ram", self._last)
-        if ended and state == "completed":
+        if state == "completed":
             time_ns = self._end_of(info, time_ns)
             yield self._close(time_ns, ram, Kind.SWITCHOVER, max(_syncs(ram), self._first_round))
         elif ended:
@@ -123,7 +123,7 @@ class PollReader:
         self._last, self._last_ns = ram, time_ns
         self._elapsed_ms = int(info.get("total-time", 0))
         self._setup_ms = int(info.get("setup-time", 0)) or self._setup_ms
-        if not ended and "total-time" in info:
+        if "total-time" in info:
             started_by_ns = time_ns - self._elapsed_ms * 1_000_000
             self._started_by_ns = min(started_by_ns, self._started_by_ns or started_by_ns)
         if state != self._state:

@@ -262,6 +262,7 @@ def test_stock_reports_no_share_where_it_would_count_wrongly() -> None:
         assert isinstance(ended, RoundEnded)
         assert why in ended.flaw
         assert (ended.round.fake_pages, ended.round.normal_pages, ended.round.visited_pages) == (None, None, None)
+        assert ended.round.zero_pages is None
 
 
 def test_a_round_of_multifd_ends_when_it_was_closed_and_not_when_its_last_page_was_sent() -> None:
@@ -342,6 +343,38 @@ def test_losses_are_told_once() -> None:
         EventsLost(5, 1, wire.LOST_PLACES[2]),
     ]
     assert losses.take(6, [3, 0, 1, 0, 0, 0]) == [EventsLost(6, 1, wire.LOST_PLACES[0])]
+
+
+def test_losses_have_as_many_places_as_are_known() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        LossReader().take(1, [0, 0, 0, 0, 0, 0, 9])
+
+
+@pytest.mark.parametrize(
+    ("route", "word"),
+    [
+        (blind_spots.MULTIFD, "own threads, and in this executable"),
+        (blind_spots.XBZRLE, "deltas"),
+        (blind_spots.COMPRESSION, "compression"),
+        (blind_spots.MAPPED_RAM, "mapped-ram"),
+        (blind_spots.COPIED, "choose level patched"),
+    ],
+)
+def test_every_route_past_the_probes_of_level_stock_has_its_reason(route: int, word: str) -> None:
+    ended = stocked(stock(wire.EVENT_STOCK_STARTED, 1), stock(wire.EVENT_STOCK_ROUND, 9, 2, bypassed=1 << route))[1]
+    assert isinstance(ended, RoundEnded)
+    assert word in ended.flaw
+    assert ";" not in ended.flaw
+
+
+def test_the_kernel_counts_what_qemu_counts() -> None:
+    columns = ("visited", "first", "changed", "fake", "normal", "zero", "xbzrle", "unchanged", "skipped")
+    counted = {f"{name}_pages": number for number, name in enumerate(columns, 1)}
+    event = patched_round(1, 20)
+    event.counted = wire.PageCounts(**counted)
+    [_, _, ended] = patched(state("setup", 1, MAIN), state("active", 2), event)[-3:]
+    assert isinstance(ended, RoundEnded)
+    assert ended.seen == counted
 
 
 def test_chunks_are_enough_for_several_times_the_memory_of_the_host(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ PAGES = {
     "unchanged_pages": 1,
     "skipped_pages": 2,
     "left_pages": 2,
-    "hinted_pages": 0,
+    "hinted_pages": 4,
 }
 TIMES = {"migration_start_ns": 1_000, "start_ns": 2_000, "end_ns": 5_000}
 SIZES = {"transferred_bytes": 4096, "saved_bytes": 8192, "hash_ns": 700, "forced_syncs": 1}
@@ -142,6 +142,11 @@ def test_a_record_of_another_form_is_no_round_and_counts_as_lost(event: wire.Mig
 def test_with_the_mode_off_at_the_end_there_is_no_hash() -> None:
     off = told(versioned(mode=int(Mode.OFF), flags=0)).round
     assert (off.mode, off.hash, off.fake_pages, off.skipped_pages) == (Mode.OFF, None, None, 2)
+
+
+def test_of_drafts_a_round_in_which_the_mode_was_turned_off_has_the_hash_of_its_classes() -> None:
+    assert told(unversioned(mode=int(Mode.OFF))).round.hash == "sha1"
+    assert told(unversioned(mode=int(Mode.OFF), flags=0)).round.hash is None
 
 
 def test_codes_that_are_newer_than_this_table_are_not_known() -> None:
