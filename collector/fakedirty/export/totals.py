@@ -12,7 +12,7 @@ from prometheus_client.samples import Sample
 
 from fakedirty.model.vm_names import encodable
 
-from .metrics import Metric
+from .metric import Metric
 from .readers import Values
 from .tracked_migration import LabelValues
 

@@ -9,7 +9,8 @@ from prometheus_client.samples import Sample
 from fakedirty.model.round import Round
 
 from .families import sample
-from .metrics import METRICS, Metric
+from .metric import Metric
+from .metrics import METRICS
 from .readers import ByRound, EachRound, EachToggle
 from .totals import Count, Tally, bounds
 from .tracked_migration import LabelValues, TrackedMigration

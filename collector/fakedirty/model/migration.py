@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -28,14 +27,10 @@ from .events import (
 from .forecast import Forecast, Refutation
 from .live_forecast import LiveForecast, MigrationLimits
 from .progress import LiveProgress, Progress, outlook
-from .round import OTHER_LAWS, Round, broken_law, known, uncounted
+from .round import Round, known, uncounted
+from .round_check import RoundCheck
 from .switchover_log import SwitchoverLog
 from .totals import Ended, Outcome, Totals, check_totals, number
-
-# most pages that multifd can hold: one packet of 128 pages for each of 255 channels, and one that is being filled
-IN_CHANNELS = 256 * 128
-
-INEXACT = "not exact by QEMU's own word: multifd and RDMA count a page where it is sent, not where it is queued"
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 INTERRUPTED = frozenset({"postcopy-paused", "postcopy-recover-setup", "postcopy-recover"})
@@ -74,11 +69,8 @@ class Migration:
     totals: Totals | None = None  # None while it is observed, and on the destination
     recorded_blackout: Blackout | None = None  # that of a recording, whose steps are not known any more
     _under_way: bool = False  # it was seen in the state after setup
-    _unreported_loss: int = 0  # events that were lost since the last round
     _unreported: str = ""  # why the report is missing, or may belong to another migration
-    _uncounted: int = 0  # visited pages that no round has counted as sent so far
-    _of_postcopy: set[int] = field(default_factory=set)  # indices of rounds in which postcopy moved pages
-    _inexact: set[int] = field(default_factory=set)  # indices of rounds that QEMU calls not exact
+    _check: RoundCheck = field(default_factory=RoundCheck)
     _switchover: SwitchoverLog = field(default_factory=SwitchoverLog, repr=False, compare=False)
     _forecast: LiveForecast = field(default_factory=LiveForecast, repr=False, compare=False)
     _progress: LiveProgress = field(default_factory=LiveProgress, repr=False, compare=False)
@@ -138,7 +130,7 @@ class Migration:
         numbers = [
             str(r.round)
             for index, r in enumerate(self.rounds)
-            if r.remark and uncounted(r) and index not in self._inexact
+            if r.remark and uncounted(r) and index not in self._check.inexact
         ]
         return f"no channel counts the pages that round {', '.join(numbers)} lacks" if numbers else ""
 
@@ -222,7 +214,7 @@ class Migration:
             case MigrationStarted():
                 self.partial = self.partial or event.partial
             case RoundEnded():
-                self.rounds.append(self._judged(event))
+                self.rounds.append(self._check.judged(event, len(self.rounds), partial=self.partial))
                 self._forecast.take(self.rounds, self.limits)
             case ModeChanged():
                 self.toggles.append(event)
@@ -232,7 +224,7 @@ class Migration:
                 self.awaits_round = False
             case EventsLost():
                 self.lost_events[event.where] = self.lost_events.get(event.where, 0) + event.count
-                self._unreported_loss += event.count
+                self._check.lost += event.count
             case GuestStopped() | GuestContinued() | GuestArrived():
                 self._move(event)
             case FinalReport():
@@ -280,12 +272,12 @@ class Migration:
 
     def _at_its_end(self) -> Ended:
         moved = self.reported("ram", "postcopy-bytes") or self.reported("ram", "postcopy-requests")
-        counted = [number for number in self._of_postcopy if self.rounds[number].normal_pages is not None]
+        counted = [number for number in self._check.of_postcopy if self.rounds[number].normal_pages is not None]
         polled = any(r.visited_pages is None and r.normal_pages is not None for r in self.rounds)
         return Ended(
             state=self.state,
             ended=self.ended,
-            rounds=[r for number, r in enumerate(self.rounds) if number not in self._of_postcopy],
+            rounds=[r for number, r in enumerate(self.rounds) if number not in self._check.of_postcopy],
             report=self.report,
             unreported=self._unreported,
             joined_late=self.partial,
@@ -306,44 +298,3 @@ class Migration:
                 left = self.stopped_ns is not None and event.time_ns >= self.stopped_ns
                 if event.running and (left or self.incoming) and self.resumed_ns is None:
                     self.resumed_ns = event.time_ns
-
-    def _judged(self, event: RoundEnded) -> Round:
-        """The round with its lost events and, if it is invalid, the reasons."""
-        lost = event.round.lost_events + self._unreported_loss
-        self._unreported_loss = 0
-        if event.postcopy:
-            self._of_postcopy.add(len(self.rounds))
-        if event.exact is False:
-            self._inexact.add(len(self.rounds))
-        remark, law = self._check_laws(event.round, event.exact)
-        reasons = [event.round.invalid_reason, event.flaw, law]
-        reasons += [
-            f"{column}: QEMU counts {counted}, the probe {seen}"
-            for column, seen in event.seen.items()
-            if (counted := getattr(event.round, column)) is not None and counted != seen
-        ]
-        if lost:
-            reasons.append(f"{lost} events lost")
-        reason = "; ".join(reason for reason in reasons if reason)
-        return dataclasses.replace(event.round, lost_events=lost, invalid_reason=reason, remark=remark)
-
-    def _check_laws(self, counts: Round, exact: bool | None) -> tuple[str, str]:
-        """A remark, and the law that is broken; each may be empty.
-
-        While the mode is off, QEMU counts a page as visited when it is queued, and as sent when a channel of multifd
-        takes it. Pages that a round lacks as sent are in later rounds then; the totals check that at the end. Where
-        QEMU reports itself which rounds are not exact, only those are excused, with the mode on too.
-        """
-        late = uncounted(counts)
-        strict = counts.first_pages is not None if exact is None else exact
-        remark = "; ".join(filter(None, (counts.remark, INEXACT if exact is False else "")))
-        if late is None or strict:
-            return remark, broken_law(counts)
-        self._uncounted += late
-        least = -IN_CHANNELS if self.partial else 0
-        if not late or not least <= self._uncounted <= IN_CHANNELS:
-            return remark, broken_law(counts)
-        kept = f"{late} of its pages are" if late > 0 else f"{-late} pages of earlier rounds are"
-        there = "in later rounds" if late > 0 else "here"
-        why = "multifd counts in its channels" if exact is None else INEXACT
-        return f"{kept} counted as sent {there}: {why}", broken_law(counts, OTHER_LAWS)

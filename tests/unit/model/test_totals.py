@@ -16,8 +16,9 @@ from fakedirty.model.events import (
     RoundsComplete,
     StateChanged,
 )
-from fakedirty.model.migration import IN_CHANNELS, Migration
+from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round, conserved
+from fakedirty.model.round_check import IN_CHANNELS
 from fakedirty.model.totals import Outcome
 from hypothesis import given
 from hypothesis import strategies as st
