@@ -92,6 +92,7 @@ GIVEN: dict[str, Callable[[Made], list[str]]] = {
     "status": lambda it: ["--control", str(it.service.control)],
     "watch": lambda it: ["--control", str(it.service.control)],
     "config check": lambda it: [str(it.configuration)],
+    "what-if": lambda it: [str(it.recordings[0])],
     "runs list": lambda it: [it.out],
     "runs show": lambda it: [str(it.recordings[0])],
     "runs compare": lambda it: [str(each) for each in it.recordings],

@@ -94,7 +94,7 @@ def test_the_page_is_in_it(installed: Installation) -> None:
     command = [installed.program.with_name("python"), "-c", PAGE]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=installed.home)
     assert "page.js" in done.stdout
-    assert json.loads(done.stdout.splitlines()[-1]).keys() == {"pages", "bytes", "ram"}
+    assert json.loads(done.stdout.splitlines()[-1]).keys() == {"pages", "bytes", "downtime", "ram"}
 
 
 def test_the_unit_is_one(installed: Installation) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fakedirty.harmless import harmless
 
+SS_SECONDS = 0.4  # for `ss`: the error of a held socket should not wait for a name
 TABLE_SECONDS = 1.0  # for which the table of the host's sockets is reused: many monitors may be held at a time
 
 OWNER = re.compile(r"pid=(\d+)")
@@ -79,7 +80,7 @@ _TABLE = _Table()
 def _socket_table() -> list[_Row]:
     try:
         # -O: one line each. An address may contain spaces, so the pattern below does not split at spaces
-        text = subprocess.run(["ss", "-xpnaO"], capture_output=True, text=True, check=True, timeout=0.4).stdout
+        text = subprocess.run(["ss", "-xpnaO"], capture_output=True, text=True, check=True, timeout=SS_SECONDS).stdout
     except (OSError, subprocess.SubprocessError):
         return []
     return list(_rows(text))

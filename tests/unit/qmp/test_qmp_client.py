@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from fakedirty.errors import QmpError
 from fakedirty.linux.process import Process, running
+from fakedirty.qmp import holder
 from fakedirty.qmp.client import Qmp, QmpClosedError, QmpRefusedError
 from fakedirty.qmp.peer import PeerError
 from qmp_server import Hangup, babbling_server, qmp_server
@@ -169,7 +170,8 @@ def test_endless_garbage(path: Path) -> None:
         Qmp.connect(path)
 
 
-def test_a_mute_server_is_named(path: Path) -> None:
+def test_a_mute_server_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holder, "SS_SECONDS", 20.0)  # a busy machine takes its time
     hold = threading.Event()
     with babbling_server(path, b"", hold), pytest.raises(QmpError, match=rf"no QMP greeting.*\b{os.getpid()}\b"):
         Qmp.connect(path, timeout=0.1)
