@@ -90,6 +90,7 @@ LONG = {
     "test_observe_sampled.py": {"test_one_page_of_four"},
     "test_guest_truth.py": {"test_bare_metal_is_classified_without_a_mistake[observe]"},
     "test_lab_demo.py": {"test_demo_shows_that_skipping_converges_and_vanilla_does_not"},  # as `make demo` does
+    "test_runs_join.py": {"test_a_destination_is_recorded_to_the_end_of_postcopy[10.2]"},  # another build of QEMU
     "test_guests.py": {"test_bare_metal_under_kvm_where_that_runs_it"},  # where KVM emulates, it is slow
     "test_prometheus_namesakes.py": {"test_each_keeps_its_own_counters"},
     "test_series_ring.py": {

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakedirty.lab.qemu import built_binary, qemu_binary, stock_binary
+from fakedirty.lab.qemu import Builds, qemu_binary, stock_binary
 from fakedirty.linux.wall_clock import boot_id, clock_error
 from fakedirty.model.enums import Level
 from fakedirty.model.migration import Migration
@@ -103,7 +102,7 @@ def test_both_halves_of_a_real_migration(qemu: str, level: Level, tmp_path: Path
 @pytest.mark.parametrize("release", ["10.0", "10.2"])
 def test_a_destination_is_recorded_to_the_end_of_postcopy(release: str, tmp_path: Path) -> None:
     """The latencies are those of QEMU's last report: 10.2 has them, 10.0 does not."""
-    qemu = built_binary(release) if "FAKEDIRTY_QEMU" not in os.environ else qemu_binary()
+    qemu = Builds(release).build()
     source, arrival, *directories = recorded(qemu, Level.PATCHED, tmp_path, *BLOCKTIME, postcopy=True)
     assert source.postcopy_ns is not None
     assert arrival.report["status"] == "completed"
