@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fakedirty.cli.figure_file import figure_errors
 from fakedirty.cli.page_recording import page_recording
 from fakedirty.cli.printing import print_json
-from fakedirty.errors import MissingError, UsageError
 from fakedirty.record.output_checks import check_file
-from fakedirty.record.page_study import PageStudy, Picture, study
+from fakedirty.record.page_study import PageStudy, study
 from fakedirty.show.page_study import page_study_parts
 from fakedirty.show.ram_map import draw
 from fakedirty.show.terminal import Terminal
@@ -48,7 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     wide = STRETCHES if arguments.picture or arguments.json else max(8, terminal.width - 9)
     found = study(directory, hot=arguments.hot, columns=wide)
     if arguments.picture:
-        _draw(found.picture, arguments.picture)
+        with figure_errors("--picture", arguments.picture):
+            draw(found.picture, arguments.picture)
     if arguments.json:
         print_json(_plain(found))
     else:
@@ -64,12 +65,3 @@ def _plain(found: PageStudy) -> dict[str, Any]:
     for name in ("columns", "visits", "fake"):
         plain["picture"][name] = plain["picture"][name].tolist()
     return plain
-
-
-def _draw(picture: Picture, file: Path) -> None:
-    try:
-        draw(picture, file)
-    except ModuleNotFoundError as error:
-        raise MissingError(f"--picture needs the Python module {error.name}, which is not installed") from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot draw {file}: {error}") from error

@@ -6,15 +6,15 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
+from fakedirty.cli.figure_file import figure_errors
 from fakedirty.cli.page_recording import page_recording
 from fakedirty.cli.printing import print_json
 from fakedirty.cli.quantities import BANDWIDTHS, SHARES, SIZES, TIMES, parser_of
-from fakedirty.errors import MissingError, UsageError
 from fakedirty.record.output_checks import check_file
 from fakedirty.show.terminal import Terminal
 from fakedirty.show.what_if import what_if_parts
 from fakedirty.show.what_if_figure import draw
-from fakedirty.whatif.prediction import WhatIf, what_if
+from fakedirty.whatif.prediction import what_if
 from fakedirty.whatif.variants import Choices
 
 NAME = "what-if"
@@ -75,7 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     found = what_if(page_recording(arguments.path), choices)
     if arguments.out is not None:
-        _draw(found, arguments.out)
+        with figure_errors("--out", arguments.out):
+            draw(found, arguments.out)
     if arguments.json:
         print_json(asdict(found))
     else:
@@ -83,12 +84,3 @@ def run(arguments: argparse.Namespace) -> int:
         for part in what_if_parts(found):
             terminal.print(part, highlight=False)
     return 0
-
-
-def _draw(found: WhatIf, file: Path) -> None:
-    try:
-        draw(found, file)
-    except ModuleNotFoundError as error:
-        raise MissingError(f"--out needs the Python module {error.name}, which is not installed") from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot draw {file}: {error}") from error
