@@ -216,13 +216,13 @@ def converges(tracked: TrackedMigration) -> Values:
 def total_times(tracked: TrackedMigration) -> Values:
     """By plan, for plans that converge."""
     for plan, prediction in _plans(tracked):
-        yield from estimates(plan, prediction.total_seconds)
+        yield from estimates(prediction.total_seconds, plan)
 
 
 def downtimes(tracked: TrackedMigration) -> Values:
     """By plan, for plans that converge."""
     for plan, prediction in _plans(tracked):
-        yield from estimates(plan, prediction.downtime_seconds)
+        yield from estimates(prediction.downtime_seconds, plan)
 
 
 def refuted(tracked: TrackedMigration) -> Values:
@@ -240,7 +240,7 @@ def limit(tracked: TrackedMigration) -> Values:
 def least_limits(tracked: TrackedMigration) -> Values:
     """By plan, the downtime limit from which on it converges."""
     for plan, prediction in _plans(tracked):
-        yield from estimates(plan, prediction.least_limit_seconds)
+        yield from estimates(prediction.least_limit_seconds, plan)
 
 
 def _plans(tracked: TrackedMigration) -> Iterator[tuple[str, Prediction]]:
@@ -250,13 +250,13 @@ def _plans(tracked: TrackedMigration) -> Iterator[tuple[str, Prediction]]:
         yield "skip", found.with_skip
 
 
-def estimates(plan: str, estimate: Estimate | None) -> Values:
-    """The values of an estimate of a plan; nothing if there is none."""
+def estimates(estimate: Estimate | None, *labels: str) -> Values:
+    """The values of an estimate, with the name of each after `labels`; nothing if there is none."""
     if estimate is not None:
-        yield (plan, "low"), estimate.low
-        yield (plan, "expected"), estimate.expected
+        yield (*labels, "low"), estimate.low
+        yield (*labels, "expected"), estimate.expected
         if estimate.high is not None:
-            yield (plan, "high"), estimate.high
+            yield (*labels, "high"), estimate.high
 
 
 def rounds_not_shown(tracked: TrackedMigration) -> Values:

@@ -14,7 +14,7 @@ def recommended(name: str) -> Read:
     def read(tracked: TrackedMigration) -> Values:
         found = tracked.migration.forecast
         if found is not None and (needed := recommendations(found)) is not None:
-            yield from estimates("as-is", getattr(needed.as_is, name))
-            yield from estimates("skip", getattr(needed.with_skip, name))
+            yield from estimates(getattr(needed.as_is, name), "as-is")
+            yield from estimates(getattr(needed.with_skip, name), "skip")
 
     return read

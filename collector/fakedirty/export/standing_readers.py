@@ -5,7 +5,7 @@ from __future__ import annotations
 from fakedirty.model.dirty_rate import dirty_rate
 from fakedirty.model.stall import latest_stretch
 
-from .readers import Values
+from .readers import Values, estimates
 from .tracked_migration import TrackedMigration
 
 VCPUS_SHOWN = 64  # the first ones
@@ -20,11 +20,8 @@ def progress_ratio(tracked: TrackedMigration) -> Values:
 def time_left(tracked: TrackedMigration) -> Values:
     """Seconds to the predicted end, while the migration runs and an end is predicted."""
     left = tracked.migration.progress.left_seconds
-    if left is not None and tracked.active:
-        yield ("low",), left.low
-        yield ("expected",), left.expected
-        if left.high is not None:
-            yield ("high",), left.high
+    if tracked.active:
+        yield from estimates(left)
 
 
 def stalled_rounds(tracked: TrackedMigration) -> Values:
