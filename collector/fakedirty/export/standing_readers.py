@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fakedirty.model.dirty_rate import dirty_rate
-from fakedirty.model.stall import latest_stretch
 
 from .readers import Values, estimates
 from .tracked_migration import TrackedMigration
@@ -26,7 +25,7 @@ def time_left(tracked: TrackedMigration) -> Values:
 
 def stalled_rounds(tracked: TrackedMigration) -> Values:
     """The length of the stall, 0 without one; nothing where rounds cannot be compared."""
-    stretch = latest_stretch(tracked.migration.rounds, tracked.migration.toggles)
+    stretch = tracked.migration.stretch
     if stretch is not None:
         yield (), stretch.rounds if stretch.is_stall else 0
 

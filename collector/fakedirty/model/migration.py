@@ -29,6 +29,7 @@ from .live_forecast import LiveForecast, MigrationLimits
 from .progress import LiveProgress, Progress, outlook
 from .round import Round, known, uncounted
 from .round_check import RoundCheck
+from .stall import LiveStretch, Stretch
 from .switchover_log import SwitchoverLog
 from .totals import Ended, Outcome, Totals, check_totals, number
 
@@ -74,6 +75,7 @@ class Migration:
     _switchover: SwitchoverLog = field(default_factory=SwitchoverLog, repr=False, compare=False)
     _forecast: LiveForecast = field(default_factory=LiveForecast, repr=False, compare=False)
     _progress: LiveProgress = field(default_factory=LiveProgress, repr=False, compare=False)
+    _stretch: LiveStretch = field(default_factory=LiveStretch, repr=False, compare=False)
     block_visits: BlockVisits = field(default_factory=BlockVisits, repr=False, compare=False)  # by page records
 
     @property
@@ -190,6 +192,11 @@ class Migration:
         """How far it has come, and how long it will still take, at the latest event or tick."""
         return self._progress.latest
 
+    @property
+    def stretch(self) -> Stretch | None:
+        """The latest rounds in which nothing was won; None where rounds cannot be compared."""
+        return self._stretch.latest
+
     def tick(self, time_ns: int) -> None:
         """It is `time_ns` on CLOCK_MONOTONIC and there is no event: a predicted end may be overdue."""
         if self.state == "active" and self.stopped_ns is None:
@@ -215,9 +222,11 @@ class Migration:
                 self.partial = self.partial or event.partial
             case RoundEnded():
                 self.rounds.append(self._check.judged(event, len(self.rounds), partial=self.partial))
+                self._stretch.take(self.rounds[-1])
                 self._forecast.take(self.rounds, self.limits)
             case ModeChanged():
                 self.toggles.append(event)
+                self._stretch.toggle(event.round)
             case StateChanged():
                 self._enter(event)
             case RoundsComplete():

@@ -7,11 +7,10 @@ So a limit that changes neither begins nor ends a stall.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
 from dataclasses import dataclass
 
 from .enums import Kind, Mode, StringEnum
-from .events import ModeChanged
 from .round import Round
 from .simulation import STANDSTILL_ROUNDS
 
@@ -52,47 +51,76 @@ class Stretch:
         return self.rounds >= STANDSTILL_ROUNDS
 
 
-def latest_stretch(rounds: Sequence[Round], toggles: Sequence[ModeChanged] = ()) -> Stretch | None:
-    """The stretch of rounds that ends with the last one.
+class LiveStretch:
+    """Keeps the stretch that ends with the last round of one migration.
 
     A toggle begins it anew, after the round of the toggle. So do a round that cannot be trusted, a gap in the numbers
     of rounds, and a round that had nothing to send. Rounds of zero length show nothing, and are passed over.
 
-    Args:
-        rounds: all rounds so far.
-        toggles: all changes of mode or hash so far.
+    One thread calls :meth:`take` and :meth:`toggle`; any thread may read `latest`.
 
-    Returns:
-        None where nothing can be compared: before the second such round, and at the switchover.
+    Attributes:
+        latest: None where nothing can be compared: before the second such round, and at the switchover.
     """
-    burdens = [*_burdens(rounds, max((toggle.round for toggle in toggles), default=0))]
-    if len(burdens) < 2:
-        return None
-    number, burden, least = burdens[0]
-    found = Stretch(number, 0, least, burden)
-    for later, (number, burden, pages) in enumerate(burdens[1:], 1):
-        if least >= (1 - GAIN) * pages:
-            found = Stretch(number, later, pages, burden)
-        least = min(least, pages)
-    return found
 
+    def __init__(self) -> None:
+        self.latest: Stretch | None = None
+        self._toggled = 0  # round of the last toggle
+        self._before: Round | None = None
+        self._compared = 0
+        self._burden = Burden.FOUND
+        # Rounds that may begin the stretch. Each has fewer pages than the one before it: a later round with as many
+        # begins none that is longer.
+        self._firsts: deque[_First] = deque()
 
-def _burdens(rounds: Sequence[Round], toggled: int) -> Iterator[tuple[int, Burden, int]]:
-    """Number, measure and pages of the last rounds that can be compared with each other, the latest first."""
-    after: Round | None = None
-    measured: Burden | None = None
-    for r in reversed(rounds):
-        followed = after is None or (r.round == after.round - 1 and r.mode == after.mode)
-        if r.kind is not Kind.ITERATIVE or r.round <= toggled or not r.valid or not followed:
+    def toggle(self, number: int) -> None:
+        """The mode or the hash has changed during the round `number`."""
+        self._toggled = max(self._toggled, number)
+        self._begin()
+
+    def take(self, r: Round) -> None:
+        """A round has ended."""
+        before, self._before = self._before, r
+        if r.kind is not Kind.ITERATIVE or r.round <= self._toggled or not r.valid:
+            self._before = None
+            self._begin()
             return
-        after = r
+        if before is not None and (r.round != before.round + 1 or r.mode != before.mode):
+            self._begin()
         if r.duration_seconds <= 0:
-            continue
-        burden, pages = _burden(r)
-        if not pages or measured not in (None, burden):
             return
-        measured = burden
-        yield r.round, burden, pages
+        burden, pages = _burden(r)
+        if not pages:
+            self._begin()
+            return
+        if burden is not self._burden:
+            self._begin()
+            self._burden = burden
+        self._compare(r.round, pages)
+
+    def _begin(self) -> None:
+        self.latest = None
+        self._compared = 0
+        self._firsts.clear()
+
+    def _compare(self, number: int, pages: int) -> None:
+        self._compared += 1
+        while self._firsts and pages < (1 - GAIN) * self._firsts[0].pages:
+            self._firsts.popleft()
+        if not self._firsts or pages < self._firsts[-1].pages:
+            self._firsts.append(_First(number, self._compared, pages))
+        if self._compared > 1:
+            first = self._firsts[0]
+            self.latest = Stretch(first.number, self._compared - first.compared, first.pages, self._burden)
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """A round that may begin the stretch: its number, how many rounds were compared up to it, and its pages."""
+
+    number: int
+    compared: int
+    pages: int
 
 
 def _burden(r: Round) -> tuple[Burden, int | None]:

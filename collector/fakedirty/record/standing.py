@@ -15,7 +15,7 @@ from fakedirty.model.dirty_rate import dirty_rate
 from fakedirty.model.forecast import Estimate
 from fakedirty.model.migration import Migration
 from fakedirty.model.progress import Outlook, Progress
-from fakedirty.model.stall import Burden, Stretch, latest_stretch
+from fakedirty.model.stall import Burden, Stretch
 
 from .manifest import Clock
 
@@ -25,7 +25,7 @@ BOUNDS = ("low", "expected", "high")
 
 def standing(migration: Migration, clock: Clock) -> dict[str, object]:
     """The :data:`MEMBERS` of a VM in the status."""
-    stretch = latest_stretch(migration.rounds, migration.toggles)
+    stretch = migration.stretch
     rate = dirty_rate(migration.rounds, migration.block_visits)
     return {
         "progress": _progress(migration, clock),

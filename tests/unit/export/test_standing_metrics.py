@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 from fakedirty.export.exporter import Exporter
-from fakedirty.model.events import LimitsRead, StateChanged
+from fakedirty.model.enums import Mode
+from fakedirty.model.events import LimitsRead, ModeChanged, StateChanged
 from fakedirty.model.migration import Migration
 from running_migrations import ENDING, STUCK, at, running
 
@@ -63,6 +64,15 @@ def test_a_stall_has_its_rounds_and_none_is_0(rounds: int, stalled: int | None, 
     found = exported(running(STUCK, rounds, [to]), to, "stalled_rounds")
     assert found == ({} if stalled is None else {(): stalled})
     assert exported(running(STUCK, rounds, [to]), to, "time_left_seconds") == {}
+
+
+def test_a_toggle_ends_a_stall(to: Exporter) -> None:
+    migration = running(STUCK, 9, [to])
+    event = ModeChanged(at(60.0), 10, Mode.OBSERVE, Mode.SKIP, "xxh3-64")
+    migration.apply(event)
+    to.changed(migration, event)
+    assert migration.stretch is None
+    assert exported(migration, to, "stalled_rounds") == {}
 
 
 def test_rates_of_vcpus_are_those_that_qemu_measures(to: Exporter) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from fakedirty.format.progress import stall_words
 from fakedirty.model.enums import Kind, Mode
-from fakedirty.model.events import ModeChanged
 from fakedirty.model.round import Round
-from fakedirty.model.stall import Burden, Stretch, latest_stretch
+from fakedirty.model.stall import Burden, LiveStretch, Stretch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,8 +23,16 @@ def found(*pages: int, first: int = 1) -> list[Round]:
     ]
 
 
-def toggle(number: int) -> ModeChanged:
-    return ModeChanged(0, number, Mode.OBSERVE, Mode.SKIP, "xxh3-64")
+def latest_stretch(rounds: Sequence[Round], toggles: Sequence[int] = ()) -> Stretch | None:
+    """Of rounds that end one after the other; a toggle comes before the end of the round whose number it has."""
+    live, coming = LiveStretch(), sorted(toggles)
+    for r in rounds:
+        while coming and coming[0] <= r.round:
+            live.toggle(coming.pop(0))
+        live.take(r)
+    for number in coming:
+        live.toggle(number)
+    return live.latest
 
 
 def test_a_stall_has_the_number_of_its_first_round() -> None:
@@ -74,8 +82,21 @@ def test_at_the_switchover_there_is_none() -> None:
 
 def test_a_toggle_begins_it_anew_after_its_round() -> None:
     rounds = found(131_072, *[65_000] * 9)
-    assert latest_stretch(rounds, [toggle(0), toggle(4)]) == Stretch(5, 5, 65_000, Burden.FOUND)
-    assert latest_stretch(rounds, [toggle(4), toggle(10)]) is None
+    assert latest_stretch(rounds, [0, 4]) == Stretch(5, 5, 65_000, Burden.FOUND)
+    assert latest_stretch(rounds, [4, 10]) is None
+
+
+def test_a_toggle_counts_at_once_and_never_for_an_earlier_round() -> None:
+    live = LiveStretch()
+    for r in found(131_072, *[65_000] * 4):
+        live.take(r)
+    assert live.latest == Stretch(2, 3, 65_000, Burden.FOUND)
+    live.toggle(6)
+    assert live.latest is None
+    live.toggle(3)
+    for r in found(*[65_000] * 3, first=6):
+        live.take(r)
+    assert live.latest == Stretch(7, 1, 65_000, Burden.FOUND)
 
 
 def test_another_mode_begins_it_anew_where_the_toggle_was_not_seen() -> None:
@@ -133,6 +154,14 @@ def test_what_is_not_known_begins_it_anew(hole: str) -> None:
         case _:
             rounds[2] = replace(rounds[2], dirty_pages=0)
     assert latest_stretch(rounds) == Stretch(4, 2, 65_000, Burden.FOUND)
+
+
+def test_a_long_stall_keeps_no_more_rounds_than_can_begin_it() -> None:
+    live = LiveStretch()
+    for r in found(131_072, *[65_000 + number % 7 for number in range(10_000)]):
+        live.take(r)
+    assert live.latest == Stretch(2, 9_999, 65_000, Burden.FOUND)
+    assert len(live._firsts) == 1
 
 
 @given(st.lists(st.integers(1, 1_000), min_size=2, max_size=30))

@@ -14,7 +14,6 @@ from fakedirty.format.sentences import counted_otherwise, estimate_words, limit_
 from fakedirty.model.dirty_rate import dirty_rate
 from fakedirty.model.forecast import Forecast
 from fakedirty.model.migration import Migration
-from fakedirty.model.stall import latest_stretch
 from fakedirty.show.columns import WIDE
 from fakedirty.show.table import toggle_words
 
@@ -129,7 +128,7 @@ def details(migration: Migration, live: LiveMigration | None = None) -> Plain:
         "notes": list(_notes(migration)),
         "numbers": list(_numbers(migration)),
         "verdict": advised(found) if found is not None else _no_verdict(migration) if running else "",
-        "stall": stall_words(latest_stretch(migration.rounds, migration.toggles)) if running else "",
+        "stall": stall_words(migration.stretch) if running else "",
         "verdict_numbers": [] if found is None else list(_behind(found)),
         "toggles": [_toggle(migration, each) for each in tuple(migration.toggles)],
         "marks": marks(migration),
