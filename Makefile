@@ -45,7 +45,7 @@ UNITDIR ?= /etc/systemd/system
 STATEDIR ?= /var/lib/fakedirty
 
 .PHONY: install uninstall
-.PHONY: help setup packages test-packages long-packages qemu-packages qemu guests demo documents fuzz fuzz-broken bench-convergence bench-compression bench-hybrid bench-cost bench-scaling bench-overhead bench-scrape bench-verdict bench-what-if campaign-quick qemu-check qemu-sanitizers dashboards test lint unit integration mutation check-long clean
+.PHONY: help setup packages test-packages long-packages qemu-packages qemu guests demo documents fuzz fuzz-broken bench-convergence bench-compression bench-hybrid bench-downtime bench-cost bench-scaling bench-overhead bench-scrape bench-verdict bench-what-if campaign-quick qemu-check qemu-sanitizers dashboards test lint unit integration mutation check-long clean
 
 help:  ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -168,6 +168,9 @@ bench-compression: setup  ## measure skip, compression with multifd, and both, o
 
 bench-hybrid: setup  ## measure how many pages postcopy fetches, with skip and without (about ten minutes)
 	@$(FAKEDIRTY) bench hybrid --out runs/bench-hybrid
+
+bench-downtime: setup  ## measure the parts of the downtime, and what the network adds for a client (about ten minutes)
+	@$(FAKEDIRTY) bench downtime --out runs/bench-downtime
 
 bench-scaling: setup  ## measure what a second multifd channel adds (about 15 minutes)
 	@$(FAKEDIRTY) bench step --out runs/bench-step

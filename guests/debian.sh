@@ -23,7 +23,7 @@ modules() (
     mkdir -p "$into"
     for module in "$@"; do
         file=$into/$module.ko
-        strip --strip-debug -o "$file" "$root"/lib/modules/*/kernel/drivers/*/"$module.ko"
+        strip --strip-debug -o "$file" "$(find "$root/lib/modules" -name "$module.ko")"
         for needed in $(tr '\0' '\n' < "$file" | sed -n 's/^depends=//p' | tr ',' ' ') "$module"; do
             echo "$needed $module"
         done

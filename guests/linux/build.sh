@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")"
 . ../debian.sh
 
-MODULES="virtio_balloon virtio_mem virtio_pci virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev"
+MODULES="virtio_balloon virtio_mem virtio_net net_failover failover virtio_pci virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev"
 
 kernel=$(kernel_package)
 if [ $# = 0 ]; then

@@ -8,13 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from fakedirty.lab.guests.content import PAGE_WORDS, check_content
 from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.serial_report import GuestReport, wait_for_report
 from fakedirty.lab.guests.workload import Workload
 
 from .machine import INCOMING, RUNNING, Machine, machine
-from .memory_compare import MemoryReport, Side, compare_memory
+from .memory_compare import MemoryReport, Side, block_content, compare_memory
 from .network import End, Network
+
+RAM = "pc.ram"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +80,15 @@ def compared(source: Machine, destination: Machine) -> MemoryReport:
     """Compare the memories of two machines after a migration, in pages of the size that the source reports."""
     page_size = int(source.qmp.execute("query-migrate")["ram"]["page-size"])
     return compare_memory(Side(source.qmp, source.pid), Side(destination.qmp, destination.pid), page_size)
+
+
+def holds_what_was_written(destination: Machine, report: GuestReport) -> bool:
+    """Whether all pages of a guest that ran on after its arrival hold what it wrote. This stops the guest.
+
+    Args:
+        destination: that runs it.
+        report: what the guest reported of its pages on the source.
+    """
+    destination.qmp.execute("stop")
+    content = block_content(Side(destination.qmp, destination.pid), RAM)
+    return check_content(np.frombuffer(content, np.uint32).reshape(-1, PAGE_WORDS), report).right

@@ -24,6 +24,7 @@ LAYERS = (
     ("whatif",),
     ("lab/guests", "export", "record/halves", "show"),
     ("lab", "web/ui"),
+    ("lab/client",),
     ("lab/fuzz/plans", "lab/bench", "service"),
     ("lab/fuzz", "lab/bench/benchmarks"),
     ("campaign/workloads",),

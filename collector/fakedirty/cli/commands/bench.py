@@ -28,6 +28,7 @@ benchmarks:
   compression   the same for guests whose pages compress, over 400 Mbit/s: skip, multifd with zstd and zlib, and both
   hybrid        pages that postcopy fetches, with skip and its sweeps, and without: 60,000 fake and 5,000 changed pages,
                 over 400 Mbit/s, postcopy after round 2
+  downtime      its parts, and how long a client gets no reply: without the patch series, and with skip off and on
   cost          CPU time for a page, without the patch series and in each mode: a stopped guest sends 2 GiB at full
                 speed to a sink on loopback, without multifd and over two channels; and rounds of fake pages
   overhead      a pass at full speed, observed at each level, with page records and without, and unobserved
@@ -47,6 +48,7 @@ examples:
   fakedirty bench compression --out compression
   fakedirty bench compression --out half --mix "text 32k/32k in 3 s" --treatment skip --treatment skip+multifd+zstd
   fakedirty bench hybrid --out hybrid
+  fakedirty bench downtime --out downtime
   fakedirty bench step --out step
   fakedirty bench scaling --out scaling
   fakedirty bench cost --out cost --repetitions 100
@@ -75,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="the seed of the order; default: 1")
     parser.add_argument("--qemu", type=Path, help="a QEMU with the patch series; default: the one that was built")
     parser.add_argument("--json", action="store_true", help="print the runs as JSON lines; the tables go to stderr")
-    group = parser.add_argument_group("convergence, compression, hybrid, verdict and what-if")
+    group = parser.add_argument_group("convergence, compression, hybrid, downtime, verdict and what-if")
     group.add_argument(
         "--time-limit", type=float, default=25.0, metavar="S", help="seconds for each migration; default: 25"
     )

@@ -11,18 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fakedirty.errors import LabError
-from fakedirty.lab.guests.content import PAGE_WORDS, check_content
 from fakedirty.lab.guests.recipes import BuiltGuest
 from fakedirty.lab.guests.serial_report import GuestReport
 from fakedirty.lab.guests.workload import REFERENCE
-from fakedirty.lab.machine import Machine
-from fakedirty.lab.memory_compare import Side, block_content
 from fakedirty.lab.migrate import Settings, migrate
 from fakedirty.lab.network import shaped_network
-from fakedirty.lab.rig import Rig
+from fakedirty.lab.rig import Rig, holds_what_was_written
 from fakedirty.lab.treatments import Treatment
 from fakedirty.model.enums import Level, Mode
 from fakedirty.qmp.parameters import MODE, SWEEP
@@ -34,7 +29,6 @@ from .order import shuffled
 MIX = Mix("60k/5k", REFERENCE)
 AFTER = 2  # rounds of pre-copy
 MBIT = 400  # per second: the default. A pass of the changed pages takes longer than the downtime limit
-RAM = "pc.ram"
 
 _OFF = Treatment(
     "off",
@@ -136,7 +130,7 @@ def measure_hybrid(job: HybridJob, qemu: Path, guest: BuiltGuest, *, time_limit:
                 requests=int(ram["postcopy-requests"]),
                 postcopy_bytes=int(ram["postcopy-bytes"]),
                 swept_pages=int(outcome.final.get("fake-dirty", {}).get("swept", 0)),
-                memory_right=_memory_right(destination, reports[0]),
+                memory_right=holds_what_was_written(destination, reports[0]),
             )
 
 
@@ -146,9 +140,3 @@ def last_event_seconds(events: Sequence[Mapping[str, Any]], name: str) -> float:
     if not stamps:
         raise LabError(f"there was no event {name}")
     return float(stamps[-1]["seconds"]) + float(stamps[-1]["microseconds"]) / 1e6
-
-
-def _memory_right(destination: Machine, report: GuestReport) -> bool:
-    destination.qmp.execute("stop")
-    content = block_content(Side(destination.qmp, destination.pid), RAM)
-    return check_content(np.frombuffer(content, np.uint32).reshape(-1, PAGE_WORDS), report).right

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fakedirty.errors import UsageError
@@ -93,10 +94,16 @@ def baremetal_words(workload: Workload) -> str:
     return " ".join([*(f"{name}={frames}" for name, frames in place(workload).items()), *_times(workload)])
 
 
-def linux_words(workload: Workload) -> str:
-    """The command line of the Linux kernel; the arguments after ``--`` are those of the working set."""
+def linux_words(workload: Workload, addresses: Sequence[str] = ()) -> str:
+    """The command line of the Linux guest; the arguments after ``--`` are those of its network and its working set.
+
+    Args:
+        workload: of the guest.
+        addresses: of its virtio network device, each with the length of its prefix; empty if it has none.
+    """
     _check_memory(workload, sum(workload.counts.values()) + LINUX_OWN_MIB * MIB_FRAMES)
-    return " ".join(["console=ttyS0 quiet loglevel=0 panic=-1 --", *working_set_words(workload)])
+    network = (f"address={each}" for each in addresses)
+    return " ".join(["console=ttyS0 quiet loglevel=0 panic=-1 --", *network, *working_set_words(workload)])
 
 
 def working_set_words(workload: Workload) -> list[str]:

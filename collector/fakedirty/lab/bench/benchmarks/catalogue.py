@@ -8,6 +8,7 @@ from .benchmark import Benchmark, BenchmarkOptions
 from .compression import compression_benchmark
 from .convergence import convergence_benchmark
 from .cost import cost_benchmark
+from .downtime import downtime_benchmark
 from .forecasts import forecast_benchmark
 from .hash_speed import hash_benchmark
 from .hybrid import hybrid_benchmark
@@ -21,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[BenchmarkOptions], Benchmark]] = {
     "convergence": convergence_benchmark,
     "compression": compression_benchmark,
     "hybrid": hybrid_benchmark,
+    "downtime": downtime_benchmark,
     "verdict": forecast_benchmark,
     "what-if": what_if_benchmark,
     "cost": cost_benchmark,
@@ -36,6 +38,7 @@ REPETITIONS = {
     "convergence": 3,
     "compression": 3,
     "hybrid": 5,
+    "downtime": 10,
     "cost": 60,
     "overhead": 4,
     "hash": 10,

@@ -1,0 +1,1 @@
+"""A client of the guest, in a namespace of its own: the downtime as somebody sees it who talks to the guest."""
