@@ -40,5 +40,5 @@ def test_a_guest_that_is_not_there_does_not_answer() -> None:
 def test_a_client_that_ends_by_itself_is_an_error() -> None:
     with shaped_network() as hosts, guest_network(hosts) as client, watched_by_client(client) as watch:
         client.run("ip", "link", "delete", "switch0")
-        with pytest.raises(LabError, match="the client of the guest ended with status 1: .*OSError"):
+        with pytest.raises(LabError, match=r"the client of the guest ended with status 1: .*OSError"):
             watch.wait_for_replies(0, 20)

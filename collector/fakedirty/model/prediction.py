@@ -26,7 +26,7 @@ from .round_estimates import (
     unchanged_ratio,
 )
 from .simulation import End, Scenario, Wire, least_limit, simulate
-from .working_set import depend_on_time, dirtying_points, fitted, saturated, steady
+from .working_set import at_once, depend_on_time, dirtying_points, fitted, most_dirty, saturated, steady
 
 DOWNTIME_LIMIT_SECONDS = 0.3  # QEMU's default, used where QEMU's own limit is not known
 PLAIN = 0.9  # of a whole page: where pages take no less than this on the link, they are not compressed
@@ -70,7 +70,7 @@ def predict(
         for dirtying, ratio, rate, hash_seconds in (
             (steady(points), changed.low, link.fastest, hashing.low),
             (curve, changed.expected, link.rate, hashing.expected),
-            (saturated(points), changed.high or 0, link.slowest, hashing.high or 0),
+            (at_once(most_dirty(rounds)), changed.high or 0, link.slowest, hashing.high or 0),
         )
     )
     # pages may have been compressed to an unknown size: then QEMU's rate may be so low that there is no end at all

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -16,7 +16,6 @@ HASH_SECONDS = 0.5e-6  # a page, where it was not measured: copying and XXH3 of 
 WHOLE_PAGE_BYTES = 4096  # of a page in QEMU's decision
 PAGE_BYTES = WHOLE_PAGE_BYTES + 8  # of a page on the link, where the bytes of rounds are not seen
 MOST_CHANNELS = 255  # that QEMU allows for multifd
-WHOLE_PASS = 0.8  # of the working set: a round that compared this share of it shows a changed share by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +55,58 @@ def link_of(rounds: Sequence[Round]) -> Link | None:
 def changed_ratio(rounds: Sequence[Round], working_set: float) -> Estimate:
     """The share of changed pages among the dirty ones, from 0 to 1.
 
-    The latest rounds that together compared the whole working set once decide. QEMU leaves the end of a round to the
-    next one, so they may have missed pages: those are all unchanged in the best case, and all changed in the worst.
+    QEMU leaves the end of a round to the next one, which goes on there. So rounds in a row pass the working set again
+    and again, and only whole passes show the share: a round may have met all changed pages of its pass, or none. Of a
+    round in which a pass ends, the pages before that are expected to have the share of the round. Before the end of
+    the first pass the pages that are missing are all unchanged in the best case, and all changed in the worst.
 
     Args:
         rounds: recent rounds, each of which compared at least one page.
         working_set: pages.
     """
-    changed = compared = 0
+    passes = [*_passes(rounds, working_set)]
+    if whole := [each for each in passes if each.missing <= 0]:
+        low, high = min(each.low for each in whole), max(each.high for each in whole)
+        return Estimate(
+            low / working_set, sum(each.changed for each in whole) / len(whole) / working_set, high / working_set
+        )
+    [only] = passes
+    share = only.changed / (working_set - only.missing)
+    return Estimate(only.low / working_set, share, (only.high + only.missing) / working_set)
+
+
+@dataclass(slots=True)
+class _Pass:
+    """The changed pages of one pass of the working set: expected, at least and at most; and the pages it lacks."""
+
+    missing: float
+    changed: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+
+    def take(self, pages: float, changed: float, compared: float) -> None:
+        """Take in `pages` of a round that compared `compared` of which `changed` had changed."""
+        self.missing -= pages
+        self.changed += changed * pages / compared
+        self.low += max(0.0, changed - (compared - pages))
+        self.high += min(changed, pages)
+
+
+def _passes(rounds: Sequence[Round], working_set: float) -> Iterator[_Pass]:
+    """The passes of the working set in rounds, the latest first; the last one may lack pages."""
+    current = _Pass(working_set)
     for r in reversed(rounds):
-        changed, compared = changed + (r.changed_pages or 0), compared + compared_pages(r)
-        if compared >= working_set:
-            break
-    unknown = max(0.0, working_set - compared)
-    whole = compared + unknown
-    passes = [r for r in rounds if compared_pages(r) >= WHOLE_PASS * working_set]
-    others = [(r.changed_pages or 0) / compared_pages(r) for r in passes]
-    share = changed / compared
-    return Estimate(min(changed / whole, *others, share), share, max((changed + unknown) / whole, *others, share))
+        changed, compared = r.changed_pages or 0, compared_pages(r)
+        left = float(compared)
+        while left >= current.missing:
+            left -= current.missing
+            current.take(current.missing, changed, compared)
+            yield current
+            current = _Pass(working_set)
+        if left:
+            current.take(left, changed, compared)
+    if current.missing < working_set:
+        yield current
 
 
 def page_hashing(rounds: Sequence[Round], channels: int | None) -> Estimate:

@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
+from .enums import Kind
 from .round import Round
 
 Dirtying = Callable[[float], float]  # seconds -> pages that get dirty in them, beginning with none
@@ -28,9 +29,15 @@ def dirtying_points(rounds: Sequence[Round]) -> list[tuple[float, float]]:
     """The length of each recent round, in seconds, and the number of pages that the guest wrote in it.
 
     These pages are dirty when the next round begins. So are the pages that the round left, and the guest may have
-    written those again: it is assumed to write left pages as often as others of its working set.
+    written those again: it is assumed to write left pages as often as others of its working set. The bulk round leaves
+    pages of all memory, which the guest is assumed to write as often as others of its memory.
     """
     return points_between(followed(rounds))
+
+
+def most_dirty(rounds: Sequence[Round]) -> int:
+    """The most pages that were dirty after a recent round: no fewer than the guest wrote in any; 0 if none shows it."""
+    return max((dirty for _, after in followed(rounds) if (dirty := _dirty(after)) is not None), default=0)
 
 
 def followed(rounds: Sequence[Round]) -> list[tuple[Round, Round]]:
@@ -47,8 +54,17 @@ def points_between(pairs: Sequence[tuple[Round, Round]]) -> list[tuple[float, fl
     seen = [(before, dirty) for before, after in pairs if (dirty := _dirty(after)) is not None]
     if not seen:
         return []
-    most = max(dirty for _, dirty in seen)
-    return [(before.duration_seconds, _written(before.left_pages or 0, dirty, most)) for before, dirty in seen]
+    of_bulk = [_written_in_bulk(before, dirty) for before, dirty in seen if before.kind is Kind.BULK]
+    most = max([*of_bulk, *(dirty for before, dirty in seen if before.kind is not Kind.BULK)])
+    return [
+        (
+            before.duration_seconds,
+            _written_in_bulk(before, dirty)
+            if before.kind is Kind.BULK
+            else _written(before.left_pages or 0, dirty, most),
+        )
+        for before, dirty in seen
+    ]
 
 
 def _dirty(r: Round) -> int | None:
@@ -56,7 +72,12 @@ def _dirty(r: Round) -> int | None:
     return r.visited_pages if r.dirty_pages is None else r.dirty_pages
 
 
-def _written(left: int, dirty: int, most: int) -> float:
+def _written_in_bulk(bulk: Round, dirty: int) -> float:
+    left = bulk.left_pages or 0
+    return _written(left, dirty, (bulk.visited_pages or 0) + left)
+
+
+def _written(left: int, dirty: int, most: float) -> float:
     """Pages written in a round, of a working set of `most` pages: `left` stayed dirty, `dirty` are at its end."""
     if left >= most:
         return dirty
@@ -64,13 +85,17 @@ def _written(left: int, dirty: int, most: int) -> float:
 
 
 def saturated(points: Sequence[tuple[float, float]]) -> Dirtying:
-    """An upper bound: all pages that any of `points` has get dirty at once.
+    """All pages that any of `points` has get dirty at once.
 
     Args:
         points: at least one pair of seconds and pages, as :func:`dirtying_points` returns them.
     """
-    most = max(pages for _, pages in points)
-    return lambda seconds: most
+    return at_once(max(pages for _, pages in points))
+
+
+def at_once(pages: float) -> Dirtying:
+    """So many pages get dirty at once, however short the time is."""
+    return lambda seconds: pages
 
 
 def steady(points: Sequence[tuple[float, float]]) -> Dirtying:

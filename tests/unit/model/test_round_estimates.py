@@ -17,31 +17,73 @@ from fakedirty.model.round_estimates import (
     page_hashing,
     unchanged_ratio,
 )
-from fakedirty.model.working_set import dirtying_points, fitted
+from fakedirty.model.working_set import dirtying_points, fitted, most_dirty
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def compared(changed: int, fake: int) -> Round:
     return Round(2, Kind.ITERATIVE, Mode.OBSERVE, "xxh3-64", 0.0, 1.0, changed_pages=changed, fake_pages=fake)
 
 
-def test_the_latest_rounds_that_compared_the_whole_working_set_once_decide() -> None:
-    """A working set of 100 pages: the last two rounds compared 50 each, 40 and 10 of them changed: a half."""
-    rounds = [compared(0, 60), compared(10, 40), compared(40, 10)]
-    assert changed_ratio(rounds, 100) == Estimate(0.5, 0.5, 0.5)
-    # a page more, and the round before counts too: 50 of 160
-    assert changed_ratio(rounds, 101) == Estimate(50 / 160, 50 / 160, 50 / 160)
+def test_two_rounds_that_passed_the_working_set_once() -> None:
+    """A working set of 100 pages: the last two rounds compared 50 each, 40 and 10 of them changed."""
+    assert changed_ratio([compared(10, 40), compared(40, 10)], 100) == Estimate(0.5, 0.5, 0.5)
 
 
-def test_a_round_that_compared_four_fifths_has_a_share_of_its_own() -> None:
-    last = [compared(10, 40), compared(40, 10)]
-    assert changed_ratio([compared(0, 79), *last], 100) == Estimate(0.5, 0.5, 0.5)
-    assert changed_ratio([compared(0, 80), *last], 100) == Estimate(0.0, 0.5, 0.5)
-    assert changed_ratio([compared(80, 0), *last], 100) == Estimate(0.5, 0.5, 1.0)
+def test_all_whole_passes_count() -> None:
+    """Two passes of 100 pages, the latest first: 50 and 20 changed. What is left of a third one does not count."""
+    rounds = [compared(30, 0), compared(0, 60), compared(20, 20), compared(10, 40), compared(40, 10)]
+    assert changed_ratio(rounds, 100) == Estimate(0.2, 0.35, 0.5)
+
+
+def test_a_round_in_which_a_pass_ends_counts_in_part() -> None:
+    """60 of 100 pages with 6 changed; then 40 of the 80 before, of which 60 changed: 20 to 40 of them, or 30."""
+    assert changed_ratio([compared(60, 20), compared(6, 54)], 100) == Estimate(0.26, 0.36, 0.46)
+    # 40 of 80 with 20 changed: none, all 20, or 10 of them
+    assert changed_ratio([compared(20, 60), compared(6, 54)], 100) == Estimate(0.06, 0.16, 0.26)
+
+
+def test_the_rest_of_that_round_is_of_the_pass_before() -> None:
+    """Rounds of 150, 100 and 50 pages: 50; 50 of 100; then 50 of it and 50 of 150; then 100 of that: four passes."""
+    rounds = [compared(150, 0), compared(0, 100), compared(0, 50)]
+    # 0 of 50 and 0 of 50; 0 of 50 and 50 of 50; 100 of 100
+    assert changed_ratio(rounds, 100) == Estimate(0.0, 0.5, 1.0)
+
+
+def test_a_long_round_has_several_passes() -> None:
+    """300 pages with 30 changed: in three passes of 100 each, 10 are expected; all 30 may be in one."""
+    assert changed_ratio([compared(30, 270)], 100) == Estimate(0.0, 0.1, 0.3)
 
 
 def test_pages_that_were_not_compared_may_be_of_either_kind() -> None:
     """40 of 50 changed, and 50 more may: from 40 to 90 of 100."""
     assert changed_ratio([compared(40, 10)], 100) == Estimate(0.4, 0.8, 0.9)
+    assert changed_ratio([compared(40, 10), compared(0, 25)], 100) == Estimate(0.4, pytest.approx(40 / 75), 0.65)
+
+
+@given(
+    working_set=st.integers(50, 5_000),
+    changed=st.floats(0, 1),
+    lengths=st.lists(st.integers(1, 4_000), min_size=1, max_size=8),
+    begins=st.integers(0, 5_000),
+)
+def test_rounds_that_go_on_where_the_last_one_stopped_hold_the_share(
+    working_set: int, changed: float, lengths: list[int], begins: int
+) -> None:
+    """The first pages of a working set change between two visits, the others do not; rounds pass it in turn."""
+    pages = round(changed * working_set)
+    at, rounds = begins % working_set, []
+    for length in lengths:
+        visited = [(at + step) % working_set for step in range(length)]
+        rounds.append(compared(sum(page < pages for page in visited), sum(page >= pages for page in visited)))
+        at = (at + length) % working_set
+    found = changed_ratio(rounds, working_set)
+    assert found.high is not None
+    assert found.low - 1e-9 <= pages / working_set <= found.high + 1e-9
+    assert found.low - 1e-9 <= found.expected <= found.high + 1e-9
+    if sum(lengths) % working_set == 0 and len(lengths) == 1:
+        assert found.expected == pytest.approx(pages / working_set)
 
 
 def sent(seconds: float, pages: int, size: int | None, **fields: object) -> Round:
@@ -155,6 +197,27 @@ def test_pages_dirtied_cannot_be_more_than_the_working_set_or_fewer_than_none() 
     assert dirtying_points(fewer) == [(2.0, 100), (1.0, 0)]
     full = [lasting(1, 2.0, 500), lasting(2, 1.0, 100, left=50), lasting(3, 0.5, 100)]
     assert dirtying_points(full) == [(2.0, 100), (1.0, 100)]
+
+
+def test_the_bulk_round_leaves_pages_of_all_memory() -> None:
+    """It left 100 of 1,000 pages, and 190 are dirty after it: of the other 900 a tenth was written, and so of those.
+
+    A working set of 100 pages then: round 2 left 20 of its 190, and 100 are dirty after it.
+    """
+    bulk = replace(lasting(1, 2.0, 1_000, left=100), kind=Kind.BULK)
+    rounds = [bulk, lasting(2, 1.0, 190, left=20), lasting(3, 0.5, 84)]
+    assert dirtying_points(rounds) == [(2.0, 100), (1.0, 80)]
+    assert most_dirty(rounds) == 190, "at worst all that it left are pages of the working set"
+    # more are dirty after a later round than of the bulk round: these are the working set
+    more = [bulk, lasting(2, 1.0, 190, left=50), lasting(3, 0.5, 200)]
+    assert dirtying_points(more) == [(2.0, 100), (1.0, 200)]
+    unseen = [replace(bulk, left_pages=None), lasting(2, 1.0, 190)]
+    assert dirtying_points(unseen) == [(2.0, 190)]
+
+
+def test_nothing_is_dirty_where_no_round_shows_it() -> None:
+    assert most_dirty([]) == 0
+    assert most_dirty([lasting(1, 2.0, 500)]) == 0
 
 
 def test_rounds_that_do_not_follow_each_other_show_nothing() -> None:

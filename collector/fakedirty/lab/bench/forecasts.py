@@ -1,14 +1,15 @@
 """The benchmark of forecasts: each is frozen after round 2, and compared with the end of the migration.
 
-Each migration is observed from the start. One plan leaves it so; the other one switches skip on after round 2. Where
-the forecast recommends something, further runs check it.
+Each migration is observed from the start. One plan leaves it so; the other one switches skip on after round 2. What the
+forecast recommends is frozen after round 5, where a stall can be known, of the migration that is left as it is. Further
+runs check it, for both plans.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from .recommendation_checks import (
 )
 from .time_left import time_left_rows
 
-FROZEN_AFTER = 2  # rounds
+FROZEN_AFTER, RECOMMENDED_AFTER = 2, 5  # rounds
 AS_IS, SKIP = "as-is", "skip"
 PLANS = (AS_IS, SKIP)
 LINKS = (1000, 400)  # Mbit/s
@@ -62,7 +63,8 @@ MIXES = (
 class ForecastJob:
     """One migration. Its fields together identify it.
 
-    A base has no `change`. A check has the bandwidth or the limit that its base recommends, times `factor`.
+    A base has no `change`. A check has the bandwidth or the limit that its base recommends for the plan of the check,
+    times `factor`.
     """
 
     repetition: int
@@ -74,8 +76,8 @@ class ForecastJob:
 
     @property
     def base(self) -> ForecastJob:
-        """The job whose recommendation it checks."""
-        return replace(self, change="", factor=1.0)
+        """The job whose recommendation it checks: the migration that is left as it is."""
+        return replace(self, plan=AS_IS, change="", factor=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,7 @@ class CheckedForecast:
 
     Attributes:
         memory_equal: None if nothing was run: the base of a check recommends nothing, or it would take too long.
-        needed_bandwidth: what the forecast recommends for the plan, in bytes a second.
-        needed_limit: the same, in seconds.
+        needs: what the forecast recommends: the members of `Needs`, by plan.
         value: the bandwidth or the limit that a check had.
         reached_bandwidth: bytes a second of the fastest round.
     """
@@ -104,8 +105,7 @@ class CheckedForecast:
     total_seconds: float | None
     downtime_seconds: float | None
     memory_equal: bool | None
-    needed_bandwidth: float | None = None
-    needed_limit: float | None = None
+    needs: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     value: float | None = None
     reached_bandwidth: float | None = None
     times_left: Sequence[Mapping[str, Any]] = field(default_factory=list)  # rows of TimeLeft
@@ -114,7 +114,7 @@ class CheckedForecast:
 class FrozenForecast:
     """The sink that keeps the forecast after a number of rounds."""
 
-    def __init__(self, after: int = FROZEN_AFTER) -> None:
+    def __init__(self, after: int) -> None:
         self._after = after
         self.forecast: Forecast | None = None
 
@@ -167,7 +167,7 @@ def measure_forecast(
     settings, bits, value = Settings(DOWNTIME_LIMIT_MS), job.mbit * 1_000_000, None
     if job.change:
         change = Change(job.change, job.factor)
-        value = Needs(base.needed_bandwidth, base.needed_limit).value(change) if base else None
+        value = Needs(**base.needs.get(job.plan, {})).value(change) if base else None
         time_of_run = None if value is None else time_of(change, value, bits / 8, time_limit)
         if value is None or time_of_run is None:
             return nothing_run(job, value)
@@ -176,7 +176,7 @@ def measure_forecast(
         bits = FAST_LINK if job.change == BANDWIDTH else bits
     [mix] = [each for each in MIXES if each.name == job.mix]
     skip = [Step(lambda qmp: set_mode(qmp, Mode.SKIP), after_round=FROZEN_AFTER)]
-    frozen = FrozenForecast()
+    frozen, later = FrozenForecast(FROZEN_AFTER), FrozenForecast(RECOMMENDED_AFTER)
     result = run_experiment(
         Experiment(
             "verdict",
@@ -189,9 +189,10 @@ def measure_forecast(
             time_limit=time_limit,
             bits_per_second=bits,
         ),
-        [frozen],
+        [frozen, later],
     )
-    return _checked(job, result, frozen, value)
+    needs = {plan: asdict(needs_of(later.forecast, plan == SKIP)) for plan in PLANS if job.base == job}
+    return _checked(job, result, frozen, needs, value)
 
 
 def nothing_run(job: ForecastJob, value: float | None = None) -> CheckedForecast:
@@ -213,9 +214,14 @@ def nothing_run(job: ForecastJob, value: float | None = None) -> CheckedForecast
     )
 
 
-def _checked(job: ForecastJob, result: Result, frozen: FrozenForecast, value: float | None) -> CheckedForecast:
+def _checked(
+    job: ForecastJob,
+    result: Result,
+    frozen: FrozenForecast,
+    needs: Mapping[str, Mapping[str, float | None]],
+    value: float | None,
+) -> CheckedForecast:
     outcome, prediction = result.outcome, frozen.prediction(job.plan)
-    needs = needs_of(frozen.forecast, job.plan == SKIP)
     total = prediction.total_seconds if prediction else None
     converged = outcome.converged and outcome.status == "completed"
     return CheckedForecast(
@@ -231,8 +237,7 @@ def _checked(job: ForecastJob, result: Result, frozen: FrozenForecast, value: fl
         total_seconds=outcome.measured["total-time"] / 1e3 if converged else None,
         downtime_seconds=outcome.measured["downtime"] / 1e3 if converged else None,
         memory_equal=result.memory is not None and result.memory.equal,
-        needed_bandwidth=needs.bandwidth,
-        needed_limit=needs.limit_seconds,
+        needs=needs,
         value=value,
         reached_bandwidth=reached_bandwidth(result.migration),
         times_left=time_left_rows(result.migration, outcome.measured["total-time"] / 1e3) if converged else [],

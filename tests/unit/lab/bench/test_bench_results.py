@@ -38,8 +38,9 @@ ROWS: tuple[tuple[str, type[Any], type[Any]], ...] = (
         '{"repetition": 1, "mix": "60k/5k", "mbit": 400, "plan": "as-is", "change": "limit", "factor": 1.15, '
         '"judged": true, "predicted": false, "certain": true, "total_low": null, "total_expected": null, '
         '"total_high": null, "downtime_expected": null, "converged": false, "total_seconds": null, '
-        '"downtime_seconds": null, "memory_equal": true, "needed_bandwidth": 887500000.0, "needed_limit": 2.15, '
-        '"value": 2.47, "reached_bandwidth": 118000000.0, '
+        '"downtime_seconds": null, "memory_equal": true, '
+        '"needs": {"as-is": {"bandwidth": 887500000.0, "limit_seconds": 2.15}}, "value": 2.47, '
+        '"reached_bandwidth": 118000000.0, '
         '"times_left": [{"share": 0.5, "outlook": "ends", "low": 1.0, "expected": 2.0, "high": null, "left": 2.5, '
         '"ratio": 0.5, "total": 5.0}]}',
         CheckedForecast,
@@ -103,12 +104,12 @@ def test_a_row_from_before_recommendations_were_checked_is_read(tmp_path: Path) 
     row = {
         name: value
         for name, value in json.loads(ROWS[1][0]).items()
-        if name not in ("change", "factor", "needed_bandwidth", "needed_limit", "value", "reached_bandwidth")
+        if name not in ("change", "factor", "needs", "value", "reached_bandwidth")
     }
     (tmp_path / RUNS).write_text(f"{json.dumps(row)}\n")
     [(job, run)] = Results(tmp_path, {}, {}, CheckedForecast, ForecastJob).runs.items()
     assert job == run.job == ForecastJob(1, "60k/5k", 400, "as-is")
-    assert (run.needed_bandwidth, run.value) == (None, None)
+    assert (run.needs, run.value) == ({}, None)
 
 
 def test_an_added_run_is_read_again(tmp_path: Path) -> None:

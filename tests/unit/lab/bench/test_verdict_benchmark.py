@@ -48,7 +48,13 @@ from fakedirty.lab.migrate import UNLIMITED, Settings
 from fakedirty.model.prediction import predict
 from played_guests import Guest, played
 
-BASE = ForecastJob(1, "60k/5k", CHECKED_LINK, "skip")
+BASE = ForecastJob(1, "60k/5k", CHECKED_LINK, "as-is")
+SKIPPING = replace(BASE, plan="skip")
+
+
+def needing(bandwidth: float | None, limit: float | None) -> dict[str, dict[str, float | None]]:
+    """What a base recommends for the plan with skip."""
+    return {"as-is": {"bandwidth": 1e9, "limit_seconds": 3.0}, "skip": {"bandwidth": bandwidth, "limit_seconds": limit}}
 
 
 def run_of(job: ForecastJob, seconds: float | None = None, **members: Any) -> CheckedForecast:
@@ -128,8 +134,8 @@ def test_nothing_runs_where_there_is_nothing_to_check(
 ) -> None:
     monkeypatch.setattr(forecasts, "run_experiment", pytest.fail)
     bandwidth, limit = needed
-    base = run_of(BASE, needed_bandwidth=bandwidth, needed_limit=limit)
-    job = replace(BASE, change=change, factor=factor)
+    base = run_of(BASE, needs=needing(bandwidth, limit))
+    job = replace(SKIPPING, change=change, factor=factor)
     run = measure_forecast(job, base, Path("qemu"), BuiltGuest.__new__(BuiltGuest), time_limit=25.0)
     assert (run.job, run.memory_equal, checked(run)) == (job, None, Checked.NOTHING)
 
@@ -156,8 +162,8 @@ def test_a_check_differs_from_its_base_in_one_thing(
         raise StartedError
 
     monkeypatch.setattr(forecasts, "run_experiment", started)
-    base = run_of(BASE, needed_bandwidth=100e6, needed_limit=0.2) if change else None
-    job = replace(BASE, change=change, factor=1.15 if change else 1.0)
+    base = run_of(BASE, needs=needing(100e6, 0.2)) if change else None
+    job = replace(SKIPPING, change=change, factor=1.15 if change else 1.0)
     with pytest.raises(StartedError):
         measure_forecast(job, base, Path("qemu"), BuiltGuest.__new__(BuiltGuest), time_limit=25.0)
     [experiment] = seen
@@ -168,8 +174,9 @@ def test_a_check_differs_from_its_base_in_one_thing(
 
 def test_a_check_is_given_its_base() -> None:
     run = run_of(BASE, 5.0)
-    job = replace(BASE, change=LIMIT, factor=0.85)
+    job = replace(SKIPPING, change=LIMIT, factor=0.85)
     assert with_base(BASE, {BASE: run}) == (BASE, None)
+    assert with_base(SKIPPING, {BASE: run}) == (SKIPPING, None)
     assert with_base(job, {BASE: run}) == (job, run)
     assert with_base(job, {}) == (job, None)
 
@@ -201,13 +208,15 @@ def row(lines: list[str], *cells: str) -> list[str]:
 def test_the_tables() -> None:
     """Two bases and five checks: one that ended as predicted, one that did not, one below that did, two of no use."""
     runs = [
-        run_of(replace(BASE, plan="as-is"), None, needed_bandwidth=887e6, needed_limit=2.15),
-        run_of(BASE, 5.0, predicted=True, total_low=4.0, total_expected=4.8, total_high=None, downtime_expected=0.1),
+        run_of(BASE, None),
+        run_of(
+            SKIPPING, 5.0, predicted=True, total_low=4.0, total_expected=4.8, total_high=None, downtime_expected=0.1
+        ),
         check("skip", LIMIT, 1.15, 5.3),
         check("skip", LIMIT, 0.85, None),
         check("skip", BANDWIDTH, 1.15, None),
         check("as-is", BANDWIDTH, 1.15, None, reached=50e6),
-        nothing_run(replace(BASE, change=BANDWIDTH, factor=0.85)),
+        nothing_run(replace(SKIPPING, change=BANDWIDTH, factor=0.85)),
     ]
     lines = shown(forecast_tables(runs))
     assert row(lines, "60k/5k", "1000", "skip") == ["4.80 (4.00 to ?)", "5.00", "-4.0%", "100", "-"]
@@ -227,7 +236,7 @@ def test_the_tables() -> None:
 
 def test_the_lines() -> None:
     assert forecast_line(check("skip", LIMIT, 1.15, 5.3)) == "60k/5k, skip: limit 230 ms (+15%); real: 5.30"
-    nothing = nothing_run(replace(BASE, change=BANDWIDTH, factor=0.85))
+    nothing = nothing_run(replace(SKIPPING, change=BANDWIDTH, factor=0.85))
     assert forecast_line(nothing) == "60k/5k, skip: bandwidth - (-15%); nothing was run"
     assert forecast_line(run_of(BASE, 5.0)).endswith("real: 5.00")
 
@@ -242,7 +251,7 @@ def test_checks_go_on_with_the_bases_that_are_stored(tmp_path: Path, monkeypatch
             got.append(job_and_base)
             if len(got) == 2:
                 raise KeyboardInterrupt
-            return run_of(job_and_base[0], 5.0, needed_limit=0.2, value=0.2)
+            return run_of(job_and_base[0], 5.0, needs=needing(None, 0.2), value=0.2)
 
         return Benchmark(
             settings={},
@@ -261,5 +270,5 @@ def test_checks_go_on_with_the_bases_that_are_stored(tmp_path: Path, monkeypatch
     assert main(words) != 0
     assert main(words) == 0
     assert [job for job, _ in got] == [jobs[0], jobs[1], jobs[1], jobs[2]]
-    base = run_of(BASE, 5.0, needed_limit=0.2, value=0.2)
+    base = run_of(BASE, 5.0, needs=needing(None, 0.2), value=0.2)
     assert [found for _, found in got] == [None, base, base, base]
