@@ -35,7 +35,10 @@ def settings_assumed(migration: Migration, costs: PageCosts, played: Sequence[Va
     span = f" ({rate.low / 1e6:.1f} to {rate.high / 1e6:.1f})" if rate.high else ""
     yield f"where no bandwidth is given, the link carries {rate.expected / 1e6:.1f} MB/s, as it did{span}"
     if any(each.bandwidth for each in played):
-        yield "a bandwidth that is given is bytes of QEMU's stream; source and destination keep up with it"
+        yield (
+            "a bandwidth that is given is bytes of QEMU's stream, and varies as that of the recorded link did; "
+            "source and destination keep up with it"
+        )
     if not costs.weighed:
         yield f"the bytes of rounds were not seen: a page takes {costs.page_bytes:.0f} bytes"
     if any(any(each.skips) for each in played) and not any(r.hash_seconds for r in migration.rounds):

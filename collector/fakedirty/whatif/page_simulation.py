@@ -84,7 +84,9 @@ class _Player:
 
     def __init__(self, guest: GuestPages, costs: PageCosts, variant: Variant, bound: Bound) -> None:
         self._guest, self._costs, self._variant, self._bound = guest, costs, variant, bound
-        self._rate = variant.bandwidth or _of(costs.rate, OPPOSITE[bound])
+        # a link of another bandwidth varies around it as the recorded one did
+        link = _of(costs.rate, OPPOSITE[bound])
+        self._rate = link if variant.bandwidth is None else variant.bandwidth * link / costs.rate.expected
         self._hashing, self._delta = _of(costs.hash_seconds, bound), _of(costs.delta_bytes, bound)
         self._comparing = 0.0 if bound == "low" else self._hashing  # with the cache of XBZRLE: not measured
         self._speed = 1 - variant.throttle  # of the guest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fakedirty.model.forecast import Estimate
@@ -97,6 +99,15 @@ def test_bandwidth_limit_and_throttle_are_those_of_the_variant() -> None:
     """At half the bandwidth a page takes 2 ms: 2 s in all, in looks of 50 ms."""
     found = play(guest(slice(0, 0)), COSTS, Variant(0.2, bandwidth=5e5), "expected")
     assert played(found) == (pytest.approx(2.0), pytest.approx(0.2), pytest.approx(1e6), 2)
+
+
+def test_another_bandwidth_varies_as_that_of_the_recorded_link() -> None:
+    """The recorded link carried 0.8 to 1.25 times its median: at half the bandwidth it takes 1.6 to 2.5 s in all."""
+    costs = replace(COSTS, rate=Estimate(8e5, 1e6, 1.25e6))
+    ends = [
+        play(guest(slice(0, 0)), costs, Variant(0.2, bandwidth=5e5), bound) for bound in ("low", "expected", "high")
+    ]
+    assert [played(each)[0] for each in ends] == [pytest.approx(seconds) for seconds in (1.6, 2.0, 2.5)]
 
 
 def test_a_throttled_guest_writes_less() -> None:
