@@ -31,7 +31,7 @@ from .decode.interfaces import EndUnknown, EndUnseen, Observed, Reader, SetUp, T
 POLL_SECONDS = 0.1  # while a migration runs
 IDLE_SECONDS = 0.5
 KEPT = 64  # migrations, of a QEMU that sees many
-LIMITS_SECONDS = 10.0  # between two looks at how long the guest may be stopped
+LIMITS_SECONDS = 5.0  # between two looks at how long the guest may be stopped
 RESUME_SECONDS = 1.0  # from the end on the source to the run on the destination, at most
 LAST_ROUND_SECONDS = 5.0  # from the end to the end of the last round, at most, where the one is before the other
 
