@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ from mutator import Mutation
 HERE = Path(__file__).parent
 # exit statuses of pytest
 PASSED, FAILED, WRONG_USAGE, NO_TESTS = 0, 1, 4, 5
+WAITING = 10  # times its limit of CPU time: who is not done by then waits for what does not come
 OPTIONS = ("-q", "-x", "--no-header", "--tb=no", "-p", "no:cacheprovider", "--hypothesis-seed=0")
 
 
@@ -40,19 +42,19 @@ class Workplace:
                 (directory / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(root / name, directory / name, follow_symlinks=False)
 
-    def passes(self, tests: Sequence[str], timeout: float) -> bool:
-        """Whether tests, by their ids or paths, pass; not if they take longer than `timeout` seconds."""
-        status = self._run(tests, timeout)
+    def passes(self, tests: Sequence[str], cpu_seconds: float) -> bool:
+        """Whether tests, by their ids or paths, pass; not if they take more than `cpu_seconds`, or wait for ever."""
+        status = self._run(tests, cpu_seconds)
         if status == WRONG_USAGE:  # the ids of parametrized tests are other ones now
-            status = self._run(sorted({test.partition("::")[0] for test in tests}), timeout * 2)
+            status = self._run(sorted({test.partition("::")[0] for test in tests}), cpu_seconds * 2)
         if status == NO_TESTS:
             raise WorkplaceError(f"no test was run of {', '.join(tests[:3])} …")
         return status == PASSED
 
-    def _run(self, tests: Sequence[str], timeout: float) -> int:
+    def _run(self, tests: Sequence[str], cpu_seconds: float) -> int:
         chosen = self.directory / "chosen-tests"
         chosen.write_text("\n".join(tests))
-        return self._wait([*OPTIONS, f"@{chosen}"], {"PYTHONDONTWRITEBYTECODE": "1"}, timeout)
+        return self._wait([*OPTIONS, f"@{chosen}"], {"PYTHONDONTWRITEBYTECODE": "1"}, cpu_seconds)
 
     def measure(self, tests: Sequence[str], output: Path) -> None:
         """Run tests under coverage; what failed is in the output too. Leaves compiled modules for later runs."""
@@ -62,19 +64,21 @@ class Workplace:
         if not output.is_file():
             raise WorkplaceError(f"the unit tests did not run to their end; try them in {self.directory}")
 
-    def _wait(self, options: Sequence[str], variables: dict[str, str], timeout: float | None) -> int:
+    def _wait(self, options: Sequence[str], variables: dict[str, str], cpu_seconds: float | None) -> int:
         path = [str(self.directory / "collector"), str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)} | variables
         log = self.directory / "pytest.log"
         with log.open("wb") as output:
-            command = [sys.executable, "-m", "pytest", *options]
+            # a limit of CPU time, because a busy machine may run the tests slowly
+            limit = () if cpu_seconds is None else ("prlimit", f"--cpu={math.ceil(cpu_seconds)}")
+            command = [*limit, sys.executable, "-m", "pytest", *options]
             self._process = process = subprocess.Popen(
                 command, cwd=self.directory, env=environment, stdout=output, stderr=output, start_new_session=True
             )
             if self._stopped:
                 self._end(process)
             try:
-                return process.wait(timeout)
+                return process.wait(None if cpu_seconds is None else cpu_seconds * WAITING)
             except subprocess.TimeoutExpired:
                 self._end(process)
                 return FAILED
