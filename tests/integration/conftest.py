@@ -87,6 +87,8 @@ IN_EVERY_TEST = {
 
 # And of these, all but those that are named here.
 LONG = {
+    "test_series_look.py": {"test_a_look_at_many_blocks_is_bounded[md5]"},
+    "test_host.py": {"test_of_guests_that_are_gone_nothing_is_held"},  # tests/long has it for ten minutes
     "test_observe_sampled.py": {"test_one_page_of_four"},
     "test_guest_truth.py": {"test_bare_metal_is_classified_without_a_mistake[observe]"},
     "test_lab_demo.py": {"test_demo_shows_that_skipping_converges_and_vanilla_does_not"},  # as `make demo` does
@@ -124,6 +126,7 @@ LONG = {
         "test_cancelled_and_tried_again[usdt-10.0]",
         "test_a_guest_that_is_stopped_is_migrated_again[usdt-10.0]",
         "test_come_late[usdt-10.0]",
+        "test_come_late[stock-debian]",  # test_observe_patched.py has it, too
         "test_killed_in_the_middle[usdt-10.0]",
         "test_downtime_is_seen_from_outside[usdt-10.0]",
         "test_a_destination_sees_its_half[stock-debian-a moment later]",
