@@ -12,13 +12,13 @@ from fakedirty.lab.client.guest_network import guest_network
 from fakedirty.lab.client.watching import watched_by_client
 from fakedirty.lab.guests.recipes import build_guest
 from fakedirty.lab.network import GIGABIT, shaped_network
-from fakedirty.lab.qemu import qemu_binary, unpatched_binary
+from fakedirty.lab.qemu import qemu_binary
 
 
-@pytest.mark.parametrize("arm", ["skip", pytest.param("unpatched", marks=pytest.mark.long)])
+@pytest.mark.parametrize("arm", ["skip", pytest.param("off, level usdt", marks=pytest.mark.long)])
 def test_a_client_loses_the_guest_and_finds_it_again(arm: str) -> None:
-    binaries = qemu_binary(), unpatched_binary()
-    run = measure_downtime(DowntimeJob(1, arm), *binaries, build_guest("linux"), time_limit=60, link_bits=GIGABIT)
+    job = DowntimeJob(1, arm)
+    run = measure_downtime(job, qemu_binary(), build_guest("linux"), time_limit=60, link_bits=GIGABIT)
     assert run.memory_right
     assert sum(run.parts.values()) + run.unexplained_ms == pytest.approx(run.blackout_ms)
     assert {"ram", "save", "load"} <= set(run.parts)

@@ -30,7 +30,7 @@ def dirtying_points(rounds: Sequence[Round]) -> list[tuple[float, float]]:
 
     These pages are dirty when the next round begins. So are the pages that the round left, and the guest may have
     written those again: it is assumed to write left pages as often as others of its working set. The bulk round leaves
-    pages of all memory, which the guest is assumed to write as often as others of its memory.
+    pages of all memory, of which the guest may have written all or none.
     """
     return points_between(followed(rounds))
 
@@ -52,19 +52,16 @@ def followed(rounds: Sequence[Round]) -> list[tuple[Round, Round]]:
 def points_between(pairs: Sequence[tuple[Round, Round]]) -> list[tuple[float, float]]:
     """The points of :func:`dirtying_points`, of pairs that :func:`followed` has returned."""
     seen = [(before, dirty) for before, after in pairs if (dirty := _dirty(after)) is not None]
-    if not seen:
-        return []
-    of_bulk = [_written_in_bulk(before, dirty) for before, dirty in seen if before.kind is Kind.BULK]
-    most = max([*of_bulk, *(dirty for before, dirty in seen if before.kind is not Kind.BULK)])
-    return [
-        (
-            before.duration_seconds,
-            _written_in_bulk(before, dirty)
-            if before.kind is Kind.BULK
-            else _written(before.left_pages or 0, dirty, most),
-        )
+    later = max((dirty for before, dirty in seen if before.kind is not Kind.BULK), default=None)
+    of_bulk = [_written_in_bulk(before, dirty, later) for before, dirty in seen if before.kind is Kind.BULK]
+    most = max([*of_bulk, later or 0])
+    others = [
+        (before.duration_seconds, _written(before.left_pages or 0, dirty, most))
         for before, dirty in seen
+        if before.kind is not Kind.BULK
     ]
+    # a bulk round is the first of all
+    return [*zip((before.duration_seconds for before, _ in seen), of_bulk, strict=False), *others]
 
 
 def _dirty(r: Round) -> int | None:
@@ -72,9 +69,16 @@ def _dirty(r: Round) -> int | None:
     return r.visited_pages if r.dirty_pages is None else r.dirty_pages
 
 
-def _written_in_bulk(bulk: Round, dirty: int) -> float:
+def _written_in_bulk(bulk: Round, dirty: int, later: int | None) -> float:
+    """Pages written in the bulk round, after which `dirty` are dirty: those that it left, too, written or not.
+
+    Of the possible numbers the one is taken that is nearest to the pages of `later` rounds; before there are any, the
+    guest is taken to have written the same share of what was left as of its other memory.
+    """
     left = bulk.left_pages or 0
-    return _written(left, dirty, (bulk.visited_pages or 0) + left)
+    if later is None:
+        return _written(left, dirty, (bulk.visited_pages or 0) + left)
+    return min(max(later, dirty - left), dirty)
 
 
 def _written(left: int, dirty: int, most: float) -> float:

@@ -159,10 +159,11 @@ def test_the_least_bandwidth_is_where_the_end_begins(pages: int, changed: float,
     rounds, total = played(of, 3)
     if total is not None:
         return
-    found = needed(rounds, limit)
+    found = predict(rounds, limit)
+    assert found is not None
     for plan, skip_after in ((found.as_is, None), (found.with_skip, 2)):
-        assert plan.bandwidth_bytes_per_second
-        least = plan.bandwidth_bytes_per_second.expected
+        assert plan.least_bandwidth is not None
+        least = plan.least_bandwidth.expected
         for bandwidth, converges in ((0.95 * least, False), (1.05 * least, True)):
             _, total = played(replace(of, rate=bandwidth), 60, skip_after=skip_after)
             assert (total is not None) is converges

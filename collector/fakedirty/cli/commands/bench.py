@@ -28,7 +28,7 @@ benchmarks:
   compression   the same for guests whose pages compress, over 400 Mbit/s: skip, multifd with zstd and zlib, and both
   hybrid        pages that postcopy fetches, with skip and its sweeps, and without: 60,000 fake and 5,000 changed pages,
                 over 400 Mbit/s, postcopy after round 2
-  downtime      its parts, and how long a client gets no reply: without the patch series, and with skip off and on
+  downtime      its parts, and how long a client gets no reply, with skip and without
   cost          CPU time for a page, without the patch series and in each mode: a stopped guest sends 2 GiB at full
                 speed to a sink on loopback, without multifd and over two channels; and rounds of fake pages
   overhead      a pass at full speed, observed at each level, with page records and without, and unobserved

@@ -44,21 +44,19 @@ class DowntimeArm:
 
     Attributes:
         name: of the arm.
-        patched: the QEMU has the patch series.
         level: at which the migration is observed.
-        mode: None: the QEMU has none.
+        mode: of the patch series.
     """
 
     name: str
-    patched: bool
     level: Level
-    mode: Mode | None
+    mode: Mode
 
 
 ARMS = (
-    DowntimeArm("unpatched", patched=False, level=Level.USDT, mode=None),
-    DowntimeArm("off", patched=True, level=Level.PATCHED, mode=Mode.OFF),
-    DowntimeArm("skip", patched=True, level=Level.PATCHED, mode=Mode.SKIP),
+    DowntimeArm("off, level usdt", Level.USDT, Mode.OFF),
+    DowntimeArm("off", Level.PATCHED, Mode.OFF),
+    DowntimeArm("skip", Level.PATCHED, Mode.SKIP),
 )
 
 
@@ -108,14 +106,13 @@ def downtime_jobs(repetitions: int, seed: int) -> Iterator[DowntimeJob]:
 
 
 def measure_downtime(
-    job: DowntimeJob, patched: Path, unpatched: Path, guest: BuiltGuest, *, time_limit: float, link_bits: int
+    job: DowntimeJob, qemu: Path, guest: BuiltGuest, *, time_limit: float, link_bits: int
 ) -> DowntimeRun:
     """Boot the guest, migrate it while its client talks to it, and check the content of its pages.
 
     Args:
         job: to measure.
-        patched: QEMU with the patch series.
-        unpatched: QEMU without it.
+        qemu: the binary of both sides.
         guest: the built Linux guest.
         time_limit: seconds, after which the migration is let through.
         link_bits: the rate of the link, per second.
@@ -124,8 +121,6 @@ def measure_downtime(
         LabError: the migration did not complete, no part of its downtime was seen, or the guest does not answer.
     """
     [arm] = [each for each in ARMS if each.name == job.arm]
-    qemu = patched if arm.patched else unpatched
-    parameters = {} if arm.mode is None else {MODE: str(arm.mode)}
     with shaped_network(link_bits) as hosts, guest_network(hosts) as client, watched_by_client(client) as watch:
         rig = Rig(qemu, guest, MIX.workload, hosts, more=qemu_arguments(MIX.workload), name="downtime")
         reports: list[GuestReport] = []
@@ -137,7 +132,7 @@ def measure_downtime(
         with rig.source(sweeping) as source, rig.destination(runs=True) as destination:
             watch.wait_for_replies(time.monotonic_ns(), REPLY_SECONDS)
             with observed(source.pid, arm.level, [], qmp_path=source.observer_socket) as observer:
-                settings = Settings(DOWNTIME_LIMIT_MS, parameters=parameters)
+                settings = Settings(DOWNTIME_LIMIT_MS, parameters={MODE: str(arm.mode)})
                 outcome = migrate(source, destination, settings, time_limit=time_limit)
                 if outcome.status != "completed":
                     why = outcome.final.get("error-desc", "no reason given")

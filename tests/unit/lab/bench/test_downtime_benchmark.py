@@ -40,7 +40,7 @@ def row(lines: list[str], name: str) -> list[str]:
 
 
 def test_the_tables_have_arms_in_columns() -> None:
-    lines = shown(downtime_tables([run_of("unpatched"), run_of("off"), run_of("off", 140.0)]))
+    lines = shown(downtime_tables([run_of("off, level usdt"), run_of("off"), run_of("off", 140.0)]))
     assert row(lines, "as QEMU reports it") == ["90.0", "90.0 (90.0-90.0)", "-"]
     assert row(lines, "at the client, IPv4") == ["120.0", "130.0 (120.0-140.0)", "-"]
     assert row(lines, "at the client, IPv6") == ["125.0", "135.0 (125.0-145.0)", "-"]

@@ -25,17 +25,16 @@ Value = Callable[[DowntimeRun], float | None]
 
 def downtime_benchmark(options: BenchmarkOptions) -> Benchmark:
     """The benchmark of where the downtime goes."""
-    guest, patched, unpatched = build_guest("linux"), options.qemu_path(), options.unpatched_path()
+    guest, qemu = build_guest("linux"), options.qemu_path()
     link_bits = options.link_bits(GIGABIT)
 
     def measure(job: DowntimeJob) -> DowntimeRun:
-        return measure_downtime(job, patched, unpatched, guest, time_limit=options.time_limit, link_bits=link_bits)
+        return measure_downtime(job, qemu, guest, time_limit=options.time_limit, link_bits=link_bits)
 
     return Benchmark(
         settings={
             "benchmark": "downtime",
-            "qemu": qemu_facts(patched),
-            "unpatched": qemu_facts(unpatched),
+            "qemu": qemu_facts(qemu),
             "guest": guest.directory.name,
             "mix": MIX.name,
             "seed": options.seed,
