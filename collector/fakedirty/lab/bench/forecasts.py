@@ -24,6 +24,7 @@ from fakedirty.model.forecast import Estimate, Forecast, Prediction
 from fakedirty.model.migration import Migration
 from fakedirty.model.sink import PageBatch
 from fakedirty.qmp.mode import set_mode
+from fakedirty.record.rows import round_row
 
 from .convergence import DOWNTIME_LIMIT_MS, Mix
 from .recommendation_checks import (
@@ -91,6 +92,8 @@ class CheckedForecast:
         needs: what the forecast recommends: the members of `Needs`, by plan.
         value: the bandwidth or the limit that a check had.
         reached_bandwidth: bytes a second of the fastest round.
+        times_left: rows of `TimeLeft`.
+        rounds: rows of rounds.csv, so that another model can be tried on the same migrations.
     """
 
     job: ForecastJob
@@ -108,7 +111,8 @@ class CheckedForecast:
     needs: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     value: float | None = None
     reached_bandwidth: float | None = None
-    times_left: Sequence[Mapping[str, Any]] = field(default_factory=list)  # rows of TimeLeft
+    times_left: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    rounds: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
 
 class FrozenForecast:
@@ -241,6 +245,7 @@ def _checked(
         value=value,
         reached_bandwidth=reached_bandwidth(result.migration),
         times_left=time_left_rows(result.migration, outcome.measured["total-time"] / 1e3) if converged else [],
+        rounds=[round_row("verdict", result.migration, r) for r in result.migration.rounds],
     )
 
 

@@ -42,7 +42,7 @@ ROWS: tuple[tuple[str, type[Any], type[Any]], ...] = (
         '"needs": {"as-is": {"bandwidth": 887500000.0, "limit_seconds": 2.15}}, "value": 2.47, '
         '"reached_bandwidth": 118000000.0, '
         '"times_left": [{"share": 0.5, "outlook": "ends", "low": 1.0, "expected": 2.0, "high": null, "left": 2.5, '
-        '"ratio": 0.5, "total": 5.0}]}',
+        '"ratio": 0.5, "total": 5.0}], "rounds": [{"round": 1, "kind": "bulk", "dirty_pages": 131072}]}',
         CheckedForecast,
         ForecastJob,
     ),
