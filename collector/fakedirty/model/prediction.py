@@ -61,7 +61,10 @@ def predict(
     limit = DOWNTIME_LIMIT_SECONDS if downtime_limit_seconds is None else downtime_limit_seconds
     last = rounds[-1]
     elapsed = last.start_seconds + last.duration_seconds
-    changed = changed_ratio(again, max(pages for _, pages in points))
+    # a bitmap sync within a round adds pages to those that it found; after each sync it comes by a page once
+    passed = (compared_pages(r) / (1 + (r.forced_syncs or 0)) for r in again)
+    working_set = max(*(pages for _, pages in points), *passed)
+    changed = changed_ratio(again, working_set)
     hashing = page_hashing(again, channels)
     wire = Wire(link.page_bytes, switchover_rate)
     curve = fitted(points)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from fakedirty.format.sentences import estimate_words, in_words
+from fakedirty.model.enums import Kind
 from fakedirty.model.forecast import Estimate, Forecast, Prediction
 from fakedirty.model.prediction import predict
 from fakedirty.model.working_set import dirtying_points, fitted, saturated, steady
@@ -108,6 +109,28 @@ def test_what_was_left_may_be_of_either_kind() -> None:
     assert found.with_skip.total_seconds
     assert found.with_skip.total_seconds.high is not None
     assert found.with_skip.total_seconds.high > found.with_skip.total_seconds.expected + 0.1
+
+
+def test_pages_that_a_bitmap_sync_adds_within_a_round_are_of_the_working_set() -> None:
+    """Round 2 found one dirty page, or none, and compared 100: at least 50 after each of its two syncs."""
+    bulk = played(SILENT, 1)[0][0]
+    one = replace(
+        replace(bulk, round=2, kind=Kind.ITERATIVE, dirty_pages=1, forced_pages=99, visited_pages=100, forced_syncs=1),
+        first_pages=0,
+        changed_pages=10,
+        fake_pages=90,
+        normal_pages=100,
+        transferred_bytes=100 * PAGE,
+        hash_seconds=100 * SILENT.hashing,
+    )
+    found = predict([bulk, one])
+    assert found
+    assert found.with_skip.downtime_seconds
+    assert found.with_skip.downtime_seconds.high == pytest.approx(PAGE / 125e6 * 10 / 50, rel=0.1)
+    found = predict([bulk, replace(one, dirty_pages=0, forced_pages=100)])
+    assert found
+    assert found.with_skip.downtime_seconds
+    assert found.with_skip.downtime_seconds.high == 0
 
 
 def test_dirtying_between_its_bounds() -> None:
