@@ -25,7 +25,7 @@ from .round_estimates import (
     page_hashing,
     unchanged_ratio,
 )
-from .simulation import End, Scenario, Wire, least_limit, simulate
+from .simulation import End, Scenario, Wire, dirty_after, least_limit, simulate
 from .working_set import at_once, depend_on_time, dirtying_points, fitted, most_dirty, saturated, steady
 
 DOWNTIME_LIMIT_SECONDS = 0.3  # QEMU's default, used where QEMU's own limit is not known
@@ -78,7 +78,7 @@ def predict(
     )
     # pages may have been compressed to an unknown size: then QEMU's rate may be so low that there is no end at all
     scenarios = best, expected, worst if link.weighed or compressed is False else None
-    dirty = expected.dirtying(last.duration_seconds)
+    dirty = dirty_after(last, expected.dirtying)
     # on a faster link rounds are shorter than any so far: the curve holds for those only if rounds have shown a slope
     sloping = depend_on_time(points, curve)
     faster = best, expected if sloping else replace(expected, dirtying=saturated(points)), scenarios[2]

@@ -83,6 +83,11 @@ class End:
     downtime_seconds: float
 
 
+def dirty_after(last: Round, dirtying: Dirtying) -> float:
+    """Pages that are dirty when round `last` has ended: at least those that it left, however short it was."""
+    return max(dirtying(last.duration_seconds), last.left_pages or 0)
+
+
 def simulate(scenario: Scenario | None, last: Round, elapsed: float, limit: float, skip: bool) -> End | None:
     """Simulate a migration from the end of round `last` on.
 
@@ -98,7 +103,7 @@ def simulate(scenario: Scenario | None, last: Round, elapsed: float, limit: floa
     """
     if scenario is None:
         return None
-    dirty = scenario.dirtying(last.duration_seconds)
+    dirty = dirty_after(last, scenario.dirtying)
     # QEMU learns at the end of a round with skip on which pages it will skip; until then it counts all of them
     unaware = skip and last.mode is not Mode.SKIP
     still = 0

@@ -111,6 +111,29 @@ def test_what_was_left_may_be_of_either_kind() -> None:
     assert found.with_skip.total_seconds.high > found.with_skip.total_seconds.expected + 0.1
 
 
+def test_a_round_of_no_length_leaves_all_that_it_found() -> None:
+    """Its length shows nothing of the guest: the next round has at least what it left."""
+    done, _ = played(Guest(60_000, changed=0.5), 6)
+    end = done[-1].start_seconds + done[-1].duration_seconds
+    short = replace(done[-1], round=7, start_seconds=end, duration_seconds=0.0, visited_pages=0, left_pages=60_000)
+    found = predict([*done, replace(short, changed_pages=0, fake_pages=0)], 0.3)
+    assert found
+    assert not found.as_is.converges
+    assert found.dirty_pages == 60_000
+
+
+def test_the_downtime_has_what_the_last_round_left() -> None:
+    """A guest that gets around slowly: at its end most of what is dirty was left, and little is written anew."""
+    slow = Guest(60_000, changed=0.9, sweep=8.0)
+    done, total = played(slow, 100)
+    assert total
+    found = predict(done, slow.limit)
+    assert found
+    assert found.as_is.downtime_seconds
+    down = total - done[-1].start_seconds - done[-1].duration_seconds
+    assert found.as_is.downtime_seconds.expected == pytest.approx(down, rel=0.2)
+
+
 def test_pages_that_a_bitmap_sync_adds_within_a_round_are_of_the_working_set() -> None:
     """Round 2 found one dirty page, or none, and compared 100: at least 50 after each of its two syncs."""
     bulk = played(SILENT, 1)[0][0]

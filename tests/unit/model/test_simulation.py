@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from fakedirty.model.round import Round
@@ -72,6 +73,14 @@ def test_qemu_counts_whole_pages_and_sends_compressed_ones() -> None:
     guest = scenario(always(1000), counting=3e-3)
     assert ends(simulate(guest, LAST, 0.0, 3.0, skip=False)) == (1.0, 1.0)
     assert simulate(guest, LAST, 0.0, 2.9, skip=False) is None
+
+
+def test_pages_that_the_last_round_left_are_dirty_however_short_it_was() -> None:
+    """300 pages are left, and the guest dirties 1,000 a second: after 0.4 s these are more."""
+    for seconds, dirty in ((0.0, 0.3), (0.2, 0.3), (0.4, 0.4)):
+        last = replace(LAST, duration_seconds=seconds, left_pages=300)
+        found = simulate(scenario(rate(1000)), last, 1.0, 0.5, skip=False)
+        assert ends(found) == (pytest.approx(1.0 + dirty), pytest.approx(dirty))
 
 
 @pytest.mark.parametrize(("share", "converges"), [(0.98, True), (0.995, False)])
