@@ -39,6 +39,7 @@ class LiveForecast:
         # threads of scrapes all make forecasts.
         self._made: tuple[object, Forecast | None] = (None, None)
         self._check = ForecastCheck()
+        self._checked: object = None  # the input of the forecast that was checked last
         self._now = 0.0
         self._void = False  # the migration goes on by postcopy, of which nothing was predicted
         self._refutation: Refutation | None = None  # final
@@ -69,7 +70,9 @@ class LiveForecast:
         if rounds and rounds[-1].kind is not Kind.SWITCHOVER:
             ended = rounds[-1].start_seconds + rounds[-1].duration_seconds
             self.tick(ended)
-            self._check.take(self.forecast(rounds, limits), ended, limits)
+            if self._checked != (used := (len(rounds), limits)):  # the same forecast once more is no other one
+                self._checked = used
+                self._check.take(self.forecast(rounds, limits), ended, limits)
 
     def tick(self, now: float) -> None:
         """The migration still sends rounds at `now`."""

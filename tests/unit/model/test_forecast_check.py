@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fakedirty.export.exporter import Exporter
 from fakedirty.format.sentences import in_words
+from fakedirty.model import live_forecast
 from fakedirty.model.enums import Level
 from fakedirty.model.events import LimitsRead, MigrationStarted, RoundEnded, StateChanged
 from fakedirty.model.forecast import Estimate, Forecast
@@ -215,6 +216,20 @@ def test_a_verdict_without_an_end_is_not_withdrawn_for_an_end_before() -> None:
     assert refuted_at({5: 12, 12: 14, 30: None}) is None
     assert refuted_at({5: 12, 12: 14, 30: None, 31: 33}) == 31
     assert refuted_at({5: 12, 12: 14, 30: None, 31: None, 32: None, 33: 35}) is None, "it had seen that there was none"
+
+
+@pytest.mark.parametrize("reads", [0, 1, 9])
+def test_a_verdict_counts_once_however_often_the_limit_is_read(reads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One without an end, while the limit is read every five seconds; the next one has an end, but too late."""
+    verdicts = [None, *(predicting(end, after) for after, end in enumerate((6.0, 7.0, None, 40.0), 1))]
+    monkeypatch.setattr(live_forecast, "predict", lambda rounds, *_: verdicts[len(rounds)])
+    migration, each = made(), played(SMALL, 1)[0][0]
+    migration.apply(LimitsRead(START, 20))
+    for number, now in enumerate((4, 6, 20, 30), 1):
+        migration.apply(ended(replace(each, round=number, start_seconds=now - each.duration_seconds)))
+        for read in range(reads):
+            migration.apply(LimitsRead(START + (now + read) * SECOND, 20))
+    assert migration.refuted
 
 
 @given(st.integers(2_000, 60_000), st.floats(0.01, 0.99), st.floats(0.5, 12.0), st.sampled_from([62.5e6, 125e6]))
