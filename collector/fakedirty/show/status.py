@@ -41,7 +41,9 @@ def status_parts(status: Mapping[str, Any], now: float) -> Iterator[str | Table]
 
 
 def _standing(vm: Mapping[str, Any], now: float) -> Iterator[str]:
-    """How far its migration has come and what its guest dirties; and its stall."""
+    """How far its migration has come and what its guest dirties; and its stall. An older service reports none of it."""
+    if "progress" not in vm:
+        return
     progress = progress_of(vm["progress"], datetime.fromisoformat(vm["last"]["started_at"]).timestamp(), now)
     share = "" if progress.ratio is None else percent(progress.ratio)
     rate = "" if vm["dirty_rate"] is None else f"the guest dirties {dirty_rate_words(vm['dirty_rate']['pages'])}"

@@ -107,6 +107,11 @@ def test_an_older_service_reports_none_of_it() -> None:
     of = watched(old, STARTED + 7.0)
     assert (of.progress, of.stall, of.dirty_rate) == (None, "", None)
     assert "left" not in drawn(of).replace("left ", "", 1)
+    service = {"version": "1", "pid": 2, "up_seconds": 3.0, "vms": [old]}
+    assert [part for part in status_parts(service, STARTED + 7.0) if isinstance(part, str)][1:] == [
+        "",
+        f"vm: {of.verdict}",
+    ]
 
 
 def test_the_status_as_text() -> None:
