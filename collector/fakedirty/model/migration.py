@@ -194,8 +194,8 @@ class Migration:
 
     @property
     def stretch(self) -> Stretch | None:
-        """The latest rounds in which nothing was won; None where rounds cannot be compared."""
-        return self._stretch.latest
+        """The latest rounds in which nothing was won; None where rounds cannot be compared, and in postcopy."""
+        return self._stretch.latest if self.postcopy_ns is None else None
 
     def tick(self, time_ns: int) -> None:
         """It is `time_ns` on CLOCK_MONOTONIC and there is no event: a predicted end may be overdue."""

@@ -9,7 +9,8 @@ from fakedirty.export.exporter import Exporter
 from fakedirty.model.enums import Mode
 from fakedirty.model.events import LimitsRead, ModeChanged, StateChanged
 from fakedirty.model.migration import Migration
-from running_migrations import ENDING, STUCK, at, running
+from played_guests import played
+from running_migrations import ENDING, STUCK, at, events, running
 
 Values = dict[tuple[str, ...], float]
 
@@ -73,6 +74,15 @@ def test_a_toggle_ends_a_stall(to: Exporter) -> None:
     to.changed(migration, event)
     assert migration.stretch is None
     assert exported(migration, to, "stalled_rounds") == {}
+
+
+def test_in_postcopy_there_is_no_stall(to: Exporter) -> None:
+    """The guest has left: its alert was to be answered so."""
+    migration = running(STUCK, 9, [to])
+    assert exported(migration, to, "stalled_rounds") == {(): 7}
+    for event in (StateChanged(at(60.0), "postcopy-active"), *events(played(STUCK, 10)[0][9:])):
+        migration.apply(event)
+        assert exported(migration, to, "stalled_rounds") == {}
 
 
 def test_rates_of_vcpus_are_those_that_qemu_measures(to: Exporter) -> None:
