@@ -53,9 +53,9 @@ def progress_words(of: Progress) -> str:
 def _end(of: Progress) -> str:
     left = of.left_seconds
     assert left is not None
-    if (late := of.overdue_seconds) is None:
+    if (late := of.overdue_seconds) is None or round(late) < 1:
         return f"{'' if of.certain else 'probably '}{_left(left)}"
-    worst = f", {_rounded(left.high)} left at worst" if left.high else ""
+    worst = f", {_rounded(left.high)} left at worst" if left.high is not None and round(left.high) >= 1 else ""
     return f"overdue by {_rounded(late)}{worst}"
 
 

@@ -85,6 +85,18 @@ def test_between_rounds_it_counts_down_and_then_is_overdue() -> None:
     assert progress_words(replace(open_ended, elapsed_seconds=21.0)) == "overdue by 1 s"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (20.4, "less than 1 s left (0 s to 6 s)"),
+        (20.6, "overdue by 1 s, 5 s left at worst"),
+        (25.6, "overdue by 6 s"),
+    ],
+)
+def test_it_is_never_overdue_by_0_s_nor_has_0_s_left_at_worst(seconds: float, words: str) -> None:
+    assert progress_words(Progress(Outlook.ENDS, 0.99, seconds, Estimate(12.0, 20.0, 26.0), certain=True)) == words
+
+
 def test_a_tick_moves_it_on() -> None:
     rounds, _ = played(LONG, 3)
     one = migration(rounds)
