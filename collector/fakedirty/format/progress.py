@@ -60,19 +60,21 @@ def _end(of: Progress) -> str:
 
 
 def _left(left: Estimate) -> str:
-    """A time left with its range, if that is wide.
+    """A time left with its range, if that is wide, and reads differently.
 
     >>> _left(Estimate(9.2, 12.1, 20.4)), _left(Estimate(0, 12.1, None)), _left(Estimate(299, 300, 301))
     ('about 12 s left (9 s to 20 s)', 'about 12 s left (at best 0 s)', 'about 5 min left')
     >>> _left(Estimate(0, 0.2, 0.3)), _left(Estimate(0, 0.2, 4))
     ('less than 1 s left', 'less than 1 s left (0 s to 4 s)')
+    >>> _left(Estimate(11.9, 12.1, None)), _left(Estimate(1.6, 1.9, 2.1))
+    ('about 12 s left', 'about 2 s left')
     """
     words = "less than 1 s left" if round(left.expected) < 1 else f"about {_rounded(left.expected)} left"
-    if left.high is None:
-        return f"{words} (at best {_rounded(left.low)})"
-    if round(left.high) < 1 or left.high - left.low < NARROW * left.expected:
+    middle, *ends = (_rounded(value) for value in (left.expected, left.low, left.high) if value is not None)
+    narrow = left.high is not None and left.high - left.low < NARROW * left.expected
+    if narrow or set(ends) == {middle}:
         return words
-    return f"{words} ({_rounded(left.low)} to {_rounded(left.high)})"
+    return f"{words} (at best {ends[0]})" if left.high is None else f"{words} ({' to '.join(ends)})"
 
 
 def _rounded(seconds: float) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
 
-from fakedirty.model.forecast import Estimate, Forecast
+from fakedirty.model.forecast import Forecast
 from fakedirty.model.recommendation import Recommendation, recommendations
 
 from .sentences import GAIN, SHORTEST_LIMIT, in_words, ranged_words, seconds_words
@@ -44,7 +44,7 @@ def recommendation_numbers(found: Forecast) -> Iterator[tuple[str, str]]:
             ("throttle", own.throttle_ratio, throttle_words),
         ):
             if of is not None:
-                yield f"{plan}, converges with a {name} from", _worded(of, words)
+                yield f"{plan}, converges with a {name} from", ranged_words(of, words)
 
 
 def rate_words(value: float) -> str:
@@ -92,17 +92,11 @@ def _less(own: Recommendation, other: Recommendation) -> bool:
 def _ways(found: Forecast, own: Recommendation) -> Iterator[str]:
     limit = f" with a limit of {seconds_words(found.downtime_limit_seconds)}" if found.limit_assumed else ""
     if (of := own.bandwidth_bytes_per_second) is not None:
-        yield f"{_worded(of, rate_words)}{limit}"
+        yield f"{ranged_words(of, rate_words)}{limit}"
     if (of := own.downtime_limit_seconds) is not None:
-        yield f"a limit of {_worded(of, limit_words)}"
+        yield f"a limit of {ranged_words(of, limit_words)}"
     if (of := own.throttle_ratio) is not None:
-        yield f"a throttle of {_worded(of, throttle_words)}{limit}"
-
-
-def _worded(of: Estimate, words: Callable[[float], str]) -> str:
-    """The expected number; and its range if that is wide, and reads differently."""
-    alone = of.high is None and words(of.low) == words(of.expected)
-    return words(of.expected) if alone else ranged_words(of, words)
+        yield f"a throttle of {ranged_words(of, throttle_words)}{limit}"
 
 
 def _either(ways: list[str]) -> str:

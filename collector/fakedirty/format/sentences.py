@@ -163,12 +163,12 @@ def estimate_words(of: Estimate) -> str:
 
 
 def ranged_words(of: Estimate, words: Callable[[float], str]) -> str:
-    """The expected number, and its range if that is wide; `words` formats a number."""
-    if of.high is None:
-        return f"{words(of.expected)} (at best {words(of.low)})"
-    if of.high - of.low < 0.1 * of.expected:
-        return words(of.expected)
-    return f"{words(of.expected)} ({words(of.low)} to {words(of.high)})"
+    """The expected number, and its range if that is wide, and reads differently; `words` formats a number."""
+    middle, *ends = (words(value) for value in (of.expected, of.low, of.high) if value is not None)
+    narrow = of.high is not None and of.high - of.low < 0.1 * of.expected
+    if narrow or set(ends) == {middle}:
+        return middle
+    return f"{middle} (at best {ends[0]})" if of.high is None else f"{middle} ({' to '.join(ends)})"
 
 
 def seconds_words(value: float) -> str:

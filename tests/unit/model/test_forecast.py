@@ -233,6 +233,11 @@ def test_an_estimate_has_its_range_where_that_is_more_than_a_tenth(low: float, h
     assert estimate_words(Estimate(low, 10.0, high)) == words
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.0021, None), (0.0018, 0.0024)])
+def test_a_range_that_reads_like_the_estimate_is_none(low: float, high: float | None) -> None:
+    assert estimate_words(Estimate(low, 0.0021, high)) == "2 ms"
+
+
 def test_a_round_that_does_not_see_what_it_leaves_is_taken_to_leave_nothing() -> None:
     done, _ = played(SILENT, 3)
     few = [replace(each, dirty_pages=pages, left_pages=None) for each, pages in zip(done, (9, 5, 10), strict=True)]
