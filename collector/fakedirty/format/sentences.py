@@ -35,6 +35,15 @@ def limit_words(found: Forecast) -> str:
     return f"{words}, QEMU's default: the real one is not known" if found.limit_assumed else words
 
 
+def link_words(rate: float) -> str:
+    """Bytes a second that a link carries.
+
+    >>> link_words(123.7e6), link_words(4e5)
+    ('124 MB/s', '400 kB/s')
+    """
+    return f"{rate / 1e6:.0f} MB/s" if rate >= 1e6 else f"{rate / 1e3:.0f} kB/s"
+
+
 def _suspect(found: Forecast) -> str:
     if found.limit_assumed:
         return f"The downtime limit, assumed to be {seconds_words(found.downtime_limit_seconds)}, is the first suspect."
@@ -71,7 +80,7 @@ def _as_it_is(found: Forecast) -> str:
         return f"As it is, it {_converges(plan)} {_end(plan)}{_with_the_limit(found, plan)}."
     return (
         f"As it is, it {_does_not(found, plan)}: each round leaves {found.dirty_pages:,} dirty pages, which take "
-        f"{seconds_words(found.dirty_seconds)} at {found.link_rate / 1e6:.0f} MB/s"
+        f"{seconds_words(found.dirty_seconds)} at {link_words(found.link_rate)}"
         f"{_as_counted(found, found.dirty_seconds)}{_no_longer(found)}."
     )
 
@@ -95,7 +104,7 @@ def _with_skip_on(found: Forecast) -> str:
         return f"With skip on, it {_converges(plan)} {_end(plan)}{_with_the_limit(found, plan)}."
     return (
         f"Even with skip on, it {_does_not(found, plan)}: what changes in a round takes "
-        f"{seconds_words(found.changed_seconds)} at {found.link_rate / 1e6:.0f} MB/s"
+        f"{seconds_words(found.changed_seconds)} at {link_words(found.link_rate)}"
         f"{_as_counted(found, found.changed_seconds)}{_no_longer(found)}."
     )
 
@@ -174,9 +183,11 @@ def ranged_words(of: Estimate, words: Callable[[float], str]) -> str:
 def seconds_words(value: float) -> str:
     """A time with the unit that people use for it.
 
-    >>> seconds_words(0.234), seconds_words(2.25), seconds_words(300)
-    ('234 ms', '2.2 s', '5 min')
+    >>> seconds_words(0.234), seconds_words(2.25), seconds_words(300), seconds_words(0.0002), seconds_words(0)
+    ('234 ms', '2.2 s', '5 min', 'under 1 ms', '0 ms')
     """
+    if 0 < value < 0.0005:
+        return "under 1 ms"
     if value < 0.9995:
         return f"{value * 1e3:.0f} ms"
     return f"{value:.1f} s" if value < 120 else f"{value / 60:.0f} min"

@@ -204,6 +204,12 @@ def test_a_plan_that_saves_less_than_a_twentieth_gains_little(seconds: float, wo
     assert words in said(ending(100), ending(seconds))
 
 
+def test_no_number_of_the_text_is_a_false_0() -> None:
+    found = replace(judged(Guest(60_000, changed=0.5)), dirty_seconds=0.0004, changed_seconds=0.0003, link_rate=4e5)
+    assert "60,000 dirty pages, which take under 1 ms at 400 kB/s, and" in in_words(found)
+    assert "those that have changed take under 1 ms" in in_words(found)
+
+
 @pytest.mark.parametrize("assumed", [True, False])
 def test_a_limit_is_named_once(assumed: bool) -> None:
     words = said(ENDLESS, ENDLESS, assumed)

@@ -10,7 +10,7 @@ from fakedirty.export.host import AttachedCounts
 from fakedirty.format.numbers import UNSEEN, compact, exact, milliseconds, seconds, size
 from fakedirty.format.progress import dirty_rate_words, percent, progress_words, rates_by_block, stall_words
 from fakedirty.format.recommendation import advised, recommendation_numbers
-from fakedirty.format.sentences import counted_otherwise, estimate_words, limit_words, seconds_words
+from fakedirty.format.sentences import counted_otherwise, estimate_words, limit_words, link_words, seconds_words
 from fakedirty.model.dirty_rate import dirty_rate
 from fakedirty.model.forecast import Forecast
 from fakedirty.model.migration import Migration
@@ -218,13 +218,13 @@ def _behind(found: Forecast) -> Iterable[tuple[str, str]]:
     yield "dirty pages that a round leaves", exact(found.dirty_pages)
     yield "to send them all", seconds_words(found.dirty_seconds)
     yield "to send those that changed", seconds_words(found.changed_seconds)
-    yield "link", f"{found.link_rate / 1e6:.0f} MB/s"
+    yield "link", link_words(found.link_rate)
     if counted_otherwise(found):
         yield "QEMU counts sending them as", seconds_words(found.dirty_seconds * found.counted_ratio)
         yield "and those that changed as", seconds_words(found.changed_seconds * found.counted_ratio)
     yield "downtime limit", limit_words(found)
     if found.switchover_rate is not None:
-        yield "rate that QEMU decides by", f"{found.switchover_rate / 1e6:.0f} MB/s"
+        yield "rate that QEMU decides by", link_words(found.switchover_rate)
     if found.refuted is not None:
         yield "prediction", "withdrawn"
         return
