@@ -88,10 +88,11 @@ def _as_it_is(found: Forecast) -> str:
 def _with_skip(found: Forecast) -> str:
     skip, plain = found.with_skip, found.as_is
     if not skip.total_seconds:
-        alone = f"those that have changed take {seconds_words(found.changed_seconds)} alone"
-        alone += _as_counted(found, found.changed_seconds)
-        would = _above(found, skip)
-        return f"Skip would help{would}: {alone}." if would else f"Skip would not help: {alone}."
+        changed = f"those that have changed take {seconds_words(found.changed_seconds)}"
+        changed += _as_counted(found, found.changed_seconds)
+        # with skip, and a limit or a bandwidth besides, it may end: that is recommended then
+        would = f"would help{above}" if (above := _above(found, skip)) else "alone would not help"
+        return f"Skip {would}: {changed}."
     if plain.total_seconds and skip.total_seconds.expected > GAIN * plain.total_seconds.expected:
         return "Skip would gain little."
     would = "would end" if skip.certain else "would probably end"

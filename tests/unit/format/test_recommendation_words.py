@@ -113,6 +113,16 @@ def test_values_are_rounded_up_to_two_digits(value: float, rounded: float) -> No
     assert up(value) == pytest.approx(rounded)
 
 
+def test_where_skip_alone_is_not_enough_less_may_do_with_it() -> None:
+    """Half of the pages change: with skip half of the bandwidth would do, and that is more than there is."""
+    found = predict(played(Guest(60_000, changed=0.5), 4)[0], 0.3)
+    assert found
+    words = advised(found)
+    assert "Skip alone would not help: " in words
+    assert "Skip would not help" not in words
+    assert "With skip, 440 MB/s" in words
+
+
 def test_of_a_guest_that_was_played() -> None:
     """In figures of the model's own tests."""
     found = predict(played(Guest(65_000, changed=0.08), 4)[0], 0.3)
