@@ -107,10 +107,14 @@ def least_throttle(scenario: Scenario | None, last: Round, limit: float, skip: b
 
 
 def _of_plan(found: Forecast, plan: Prediction) -> Recommendation:
-    """What a plan needs: more than there is now, unless it would end with that."""
+    """What a plan needs: more than there is now, or no more than that if it would end so."""
     bandwidth, limit = _carried(plan.least_bandwidth), _carried(plan.least_limit_seconds)
     throttle = plan.least_throttle  # at worst none is enough
-    if plan.converges:
+    if plan.converges:  # rounds are whole: it may end with what there is, and not with a little more
+        if bandwidth is not None and bandwidth.expected > found.link_rate:
+            bandwidth = None
+        if limit is not None and limit.expected > found.downtime_limit_seconds:
+            limit = None
         return Recommendation(bandwidth, limit)
     if bandwidth is not None and bandwidth.expected <= found.link_rate:
         bandwidth = None

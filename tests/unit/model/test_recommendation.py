@@ -263,6 +263,18 @@ def test_a_plan_that_ends_needs_no_throttle_and_may_need_less_than_there_is() ->
     assert found.with_skip == Recommendation(of_value(60e6), of_value(0.2), None)
 
 
+@pytest.mark.parametrize(("limit", "bandwidth", "kept"), [(0.3, 124e6, True), (0.31, 125e6, False)])
+def test_a_plan_that_ends_needs_no_more_than_there_is(limit: float, bandwidth: float, kept: bool) -> None:
+    """It ends with 300 ms and 124 MB/s, because rounds are whole; a little above these it may not."""
+    ends = Prediction(
+        *(True, True, Estimate(8.0, 8.0, 8.0), Estimate(0.1, 0.1, 0.1)),
+        *(lambda of=of: of_value(of) for of in (limit, bandwidth, 0.0)),
+    )
+    found = recommendations(forecast(with_skip=ends, link_rate=124e6))
+    assert found
+    assert found.with_skip == (Recommendation(of_value(bandwidth), of_value(limit)) if kept else Recommendation())
+
+
 def test_it_is_searched_once_and_not_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three times for each plan: at best, expected, at worst."""
     calls = {"bandwidth": 0, "throttle": 0}
