@@ -23,6 +23,7 @@ MOST_ROUNDS = 1000
 ITERATION_SECONDS = 0.05  # QEMU sends for this long before it looks at the remaining pages again (MAX_WAIT)
 STANDSTILL = 0.01  # of the dirty pages: a round that reduces them by less makes no progress
 STANDSTILL_ROUNDS = 3  # in a row without progress: there will be no end
+NO_PAGE = 0.5  # dirty pages: fewer are none, and fit a limit of 0, too
 LIMITS_HALVED = 12  # times: down to a part in 4,096 of one that certainly holds
 HALVINGS = 6  # of the interval that has the least value
 
@@ -113,7 +114,7 @@ def simulate(scenario: Scenario | None, last: Round, elapsed: float, limit: floa
             unaware = False
             elapsed, dirty = elapsed + seconds, scenario.dirtying(seconds)
             continue
-        if dirty * scenario.counted(skip) <= limit:
+        if dirty * scenario.counted(skip) <= limit or dirty < NO_PAGE:
             return End(elapsed + seconds, seconds)
         # the round ends once its remaining pages fit the limit; they are still dirty when the next one begins
         left_seconds = max(0.0, limit / scenario.counted(skip) * scenario.seconds(skip) - ITERATION_SECONDS)

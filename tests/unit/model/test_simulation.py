@@ -83,6 +83,14 @@ def test_pages_that_the_last_round_left_are_dirty_however_short_it_was() -> None
         assert ends(found) == (pytest.approx(1.0 + dirty), pytest.approx(dirty))
 
 
+@pytest.mark.parametrize("counting", [1e-3, 1.0])
+def test_with_a_limit_of_0_it_ends_where_no_page_is_dirty(counting: float) -> None:
+    """100 pages a second: 200, 20, 2 and 0.2 pages, which are none, whatever QEMU counts for a page."""
+    guest = scenario(rate(100), counting=counting)
+    assert ends(simulate(guest, LAST, 3.0, 0.0, skip=False)) == (pytest.approx(3.2222), pytest.approx(0.0002))
+    assert simulate(scenario(always(1)), LAST, 3.0, 0.0, skip=False) is None
+
+
 @pytest.mark.parametrize(("share", "converges"), [(0.98, True), (0.995, False)])
 def test_three_rounds_without_progress_are_no_way_to_an_end(share: float, converges: bool) -> None:
     """Each round has 98 % of the pages of the one before, or 99.5 %."""
