@@ -24,7 +24,7 @@ class Prediction:
 
     Attributes:
         converges: an end is expected.
-        certain: the best and the worst case agree on `converges`.
+        certain: the best, the expected and the worst case agree on `converges`.
         total_seconds: total time from the start of the migration; None where no end is expected.
         downtime_seconds: how long the guest will be stopped; None where no end is expected.
         find_least_limit: computes `least_limit_seconds`.

@@ -120,7 +120,7 @@ def _fills_the_link(link: Link, compressed: bool | None) -> bool:
 
 def _prediction(ends: Sequence[End | None], *searches: Search) -> Prediction:
     best, expected, worst = ends
-    certain = (best is None) == (worst is None)
+    certain = len({end is None for end in ends}) == 1
     if expected is None:
         return Prediction(False, certain, None, None, *searches)
     best = best or expected

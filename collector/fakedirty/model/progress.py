@@ -42,7 +42,7 @@ class Progress:
             completed. None where no end has been predicted so far, and where the start was not seen.
         elapsed_seconds: seconds from the start of the migration to the moment.
         total_seconds: the predicted end, in seconds from the start; None unless the outlook is ENDS.
-        certain: of the outlooks ENDS and NO_END: the best and the worst case agree.
+        certain: of the outlooks ENDS and NO_END: all cases agree.
     """
 
     outlook: Outlook = Outlook.UNKNOWN

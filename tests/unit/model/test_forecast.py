@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 from fakedirty.format.sentences import estimate_words, in_words
+from fakedirty.model import prediction
 from fakedirty.model.enums import Kind
 from fakedirty.model.forecast import Estimate, Forecast, Prediction
 from fakedirty.model.prediction import predict
+from fakedirty.model.simulation import End
 from fakedirty.model.working_set import dirtying_points, fitted, saturated, steady
 from hypothesis import given
 from hypothesis import strategies as st
@@ -190,6 +192,19 @@ def ending(seconds: float, certain: bool = True, least: float | None = None) -> 
 def said(as_is: Prediction, with_skip: Prediction, limit_assumed: bool = False) -> str:
     """1,000 dirty pages take 1 s, the changed half of them 0.5 s, and the limit is 300 ms."""
     return in_words(Forecast(3, False, 0.5, 1000, 1.0, 0.5, 125e6, 0.3, as_is, with_skip, limit_assumed))
+
+
+def test_what_only_the_expected_case_has_is_not_certain() -> None:
+    """Rounds are whole: a case between two others may be the only one that ends, or the only one that does not."""
+    end = End(8.0, 0.1)
+    for cases, certain in (
+        ((end, end, end), True),
+        ((end, end, None), False),
+        ((None, end, None), False),
+        ((None, None, None), True),
+        ((end, None, end), False),
+    ):
+        assert prediction._prediction(cases, lambda: None).certain is certain
 
 
 @pytest.mark.parametrize(("certain", "word"), [(True, "it converges after"), (False, "it probably converges after")])
