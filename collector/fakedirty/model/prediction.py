@@ -88,7 +88,7 @@ def predict(
         ends = [simulate(scenario, last, elapsed, limit, skip) for scenario in scenarios]
         return _prediction(
             ends,
-            _search(lambda each: least_limit(each, last, skip), scenarios),
+            _search(lambda each: least_limit(each, last, skip, limit), scenarios),
             _search(lambda each: least_bandwidth(each, last, limit, skip, wire), by_bandwidth),
             _search(lambda each: least_throttle(each, last, limit, skip), scenarios if sloping else ()),
         )

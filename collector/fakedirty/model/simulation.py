@@ -24,7 +24,8 @@ ITERATION_SECONDS = 0.05  # QEMU sends for this long before it looks at the rema
 STANDSTILL = 0.01  # of the dirty pages: a round that reduces them by less makes no progress
 STANDSTILL_ROUNDS = 3  # in a row without progress: there will be no end
 NO_PAGE = 0.5  # dirty pages: fewer are none, and fit a limit of 0, too
-LIMITS_HALVED = 12  # times: down to a part in 4,096 of one that certainly holds
+LIMITS_HALVED = 12  # times at least: down to a part in 4,096 of one that certainly holds
+NO_LIMIT_SECONDS = 0.5e-3  # and down to less than QEMU's shortest limit, a millisecond
 HALVINGS = 6  # of the interval that has the least value
 
 
@@ -129,8 +130,14 @@ def simulate(scenario: Scenario | None, last: Round, elapsed: float, limit: floa
     return None
 
 
-def least_limit(scenario: Scenario | None, last: Round, skip: bool) -> float | None:
+def least_limit(scenario: Scenario | None, last: Round, skip: bool, limit: float = 0.0) -> float | None:
     """The least downtime limit, in seconds, above which the migration ends.
+
+    Args:
+        scenario: the assumptions; None for a worst case without any end.
+        last: the last round that ended.
+        skip: whether skip mode is on from now on.
+        limit: downtime limit in seconds, as it is: if the migration does not end with that, the least one is above it.
 
     Returns:
         0 if it ends with every limit; None for a worst case without any end.
@@ -142,11 +149,12 @@ def least_limit(scenario: Scenario | None, last: Round, skip: bool) -> float | N
         return simulate(scenario, last, 0.0, limit, skip) is not None
 
     most = max(scenario.dirtying(last.duration_seconds), scenario.dirtying(math.inf), 1.0)
-    # this fits all pages twice: it ends at once
-    return least(ends, 2 * most * (scenario.counting + scenario.hashing), LIMITS_HALVED)
+    longest = 2 * most * (scenario.counting + scenario.hashing)  # this fits all pages twice: it ends at once
+    halved = max(LIMITS_HALVED, math.ceil(math.log2(longest / NO_LIMIT_SECONDS)))
+    return least(ends, longest, halved, 0.0 if ends(limit) else limit)
 
 
-def least(ends: Callable[[float], bool], most: float, halved: int) -> float:
+def least(ends: Callable[[float], bool], most: float, halved: int, fails: float = 0.0) -> float:
     """The least value from which on a simulation ends, to within a 64th of itself.
 
     It is searched from above. Rounds are whole, so a value may happen to hold below one that fails: that is not the
@@ -156,18 +164,19 @@ def least(ends: Callable[[float], bool], most: float, halved: int) -> float:
         ends: whether it ends with a value.
         most: a value with which it ends.
         halved: how often `most` is halved.
+        fails: a value with which it does not end, below `most`; 0 if none is known.
 
     Returns:
         0 if it ends with all of these.
     """
     holds = most
     for _ in range(halved):
-        if not ends(lower := holds / 2):
+        if (lower := holds / 2) <= fails or not ends(lower):
+            fails = max(fails, lower)
             break
         holds = lower
-    else:
+    if not fails:
         return 0.0
-    fails = holds / 2
     for _ in range(HALVINGS):
         middle = (fails + holds) / 2
         fails, holds = (fails, middle) if ends(middle) else (middle, holds)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from fakedirty.model.round import Round
-from fakedirty.model.simulation import MOST_ROUNDS, End, Scenario, least_limit, simulate
+from fakedirty.model.simulation import MOST_ROUNDS, End, Scenario, least, least_limit, simulate
 from made_scenarios import LAST, SKIPPING, always, rate, scenario
 
 
@@ -163,6 +163,22 @@ def test_limits_down_to_a_part_in_4096_are_tried() -> None:
     found = least_limit(shrinking(0.6), LAST, skip=False)
     assert found is not None
     assert 0.0006 <= found <= 0.00061
+
+
+def test_limits_are_tried_down_to_half_a_millisecond_however_large_the_working_set_is() -> None:
+    """A million pages take 1,000 s, of which 2,000 s / 4,096 are half a second; 300 of them are dirty in any round."""
+    guest = scenario(lambda seconds: 300.0 if seconds < math.inf else 1e6)
+    found = least_limit(guest, LAST, skip=False)
+    assert found is not None
+    assert 0.3 <= found <= 0.3 * (1 + 1 / 32)
+
+
+def test_the_least_limit_is_above_one_that_does_not_hold() -> None:
+    """Rounds are whole: a limit that there is may fail where all those hold that are tried by halving."""
+    assert least_limit(shrinking(0.3), LAST, skip=False) == 0.0
+    assert least(lambda limit: limit != 0.07, 1.6, 12) == 0.0
+    assert 0.07 < least(lambda limit: limit != 0.07, 1.6, 12, 0.07) <= 0.07 * (1 + 1 / 32)
+    assert 0.0001 < least(lambda limit: limit != 0.0001, 1.6, 12, 0.0001) <= 1.6 / 4096, "below all that are tried"
 
 
 def test_the_least_limit_between_powers_of_two() -> None:
