@@ -133,6 +133,7 @@ def test_the_page_has_it_in_the_list_and_beside_the_verdict() -> None:
     assert shown["stall"].startswith("Since round 2 each round leaves as much")
     # 60,000 pages in each of them, which took 4.30 s + 4 x 1.74 s
     assert ["dirtied in the last 5 rounds", "26.7k pages/s"] in [list(pair) for pair in shown["numbers"]]
+    assert "dirtied in the last round" in [name for name, _ in details(running(STUCK, 2))["numbers"]]
     ending = LiveMigration(running(ENDING, 3), CLOCK)
     before = live_entry(ending)
     assert before["progress"]["words"].startswith("88%, probably about 1 s left")

@@ -199,7 +199,8 @@ def _numbers(migration: Migration) -> Iterable[tuple[str, str]]:
     share = f" ({fake / visited:.0%} of all visits)" if fake is not None and visited else ""
     yield "fake pages", f"{compact(fake)}{share}"
     if (rate := dirty_rate(rounds, migration.block_visits)) is not None:
-        yield f"dirtied in the last {rate.rounds} rounds", dirty_rate_words(rate.pages)
+        over = "round" if rate.rounds == 1 else f"{rate.rounds} rounds"
+        yield f"dirtied in the last {over}", dirty_rate_words(rate.pages)
         yield from ((f"dirtied in {block}", words) for block, words in rates_by_block(rate))
     yield from ((f"dirtied by vCPU {index}", f"{size(rate)}/s") for index, rate in _busiest(migration.vcpu_rates or {}))
     yield "mode", UNSEEN if last is None or last.mode is None else str(last.mode)
