@@ -42,7 +42,7 @@ def predict(
     """The forecast of a running migration.
 
     Args:
-        rounds: its rounds so far, without a switchover.
+        rounds: its rounds so far, without a switchover. The counts of those that are invalid are left out.
         downtime_limit_seconds: QEMU's limit; None if not known: QEMU's default is used.
         switchover_rate: bytes a second by which QEMU decides on the switchover (``avail-switchover-bandwidth``); None
             if not set: QEMU uses the rate of the link.
@@ -50,12 +50,13 @@ def predict(
         compressed: whether multifd compresses pages; None if not known.
 
     Returns:
-        None before the end of the second round, where no page was classified, and where pages are compressed and the
-        bytes of rounds are not seen.
+        None before the end of the second valid round, where no page was classified, and where pages are compressed and
+        the bytes of rounds are not seen.
     """
-    again = [r for r in rounds[-RECENT_ROUNDS:] if r.kind is Kind.ITERATIVE and compared_pages(r)]
-    points = dirtying_points(rounds)
-    link = link_of(rounds)
+    valid = [r for r in rounds if r.valid]
+    again = [r for r in valid[-RECENT_ROUNDS:] if r.kind is Kind.ITERATIVE and compared_pages(r)]
+    points = dirtying_points(valid)
+    link = link_of(valid)
     if not again or not points or link is None or (compressed and not link.weighed):
         return None
     limit = DOWNTIME_LIMIT_SECONDS if downtime_limit_seconds is None else downtime_limit_seconds
@@ -73,7 +74,7 @@ def predict(
         for dirtying, ratio, rate, hash_seconds in (
             (steady(points), changed.low, link.fastest, hashing.low),
             (curve, changed.expected, link.rate, hashing.expected),
-            (at_once(most_dirty(rounds)), changed.high or 0, link.slowest, hashing.high or 0),
+            (at_once(most_dirty(valid)), changed.high or 0, link.slowest, hashing.high or 0),
         )
     )
     # pages may have been compressed to an unknown size: then QEMU's rate may be so low that there is no end at all

@@ -87,7 +87,7 @@ class End:
 
 def dirty_after(last: Round, dirtying: Dirtying) -> float:
     """Pages that are dirty when round `last` has ended: at least those that it left, however short it was."""
-    return max(dirtying(last.duration_seconds), last.left_pages or 0)
+    return max(dirtying(last.duration_seconds), (last.left_pages or 0) if last.valid else 0)
 
 
 def simulate(scenario: Scenario | None, last: Round, elapsed: float, limit: float, skip: bool) -> End | None:

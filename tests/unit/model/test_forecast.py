@@ -11,6 +11,7 @@ from fakedirty.model import prediction
 from fakedirty.model.enums import Kind
 from fakedirty.model.forecast import Estimate, Forecast, Prediction
 from fakedirty.model.prediction import predict
+from fakedirty.model.recommendation import recommendations
 from fakedirty.model.simulation import End
 from fakedirty.model.working_set import dirtying_points, fitted, saturated, steady
 from hypothesis import given
@@ -111,6 +112,25 @@ def test_what_was_left_may_be_of_either_kind() -> None:
     assert found.with_skip.total_seconds
     assert found.with_skip.total_seconds.high is not None
     assert found.with_skip.total_seconds.high > found.with_skip.total_seconds.expected + 0.1
+
+
+@pytest.mark.parametrize("seen", [0.5, 0.05])
+def test_counts_of_invalid_rounds_are_left_out(seen: float) -> None:
+    """Half of the events of round 6 were lost: it seems as if a guest that is stopped for less would do."""
+    done = [replace(each, dirty_pages=None) for each in played(Guest(60_000, changed=0.5), 6)[0]]
+    counts = {
+        name: round(seen * (getattr(done[-1], name) or 0))
+        for name in ("visited_pages", "changed_pages", "fake_pages", "normal_pages", "left_pages")
+    }
+    lossy = replace(done[-1], lost_events=9, invalid_reason="9 events lost", **counts)  # type: ignore[arg-type]
+    found, without = predict([*done[:-1], lossy], 0.3), predict(done[:-1], 0.3)
+    assert found
+    assert without
+    assert (found.dirty_pages, found.link_rate) == (without.dirty_pages, without.link_rate)
+    assert recommendations(found) == recommendations(without)
+    assert found.after_round == 6
+    bulk = replace(done[0], invalid_reason="9 events lost")
+    assert predict([bulk, done[1]], 0.3) is None
 
 
 def test_a_round_of_no_length_leaves_all_that_it_found() -> None:

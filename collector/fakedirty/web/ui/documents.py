@@ -174,7 +174,7 @@ def _no_verdict(migration: Migration) -> str:
         return "No verdict: changed and fake pages are not counted apart."
     if migration.compressed and all(r.transferred_bytes is None for r in rounds):
         return "No verdict: pages are compressed, and their compressed size is not seen at this level."
-    return "No verdict yet: it needs two rounds that are long enough and have changed and fake pages counted."
+    return "No verdict yet: it needs two valid rounds that are long enough and have changed and fake pages counted."
 
 
 def _numbers(migration: Migration) -> Iterable[tuple[str, str]]:
