@@ -143,6 +143,14 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path, capsys: pytest
     assert "is not what fakedirty recorded" in refused(capsys, source, destination)
 
 
+@pytest.mark.parametrize("seconds", ["Infinity", "1e300", "1e15"])
+def test_an_end_that_is_no_date_is_refused(seconds: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, destination = source_half(tmp_path / "a"), destination_half(tmp_path / "b")
+    summary = (source / "migration.json").read_text()
+    (source / "migration.json").write_text(summary.replace('"duration_seconds": 7.0', f'"duration_seconds": {seconds}'))
+    assert f"{source} is not what fakedirty recorded" in refused(capsys, source, destination)
+
+
 def test_pairs_are_found_below_the_directories_of_two_hosts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source_half(tmp_path / "alpha")
     destination_half(tmp_path / "beta")

@@ -14,6 +14,9 @@ from fakedirty.record.load import json_object
 SOURCE, DESTINATION = "source", "destination"
 COMPLETED, UNFINISHED = "completed", "unfinished"
 
+#: what a manifest or a summary raises that is none, or has numbers that are no times
+NOT_RECORDED = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DRIFT = 500e-6  # by which the kernel lets the greatest error of a clock grow, in seconds each second
 
@@ -110,7 +113,7 @@ def read_half(directory: Path) -> Half:
     summary = json_object(directory / "migration.json") if (directory / "migration.json").exists() else {}
     try:
         return half_of(directory, manifest, summary)
-    except (KeyError, TypeError, ValueError) as error:
+    except NOT_RECORDED as error:
         raise RecordError(f"{directory} is not what fakedirty recorded: {error!r}") from error
 
 
@@ -118,7 +121,7 @@ def half_of(directory: Path, manifest: Mapping[str, Any], summary: Mapping[str, 
     """The half of a manifest and of a summary, which is empty where the recording was cut off.
 
     Raises:
-        KeyError, TypeError, ValueError: they are not of a recording.
+        NOT_RECORDED: they are not of a recording.
     """
     started_ns = _unix_ns(manifest["started_at"])
     seconds = summary.get("duration_seconds")
@@ -132,7 +135,7 @@ def half_of(directory: Path, manifest: Mapping[str, Any], summary: Mapping[str, 
         migration_id=str(manifest["migration_id"]),
         outcome=str(summary.get("outcome", UNFINISHED)),
         started_ns=started_ns,
-        ended_ns=None if seconds is None else started_ns + round(seconds * 1e9),
+        ended_ns=None if seconds is None else _after(started_ns, seconds),
         stopped_ns=_moment(summary.get("stopped_at")),
         resumed_ns=_moment(summary.get("resumed_at")),
         sent_bytes=sent if isinstance(sent, int) and sent > 0 else None,
@@ -151,6 +154,12 @@ def _clock(clock: Mapping[str, Any]) -> HalfClock:
         boot_id=str(clock.get("boot_id") or ""),
         wall_minus_monotonic_ns=int(clock["wall_minus_monotonic_ns"]),
     )
+
+
+def _after(start_ns: int, seconds: float) -> int:
+    """So many seconds later, which has to be a date; OverflowError if it is none."""
+    _EPOCH + timedelta(microseconds=start_ns // 1_000, seconds=seconds)
+    return start_ns + round(seconds * 1e9)
 
 
 def _moment(date: str | None) -> int | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fakedirty.record.halves.half import Half, half_of
+from fakedirty.record.halves.half import NOT_RECORDED, Half, half_of
 from fakedirty.record.halves.joined_record import joined_record
 from fakedirty.record.halves.match import Match
 from fakedirty.record.halves.pairs import find_pairs
@@ -42,7 +42,7 @@ def _halves(recordings: Mapping[str, tuple[Path, Mapping[str, Any]]]) -> Iterabl
     for key, (directory, content) in recordings.items():
         try:
             yield key, half_of(directory, content, content)
-        except (KeyError, TypeError, ValueError):  # it is shown as far as it can be read, and has no other half
+        except NOT_RECORDED:  # it is shown as far as it can be read, and has no other half
             continue
 
 

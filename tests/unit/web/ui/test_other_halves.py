@@ -88,6 +88,15 @@ def test_the_stamp_changes_when_the_other_half_comes(tmp_path: Path) -> None:
     assert stamp() != alone
 
 
-@pytest.mark.parametrize("content", [{}, {"started_at": "yesterday"}, {"clock": None, "started_at": "2023-11-14"}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"started_at": "yesterday"},
+        {"clock": None, "started_at": "2023-11-14"},
+        {"clock": ["a list"], "started_at": "2023-11-14T22:13:20+00:00"},
+        {"clock": {"wall_minus_monotonic_ns": float("inf")}, "started_at": "2023-11-14T22:13:20+00:00"},
+    ],
+)
 def test_what_cannot_be_read_has_no_other_half(content: dict[str, object]) -> None:
     assert other_halves({"k": (Path("x"), {"vm": "web", "migration_id": "m", **content})}) == {}
