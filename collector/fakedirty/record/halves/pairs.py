@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fakedirty.errors import RecordError
@@ -40,7 +40,7 @@ def find_pairs(halves: Sequence[Half]) -> tuple[list[Match], list[Unpaired]]:
     pairs = [found for (s, d), found in fits.items() if candidates[s] == [(s, d)] and candidates[d] == [(s, d)]]
     paired = {id(half) for found in pairs for half in (found.source, found.destination)}
     unpaired = [
-        Unpaired(half, _why_not(number, halves, candidates, refusals))
+        Unpaired(half, _why_not(number, halves, fits, candidates, refusals))
         for number, half in enumerate(halves)
         if id(half) not in paired
     ]
@@ -58,17 +58,32 @@ def _candidates(number: int, fits: dict[tuple[int, int], Match]) -> list[tuple[i
 def _why_not(
     number: int,
     halves: Sequence[Half],
+    fits: dict[tuple[int, int], Match],
     candidates: dict[int, list[tuple[int, int]]],
     refusals: dict[tuple[int, int], str],
 ) -> str:
-    own = [s if d == number else d for s, d in candidates[number]]
+    own, dropped = _others(number, candidates[number]), _others(number, fits)
     if len(own) > 1:
-        return f"more than one candidate: {', '.join(halves[each].name for each in own)}"
+        return f"more than one candidate: {_named([halves[each] for each in own])}"
     if own:
         rivals = len(candidates[own[0]])
-        return f"{halves[own[0]].name} " + ("has more than one candidate" if rivals > 1 else "fits another one better")
+        what = {0: "has candidates whose bytes differ from its own", 1: "fits another one better"}
+        return f"{halves[own[0]].name} {what.get(rivals, 'has more than one candidate')}"
+    if dropped:
+        return f"the bytes of all candidates differ from its own: {_named([halves[each] for each in dropped])}"
     why = [reason for pair, reason in refusals.items() if number in pair]
     if len(why) == 1:
         return why[0]
     other = "destination" if halves[number].side == SOURCE else "source"
     return f"none of {len(why)} recordings of a {other} fits" if why else f"there is no recording of a {other}"
+
+
+def _others(number: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """The other halves of the pairs that a half is in."""
+    return [s if d == number else d for s, d in pairs if number in (s, d)]
+
+
+def _named(halves: Sequence[Half]) -> str:
+    """Their names; their directories where two have one name, as a recording and its copy have."""
+    names = [half.name for half in halves]
+    return ", ".join(names if len(set(names)) == len(names) else [str(half.directory) for half in halves])

@@ -246,6 +246,21 @@ def test_more_than_one_candidate_is_none() -> None:
     ]
 
 
+def test_a_recording_and_its_copy_are_named_by_their_directories() -> None:
+    copy = replace(DESTINATION, directory=Path("copy/web-in/d"))
+    reason = find_pairs([SOURCE, DESTINATION, copy])[1][0].reason
+    assert reason == "more than one candidate: runs/web-in/d, copy/web-in/d"
+
+
+def test_candidates_whose_bytes_all_differ_are_named() -> None:
+    wrong = replace(DESTINATION, sent_bytes=700_000)
+    other = replace(wrong, migration_id="d2")
+    assert [each.reason for each in find_pairs([SOURCE, wrong, other])[1]] == [
+        "the bytes of all candidates differ from its own: web-in d1 on beta, web-in d2 on beta",
+        *["web s1 on alpha has candidates whose bytes differ from its own"] * 2,
+    ]
+
+
 def test_bytes_decide_between_candidates() -> None:
     right = replace(DESTINATION, sent_bytes=1_001_000)
     wrong = replace(DESTINATION, migration_id="d2", sent_bytes=700_000)
