@@ -25,11 +25,13 @@ def downtime_words(found: Blackout) -> str:
     slowest = found.slowest()
     named = [f"{part_words(part)} {time_words(part.weight_ns)}" for part in slowest]
     if found.duration_ns is None:
+        if not named:
+            return "The downtime was not measured as a whole, and no part of it took a measurable time."
         return f"Slowest in the downtime, which was not measured as a whole: {', '.join(named)}."
     others = sum(found.counted.values()) - sum(part.weight_ns for part in slowest)
     named += [f"other parts {time_words(others)}"] if others else []
     named += [f"unexplained {time_words(rest)}"] if (rest := found.unexplained_ns) else []
-    return f"The guest was stopped for {time_words(found.duration_ns)}: {', '.join(named)}."
+    return f"The guest was stopped for {time_words(found.duration_ns)}{': ' if named else ''}{', '.join(named)}."
 
 
 def part_words(part: Part) -> str:

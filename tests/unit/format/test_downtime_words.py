@@ -35,6 +35,14 @@ def test_without_a_measured_whole_there_is_none() -> None:
     )
 
 
+def test_a_downtime_of_no_parts_that_took_time_has_no_list() -> None:
+    """QEMU counts its own downtime in ms, and a device in µs."""
+    assert downtime_words(Blackout((Part(PartKind.RAM, None, 0, 0),), 0)) == "The guest was stopped for 0 ms."
+    assert downtime_words(Blackout((Part(PartKind.LOAD, None, 0, None, "timer"),))) == (
+        "The downtime was not measured as a whole, and no part of it took a measurable time."
+    )
+
+
 def test_a_name_cannot_command_a_terminal() -> None:
     load = Part(PartKind.LOAD, 0, 3 * MS, 3 * MS, "timer\x1b[2J", 0)
     assert "\x1b" not in downtime_words(replace(gone(), parts=(load,)))
