@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Callable, Mapping
 
@@ -34,6 +35,9 @@ def parser_of(units: Mapping[str, float], example: str) -> Parser:
         found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(\S+)", text.strip(), re.ASCII)
         if not found or found[2] not in units:
             raise argparse.ArgumentTypeError(f"{text!r}: expected a number and {', '.join(units)}, such as {example}")
-        return float(found[1]) * units[found[2]]
+        quantity = float(found[1]) * units[found[2]]
+        if math.isinf(quantity):
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a number that is not too large, such as {example}")
+        return quantity
 
     return parse

@@ -91,8 +91,10 @@ def variants(recorded: Variant, choices: Choices) -> list[Variant]:
 
 
 def _check(choices: Choices) -> None:
-    if any(each <= 0 for each in (*choices.bandwidths, *choices.limits)):
-        raise UsageError("a bandwidth and a downtime limit are above 0")
+    if any(each < 1 for each in choices.bandwidths):
+        raise UsageError("a bandwidth is at least 1 B/s")
+    if any(each <= 0 for each in choices.limits):
+        raise UsageError("a downtime limit is above 0")
     if any(not 0 <= each < 1 for each in choices.throttles):
         raise UsageError("a throttle is from 0% to below 100%")
     for each in choices.caches:

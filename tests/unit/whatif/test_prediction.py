@@ -138,9 +138,12 @@ def test_the_command_shows_the_recorded_migration_first(tmp_path: Path, capsys: 
     [
         ["--bandwidth", "60"],
         ["--bandwidth", "0B/s"],
+        ["--bandwidth", f"0.{'0' * 318}1B/s"],
         ["--throttle", "100%"],
         ["--downtime-limit", "-1ms"],
         ["--xbzrle-cache", "5000B"],
+        ["--xbzrle-cache", "0.4B"],
+        ["--xbzrle-cache", f"{'9' * 400}B"],
     ],
 )
 def test_settings_without_a_meaning_are_refused(wrong: list[str], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         bandwidths=arguments.bandwidth,
         limits=arguments.downtime_limit,
         modes=[mode == "skip" for mode in arguments.mode],
-        caches=[round(size) for size in arguments.xbzrle_cache],
+        caches=[math.ceil(size) for size in arguments.xbzrle_cache],
         throttles=arguments.throttle,
     )
     found = what_if(page_recording(arguments.path), choices)
