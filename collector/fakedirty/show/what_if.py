@@ -39,7 +39,7 @@ def settings_text(variant: Variant) -> str:
         "limit_seconds": f"limit {variant.limit_seconds * 1e3:g} ms",
         "skips": "skip" if all(variant.skips) else "off",
         "xbzrle_cache": f"XBZRLE {cache / 1024**2:g} MiB" if cache else "no XBZRLE",
-        "throttle": f"throttle {variant.throttle:.0%}",
+        "throttle": f"throttle {variant.throttle * 100:g}%",
     }
     return ", ".join(words[name] for name in variant.given)
 
