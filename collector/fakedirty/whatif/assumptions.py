@@ -31,6 +31,9 @@ def settings_assumed(migration: Migration, costs: PageCosts, played: Sequence[Va
     """What is assumed of the link, of QEMU and of the settings that are played."""
     if migration.downtime_limit_ms is None:
         yield "the downtime limit was not recorded: QEMU's default of 300 ms"
+    encoded = any(r.xbzrle_pages or r.unchanged_pages for r in migration.rounds)
+    if encoded and migration.reported("xbzrle-cache", "cache-size") is None:
+        yield "the recorded migration used XBZRLE, and the size of its cache was not recorded: it is played without"
     rate = costs.rate
     span = f" ({rate.low / 1e6:.1f} to {rate.high / 1e6:.1f})" if rate.high else ""
     yield f"where no bandwidth is given, the link carries {rate.expected / 1e6:.1f} MB/s, as it did{span}"

@@ -130,6 +130,7 @@ def _settings(migration: Migration) -> Variant:
     return Variant(
         DOWNTIME_LIMIT_SECONDS if limit is None else limit / 1e3,
         tuple(r.mode is Mode.SKIP for r in migration.rounds) or (False,),
+        xbzrle_cache=migration.reported("xbzrle-cache", "cache-size") or 0,
     )
 
 

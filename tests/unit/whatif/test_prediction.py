@@ -117,6 +117,24 @@ def test_a_sample_stands_for_all_pages(tmp_path: Path) -> None:
     assert ends[0].expected == pytest.approx(ends[1].expected, abs=3 * (LOOK + 2 * CHANCE))
 
 
+def test_the_cache_of_xbzrle_stays_as_it_was_recorded(tmp_path: Path) -> None:
+    """QEMU reports its size; of a recording without a report, the list says that it is not known."""
+    made = short()
+    last = made.rounds[-1]
+    encoded = replace(last, counts=replace(last.counts, xbzrle_pages=last.counts.normal_pages, normal_pages=0))
+    directory = record(replace(made, rounds=[*made.rounds[:-1], encoded]), tmp_path)
+    found = what_if(directory, Choices(modes=[True]))
+    assert found.played.variant.xbzrle_cache == 0
+    assert any("the size of its cache was not recorded" in each for each in found.assumptions)
+    summary = json.loads((directory / "migration.json").read_text())
+    summary["query_migrate"] = {"xbzrle-cache": {"cache-size": 1 << 26}}
+    (directory / "migration.json").write_text(json.dumps(summary))
+    found = what_if(directory, Choices(modes=[True]))
+    assert {each.variant.xbzrle_cache for each in (found.played, *found.variants)} == {1 << 26}
+    assert not any("the size of its cache was not recorded" in each for each in found.assumptions)
+    assert what_if(directory, Choices(caches=[0])).variants[0].variant.xbzrle_cache == 0
+
+
 def test_the_command_shows_the_recorded_migration_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = record(migrated(working_set(), RATE, 1.0, rounds=12), tmp_path, limit_ms=1000)
     picture = tmp_path / "figure.svg"
