@@ -102,24 +102,35 @@ def what_if(directory: Path, choices: Choices) -> WhatIf:
             *pages_assumed(migration, history, guest),
             *settings_assumed(migration, costs, [recorded, *wanted]),
             f"setup, devices and the end take {rest.total * 1e3:.0f} ms, {rest.down * 1e3:.0f} ms of it stopped"
-            + (", as they did" if migration.state == "completed" else ": the recorded migration did not complete"),
+            + (f": {rest.unknown}" if rest.unknown else ", as they did"),
         ],
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
-    """Seconds of the recorded migration that its rounds do not cover: setup, devices, the way to the end."""
+    """Seconds of the recorded migration that its rounds do not cover: setup, devices, the way to the end.
+
+    `unknown` has why the end is not known; empty if it is.
+    """
 
     total: float = 0.0
     down: float = 0.0
+    unknown: str = ""
 
     @classmethod
     def of(cls, migration: Migration) -> _Rest:
-        """They are 0 where the migration did not complete."""
+        """They are those of the setup alone where the migration did not complete by pre-copy."""
         total, down = migration.reported("total-time"), migration.reported("downtime")
-        if migration.state != "completed" or total is None or migration.postcopy_ns is not None:
-            return cls(migration.rounds[0].start_seconds if migration.rounds else 0.0)
+        unknown = ""
+        if migration.postcopy_ns is not None:
+            unknown = "the recorded migration went on by postcopy, which is not played"
+        elif migration.state != "completed":
+            unknown = "the recorded migration did not complete"
+        elif total is None:
+            unknown = "QEMU's report on the end of the recorded migration was not seen"
+        if unknown or total is None:
+            return cls(migration.rounds[0].start_seconds if migration.rounds else 0.0, unknown=unknown)
         rounds = sum(r.duration_seconds for r in migration.rounds)
         stopped = migration.rounds[-1].duration_seconds
         return cls(max(0.0, total / 1e3 - rounds), max(0.0, (down or 0) / 1e3 - stopped))

@@ -135,6 +135,24 @@ def test_the_cache_of_xbzrle_stays_as_it_was_recorded(tmp_path: Path) -> None:
     assert what_if(directory, Choices(caches=[0])).variants[0].variant.xbzrle_cache == 0
 
 
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ({}, "ms of it stopped, as they did"),
+        ({"state": "cancelled"}, "0 ms of it stopped: the recorded migration did not complete"),
+        ({"postcopy_seconds": 4.0}, "0 ms of it stopped: the recorded migration went on by postcopy"),
+        ({"query_migrate": {}}, "0 ms of it stopped: QEMU's report on the end of the recorded migration was not seen"),
+    ],
+)
+def test_an_end_that_was_not_seen_is_not_taken_for_the_recorded_one(
+    seen: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    directory = record(replace(short(), total=9.0, down=0.2), tmp_path)
+    summary = json.loads((directory / "migration.json").read_text())
+    (directory / "migration.json").write_text(json.dumps(summary | seen))
+    assert said in what_if(directory, Choices()).assumptions[-1]
+
+
 def test_the_command_shows_the_recorded_migration_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = record(migrated(working_set(), RATE, 1.0, rounds=12), tmp_path, limit_ms=1000)
     picture = tmp_path / "figure.svg"
