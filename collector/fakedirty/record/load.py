@@ -17,7 +17,7 @@ import pyarrow as pa
 from fakedirty.errors import RecordError
 
 from .columns import DOWNTIME, MIGRATIONS, ROUNDS, TEXT, TOGGLES, TRUTH, Column
-from .pages import SCHEMA, WORD, pages_of
+from .pages import SCHEMA, WORD, page_errors, pages_of
 
 OF_PAGES = ("run_id", "migration_id")  # columns that identify the migration of a page record
 SCHEMA_LOADED = pa.schema([*((name, WORD) for name in OF_PAGES), *SCHEMA])
@@ -174,7 +174,8 @@ def _pages(directory: Path) -> Iterator[pa.Table]:
         return
     manifest = json_object(directory / "manifest.json")
     for fragment in sorted(dataset.get_fragments(), key=lambda fragment: Path(fragment.path).name):
-        table = fragment.to_table(SCHEMA)
+        with page_errors(directory):
+            table = fragment.to_table(SCHEMA)
         zeros = pa.array(np.zeros(len(table), np.int8), pa.int8())
         identity = [pa.DictionaryArray.from_arrays(zeros, pa.array([str(manifest[name])])) for name in OF_PAGES]
         yield pa.Table.from_arrays([*identity, *table.columns], schema=SCHEMA_LOADED)

@@ -19,7 +19,7 @@ import pyarrow.dataset as ds
 from fakedirty.errors import RecordError
 from fakedirty.model.enums import Disposition, PageClass
 
-from .pages import pages_of
+from .pages import page_errors, pages_of
 
 Numbers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -115,11 +115,16 @@ def study(directory: Path, hot: int = 20, columns: int = 256) -> PageStudy:
         columns: most columns of the picture.
 
     Raises:
-        RecordError: it has no page records.
+        RecordError: it has no page records, or none that can be read.
     """
     dataset = pages_of(directory)
     if dataset is None:
         raise RecordError(f"{directory} has no page records: record with `fakedirty observe --pages --out DIR`")
+    with page_errors(directory):
+        return _study(dataset, hot, columns)
+
+
+def _study(dataset: ds.Dataset, hot: int, columns: int) -> PageStudy:
     space = _Space(dataset)
     visits, fake, skipped, streak, longest = (np.zeros(space.pages, np.int64) for _ in range(5))
     edges = np.unique(np.linspace(0, space.pages, columns, endpoint=False, dtype=np.int64))

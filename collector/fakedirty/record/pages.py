@@ -6,6 +6,8 @@ dataset can be read at any moment, also after a crash.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from fakedirty.errors import RecordError
 from fakedirty.model.enums import Disposition, PageClass
 from fakedirty.model.sink import PageBatch
 
@@ -91,6 +94,15 @@ def pages_of(directory: Path) -> ds.Dataset | None:
         return None
     partitioning = ds.partitioning(pa.schema([SCHEMA.field(PARTITION)]), flavor="hive")
     return ds.dataset(path, SCHEMA, format="parquet", partitioning=partitioning)
+
+
+@contextmanager
+def page_errors(directory: Path) -> Iterator[None]:
+    """Turn the errors of reading the page records of a migration within the block into a RecordError."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise RecordError(f"cannot read the page records of {directory}: {error}") from error
 
 
 def _decode(batches: list[PageBatch]) -> pa.Table:

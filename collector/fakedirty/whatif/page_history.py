@@ -17,7 +17,7 @@ from fakedirty.errors import RecordError
 from fakedirty.model.enums import Disposition, Kind, PageClass
 from fakedirty.model.migration import Migration
 from fakedirty.model.round import Round
-from fakedirty.record.pages import pages_of
+from fakedirty.record.pages import page_errors, pages_of
 
 Indexes = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]
@@ -74,7 +74,7 @@ def read_history(directory: Path, migration: Migration) -> PageHistory:
         migration: what was restored from it.
 
     Raises:
-        RecordError: it has no page records, or too few to conclude anything from them.
+        RecordError: it has no page records, too few to conclude anything from them, or none that can be read.
     """
     dataset = pages_of(directory)
     if dataset is None:
@@ -85,7 +85,8 @@ def read_history(directory: Path, migration: Migration) -> PageHistory:
     if len(rounds) < 2:
         raise RecordError(f"{directory} has one round: it does not show what the guest writes")
     chosen = [rounds[0], *rounds[1:][1 - MOST_ROUNDS :]]
-    tables = {r.round: _table(dataset, r.round) for r in chosen}
+    with page_errors(directory):
+        tables = {r.round: _table(dataset, r.round) for r in chosen}
     whole = tables[rounds[0].round]
     if flaw := _flaw(rounds[0], len(whole)) or ("" if len(whole) else "it visited no page"):
         raise RecordError(f"the bulk round of {directory} is not whole ({flaw}), so its pages are not all known")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import fakedirty
 import pytest
+from fakedirty.cli.main import main
 from fakedirty.model.enums import Disposition, PageClass
 from fakedirty.model.sink import PageBatch
 from fakedirty.observe.decode.wire import PAGE_RECORD
@@ -101,3 +102,24 @@ def test_pages_of_a_recording(tmp_path: Path, finished: bool) -> None:
     assert str(pages["block"].dtype) == "category"
     assert set(pages["block"]) == {"one.ram", "two.ram"}
     assert pages["hash"].max() == 2**64 - 1
+
+
+@pytest.mark.parametrize("command", [["pages"], ["what-if"], ["runs", "export", "-", "--table", "pages"]])
+def test_a_file_that_was_cut_off_is_named(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a full disk or a copy that did not end: the writer itself leaves no such file."""
+    to, migration = Recorder(tmp_path, "run"), made()
+    to.started(migration)
+    for event in EVENTS:
+        to.pages(migration, batch(0, 10))
+        migration.apply(event)
+        to.changed(migration, event)
+    to.ended(migration)
+    file = min(tmp_path.rglob("*.parquet/*/*.parquet"))
+    file.write_bytes(file.read_bytes()[:20])
+    assert main([*command[:2], str(tmp_path), *command[2:]]) == 1
+    text = capsys.readouterr().err
+    assert "fakedirty: cannot read the page records of" in text
+    assert file.name in text
+    assert "Traceback" not in text
