@@ -7,6 +7,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fakedirty.errors import MissingError, UsageError
+from fakedirty.record.output_checks import check_file
+
+SUFFIXES = (".svg", ".png")
+
+
+def check_figure(file: Path, option: str) -> None:
+    """Check that a figure can be written to a file, whose suffix is its format.
+
+    Args:
+        file: The file.
+        option: The option that names it, as it is spelled.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    check_file(file, option)
+    if file.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{option} {file}: give a name that ends in {' or '.join(SUFFIXES)}")
 
 
 @contextmanager

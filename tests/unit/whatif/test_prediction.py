@@ -179,13 +179,19 @@ def test_the_command_shows_the_recorded_migration_first(tmp_path: Path, capsys: 
         ["--downtime-limit", "-1ms"],
         ["--xbzrle-cache", "5000B"],
         ["--xbzrle-cache", "0.4B"],
+        ["--out", "figure"],
+        ["--out", "figure.txt"],
         ["--xbzrle-cache", f"{'9' * 400}B"],
     ],
 )
-def test_settings_without_a_meaning_are_refused(wrong: list[str], tmp_path: Path) -> None:
-    directory = record(short(), tmp_path)
+def test_settings_without_a_meaning_are_refused(
+    wrong: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = record(short(), tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
     try:
         status = main(["what-if", str(directory), *wrong])
     except SystemExit as end:
         status = int(str(end.code))
     assert status == 2
+    assert [each.name for each in tmp_path.iterdir()] == ["runs"]

@@ -7,10 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fakedirty.cli.figure_file import figure_errors
+from fakedirty.cli.figure_file import check_figure, figure_errors
 from fakedirty.cli.page_recording import page_recording
 from fakedirty.cli.printing import print_json
-from fakedirty.record.output_checks import check_file
 from fakedirty.record.page_study import PageStudy, study
 from fakedirty.show.page_study import page_study_parts
 from fakedirty.show.ram_map import draw
@@ -42,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate the records, and print or draw the result."""
     if arguments.picture is not None:
-        check_file(arguments.picture, "--picture")
+        check_figure(arguments.picture, "--picture")
     directory = page_recording(arguments.path)
     terminal = Terminal()
     wide = STRETCHES if arguments.picture or arguments.json else max(8, terminal.width - 9)

@@ -7,11 +7,10 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
-from fakedirty.cli.figure_file import figure_errors
+from fakedirty.cli.figure_file import check_figure, figure_errors
 from fakedirty.cli.page_recording import page_recording
 from fakedirty.cli.printing import print_json
 from fakedirty.cli.quantities import BANDWIDTHS, SHARES, SIZES, TIMES, parser_of
-from fakedirty.record.output_checks import check_file
 from fakedirty.show.terminal import Terminal
 from fakedirty.show.what_if import what_if_parts
 from fakedirty.show.what_if_figure import draw
@@ -66,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Play the variants, and print or draw the result."""
     if arguments.out is not None:
-        check_file(arguments.out, "--out")
+        check_figure(arguments.out, "--out")
     choices = Choices(
         bandwidths=arguments.bandwidth,
         limits=arguments.downtime_limit,
