@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 
 from fakedirty.model.events import CheckpointReached, DeviceLoaded, DeviceSaved
@@ -21,4 +22,6 @@ def steps(event: wire.SwitchoverEvent) -> Iterator[Step]:
             yield CheckpointReached(time_ns, name)
         return
     step = DeviceSaved if event.header.kind == wire.EVENT_DEVICE_SAVED else DeviceLoaded
-    yield step(time_ns, name, int(event.instance), int(event.duration_us) * 1000, event.stage == _ITERABLE)
+    # QEMU counts in signed numbers, and its clock may be set back where it has no monotonic one
+    duration_us = max(0, ctypes.c_int64(event.duration_us).value)
+    yield step(time_ns, name, int(event.instance), duration_us * 1000, event.stage == _ITERABLE)

@@ -18,6 +18,7 @@ from fakedirty.model.trace import Channel, Subject, TraceRecord
 from fakedirty.observe.decode import wire
 from fakedirty.observe.decode.interfaces import Observed
 from fakedirty.observe.decode.reader import reader
+from fakedirty.observe.decode.switchover import steps
 
 SOURCE, DESTINATION, STRANGER = 10, 20, 30
 STATES = ["inmigrate", "running", "paused", "finish-migrate"]
@@ -56,6 +57,13 @@ def test_a_step_is_what_the_kernel_saw() -> None:
         DeviceSaved(7, "timer", 3, 7_000, iterable=False),
         DeviceLoaded(8, "timer", 3, 7_000, iterable=False),
     ]
+
+
+def test_a_device_takes_no_negative_time() -> None:
+    """A time below 0 is a huge number without a sign: one device would take all of the downtime."""
+    head = wire.EventHeader(6, wire.EVENT_DEVICE_SAVED)
+    event = wire.SwitchoverEvent(head, SOURCE, 0, 2**64 - 5, b"non-iterable", b"timer")
+    assert [*steps(event)] == [DeviceSaved(6, "timer", 0, 0, iterable=False)]
 
 
 def test_a_checkpoint_without_a_name_is_none() -> None:
