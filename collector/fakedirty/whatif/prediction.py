@@ -51,7 +51,7 @@ class VariantPrediction:
     Attributes:
         variant: the settings.
         converges: an end is expected.
-        certain: the best and the worst case agree on `converges`.
+        certain: the best and the worst case agree with it on `converges`.
         total_seconds: total time.
         downtime_seconds: downtime.
         sent_bytes: bytes of RAM.
@@ -161,7 +161,8 @@ def _end(migration: Migration) -> RecordedEnd:
 
 def _predict(guest: GuestPages, costs: PageCosts, variant: Variant, rest: _Rest) -> VariantPrediction:
     best, expected, worst = (play(guest, costs, variant, bound) for bound in ("low", "expected", "high"))
-    certain = (best is None) == (worst is None)
+    # rates without an upper bound are in the expected case alone, so the worst case may end where that one does not
+    certain = len({end is None for end in (best, expected, worst)}) == 1
     if expected is None:
         return VariantPrediction(variant, False, certain, None, None, None)
 

@@ -153,6 +153,15 @@ def test_an_end_that_was_not_seen_is_not_taken_for_the_recorded_one(
     assert said in what_if(directory, Choices()).assumptions[-1]
 
 
+def test_no_end_is_certain_only_if_no_case_has_one(tmp_path: Path) -> None:
+    """The guest of 3,000 pages ends at best and, without pages that are written at once, at worst."""
+    writes = np.zeros(PAGES)
+    writes[:3000] = 2.0
+    directory = record(migrated(DrawnGuest(writes, writes / 2), RATE, LIMIT), tmp_path)
+    [found] = what_if(directory, Choices(limits=[1e-3], throttles=[0.5])).variants
+    assert (found.converges, found.certain) == (False, False)
+
+
 def test_the_command_shows_the_recorded_migration_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = record(migrated(working_set(), RATE, 1.0, rounds=12), tmp_path, limit_ms=1000)
     picture = tmp_path / "figure.svg"
