@@ -13,7 +13,7 @@ IPV4, ARP, RARP, IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD
 ICMP, ICMPV6 = 1, 58
 ECHO = {(ICMP, 8): "request", (ICMP, 0): "reply", (ICMPV6, 128): "request", (ICMPV6, 129): "reply"}
 NEIGHBOUR_ADVERTISEMENT = 136
-IPV6_BYTES = 40
+IPV6_BYTES, ADVERTISEMENT_BYTES = 40, 24  # of the header; of a message without options
 #: what an echo carries: its number, which unlike that of the header does not wrap
 NUMBER = struct.Struct("!Q")
 
@@ -71,8 +71,8 @@ def _ipv6(packet: bytes) -> Frame | None:
     message = packet[IPV6_BYTES:]
     if message[0] == NEIGHBOUR_ADVERTISEMENT:
         # an answer has the flag "solicited" in its second word
-        solicited = len(message) > 4 and message[4] & 0x40
-        return None if solicited else Frame(FrameKind.NEIGHBOUR_ADVERTISEMENT)
+        other = len(message) < ADVERTISEMENT_BYTES or message[4] & 0x40
+        return None if other else Frame(FrameKind.NEIGHBOUR_ADVERTISEMENT)
     return _echo(ICMPV6, message, FrameKind.REQUEST6, FrameKind.REPLY6)
 
 

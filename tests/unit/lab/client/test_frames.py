@@ -86,6 +86,11 @@ def test_others_are_no_frames_of_interest(content: bytes) -> None:
     assert decode(content, GUEST) is None
 
 
+@pytest.mark.parametrize("length", [1, 4, 8, 23])
+def test_an_advertisement_that_is_cut_off_announces_nothing(length: int) -> None:
+    assert decode(ethernet(0x86DD, ipv6(advertisement(0x20000000)[:length])), GUEST) is None
+
+
 @pytest.mark.parametrize("number", [0, 1, 65_535, 65_536, 2**40 + 12_345])
 def test_an_echo_request_has_a_right_checksum(number: int) -> None:
     words = struct.unpack("!8H", echo_request4(number))
