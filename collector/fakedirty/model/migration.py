@@ -149,7 +149,8 @@ class Migration:
         if self.resumed_ns is None and self.state != "completed" and self.postcopy_ns is None:
             return None
         reported_ms, ram_ns = self.reported("downtime"), self.reported("switchover", "time")
-        reported_ns = None if reported_ms is None else reported_ms * 1_000_000
+        reported_ns = None if reported_ms is None or reported_ms < 0 else reported_ms * 1_000_000
+        ram_ns = None if ram_ns is None or ram_ns < 0 else ram_ns
         return blackout(self._switchover, self.stopped_ns, self.resumed_ns, reported_ns, ram_ns)
 
     def total(self, column: str) -> float | None:

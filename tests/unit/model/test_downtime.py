@@ -194,6 +194,14 @@ def test_milliseconds_do_not_make_the_rest_negative() -> None:
     assert (found.parts[0].duration_ns, counted(found), found.unexplained_ns) == (400_000, {}, 0)
 
 
+def test_a_report_below_zero_is_none() -> None:
+    """QEMU takes both as differences of its clock."""
+    report = {"status": "completed", "downtime": -70, "switchover": {"time": 34 * MS}}
+    assert blackout((COMPLETED, FinalReport(at(90), report))).duration_ns is None
+    report = {"status": "completed", "downtime": 70, "switchover": {"time": -34 * MS}}
+    assert migrated(COMPLETED, FinalReport(at(90), report)).blackout is None
+
+
 def test_where_nothing_was_seen_there_is_nothing() -> None:
     assert migrated(COMPLETED, FinalReport(at(90), {"status": "completed", "downtime": 70})).blackout is None
 
