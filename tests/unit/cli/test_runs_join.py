@@ -143,6 +143,14 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path, capsys: pytest
     assert "is not what fakedirty recorded" in refused(capsys, source, destination)
 
 
+def test_a_number_that_is_none_is_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, destination = source_half(tmp_path / "a"), destination_half(tmp_path / "b")
+    summary = json.loads((source / "migration.json").read_text())
+    (source / "migration.json").write_text(json.dumps(summary | {"downtime_ms": "forty"}))
+    assert joined(capsys, source, destination)["joined"][0]["downtime_ms"] is None
+    assert main(["runs", "join", str(source), str(destination)]) == 0
+
+
 @pytest.mark.parametrize("seconds", ["Infinity", "1e300", "1e15"])
 def test_an_end_that_is_no_date_is_refused(seconds: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, destination = source_half(tmp_path / "a"), destination_half(tmp_path / "b")

@@ -43,11 +43,11 @@ def joined_record(found: Match) -> dict[str, Any]:
         "downtime_low_ms": low,
         "downtime_high_ms": high,
         "downtime_reason": found.no_downtime,
-        "downtime_ms": source.summary.get("downtime_ms"),
-        "total_time_ms": source.summary.get("total_time_ms"),
+        "downtime_ms": _count(source, "downtime_ms"),
+        "total_time_ms": _count(source, "total_time_ms"),
         "sent_bytes": source.sent_bytes,
         "received_bytes": destination.sent_bytes,
-        "postcopy_latency_ns": destination.summary.get("postcopy_latency_ns"),
+        "postcopy_latency_ns": _count(destination, "postcopy_latency_ns"),
         "remarks": "; ".join(found.remarks),
         "source_migration": dict(source.summary),
         "destination_migration": dict(destination.summary),
@@ -74,6 +74,12 @@ def _directory_name(source: Half, destination: Half) -> str:
     """It does not begin with a date, so that no reader takes it for a recording."""
     start = _time(source.started_ns).strftime("%Y%m%dT%H%M%SZ")
     return f"joined-{start}-{safe_name(source.migration_id)}-{safe_name(destination.migration_id)}"
+
+
+def _count(half: Half, column: str) -> int | None:
+    """A whole number of its summary; None where it has none."""
+    value = half.summary.get(column)
+    return value if isinstance(value, int) else None
 
 
 def _date(time_ns: int | None) -> str | None:
