@@ -21,6 +21,7 @@ from .pages import SCHEMA, WORD, page_errors, pages_of
 
 OF_PAGES = ("run_id", "migration_id")  # columns that identify the migration of a page record
 SCHEMA_LOADED = pa.schema([*((name, WORD) for name in OF_PAGES), *SCHEMA])
+NO_NUMBER = (ArithmeticError, TypeError, ValueError)  # what pandas raises where a value does not fit its column
 MOST_TRIES = 20  # to read directories that are renamed or removed meanwhile
 
 
@@ -103,9 +104,21 @@ def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _gather(
-    columns: tuple[Column, ...], directories: Iterable[Path], read: Callable[[Path], pd.DataFrame]
+    columns: tuple[Column, ...], directories: tuple[Path, ...], read: Callable[[Path], pd.DataFrame]
 ) -> pd.DataFrame:
-    frame = pd.concat([read(directory) for directory in directories], ignore_index=True)
+    frames = [read(directory) for directory in directories]
+    try:
+        return _typed(pd.concat(frames, ignore_index=True), columns)
+    except NO_NUMBER:
+        for directory, frame in zip(directories, frames, strict=True):
+            try:
+                _typed(frame, columns)
+            except NO_NUMBER as error:
+                raise RecordError(f"{directory} is not what fakedirty recorded: {error}") from error
+        raise
+
+
+def _typed(frame: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
     known = {column.name: column.dtype for column in columns}
     frame = frame.reindex(columns=[*known, *(name for name in frame.columns if name not in known)])
     return frame.astype(known)
@@ -135,7 +148,7 @@ def _parse(file: Path, text: str, columns: tuple[Column, ...]) -> pd.DataFrame:
     dtypes = {column.name: TEXT if column.dtype == TRUTH else column.dtype for column in columns}
     try:
         frame = pd.read_csv(StringIO(text), dtype=dtypes, keep_default_na=False, na_values=[""])
-    except ValueError as error:
+    except NO_NUMBER as error:
         raise RecordError(f"{file} was not written by fakedirty: {error}") from error
     for column in columns:
         if column.dtype == TRUTH and column.name in frame:

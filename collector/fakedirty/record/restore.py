@@ -64,7 +64,7 @@ def restore(directory: Path, sinks: Sequence[Sink] = ()) -> Migration:
         )
         for sink in sinks:
             sink.ended(migration)
-    except (KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{directory} is not what fakedirty recorded: {error!r}") from error
     return migration
 

@@ -416,6 +416,30 @@ def test_damage_is_told_with_the_file(tmp_path: Path, name: str, content: str | 
         fakedirty.load(tmp_path)
 
 
+@pytest.mark.parametrize("number", ['"x"', "1e30", "[]"])
+def test_a_number_that_is_none_is_told_with_the_recording(number: str, tmp_path: Path) -> None:
+    for vm in ("one", "two"):
+        tell(made(vm), [recorder(tmp_path)])
+    [directory] = (tmp_path / "two").iterdir()
+    content = json.loads((directory / "migration.json").read_text())
+    (directory / "migration.json").write_text(json.dumps(content | {"downtime_ms": json.loads(number)}))
+    with pytest.raises(RecordError, match=f"{directory} is not what fakedirty recorded"):
+        fakedirty.load(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("column", ["start_seconds", "dirty_pages"])
+def test_a_round_that_is_out_of_all_bounds_is_told(column: str, tmp_path: Path) -> None:
+    to = recorder(tmp_path)
+    tell(made(), [to])
+    file = to.directories[0] / "rounds.csv"
+    frame = pd.read_csv(file, dtype=str)
+    frame.loc[1, column] = "1e300"
+    frame.to_csv(file, index=False)
+    with pytest.raises(RecordError, match=r"not what fakedirty recorded|not written by fakedirty"):
+        restore(to.directories[0])
+
+
 def test_a_full_disk_is_told_once_and_leaves_whole_lines(tmp_path: Path) -> None:
     to, migration = recorder(tmp_path), made()
     tell(migration, [to], EVENTS[:4], end=False)
