@@ -108,7 +108,7 @@ def test_a_ramp_is_followed_within_a_step() -> None:
     reached_ms = ramp[-2][1]
     needed = [each.needed_ms for each in seen if each.needed_ms is not None]
     assert needed
-    # what is recommended halfway is between the last limit that was too short and the first that was not
-    assert reached_ms - STEP_MS < needed[len(needed) // 2] <= reached_ms, needed
+    # QEMU goes by the rate of the last tenth of a second, and the recommendation by that of a whole round
+    assert abs(reached_ms - needed[len(needed) // 2]) <= STEP_MS, needed
     wrong = [each for each in seen if each.converges and (each.limit_ms or 0) < reached_ms]
     assert len(wrong) < len(seen) / 10, f"an end was expected under limits that were too short: {wrong}"
