@@ -93,7 +93,7 @@ class TwoHosts:
         return replace(self, until=when, skipping=self._at(when, self.skipping), sending=self._at(when, self.sending))
 
     def _at(self, when: float, host: Host) -> Host:
-        query = f'{{__name__=~"fakedirty_verdict_.*",instance="{host.instance}"}}'
+        query = f'{{__name__=~"fakedirty_(verdict|recommended)_.*",instance="{host.instance}"}}'
         lines = []
         for series in ask(self.prometheus, "query", query=query, time=when)["result"]:
             labels = dict(series["metric"])
