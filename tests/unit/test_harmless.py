@@ -198,3 +198,9 @@ def test_commands_print_by_way_of_what_makes_harmless() -> None:
             if isinstance(node, ast.Attribute) and node.attr in ("buffer", "__stdout__", "__stderr__"):
                 wrong.append(f"{path.name}:{node.lineno}: {node.attr}")
     assert wrong == []
+
+
+def test_a_write_counts_what_it_was_given() -> None:
+    raw = io.StringIO()
+    assert HarmlessStream(raw).write("a\x1b[1m") == 5
+    assert raw.getvalue() == "a\\u001b[1m"

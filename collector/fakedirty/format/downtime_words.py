@@ -47,8 +47,8 @@ def part_words(part: Part) -> str:
 def time_words(ns: int) -> str:
     """A short time in the unit that suits it.
 
-    >>> [time_words(ns) for ns in (0, 4_200, 1_500_000, 34_000_000, 2_250_000_000)]
-    ['0 ms', '4 µs', '1.5 ms', '34 ms', '2.25 s']
+    >>> [time_words(ns) for ns in (0, 1, 4_200, 1_500_000, 34_000_000, 2_250_000_000)]
+    ['0 ms', '1 µs', '4 µs', '1.5 ms', '34 ms', '2.25 s']
     """
     if 0 < ns < 999_500:
         return f"{max(1, round(ns / 1e3))} µs"

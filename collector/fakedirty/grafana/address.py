@@ -42,7 +42,7 @@ def parse_url(text: str, ca: Path | None = None) -> GrafanaAddress:
         port = parts.port
     except ValueError as error:
         raise UsageError(f"the URL of Grafana is not valid: {error}") from None
-    if parts.username is not None or parts.password is not None:
+    if parts.username is not None:  # empty if there is a password alone
         raise UsageError("the URL of Grafana has a user in it: give a token instead")
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise UsageError(f"{text}: expected the URL of a Grafana, such as http://127.0.0.1:3000")

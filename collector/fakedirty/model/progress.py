@@ -89,7 +89,7 @@ class LiveProgress:
         """
         before = self.latest
         elapsed = max(before.elapsed_seconds, seconds)
-        judged = found is not None and outlook in (Outlook.ENDS, Outlook.NO_END)
+        judged = outlook in (Outlook.ENDS, Outlook.NO_END)
         plan = found.in_force if found is not None and judged else None
         total = plan.total_seconds if plan and outlook is Outlook.ENDS else None
         shares = [] if before.ratio is None else [before.ratio]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fakedirty.format.downtime_words import downtime_words
+from fakedirty.format.downtime_words import downtime_words, time_words
 from fakedirty.model.downtime import Blackout, Part, PartKind
 from made_migrations import made, tell
 from made_switchover import DESTINATION, END, MS, SOURCE
@@ -46,3 +46,7 @@ def test_a_downtime_of_no_parts_that_took_time_has_no_list() -> None:
 def test_a_name_cannot_command_a_terminal() -> None:
     load = Part(PartKind.LOAD, 0, 3 * MS, 3 * MS, "timer\x1b[2J", 0)
     assert "\x1b" not in downtime_words(replace(gone(), parts=(load,)))
+
+
+def test_the_least_time_is_a_microsecond() -> None:
+    assert [time_words(ns) for ns in (0, 1, 499, 1_500)] == ["0 ms", "1 µs", "1 µs", "2 µs"]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 from fakedirty.model.downtime import Blackout, PartKind
+from fakedirty.model.downtime import blackout as divided
 from fakedirty.model.events import (
     CheckpointReached,
     Event,
@@ -16,6 +17,7 @@ from fakedirty.model.events import (
     StateChanged,
 )
 from fakedirty.model.migration import Migration
+from fakedirty.model.switchover_log import SwitchoverLog
 from hypothesis import given
 from hypothesis import strategies as st
 from made_migrations import made
@@ -249,3 +251,53 @@ def test_whatever_comes_is_counted_once(
     assert all(0 <= (each.counted_ns or 0) <= each.duration_ns for each in found.parts)
     assert found.unexplained_ns is not None
     assert 0 <= found.unexplained_ns <= found.duration_ns
+
+
+def logged(*events: Event) -> SwitchoverLog:
+    log = SwitchoverLog()
+    for event in events:
+        log.take(event)
+    return log
+
+
+def test_kinds_are_numbered_in_their_order() -> None:
+    assert [kind.value for kind in PartKind] == list(range(11))
+
+
+def test_a_report_alone_goes_by_what_was_measured_best() -> None:
+    outside = divided(SwitchoverLog(), 1_000, 5_000, 9_000, 500)
+    assert outside is not None
+    assert (outside.duration_ns, outside.outside) == (4_000, True)
+    reported = divided(SwitchoverLog(), None, None, 9_000, 500)
+    assert reported is not None
+    assert (reported.duration_ns, reported.outside) == (9_000, False)
+
+
+def test_a_destination_that_goes_on_keeps_what_it_has_loaded() -> None:
+    """A source that runs its guest again forgets it."""
+    going_on = GuestContinued(at(70))
+    assert logged(loaded(1, 2, TIMER), going_on).loaded
+    assert not logged(saved(1, 2, TIMER), loaded(1, 2, TIMER), going_on).loaded
+    assert not logged(saved(1, 2, TIMER), going_on).saved
+
+
+def test_where_the_begin_was_not_seen_no_stop_is_shown() -> None:
+    found = divided(logged(reached(2, "src-vm-stopped"), saved(3, 4, TIMER)), None, None, None, None)
+    assert found is not None
+    assert PartKind.STOP not in {part.kind for part in found.parts}
+    assert PartKind.SAVE in {part.kind for part in found.parts}
+
+
+def test_what_comes_after_the_end_is_no_part() -> None:
+    events = (*SOURCE, loaded(69, 69.5, TIMER), loaded(70, 71, NETWORK), loaded(75, 76, "late"))
+    found = divided(logged(*events), at(0), at(70), None, None)
+    assert found is not None
+    assert [part.device for part in found.parts if part.kind is PartKind.LOAD] == [TIMER]
+
+
+def test_only_a_device_may_take_no_time() -> None:
+    events = (*SOURCE[:3], reached(0, "src-vm-stopped"), saved(3, 3, TIMER), saved(42, 50, NETWORK))
+    found = divided(logged(*events), at(0), at(70), None, None)
+    assert found is not None
+    assert PartKind.STOP not in {part.kind for part in found.parts}
+    assert TIMER in {part.device for part in found.parts}

@@ -19,6 +19,7 @@ from fakedirty.model.events import (
 )
 from fakedirty.model.forecast import Estimate
 from fakedirty.model.migration import Migration
+from fakedirty.model.prediction import predict
 from fakedirty.model.progress import MOST_BEFORE_THE_END, LiveProgress, Outlook, Progress
 from fakedirty.model.round import Round
 from hypothesis import given
@@ -262,3 +263,15 @@ def test_it_never_runs_backwards_whatever_happens(guest: Guest, all_moves: list[
     assert max(ratios) < 1
     one.apply(StateChanged(at(now), "completed"))
     assert one.progress.ratio == 1
+
+
+def test_only_an_end_that_is_predicted_now_is_certain() -> None:
+    found = predict(played(Guest(65_000, changed=0.08), 3)[0], 0.3)
+    assert found is not None
+    found = replace(found, as_is=replace(found.as_is, certain=True))
+    one = LiveProgress()
+    one.take(1.0, Outlook.ENDS, found, share=True, completed=False)
+    assert one.latest.certain
+    for outlook in (Outlook.WITHDRAWN, Outlook.SWITCHOVER, Outlook.POSTCOPY):
+        one.take(1.0, outlook, found, share=True, completed=False)
+        assert (one.latest.certain, one.latest.total_seconds) == (False, None)

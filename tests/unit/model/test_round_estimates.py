@@ -59,6 +59,8 @@ def test_a_long_round_has_several_passes() -> None:
 def test_pages_that_were_not_compared_may_be_of_either_kind() -> None:
     """40 of 50 changed, and 50 more may: from 40 to 90 of 100."""
     assert changed_ratio([compared(40, 10)], 100) == Estimate(0.4, 0.8, 0.9)
+    lacks_one = changed_ratio([compared(40, 59)], 100)
+    assert (lacks_one.expected, lacks_one.high) == (pytest.approx(40 / 99), pytest.approx(0.41))
     assert changed_ratio([compared(40, 10), compared(0, 25)], 100) == Estimate(0.4, pytest.approx(40 / 75), 0.65)
 
 

@@ -172,3 +172,9 @@ def test_no_later_round_has_less_than_the_first_and_none_before_could_be_it(page
     assert stretch.rounds == len(pages) - 1 - first
     assert all(later >= 0.95 * pages[first] for later in pages[first + 1 :])
     assert all(min(pages[earlier + 1 :]) < 0.95 * pages[earlier] for earlier in range(first))
+
+
+def test_one_that_is_joined_late_is_counted_from_there() -> None:
+    rounds = found(*[65_000] * 3, first=5)
+    assert latest_stretch(rounds[:1]) is None
+    assert latest_stretch(rounds) == Stretch(5, 2, 65_000, Burden.FOUND)

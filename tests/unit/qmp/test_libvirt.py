@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from fakedirty.errors import QmpError
 from fakedirty.linux.process import Process
 from fakedirty.qmp.address import Domain
-from fakedirty.qmp.libvirt import DomainMonitor
+from fakedirty.qmp.libvirt import DomainMonitor, host_of
 from fakedirty.qmp.peer import PeerError
 
 UUID = "7a0f7f71-496e-4142-a1e5-ba5bd800390c"
@@ -115,3 +116,10 @@ def test_an_error_of_another_kind_ends_the_connection_too(process: Process, monk
     with pytest.raises(MemoryError):
         connect(libvirt, process, monkeypatch)
     assert libvirt.closed.wait(10)
+
+
+def test_this_host_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "Rack-7")
+    hosts = [host_of(f"qemu+ssh://{host}/system") for host in ("rack-7", "RACK-7", "localhost", "127.0.0.9", "[::1]")]
+    assert hosts == [""] * 5
+    assert [host_of(f"qemu+ssh://{host}/system") for host in ("rack-8", "192.0.2.7")] == ["rack-8", "192.0.2.7"]

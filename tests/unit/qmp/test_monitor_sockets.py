@@ -10,7 +10,7 @@ from fakedirty.errors import QmpError
 from fakedirty.linux.listening import Listener
 from fakedirty.linux.process import Process
 from fakedirty.qmp.address import AbstractSocket, InheritedSocket, TcpSocket, UnixSocket
-from fakedirty.qmp.monitor_sockets import listeners_at, socket_files
+from fakedirty.qmp.monitor_sockets import _ports, listeners_at, socket_files
 
 EVERYWHERE, EVERYWHERE_6 = Listener(1, tcp=("0.0.0.0", 4444)), Listener(2, tcp=("::", 4444))
 HERE, HERE_6 = Listener(3, tcp=("127.0.0.1", 4444)), Listener(4, tcp=("::1", 4444))
@@ -116,3 +116,8 @@ def test_a_relative_name_starts_where_the_process_started(process: Process, tmp_
         tmp_path / "9/root/srv/q",
         tmp_path / "1/root/srv/q",
     ]
+
+
+def test_a_service_that_nobody_knows_has_no_port(process: Process) -> None:
+    assert listeners_at(TcpSocket("127.0.0.1", "no-such-service"), process, {3: HERE}) == []
+    assert list(_ports(TcpSocket("127.0.0.1", "no-such-service"))) == []

@@ -512,3 +512,8 @@ def test_the_table_of_migrations_has_all_of_the_summary_that_fits() -> None:
 @pytest.mark.parametrize("columns", [ROUNDS, MIGRATIONS, TOGGLES])
 def test_every_table_of_text_begins_with_what_identifies_a_migration(columns: tuple[Column, ...]) -> None:
     assert [column.name for column in columns][:3] == ["run_id", "migration_id", "vm"]
+
+
+def test_a_long_name_is_cut_to_120_bytes() -> None:
+    assert safe_name("w" * 120) == "w" * 120
+    assert len(safe_name("w" * 121)) == 120

@@ -264,3 +264,8 @@ def test_what_is_no_service_is_reported(tmp_path: Path) -> None:
         with pytest.raises(NoServiceError, match="is not the service"):
             request("status", path=path)
         thread.join()
+
+
+def test_a_request_without_a_command_is_refused(office: Office, path: Path) -> None:
+    for data in (b"{}\n", b'{"comand": "status"}\n', b"[]\n", b"7\n"):
+        assert "expected a JSON object on one line" in raw(path, data)["error"]

@@ -14,7 +14,7 @@ from certificates import Pair, certificate, needs_openssl, put, web_config
 from fakedirty.cli.main import main
 from fakedirty.errors import UsageError
 from fakedirty.service.config import parse
-from fakedirty.web.access import Access, check_access
+from fakedirty.web.access import Access, _stamp, check_access
 from fakedirty.web.server import serve
 
 pytestmark = needs_openssl
@@ -292,3 +292,20 @@ def test_the_configuration_is_checked_as_far_as_its_own_text_goes() -> None:
         parse("metrics.vms_with_rounds = -1")
     parse("metrics.listen = '0.0.0.0:9752'\nmetrics.web_config = '/web.yml'")
     parse("metrics.listen = '0.0.0.0:9752'\nmetrics.insecure = true")
+
+
+def test_without_protection_only_this_host_is_served() -> None:
+    check_access("127.0.0.1", 9752)
+    with pytest.raises(UsageError):
+        check_access("0.0.0.0", 9752)
+    check_access("0.0.0.0", 9752, insecure=True)
+
+
+def test_a_file_of_another_size_has_changed(tmp_path: Path) -> None:
+    """Also with the time and the inode that it had."""
+    file = tmp_path / "users"
+    file.write_text("a")
+    before, times = _stamp(file), file.stat()
+    file.write_text("ab")
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert _stamp(file) != before

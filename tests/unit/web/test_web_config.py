@@ -120,6 +120,10 @@ def test_keys_of_the_format_that_are_not_supported_are_named(tmp_path: Path, key
          [f"5: {TLS}.min_version: must not be above max_version"]),
         (f"{FILES}  client_auth_type: RequireAnyClientCert\n",
          [f"4: {TLS}.client_auth_type: RequireAnyClientCert verifies nothing and is not supported here"]),
+        (f"{FILES}  client_auth_type: RequestClientCert\n",
+         [f"4: {TLS}.client_auth_type: RequestClientCert verifies nothing and is not supported here"]),
+        (f"{FILES}  client_auth_type: RequireClientCert\n",
+         [f"4: {TLS}.client_auth_type: RequireClientCert verifies nothing and is not supported here"]),
         (f"{FILES}  client_auth_type: Yes\n",
          [f"4: {TLS}.client_auth_type: must be one of NoClientCert, VerifyClientCertIfGiven, "
           "RequireAndVerifyClientCert"]),
