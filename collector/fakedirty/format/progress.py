@@ -8,9 +8,8 @@ from fakedirty.model.progress import Outlook, Progress
 from fakedirty.model.stall import Burden, Stretch
 
 from .numbers import compact
-from .sentences import seconds_words
+from .sentences import range_words, seconds_words
 
-NARROW = 0.1  # of the expected time: a range of less is not shown
 FULL, EMPTY = "█", "░"
 
 
@@ -70,11 +69,7 @@ def _left(left: Estimate) -> str:
     ('about 12 s left', 'about 2 s left')
     """
     words = "less than 1 s left" if round(left.expected) < 1 else f"about {_rounded(left.expected)} left"
-    middle, *ends = (_rounded(value) for value in (left.expected, left.low, left.high) if value is not None)
-    narrow = left.high is not None and left.high - left.low < NARROW * left.expected
-    if narrow or set(ends) == {middle}:
-        return words
-    return f"{words} (at best {ends[0]})" if left.high is None else f"{words} ({' to '.join(ends)})"
+    return f"{words}{range_words(left, _rounded)}"
 
 
 def _rounded(seconds: float) -> str:

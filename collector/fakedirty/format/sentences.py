@@ -9,6 +9,7 @@ from fakedirty.model.forecast import Estimate, Forecast, Prediction, Refutation
 SHORTEST_LIMIT = 0.001  # seconds: QEMU's limits are whole milliseconds
 AS_LONG = 0.1  # of a time: a smaller difference is not mentioned; QEMU leaves out the headers of pages
 GAIN = 0.95  # of the time without skip: a plan that takes longer than this gains little
+NARROW = 0.1  # of the expected number: a range of less is not shown
 
 
 def in_words(found: Forecast) -> str:
@@ -174,11 +175,20 @@ def estimate_words(of: Estimate) -> str:
 
 def ranged_words(of: Estimate, words: Callable[[float], str]) -> str:
     """The expected number, and its range if that is wide, and reads differently; `words` formats a number."""
+    return f"{words(of.expected)}{range_words(of, words)}"
+
+
+def range_words(of: Estimate, words: Callable[[float], str]) -> str:
+    """A range in brackets, after a space; empty if it is narrow, or reads as the expected number does.
+
+    >>> [range_words(of, str) for of in (Estimate(1, 2, 4), Estimate(1, 2, None), Estimate(2, 2, 2.1))]
+    [' (1 to 4)', ' (at best 1)', '']
+    """
     middle, *ends = (words(value) for value in (of.expected, of.low, of.high) if value is not None)
-    narrow = of.high is not None and of.high - of.low < 0.1 * of.expected
+    narrow = of.high is not None and of.high - of.low < NARROW * of.expected
     if narrow or set(ends) == {middle}:
-        return middle
-    return f"{middle} (at best {ends[0]})" if of.high is None else f"{middle} ({' to '.join(ends)})"
+        return ""
+    return f" (at best {ends[0]})" if of.high is None else f" ({' to '.join(ends)})"
 
 
 def seconds_words(value: float) -> str:
