@@ -101,6 +101,11 @@ class MigrationResult:
     measured: Mapping[str, Any]
     final: Mapping[str, Any]
 
+    def check_completed(self, what: str) -> None:
+        """Raise LabError with QEMU's reason unless it completed; `what` is the subject of the sentence."""
+        if self.status != "completed":
+            raise LabError(f"{what} is {self.status}: {self.final.get('error-desc', 'no reason given')}")
+
 
 def migrate(
     source: Machine,

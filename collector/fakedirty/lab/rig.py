@@ -51,10 +51,14 @@ class Rig:
         Args:
             enough: whether a report of the guest shows that it is at work.
         """
-        with self._machine(self.network.source if self.network else None) as (source, log):
-            seconds = self.guest.guest.ready_seconds
-            wait_for_report(log, enough, seconds=seconds, check_alive=source.check_alive)
+        with self._reported_source(enough) as (source, _report):
             yield source
+
+    @contextmanager
+    def sweeping_source(self) -> Iterator[tuple[Machine, GuestReport]]:
+        """Start a source, and wait until its guest has swept. With it comes what the guest has reported by then."""
+        with self._reported_source(lambda report: len(report.sweeps) > 1) as found:
+            yield found
 
     @contextmanager
     def destination(self, *, runs: bool = False) -> Iterator[Machine]:
@@ -66,6 +70,12 @@ class Rig:
         more = RUNNING if runs else INCOMING
         with self._machine(self.network.destination if self.network else None, more) as (destination, _log):
             yield destination
+
+    @contextmanager
+    def _reported_source(self, enough: Callable[[GuestReport], bool]) -> Iterator[tuple[Machine, GuestReport]]:
+        with self._machine(self.network.source if self.network else None) as (source, log):
+            seconds = self.guest.guest.ready_seconds
+            yield source, wait_for_report(log, enough, seconds=seconds, check_alive=source.check_alive)
 
     @contextmanager
     def _machine(self, end: End | None, more: Sequence[str] = ()) -> Iterator[tuple[Machine, Path]]:

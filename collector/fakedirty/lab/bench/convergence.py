@@ -148,15 +148,9 @@ def measure(
     )
     with shaped_network(link_bits) as network:
         bench = Rig(qemu, guest, mix.workload, network, name=f"convergence-{treatment.name}")
-        reports: list[GuestReport] = []
-
-        def sweeping(report: GuestReport) -> bool:
-            reports[:] = [report]
-            return len(report.sweeps) > 1
-
-        with bench.source(sweeping) as source, bench.destination() as destination:
+        with bench.sweeping_source() as (source, report), bench.destination() as destination:
             at_limit: list[tuple[int, int]] = []
-            codec = codec_speed(source, reports[0])
+            codec = codec_speed(source, report)
 
             def progress() -> tuple[int, int]:
                 return network.source.sent_bytes(), len(read_history(source.qmp)["rounds"])
@@ -175,7 +169,7 @@ def measure(
         sent_bytes=sent,
         rounds=rounds,
         bulk_bytes=int(first["transferred"]),
-        sweeps_per_second=reports[0].sweeps_per_second or 0.0,
+        sweeps_per_second=report.sweeps_per_second or 0.0,
         memory_equal=equal,
         bulk_pages=int(first["normal"]),
         codec_ratio=codec.ratio if codec else None,

@@ -18,7 +18,6 @@ from fakedirty.lab.client.guest_network import guest_network, qemu_arguments
 from fakedirty.lab.client.sightings import ANNOUNCEMENTS, FAMILIES, Sightings
 from fakedirty.lab.client.watching import ClientWatch, watched_by_client
 from fakedirty.lab.guests.recipes import BuiltGuest
-from fakedirty.lab.guests.serial_report import GuestReport
 from fakedirty.lab.guests.workload import Workload
 from fakedirty.lab.migrate import Settings, migrate
 from fakedirty.lab.network import shaped_network
@@ -123,26 +122,18 @@ def measure_downtime(
     [arm] = [each for each in ARMS if each.name == job.arm]
     with shaped_network(link_bits) as hosts, guest_network(hosts) as client, watched_by_client(client) as watch:
         rig = Rig(qemu, guest, MIX.workload, hosts, more=qemu_arguments(MIX.workload), name="downtime")
-        reports: list[GuestReport] = []
-
-        def sweeping(report: GuestReport) -> bool:
-            reports[:] = [report]
-            return len(report.sweeps) > 1
-
-        with rig.source(sweeping) as source, rig.destination(runs=True) as destination:
+        with rig.sweeping_source() as (source, report), rig.destination(runs=True) as destination:
             watch.wait_for_replies(time.monotonic_ns(), REPLY_SECONDS)
             with observed(source.pid, arm.level, [], qmp_path=source.observer_socket) as observer:
                 settings = Settings(DOWNTIME_LIMIT_MS, parameters={MODE: str(arm.mode)})
                 outcome = migrate(source, destination, settings, time_limit=time_limit)
-                if outcome.status != "completed":
-                    why = outcome.final.get("error-desc", "no reason given")
-                    raise LabError(f"the migration of arm {job.arm} is {outcome.status}: {why}")
+                outcome.check_completed(f"the migration of arm {job.arm}")
                 migration = observer.migration()
             resumed_ns = migration.resumed_ns
             if resumed_ns is None:
                 raise LabError("the observer did not see the guest run at the destination")
             seen = _answered(watch, resumed_ns)
-            right = holds_what_was_written(destination, reports[0])
+            right = holds_what_was_written(destination, report)
     return _run(job, migration, int(outcome.final["downtime"]), outcome.final["total-time"] / 1000, seen, right=right)
 
 

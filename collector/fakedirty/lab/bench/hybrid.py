@@ -13,7 +13,6 @@ from typing import Any
 
 from fakedirty.errors import LabError
 from fakedirty.lab.guests.recipes import BuiltGuest
-from fakedirty.lab.guests.serial_report import GuestReport
 from fakedirty.lab.guests.workload import REFERENCE
 from fakedirty.lab.migrate import Settings, migrate
 from fakedirty.lab.network import shaped_network
@@ -106,17 +105,9 @@ def measure_hybrid(job: HybridJob, qemu: Path, guest: BuiltGuest, *, time_limit:
     )
     with shaped_network(link_bits) as network:
         bench = Rig(qemu, guest, MIX.workload, network, name="hybrid")
-        reports: list[GuestReport] = []
-
-        def sweeping(report: GuestReport) -> bool:
-            reports[:] = [report]
-            return len(report.sweeps) > 1
-
-        with bench.source(sweeping) as source, bench.destination(runs=True) as destination:
+        with bench.sweeping_source() as (source, report), bench.destination(runs=True) as destination:
             outcome = migrate(source, destination, settings, time_limit=time_limit, steps=arm.steps)
-            if outcome.status != "completed":
-                why = outcome.final.get("error-desc", "no reason given")
-                raise LabError(f"the migration of arm {job.arm} is {outcome.status}: {why}")
+            outcome.check_completed(f"the migration of arm {job.arm}")
             stopped = last_event_seconds(source.qmp.drain_events(), "STOP")
             resumed = last_event_seconds(destination.qmp.drain_events(), "RESUME")
             history, ram = read_history(source.qmp), outcome.final["ram"]
@@ -130,7 +121,7 @@ def measure_hybrid(job: HybridJob, qemu: Path, guest: BuiltGuest, *, time_limit:
                 requests=int(ram["postcopy-requests"]),
                 postcopy_bytes=int(ram["postcopy-bytes"]),
                 swept_pages=int(outcome.final.get("fake-dirty", {}).get("swept", 0)),
-                memory_right=holds_what_was_written(destination, reports[0]),
+                memory_right=holds_what_was_written(destination, report),
             )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from fakedirty.lab.guests.workload import Workload, linux_words
 from fakedirty.lab.namespace import Namespace, namespace
@@ -24,14 +23,11 @@ GUEST_MAC = "52:54:00:00:00:01"
 _BRIDGE = ("type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
 
 
-@dataclass(frozen=True, slots=True)
-class Client(Namespace):
-    """The namespace of the client; its addresses are those of the switch."""
-
-
 @contextmanager
-def guest_network(hosts: Network) -> Iterator[Client]:
+def guest_network(hosts: Network) -> Iterator[Namespace]:
     """The network of the guest, beside the link of two hosts; it lives while the block runs.
+
+    Yields the namespace of the client, whose addresses are those of the switch.
 
     Args:
         hosts: whose namespaces get a bridge with the guest's tap device. QEMU takes it by :func:`qemu_arguments`.
@@ -39,8 +35,7 @@ def guest_network(hosts: Network) -> Iterator[Client]:
     Raises:
         LabError: this user is not root, a tool is missing, or the kernel has no bridges or no tap devices.
     """
-    with namespace() as third:
-        client = Client(third.pid)
+    with namespace() as client:
         client.run("ip", "link", "add", SWITCH, *_BRIDGE)
         for port, host in (("port0", hosts.source), ("port1", hosts.destination)):
             client.run("ip", "link", "add", port, "type", "veth", "peer", "name", UPLINK, "netns", str(host.pid))

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fakedirty.errors import LabError
+from fakedirty.lab.namespace import Namespace
 
-from .guest_network import GUEST_ADDRESSES, GUEST_MAC, SWITCH, Client
+from .guest_network import GUEST_ADDRESSES, GUEST_MAC, SWITCH
 from .sightings import FAMILIES, Sightings, parse_sightings
 
 INTERVAL_MS = 2.0  # between two requests of each family
@@ -60,7 +61,7 @@ class ClientWatch:
 
 
 @contextmanager
-def watched_by_client(client: Client, interval_ms: float = INTERVAL_MS) -> Iterator[ClientWatch]:
+def watched_by_client(client: Namespace, interval_ms: float = INTERVAL_MS) -> Iterator[ClientWatch]:
     """A client that talks to the guest while the block runs.
 
     Args:
